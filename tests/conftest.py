@@ -44,6 +44,7 @@ os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
 #: Nor are modules whose programs a machine lacks; `.ci/run` installs these.
 PROGRAMS = {
     "systemd-analyze": "test_systemd.py",
+    "systemd-socket-activate": "server/test_first_client.py",
     "man": "test_manual_pages.py",
     "nginx": "server/test_behind_nginx.py",
     "caddy": "server/test_behind_caddy.py",

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from smtd.config import ServerConfig
 from smtd.errors import DaemonRuns, JournalError, StoreUnreachable, UsageError
+from smtd.server.acceptor import BACKLOG
 
 UNITS = Path(__file__).parents[1] / "systemd"
 SYSTEM = ["smtd.service", "smtd@.service", "smtd-server.service"]
 USER = ["user/smtd.service"]
+SOCKET = "smtd-server.socket"
 LARGEST_EXPOSURE = 2.0
 
 
@@ -69,7 +72,7 @@ def test_all_units_are_tested():
     """No unit is missing here."""
     found = {path.relative_to(UNITS).as_posix() for path in UNITS.rglob("*.*") if path.suffix != ".md"}
 
-    assert found == {*SYSTEM, *USER}
+    assert found == {*SYSTEM, *USER, SOCKET}
 
 
 @pytest.mark.parametrize("unit", SYSTEM + USER)
@@ -80,6 +83,22 @@ def test_unit_is_valid(unit, tmp_path):
     checked = analyze("verify", manager, installed(unit, tmp_path), runtime=tmp_path)
 
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+def test_socket_of_the_server_is_understood(tmp_path):
+    """With its service, which systemd finds by the name."""
+    units = [installed(unit, tmp_path) for unit in (SOCKET, "smtd-server.service")]
+
+    checked = analyze("verify", "--system", *units, runtime=tmp_path)
+
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+def test_socket_of_the_server_listens_where_the_server_would():
+    """The defaults of both fit together; a connection is for the service, which accepts it."""
+    assert settings(SOCKET, "ListenStream") == [ServerConfig().listen]
+    assert settings(SOCKET, "Backlog") == [str(BACKLOG)]
+    assert settings(SOCKET, "Accept") == []
 
 
 @pytest.mark.parametrize("unit", SYSTEM)

@@ -220,7 +220,8 @@ def serve(config: Path | None, /, location: str | None, listen: str | None, sock
     LOCATION is an SQLite store of Sumatra 0.8.1, or the name of a configured one; a new file (.sqlite) is
     created. Without it, smtd serves a store of its own, in its state directory. Sumatra's clients and smtd
     reach it at http://HOST:PORT/records/, as a user created with smtd user add. It uses [server] of the
-    configuration, and syncs no pairs; smtd run does both.
+    configuration, and syncs no pairs; smtd run does both. Both take over a socket of systemd that listens on
+    the same address.
     """
     from smtd.cli.run import Serving
     from smtd.cli.run import main as run_daemon

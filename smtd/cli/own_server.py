@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,6 +16,7 @@ from smtd.daemon.own_server import WantedServer
 from smtd.errors import UsageError
 from smtd.filestat import signature
 from smtd.paths import expanded
+from smtd.server import passed_sockets
 from smtd.server.accounts.rights import Right
 from smtd.server.server_settings import ServerSettings
 
@@ -39,15 +42,19 @@ def _check_listen(listen: str) -> None:
         raise UsageError(f"{listen!r} is not an address such as 127.0.0.1:8471") from None
 
 
-def wanted_server(config: Config, chosen: Path | None, state: Path) -> WantedServer | None:
+def wanted_server(
+    config: Config, chosen: Path | None, state: Path, sockets: Sequence[socket.socket] = ()
+) -> WantedServer | None:
     """Return the server that *config*, from the file *chosen*, asks for (None: none). Blocks.
 
-    *state*: the state directory, which has the store if *config* names none. Raises SmtdError.
+    *state*: the state directory, which has the store if *config* names none. *sockets*: those that systemd
+    passes. Raises SmtdError.
     """
     server = config.server
     if server is None:
         return None
     host, port = configured_server.address(server.listen)
+    passed_sockets.check(sockets, server.listen)
     settings = ServerSettings(
         served_store(server, config, state),
         host,
@@ -57,6 +64,7 @@ def wanted_server(config: Config, chosen: Path | None, state: Path) -> WantedSer
         None if server.cert_file is None else expanded(server.cert_file),
         None if server.key_file is None else expanded(server.key_file),
         Right.of(server.anonymous),
+        tuple(sockets),
     )
     settings.check()
     certificate = signature([] if settings.cert_file is None else [settings.cert_file])

@@ -18,6 +18,8 @@ MOST_CONNECTIONS = 500
 BACKLOG = 128
 #: Seconds that a TLS handshake may take, and seconds without accepting connections when handles run out.
 HANDSHAKE_TIMEOUT, SHORTAGE_PAUSE = 20.0, 1.0
+#: Seconds to wait at the end for the first requests of clients that were just accepted.
+LAST_REQUESTS = 0.2
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -30,10 +32,14 @@ class Acceptor:
         self._connections: dict[asyncio.BaseProtocol, _Connection] = {}
         #: Idle connections, without a request in progress; the one idle for longest comes first.
         self._idle: dict[_Connection, None] = {}
+        #: Connections that have had no request yet.
+        self._new: set[_Connection] = set()
+        #: Set when one of them has its first request, or is closed.
+        self._heard = anyio.Event()
         self._closed = anyio.Event()
 
     async def accept(self, listeners: Sequence[socket.socket]) -> None:
-        """Accept connections from *listeners* until cancelled; established ones stay open after that."""
+        """Accept connections from *listeners* until cancelled; those with a request stay open after that."""
         async with anyio.create_task_group() as group:
 
             async def accept_from(listener: socket.socket) -> None:
@@ -47,10 +53,27 @@ class Acceptor:
                     connection = _Connection(self, self._handlers())
                     self._connections[connection.handler] = connection
                     self._idle[connection] = None
+                    self._new.add(connection)
                     group.start_soon(connection.start, sock)
 
-            for listener in listeners:
-                group.start_soon(accept_from, listener)
+            try:
+                async with anyio.create_task_group() as accepting:
+                    for listener in listeners:
+                        accepting.start_soon(accept_from, listener)
+            finally:
+                await self._await_requests()
+
+    async def _await_requests(self) -> None:
+        """Wait for the first requests of clients that have been accepted; then close their connections.
+
+        To close these at once would lose requests that may be on their way.
+        """
+        with anyio.move_on_after(LAST_REQUESTS, shield=True):
+            while self._new:
+                self._heard = anyio.Event()
+                await self._heard.wait()
+        for connection in list(self._new):
+            connection.abort()
 
     async def _make_room(self) -> None:
         while len(self._connections) >= MOST_CONNECTIONS:
@@ -67,6 +90,7 @@ class Acceptor:
         connection = None if handler is None else self._connections.get(handler)
         if connection is not None:
             self._idle.pop(connection, None)
+            self._is_not_new(connection)
         try:
             yield
         finally:
@@ -77,18 +101,26 @@ class Acceptor:
         """Note that a connection is closed."""
         self._connections.pop(connection.handler, None)
         self._idle.pop(connection, None)
+        self._is_not_new(connection)
         self._closed.set()
+
+    def _is_not_new(self, connection: _Connection) -> None:
+        self._new.discard(connection)
+        self._heard.set()
 
 
 async def _accept(listener: socket.socket) -> socket.socket:
     """Accept a connection from *listener*; pause for SHORTAGE_PAUSE while handles or memory run out."""
     while True:
         try:
-            sock, _ = await asyncio.get_running_loop().sock_accept(listener)
+            # In two steps: a cancelled `sock_accept` may have accepted a client, and loses it.
+            await anyio.wait_readable(listener)
+            sock, _ = listener.accept()
         except OSError as exc:  # the client has gone already, or handles or memory run out
             if exc.errno in _OUT_OF_RESOURCES:
                 await anyio.sleep(SHORTAGE_PAUSE)
         else:
+            sock.setblocking(False)
             return sock
 
 
@@ -99,7 +131,8 @@ class _Connection(asyncio.Protocol):
         self.handler = handler
         self._acceptor = acceptor
         self._transport: asyncio.BaseTransport | None = None
-        self._starting = anyio.CancelScope()
+        #: Shielded: at the end of the server it is aborted, but not at once.
+        self._starting = anyio.CancelScope(shield=True)
 
     async def start(self, sock: socket.socket) -> None:
         """Start the connection, with a TLS handshake if the server has TLS; close *sock* if that fails."""

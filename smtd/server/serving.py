@@ -167,9 +167,12 @@ def _handlers(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
 
 @asynccontextmanager
 async def _listeners(settings: ServerSettings) -> AsyncIterator[list[socket.socket]]:
-    """Listen for the length of a `with` block. Raises UsageError."""
+    """Listen for the length of a `with` block; sockets of others go on listening then. Raises UsageError."""
     try:
-        found = await listeners(settings.host, settings.port)
+        found = [each.dup() for each in settings.sockets]
+        for each in found:
+            each.setblocking(False)
+        found = found or await listeners(settings.host, settings.port)
     except OSError as exc:
         place, why = f"{settings.host}:{settings.port}", exc.strerror or exc
         raise UsageError(f"cannot listen on {place} ({why}); choose another address") from exc
