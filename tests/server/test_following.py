@@ -116,9 +116,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Key]:
     asked: list[Key] = []
     whole = FeedApi.get
 
-    async def get(api: FeedApi, keys: set[Key]) -> object:
+    def get(api: FeedApi, keys: set[Key]) -> object:
         asked.extend(keys)
-        return await whole(api, keys)
+        return whole(api, keys)
 
     monkeypatch.setattr(FeedApi, "get", get)
     return asked

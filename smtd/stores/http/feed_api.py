@@ -168,26 +168,33 @@ class FeedApi:
             self._check(status)
             yield _followed(lines, since or 0)
 
-    async def get(self, keys: Collection[Key]) -> dict[Key, Record | RecordUnusable]:
-        """Return what the server holds under *keys*; absent ones are left out."""
-        found: dict[Key, Record | RecordUnusable] = {}
+    async def get(self, keys: Collection[Key]) -> AsyncIterator[dict[Key, Record | RecordUnusable]]:
+        """Yield what the server holds under *keys*, an answer of 16 MiB after the other.
+
+        Absent ones are left out. Who clears each answer has only one in memory.
+        """
         left = [key for key in sorted(keys) if _has_name(key)]
         while left:
-            asked = left[:LINES]
-            lines = [exact_form.line({"project": key.project, "label": key.label}) for key in asked]
-            answers = await self._ask("records:get", lines, asked, is_safe=True)
-            for key, one in answers.items():
-                if one.outcome == "found":
-                    found[key] = _record(one.record, key)
-                elif one.outcome == "forbidden":
-                    found[key] = Denied(one.error)
-                elif one.outcome == "unreadable":
-                    found[key] = RecordUnusable(one.error or "the server cannot show it")
-            later = [key for key in asked if answers[key].outcome == "later"]
+            asked, left = left[:LINES], left[LINES:]
+            found, later = await self._get_some(asked)
             if len(later) == len(asked):
                 raise StoreUnreachable(f"{self._name} puts off every record; see the log of the server")
-            left = [*later, *left[LINES:]]
-        return found
+            left = [*later, *left]
+            yield found
+
+    async def _get_some(self, asked: Sequence[Key]) -> tuple[dict[Key, Record | RecordUnusable], list[Key]]:
+        """Return what the server holds under some of *asked*, and the keys to ask for again."""
+        lines = [exact_form.line({"project": key.project, "label": key.label}) for key in asked]
+        answers = await self._ask("records:get", lines, asked, is_safe=True)
+        found: dict[Key, Record | RecordUnusable] = {}
+        for key, one in answers.items():
+            if one.outcome == "found":
+                found[key] = _record(one.record, key)
+            elif one.outcome == "forbidden":
+                found[key] = Denied(one.error)
+            elif one.outcome == "unreadable":
+                found[key] = RecordUnusable(one.error or "the server cannot show it")
+        return found, [key for key in asked if answers[key].outcome == "later"]
 
     async def write(self, changes: Sequence[Change]) -> dict[Key, WriteAnswer]:
         """Make *changes*, each if its key has the expected digest. Raises StoreBusy if that is not known."""

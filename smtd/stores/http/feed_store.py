@@ -137,10 +137,10 @@ class FeedStore:
         self._wrote.clear()
 
     async def _read_entries(self, keys: Collection[Key]) -> dict[Key, known.Entry]:
-        wanted, entries = sorted(keys), dict[Key, known.Entry]()
-        for start in range(0, len(wanted), LINES):  # records are large, and entries are not
-            found = await self._api.get(wanted[start : start + LINES])
+        entries: dict[Key, known.Entry] = {}
+        async for found in self._api.get(keys):  # records are large, and entries are not
             entries |= {key: known.entry_of(one) for key, one in found.items()}
+            found.clear()
         return entries
 
     async def follow(self, index: RowIndex) -> None:
@@ -152,7 +152,9 @@ class FeedStore:
         return _fingerprints(self._cursor), {}
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
-        found = await self._api.get(keys)
+        found: dict[Key, Record | RecordUnusable] = {}
+        async for some in self._api.get(keys):
+            found |= some
         if denied := next((one for one in found.values() if isinstance(one, feed_api.Denied)), None):
             raise StoreRefused(f"{self.location}: {denied.reason}")
         return {key: one for key, one in found.items() if isinstance(one, Record)}
