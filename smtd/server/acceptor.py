@@ -18,8 +18,8 @@ MOST_CONNECTIONS = 500
 BACKLOG = 128
 #: Seconds that a TLS handshake may take, and seconds without accepting connections when handles run out.
 HANDSHAKE_TIMEOUT, SHORTAGE_PAUSE = 20.0, 1.0
-#: Seconds to wait at the end for the first requests of clients that were just accepted.
-LAST_REQUESTS = 0.2
+#: Seconds to wait at the end for the handshakes of clients that were just accepted.
+LAST_HANDSHAKES = 0.2
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -32,14 +32,14 @@ class Acceptor:
         self._connections: dict[asyncio.BaseProtocol, _Connection] = {}
         #: Idle connections, without a request in progress; the one idle for longest comes first.
         self._idle: dict[_Connection, None] = {}
-        #: Connections that have had no request yet.
-        self._new: set[_Connection] = set()
-        #: Set when one of them has its first request, or is closed.
-        self._heard = anyio.Event()
+        #: Connections that are not established yet.
+        self._starting: set[_Connection] = set()
+        #: Set when one of them is.
+        self._started = anyio.Event()
         self._closed = anyio.Event()
 
     async def accept(self, listeners: Sequence[socket.socket]) -> None:
-        """Accept connections from *listeners* until cancelled; those with a request stay open after that."""
+        """Accept connections from *listeners* until cancelled; established ones stay open after that."""
         async with anyio.create_task_group() as group:
 
             async def accept_from(listener: socket.socket) -> None:
@@ -53,26 +53,26 @@ class Acceptor:
                     connection = _Connection(self, self._handlers())
                     self._connections[connection.handler] = connection
                     self._idle[connection] = None
-                    self._new.add(connection)
-                    group.start_soon(connection.start, sock)
+                    group.start_soon(self._start, connection, sock)
 
             try:
                 async with anyio.create_task_group() as accepting:
                     for listener in listeners:
                         accepting.start_soon(accept_from, listener)
             finally:
-                await self._await_requests()
+                await self._finish_handshakes()
 
-    async def _await_requests(self) -> None:
-        """Wait for the first requests of clients that have been accepted; then close their connections.
+    async def _finish_handshakes(self) -> None:
+        """Wait for the connections that are being established, and then close those that are not yet.
 
-        To close these at once would lose requests that may be on their way.
+        To close all at once would reset clients that the system has told that they are connected. Those that
+        are established have the grace of the handlers for their first request.
         """
-        with anyio.move_on_after(LAST_REQUESTS, shield=True):
-            while self._new:
-                self._heard = anyio.Event()
-                await self._heard.wait()
-        for connection in list(self._new):
+        with anyio.move_on_after(LAST_HANDSHAKES, shield=True):
+            while self._starting:
+                self._started = anyio.Event()
+                await self._started.wait()
+        for connection in list(self._starting):
             connection.abort()
 
     async def _make_room(self) -> None:
@@ -90,7 +90,6 @@ class Acceptor:
         connection = None if handler is None else self._connections.get(handler)
         if connection is not None:
             self._idle.pop(connection, None)
-            self._is_not_new(connection)
         try:
             yield
         finally:
@@ -101,12 +100,15 @@ class Acceptor:
         """Note that a connection is closed."""
         self._connections.pop(connection.handler, None)
         self._idle.pop(connection, None)
-        self._is_not_new(connection)
         self._closed.set()
 
-    def _is_not_new(self, connection: _Connection) -> None:
-        self._new.discard(connection)
-        self._heard.set()
+    async def _start(self, connection: _Connection, sock: socket.socket) -> None:
+        self._starting.add(connection)
+        try:
+            await connection.start(sock)
+        finally:
+            self._starting.discard(connection)
+            self._started.set()
 
 
 async def _accept(listener: socket.socket) -> socket.socket:

@@ -87,6 +87,22 @@ async def test_change_on_the_server_is_announced(served: Served, ada: Client) ->
             await called.wait()
 
 
+async def test_number_that_the_server_does_not_know_any_more_counts_as_a_change(
+    served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody tells what happened before the new one; and the stream goes on from there."""
+    monkeypatch.setattr(feed_listener, "FIRST_PAUSE", 0.05)
+    called = Called()
+    async with listening([place(served.root)], called) as announcements:
+        assert announcements.is_current()
+        await ada.make("Another")  # other projects than before: its numbers are void
+        await called.wait()
+
+        assert announcements.is_current()
+        await ada.put(record())
+        await called.wait()
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
     """A server as a process of its own, which has the same address after a restart."""
