@@ -93,7 +93,7 @@ async def test_number_that_the_server_does_not_know_any_more_counts_as_a_change(
     """Nobody tells what happened before the new one; and the stream goes on from there."""
     monkeypatch.setattr(feed_listener, "FIRST_PAUSE", 0.05)
     called = Called()
-    async with listening([place(served.root)], called) as announcements:
+    async with subscribe([place(served.root)], called) as announcements:
         assert announcements.is_current()
         await ada.make("Another")  # other projects than before: its numbers are void
         await called.wait()
