@@ -16,9 +16,8 @@ import aiohttp
 import anyio
 import pytest
 
-from smtd.server import answers, body, records_api
+from smtd.server import answers, body, http_handler, records_api
 from smtd.server import record_form as form
-from smtd.server import serving as serving_module
 from smtd.server.answers import RequestRefused
 from tests.build import PROJECT, change, full, record
 from tests.server.served import PASSWORD, Client, Served, serving
@@ -97,16 +96,37 @@ LINES = {
     "an endless header": request("GET", "/records/", "X: " + "a" * 20_000),
     "many headers": request("GET", "/records/", *(f"X-{number}: x" for number in range(1000))),
     "a broken chunk": request("PUT", f"/{LISTED}run/", "Transfer-Encoding: chunked") + b"zz\r\n{}\r\n",
+    "a letter that is not quoted": request("GET", "/records/é/").decode("latin-1").encode(),
+    "a byte that is not quoted": request("GET", "/records/\xff/"),
+    "a query that is not quoted": request("GET", "/records/?tags=\xe9"),
+    "no slash": request("GET", "records/"),
+    "a header without a name": request("GET", "/records/", ": x"),
+    "another version": b"GET /records/ HTTP/9.9\r\n\r\n",
+    "an unknown expectation": request("GET", "/records/", "Expect: miracles"),
+    "no path": request("OPTIONS", "*"),
+    "a tunnel": request("CONNECT", "records:443"),
 }
 
 
 @pytest.mark.parametrize("case", LINES)
 async def test_broken_http_is_refused(served: Served, case: str) -> None:
-    """With a 4xx, or an end."""
-    answer = await raw(served, LINES[case])
+    """With a 4xx and a sentence, as every other error."""
+    head, _, said = (await raw(served, LINES[case])).partition(b"\r\n\r\n")
 
-    assert answer == b"" or answer.split(b" ")[1].startswith(b"4")
-    assert b"Traceback" not in answer
+    assert head.split(b" ")[1].startswith(b"4")
+    assert b"Content-Type: application/json" in head
+    assert b"aiohttp" not in head
+    assert list(json.loads(said)) == ["error"]
+
+
+async def test_body_that_waits_for_the_server_is_sent(served: Served) -> None:
+    """curl asks before it sends a large one."""
+    ask = request("PUT", "/records/New/", "Expect: 100-continue", "Content-Length: 2")
+
+    first, _, second = (await raw(served, ask + b"{}", most=-1)).partition(b"\r\n\r\n")
+
+    assert first == b"HTTP/1.1 100 Continue"
+    assert second.startswith(b"HTTP/1.1 201 ")
 
 
 @pytest.mark.parametrize("host", ["evil.example", "", "a b", "localhost@evil.example"])
@@ -239,7 +259,7 @@ async def test_idle_connection_is_closed(
     served: Served, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """It is closed, also in the middle of a header."""
-    monkeypatch.setattr(serving_module, "KEEPALIVE", 0.2)
+    monkeypatch.setattr(http_handler, "KEEPALIVE", 0.2)
     async with serving(tmp_path_factory.mktemp("other")) as other:
         for data in (b"", b"GET /records/ HTT", b"GET /records/ HTTP/1.1\r\nHost: loc"):
             with anyio.fail_after(5):
