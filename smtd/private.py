@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import grp
 import os
 import pwd
+import re
 import stat
 from pathlib import Path
+from tempfile import mkdtemp
 
 from smtd import durable
 
 #: The permission bits of all users but the owner.
 _OTHERS = 0o077
+#: How the names of directories for sockets begin, and all that `mkdtemp` makes of that.
+_SCRATCH = ".smtd-"
+_MADE = re.compile(rf"{re.escape(_SCRATCH)}[a-z0-9_]{{8}}")
 
 
 def make_directory(path: Path) -> None:
@@ -20,6 +26,55 @@ def make_directory(path: Path) -> None:
     if not path.is_dir():
         make_directory(path.parent)
         path.mkdir(mode=0o700, exist_ok=True)
+
+
+def make_scratch(parent: Path) -> tuple[Path, int]:
+    """Make a new directory in *parent* for a socket that is not ready; return it and its lock.
+
+    Pass both to `remove_scratch`. Also remove the directories that killed processes left: nobody has their
+    lock. Blocks. Raises OSError.
+    """
+    for found in parent.glob(f"{_SCRATCH}*"):
+        _remove_unlocked(found)
+    while True:
+        path = Path(mkdtemp(prefix=_SCRATCH, dir=parent))
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):  # a file system without locks, where nobody removes it either
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return path, handle
+        os.close(handle)  # another process was quicker than the lock, and has removed it
+
+
+def remove_scratch(path: Path, handle: int) -> None:
+    """Remove the directory *path*, which has the lock *handle*. Blocks. Raises OSError."""
+    try:
+        _remove_with_sockets(path)
+    finally:
+        os.close(handle)
+
+
+def _remove_unlocked(path: Path) -> None:
+    """Remove the directory *path* if `make_scratch` of this user made it, and no process has its lock."""
+    if not _MADE.fullmatch(path.name):
+        return
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if os.fstat(handle).st_uid == os.getuid():
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove_with_sockets(path)
+        finally:
+            os.close(handle)
+
+
+def _remove_with_sockets(path: Path) -> None:
+    """Remove the directory *path* and sockets in it. Raises OSError, and leaves all, if there is more."""
+    found = list(path.iterdir())
+    if all(stat.S_ISSOCK(each.lstat().st_mode) for each in found):
+        for each in found:
+            each.unlink()
+    path.rmdir()
 
 
 def create(path: Path) -> int:

@@ -80,6 +80,17 @@ def test_store_that_cannot_be_served_is_an_error(
     assert sentence.endswith("serve a new store, and sync this one with it")
 
 
+def test_store_with_a_second_name_is_reported(smtd: Smtd, tmp_path: Path) -> None:
+    """The server would refuse it."""
+    put(tmp_path / "lab.sqlite", full("run"))
+    (tmp_path / "other.sqlite").hardlink_to(tmp_path / "lab.sqlite")
+
+    answer = served(smtd, 'store = "lab"', f'[stores.lab]\nlocation = "{tmp_path}/lab.sqlite"')
+
+    (sentence,) = errors(answer)
+    assert "the file has 2 names (hard links)" in sentence
+
+
 def test_missing_store_is_reported_once(smtd: Smtd, tmp_path: Path) -> None:
     """With the stores."""
     answer = served(smtd, 'store = "lab"', f'[stores.lab]\nlocation = "{tmp_path}/no/lab.sqlite"')

@@ -24,6 +24,7 @@ from smtd.config import Config, ServerConfig
 from smtd.errors import SmtdError, StoreRefused, StoreUnreachable, UsageError
 from smtd.output.counts import plural
 from smtd.paths import expanded
+from smtd.server import store_lock
 from smtd.server.accounts import users_file as users
 from smtd.stores.discovery import find
 from smtd.stores.registry import open_store
@@ -163,6 +164,7 @@ async def _store(config: Config, server: ServerConfig) -> str:
     if not await to_thread.run_sync(path.exists):
         await to_thread.run_sync(_check_new, path)
         return f"{path} does not exist yet; the server creates it"
+    await to_thread.run_sync(store_lock.check_names, path, str(path))
     async with open_store(await to_thread.run_sync(find, str(path))) as store:
         found = await store.scan()
         projects = await store.projects()

@@ -6,15 +6,12 @@ import json
 import logging
 import os
 import select
-import shutil
 import socket
 import stat
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any, TypeAlias
 
 import anyio
@@ -85,7 +82,7 @@ async def _listener(path: Path) -> SocketListener:
     Raises DaemonRuns if there is one already, UsageError if it cannot be created.
     """
     try:
-        directory = await to_thread.run_sync(partial(mkdtemp, prefix=".smtd-", dir=path.parent))
+        directory, lock = await to_thread.run_sync(private.make_scratch, path.parent)
         try:
             made = f"{directory}/s"
             with addressed(made) as address:
@@ -98,7 +95,7 @@ async def _listener(path: Path) -> SocketListener:
             return listener
         finally:
             with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(shutil.rmtree, directory)
+                await to_thread.run_sync(private.remove_scratch, directory, lock)
     except FileExistsError:
         raise DaemonRuns(f"another smtd has just started at {path}; stop it first") from None
     except (OSError, ValueError) as exc:

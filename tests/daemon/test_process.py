@@ -317,6 +317,19 @@ def test_socket_of_a_killed_daemon_is_replaced(
     assert daemon.ctl("status").code == 0
 
 
+def test_directory_for_a_socket_that_was_never_made_is_removed(tmp_path: Path) -> None:
+    """A daemon was killed while it made its socket: the next one removes what it left."""
+    with daemon_process(tmp_path, "", start=False) as daemon:
+        left = daemon.socket.parent / ".smtd-ab1_xyz9"
+        left.mkdir(mode=0o700)
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(str(left / "s"))
+
+        daemon.start()
+
+        assert {each.name for each in daemon.socket.parent.iterdir()} == {daemon.socket.name, "notify"}
+
+
 def test_sigterm_in_a_cycle_ends_the_daemon_at_once(tmp_path: Path, left: Path, right: Path) -> None:
     """The next start finishes what the cycle had begun."""
     put(left, *(full(f"run-{number}", stdout_stderr="x" * 20_000) for number in range(400)))

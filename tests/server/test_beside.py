@@ -12,7 +12,7 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from smtd.errors import UsageError
+from smtd.errors import StoreUnreachable, UsageError
 from smtd.server.opening import open_database
 from tests.build import full, record
 from tests.server.served import Client, Served
@@ -76,3 +76,14 @@ async def test_symbolic_link_is_the_same_store(served: Served, tmp_path: Path) -
     with pytest.raises(UsageError, match="another smtd serves it"):
         async with open_database(link, "it"):
             pass
+
+
+async def test_hard_link_is_not_served(served: Served, tmp_path: Path) -> None:
+    """SQLite's log is beside one name: a program that uses another would damage the file."""
+    link = tmp_path / "link.sqlite"
+    link.hardlink_to(served.store)
+
+    for name in (link, served.store):
+        with pytest.raises(StoreUnreachable, match=r"2 names \(hard links\).*remove the other names"):
+            async with open_database(name, "it"):
+                pass
