@@ -28,6 +28,10 @@ from smtd.server.targets import API, DOCUMENT, BadTarget
 
 log = logging.getLogger("smtd")
 
+#: The paths that the server has, beside those below `/records/`: the document describes each.
+PATHS = frozenset(
+    ("/healthz", "/metrics", API, DOCUMENT, f"{API}changes", f"{API}records:get", f"{API}records:write")
+)
 #: Media types of a body, besides those of Sumatra. A form in a page of another site can send none of them.
 _JSON = ("application/json", "application/x-ndjson")
 _GONE = (ConnectionError, TimeoutError)
@@ -90,6 +94,11 @@ class Application:
         return urlsplit(self._origins.url).path or "/"
 
     async def _answer(self, request: web.Request, path: str) -> web.StreamResponse:
+        if path not in PATHS and not f"{path}/".startswith(targets.RECORDS):
+            raise RequestRefused(
+                HTTPStatus.NOT_FOUND,
+                f"there is nothing here; records are below {targets.RECORDS}; {DOCUMENT} describes the API",
+            )
         if path == "/healthz":
             return await answer_by_method(request, {"GET": _health})
         try:
@@ -99,11 +108,6 @@ class Application:
             raise RequestRefused(HTTPStatus.BAD_REQUEST, str(exc)) from exc
         if path == "/metrics":
             return await answer_by_method(request, {"GET": partial(self._show_metrics, request, origin)})
-        if target is None and path not in (API, DOCUMENT, *self._own):
-            raise RequestRefused(
-                HTTPStatus.NOT_FOUND,
-                f"there is nothing here; records are below {targets.RECORDS}; {DOCUMENT} describes the API",
-            )
         _check_source(request)
         if path == API:
             return await api_document.root(request, self._prefix)

@@ -18,6 +18,7 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection
 
 from smtd.server import record_form
+from smtd.server.application import PATHS
 from tests.build import PROJECT, full
 from tests.sampling import SOAK
 from tests.server.documented import DOCUMENT
@@ -201,6 +202,14 @@ def test_invalid_line_is_not_carried_out(root: str) -> None:
                 assert said["outcome"] != "done" or line.is_valid(sent)
 
     check()
+
+
+def test_every_path_is_documented() -> None:
+    """The server has no other: below `/records/` it knows projects and their records."""
+    below = {path for path in DOCUMENT["paths"] if path.startswith("/records/")}
+
+    assert below == {"/records/", "/records/{project}/", "/records/{project}/{label}/"}
+    assert DOCUMENT["paths"].keys() - below == PATHS
 
 
 @pytest.mark.parametrize("path", DOCUMENT["paths"])
