@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -15,6 +16,7 @@ from smtd.records import canonical
 from smtd.stores.base import Change
 from tests.build import commented, full, key, record
 from tests.command import NOTHING, Smtd, written
+from tests.server import other_digests
 from tests.server.place import ServedPlace
 from tests.server.process import ServerProcess, server_process
 from tests.server.test_restored import copied
@@ -131,3 +133,36 @@ async def test_other_smtd_may_use_the_served_file(tmp_path: Path) -> None:
         assert (await store.write([Change(key("full"), one, None)]))[0].reason == ""
         assert (await store.scan()).digests == {key("full"): canonical.digest(one)}
     assert place.run("SELECT DISTINCT label FROM smtd_dirty WHERE label IS NOT NULL") == [("full",)]
+
+
+async def test_server_of_another_version_is_synced_as_any(tmp_path: Path, smtd: Smtd) -> None:
+    """Its digests mean nothing here: edits and deletions of both sides arrive, and no word is lost."""
+    shelf = dumb_place(tmp_path / "shelf")
+    await shelf.put(full("edited"), full("both"), record("gone"), record("kept"))
+
+    def later() -> ServerProcess:
+        return stack.enter_context(server_process(tmp_path / "lab", program=other_digests.PROGRAM))
+
+    with ExitStack() as stack:
+        server = await to_thread.run_sync(later)
+        place = ServedPlace(server)
+
+        async def sync() -> dict[str, tuple[int, int, int]]:
+            return written(
+                await to_thread.run_sync(lambda: smtd.sync(tmp_path / "shelf.dat", server.address))
+            )
+
+        assert await sync() == {"left": (0, 0, 0), "right": (4, 0, 0)}
+        (digest,) = set(place.run("SELECT substr(digest, 1, 2) FROM smtd_change"))
+        assert digest == (other_digests.PREFIX,)
+
+        await shelf.put(commented(full("edited"), "of the shelf"), commented(full("both"), "one"))
+        await place.put(commented(full("both"), "two"))
+        await shelf.remove("gone")
+        assert await sync() == {"left": (0, 1, 0), "right": (0, 2, 1)}
+        assert await sync() == NOTHING
+
+        async with shelf.open() as store:
+            found = await store.read([key("both"), key("edited")])
+        assert {"one", "two"} <= set((found[key("both")].outcome or "").splitlines())
+        assert set(place.forms()) == {key("edited"), key("both"), key("kept")}

@@ -169,38 +169,59 @@ class FeedApi:
             yield _followed(lines, since or 0)
 
     async def get(self, keys: Collection[Key]) -> AsyncIterator[dict[Key, Record | RecordUnusable]]:
-        """Yield what the server holds under *keys*, an answer of 16 MiB after the other.
+        """Yield what the server holds under *keys*, in parts: each answer has 16 MiB at most.
 
-        Absent ones are left out. Who clears each answer has only one in memory.
+        Absent records are left out. A caller that drops each part has only one in memory.
         """
+        async for answers in self._answers(keys):
+            found: dict[Key, Record | RecordUnusable] = {}
+            for one in answers:
+                if one.outcome == "found":
+                    found[one.key] = _record(one.record, one.key)
+                elif one.outcome == "forbidden":
+                    found[one.key] = Denied(one.error)
+                elif one.outcome == "unreadable":
+                    found[one.key] = RecordUnusable(one.error or "the server cannot show it")
+            yield found
+
+    async def _answers(self, keys: Collection[Key]) -> AsyncIterator[list[_Found]]:
+        """Yield the lines of each answer for *keys*."""
         left = [key for key in sorted(keys) if _has_name(key)]
         while left:
             asked, left = left[:LINES], left[LINES:]
-            found, later = await self._get_some(asked)
+            lines = [exact_form.line({"project": key.project, "label": key.label}) for key in asked]
+            answers = await self._ask("records:get", lines, asked, is_safe=True)
+            later = [key for key, one in answers.items() if one.outcome == "later"]
             if len(later) == len(asked):
                 raise StoreUnreachable(f"{self._name} puts off every record; see the log of the server")
             left = [*later, *left]
-            yield found
-
-    async def _get_some(self, asked: Sequence[Key]) -> tuple[dict[Key, Record | RecordUnusable], list[Key]]:
-        """Return what the server holds under some of *asked*, and the keys to ask for again."""
-        lines = [exact_form.line({"project": key.project, "label": key.label}) for key in asked]
-        answers = await self._ask("records:get", lines, asked, is_safe=True)
-        found: dict[Key, Record | RecordUnusable] = {}
-        for key, one in answers.items():
-            if one.outcome == "found":
-                found[key] = _record(one.record, key)
-            elif one.outcome == "forbidden":
-                found[key] = Denied(one.error)
-            elif one.outcome == "unreadable":
-                found[key] = RecordUnusable(one.error or "the server cannot show it")
-        return found, [key for key in asked if answers[key].outcome == "later"]
+            yield [one for one in answers.values() if one.outcome != "later"]
 
     async def write(self, changes: Sequence[Change]) -> dict[Key, WriteAnswer]:
-        """Make *changes*, each if its key has the expected digest. Raises StoreBusy if that is not known."""
+        """Make *changes*, each if its key has the expected digest. Raises StoreBusy if that is not known.
+
+        A server of another version writes other digests. A change that it finds stale is made again with its
+        own digest of the record, if that record has the digest which the change expects.
+        """
         found: dict[Key, WriteAnswer] = {}
-        for lines in _batches(changes, found):
+        for lines in _batches(changes, found, {}):
             found |= await self._write(lines)
+        doubtful = [change for change in changes if _is_doubtful(change, found[change.key])]
+        expected = await self._digests_there(doubtful)
+        again = [change for change in doubtful if change.key in expected]
+        for lines in _batches(again, found, expected):
+            found |= await self._write(lines)
+        return found
+
+    async def _digests_there(self, changes: Sequence[Change]) -> dict[Key, str]:
+        """Return the server's digest of each record that is what one of *changes* expects."""
+        wanted = {change.key: change.expect for change in changes}
+        found: dict[Key, str] = {}
+        async for answers in self._answers(wanted):
+            for one in answers:
+                record = _record(one.record, one.key) if one.outcome == "found" else None
+                if isinstance(record, Record) and one.digest and _digest(record) == wanted[one.key]:
+                    found[one.key] = one.digest
         return found
 
     async def _write(self, lines: Mapping[Key, bytes]) -> dict[Key, WriteAnswer]:
@@ -294,8 +315,26 @@ def _has_name(key: Key) -> bool:
     return is_plain([*key]) and "\0" not in f"{key.project}{key.label}"
 
 
-def _batches(changes: Sequence[Change], found: dict[Key, WriteAnswer]) -> Iterator[dict[Key, bytes]]:
-    """Yield lines for the server, as many as one request may have; note in *found* what cannot be written."""
+def _is_doubtful(change: Change, answer: WriteAnswer) -> bool:
+    """Say whether *change* may be stale only because the server writes digests in another form."""
+    is_comparable = answer.digest is None or digest_of(answer.digest) is not None
+    return answer.outcome == "stale" and change.expect is not None and not is_comparable
+
+
+def _digest(record: Record) -> Digest | None:
+    try:
+        return canonical.digest(record)
+    except RecordUnusable:
+        return None
+
+
+def _batches(
+    changes: Sequence[Change], found: dict[Key, WriteAnswer], expected: Mapping[Key, str]
+) -> Iterator[dict[Key, bytes]]:
+    """Yield lines for the server, as many as one request may have; note in *found* what cannot be written.
+
+    *expected*: digests as the server writes them, in place of those in *changes*.
+    """
     lines: dict[Key, bytes] = {}
     size = 0
     for change in changes:
@@ -308,7 +347,7 @@ def _batches(changes: Sequence[Change], found: dict[Key, WriteAnswer]) -> Iterat
                 {
                     "project": key.project,
                     "label": key.label,
-                    "expect": text_of(change.expect),
+                    "expect": expected.get(key, text_of(change.expect)),
                     "record": None if change.record is None else exact_form.document(change.record),
                 }
             )
