@@ -64,13 +64,13 @@ def parsed(request: web.Request) -> FeedRequest:
             raise RequestRefused(HTTPStatus.BAD_REQUEST, "since must be a number of the feed, or now")
     if not _NUMBER.fullmatch(wait):
         raise RequestRefused(HTTPStatus.BAD_REQUEST, "wait must be a number of seconds, and not negative")
-    include = _parameter(request, "include")
-    if include not in (None, "records"):
+    include = _parameter(request, "include", "")
+    if include not in ("", "records"):
         raise RequestRefused(HTTPStatus.BAD_REQUEST, "include can only be records")
     return FeedRequest(
         since=None if last == "now" else int(last),
         project=_parameter(request, "project"),
-        with_records=include is not None,
+        with_records=bool(include),
         wait=0.0 if is_head else min(float(wait), LONGEST_WAIT),
         as_stream=as_stream,
     )
