@@ -42,9 +42,10 @@ class Smtd:
         #: Further variables of its environment.
         self.more: dict[str, str] = {}
 
-    def __call__(self, *words: str | Path, cwd: Path | None = None) -> Answer:
-        """Run `smtd` with *words* and return how it ended."""
-        done = client.run([*self.program, *map(str, words)], cwd or self.directory, self.variables())
+    def __call__(self, *words: str | Path, cwd: Path | None = None, stdin: bytes = b"") -> Answer:
+        """Run `smtd` with *words*, and *stdin* on its standard input; return how it ended."""
+        line = [*self.program, *map(str, words)]
+        done = client.run(line, cwd or self.directory, self.variables(), stdin=stdin)
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def sync(self, *words: str | Path, cwd: Path | None = None) -> dict[str, Any]:
@@ -78,3 +79,14 @@ def written(pair: dict[str, Any]) -> dict[str, tuple[int, int, int]]:
 
 
 NOTHING = {"left": (0, 0, 0), "right": (0, 0, 0)}
+
+
+def has_terminals() -> bool:
+    """Say whether this machine gives pseudo-terminals: some containers have no /dev/pts."""
+    try:
+        descriptors = os.openpty()
+    except OSError:
+        return False
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return True

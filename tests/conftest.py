@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 import smtd as smtd_package
 from smtd.stores.http import link, other_clients
 from tests import scratch
-from tests.command import Smtd
+from tests.command import Smtd, has_terminals
 from tests.forkserver import foreign, shelves
 from tests.integration import disks
 from tests.sampling import SOAK
@@ -52,18 +52,7 @@ PROGRAMS = {
 LACKING = {program: module for program, module in PROGRAMS.items() if shutil.which(program) is None}
 
 
-def _has_pseudo_terminals() -> bool:
-    """Say whether this machine has pseudo-terminals: some containers have no /dev/pts."""
-    try:
-        descriptors = os.openpty()
-    except OSError:
-        return False
-    for descriptor in descriptors:
-        os.close(descriptor)
-    return True
-
-
-if not _has_pseudo_terminals():
+if not has_terminals():
     LACKING["a pseudo-terminal (/dev/pts)"] = "test_shown.py"
 collect_ignore += LACKING.values()
 

@@ -9,8 +9,6 @@ import logging
 import os
 import pty
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timezone
@@ -23,6 +21,7 @@ from smtd.cli.logs import Formatter, SystemdFormatter
 from tests.build import RUNNING, record
 from tests.daemon.process import DaemonProcess, daemon_process, pair_of
 from tests.daemon.sqlite_stores import put
+from tests.forkserver import client
 
 #: A title, a cleared screen, an overwritten line, a forged line, a C1 control, reversed text.
 EVIL = "\x1b]0;owned\x07\x1b[2Jall is well\roverwritten\nfake: line\x9b31m\u202eevil"
@@ -62,12 +61,10 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
         yield process
 
 
-def on_a_terminal(command: list[str], variables: dict[str, str], directory: Path) -> bytes:
-    """Run *command* on its own terminal, and return all that it writes there."""
+def on_a_terminal(words: list[str], variables: dict[str, str], directory: Path) -> bytes:
+    """Run `python` with *words* on its own terminal, and return all that it writes there."""
     reader, writer = pty.openpty()
-    with subprocess.Popen(
-        command, stdin=writer, stdout=writer, stderr=writer, env=variables, cwd=directory
-    ) as process:
+    with client.start(words, directory, variables, stdin=writer, stdout=writer, stderr=writer) as process:
         os.close(writer)
         parts = []
         while part := _read(reader):
@@ -127,9 +124,7 @@ def test_no_command_shows_anything_raw(
     daemon: DaemonProcess, program: str, words: list[str], told: bytes
 ) -> None:
     """Texts of records and of the command line are shown escaped."""
-    command = [sys.executable, "-m", program, *words]
-
-    output = on_a_terminal(command, daemon.variables(), daemon.directory)
+    output = on_a_terminal(["-m", program, *words], daemon.variables(), daemon.directory)
 
     assert [each for each in OBEYED if each in output] == []
     assert told in output

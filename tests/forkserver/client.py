@@ -129,11 +129,18 @@ class ForkServer:
         self._process.wait()
 
     def child(
-        self, words: Sequence[str], cwd: Path, env: Mapping[str, str], *, stdout: int, stderr: int = 2
+        self,
+        words: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        *,
+        stdout: int,
+        stderr: int = 2,
+        stdin: bytes | int = b"",
     ) -> Child:
-        """Start `python` with *words*, and nothing on its standard input."""
-        with open(os.devnull, "rb") as nothing:
-            streams = [nothing.fileno(), stdout, stderr]
+        """Start `python` with *words*; its standard input is a descriptor, or has these bytes."""
+        with _holding(stdin) as given:
+            streams = [given.fileno(), stdout, stderr]
             return Child(self.start(words, streams, env, cwd=os.path.abspath(cwd), umask=_umask()))
 
     def start(
@@ -158,6 +165,18 @@ class ForkServer:
         return status
 
 
+def _holding(data: bytes | int) -> IO[bytes]:
+    """Return what has *data*, at its beginning, or is that descriptor."""
+    if isinstance(data, int):
+        return os.fdopen(os.dup(data), "rb", buffering=0)
+    if not data:
+        return open(os.devnull, "rb")
+    file = os.fdopen(os.memfd_create("in"), "w+b")
+    file.write(data)
+    file.seek(0)
+    return file
+
+
 def _umask() -> int:
     with open("/proc/self/status", encoding="ascii", errors="replace") as file:
         return next(int(line.split()[1], 8) for line in file if line.startswith("Umask:"))
@@ -180,9 +199,17 @@ _COMMANDS = (
     "smtd.cli.delegate",
     "smtd.cli.list_records",
     "smtd.cli.records",
+    "smtd.cli.user",
+    "smtd.cli.backup",
 )
 #: Modules that commands load when needed: most commands do, or loading takes long.
-_LATER = ("anyio._backends._asyncio", "anyio.streams.tls", "importlib.readers", "smtd.stores.http.store")
+_LATER = (
+    "anyio._backends._asyncio",
+    "anyio.streams.tls",
+    "importlib.readers",
+    "smtd.stores.http.store",
+    "smtd.server.serving",
+)
 
 
 def can_start(words: Sequence[str], env: Mapping[str, str]) -> bool:
@@ -193,9 +220,20 @@ def can_start(words: Sequence[str], env: Mapping[str, str]) -> bool:
     return not measured and read_at_start(env) == for_commands().variables
 
 
-def run(words: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float | None = None) -> Any:
+def run(
+    words: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    timeout: float | None = None,
+    *,
+    stdin: bytes = b"",
+) -> Any:
     """Run `python` with *words* to its end, as `subprocess.run` does with captured text."""
-    return captured(words, lambda out, err: start(words, cwd, env, stdout=out, stderr=err), timeout)
+
+    def started(out: int, err: int) -> Process:
+        return start(words, cwd, env, stdout=out, stderr=err, stdin=stdin)
+
+    return captured(words, started, timeout)
 
 
 def captured(
@@ -219,29 +257,31 @@ def start(
     *,
     stdout: int | None = None,
     stderr: int = 2,
+    stdin: bytes | int = b"",
 ) -> Process:
     """Start `python` with *words*; without *stdout* what it says can be read line by line, with select."""
     if not can_start(words, env):
-        return subprocess.Popen(
-            [sys.executable, *words],
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if stdout is None else stdout,
-            stderr=stderr,
-            bufsize=0,  # so that select sees every line
-            preexec_fn=_hears_sigint,
-        )
+        with _holding(stdin) as given:
+            return subprocess.Popen(
+                [sys.executable, *words],
+                cwd=cwd,
+                env=env,
+                stdin=given,
+                stdout=subprocess.PIPE if stdout is None else stdout,
+                stderr=stderr,
+                bufsize=0,  # so that select sees every line
+                preexec_fn=hears_sigint,
+            )
     if stdout is not None:
-        return for_commands().child(words, cwd, env, stdout=stdout, stderr=stderr)
+        return for_commands().child(words, cwd, env, stdout=stdout, stderr=stderr, stdin=stdin)
     told, theirs = os.pipe()
-    child = for_commands().child(words, cwd, env, stdout=theirs, stderr=stderr)
+    child = for_commands().child(words, cwd, env, stdout=theirs, stderr=stderr, stdin=stdin)
     os.close(theirs)
     child.stdout = os.fdopen(told, "rb", buffering=0)
     return child
 
 
-def _hears_sigint() -> None:
+def hears_sigint() -> None:
     """Let SIGINT end a process, even if the tests run in the background of a shell that ignores it there."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from smtd.server.accounts import credentials
 from tests.server.served import Client, Served, serving
+
+#: A check takes a twentieth of a second by design, and every server of a test would begin with one.
+matches_once = cache(credentials.matches)
+
+
+@pytest.fixture(autouse=True)
+def each_password_is_checked_once() -> Iterator[None]:
+    """What was checked in one test is known in the next one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(credentials, "matches", matches_once)
+        yield
 
 
 @pytest.fixture
