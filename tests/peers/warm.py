@@ -21,6 +21,10 @@ MODULES = (
     *("django.db.backends.sqlite3.base", "django.core.serializers.json", "django.core.serializers.python"),
     *("django.http", "django.urls", "django.views.generic", "django.template.response", "django.utils.log"),
     *("django.template.defaultfilters", "django.template.defaulttags", "logging.config"),
+    *("django.template.loader_tags", "django.templatetags.i18n", "django.utils.translation.reloader"),
+    *("django.views.debug", "django.db.models.sql.compiler", "django.contrib.contenttypes.checks"),
+    *("django.contrib.contenttypes.management", "django.contrib.contenttypes.apps"),
+    *("sumatra.recordstore.django_store.tagging_utils", "encodings.idna", "mimetypes"),
     *("git", "parameters", "sqlite3", "shelve", "dbm.dumb", "argparse", "tempfile", "yaml", "docutils.core"),
 )
 
@@ -31,7 +35,7 @@ def run(
     """Run a script and its arguments with a warm *python*; any number of threads may call it at once."""
     kind = (python, *sorted(read_at_start(env).items()))
     if kind not in _servers:
-        _servers[kind] = ForkServer(MODULES, python=python, env=env)
+        _servers[kind] = ForkServer(MODULES, python=python, env=env, prepare=["mimetypes:init"])
     server = _servers[kind]
     return captured(command, lambda out, err: server.child(command, cwd, env, stdout=out, stderr=err))
 
