@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from smtd.merge.fields import (
     ANNOTATIONS,
@@ -33,6 +33,8 @@ from smtd.records.record import (
 from tests.build import FINISHED, MOMENT, NUMPY, OUTPUT, RUNNING, change, full, record, tagged
 from tests.records.strategies import versions
 
+#: As many as `make mutation` needs.
+MANY = settings(max_examples=100)
 ELSEWHERE = Component("FileSystemDataStore", {"root": "/elsewhere"})
 
 #: Another value for every field of `full()`.
@@ -412,6 +414,7 @@ def test_record_without_removed_data_is_not_changed(before, after):
     assert mended(full(**before), left) is left
 
 
+@MANY
 @given(versions, versions, versions)
 def test_merge_is_symmetric(ancestor, left, right):
     """Neither side is preferred: only the order of appended lines shows which side was left."""
@@ -420,6 +423,7 @@ def test_merge_is_symmetric(ancestor, left, right):
     assert unordered(one) == unordered(other)
 
 
+@MANY
 @given(versions, versions)
 def test_merge_without_an_ancestor_is_symmetric(left, right):
     """Also in the first sync."""
@@ -436,6 +440,7 @@ def unordered(result):
     return lines, digest(change(result.record, reason="", outcome=""))
 
 
+@MANY
 @given(versions, versions)
 def test_merge_with_an_unchanged_side_is_the_other_side(ancestor, changed):
     """If the edit is one that a user can make."""
@@ -446,6 +451,7 @@ def test_merge_with_an_unchanged_side_is_the_other_side(ancestor, changed):
     assert digest(record_of(merge(ancestor, edit, edit))) == digest(edit)
 
 
+@MANY
 @given(versions, versions, versions)
 def test_merged_record_merges_into_itself(ancestor, left, right):
     """Once one side has the merged record, merging it with the old record of the other gives it again."""
@@ -458,6 +464,7 @@ def test_merged_record_merges_into_itself(ancestor, left, right):
     ) == digest(merged)
 
 
+@MANY
 @given(versions, versions, versions)
 def test_merge_loses_no_line_and_no_tag_that_a_side_added(ancestor, left, right):
     """The merged record has all that users added on either side."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from smtd.errors import RecordUnusable
@@ -13,6 +10,8 @@ from smtd.records.parameters import content
 from smtd.records.parameters.content import meaning
 from smtd.records.record import Parameters
 from tests.build import record
+from tests.command import Smtd
+from tests.forkserver import client
 
 RUN = "__import__('os').system('touch {0}')"
 
@@ -100,13 +99,13 @@ GROWING = {
     "a long word again and again": "'w: &w ' + 'x' * 100_000 + '\\n' + laughs(2, 900, '*w')",
 }
 IN_A_CHILD = """
-import resource
+import resource, sys
 from smtd.errors import RecordUnusable
 from smtd.records.canonical import digest
 from smtd.records.record import Parameters
 from tests.build import record
 from tests.records.test_hostile import laughs, nested
-content = {content}
+content = eval(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 resource.setrlimit(resource.RLIMIT_CPU, (5, 5))
 try:
@@ -168,11 +167,11 @@ def verdict(parameters):
 
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("name", GROWING)
-def test_yaml_that_expands_is_refused_at_once(name):
+def test_yaml_that_expands_is_refused_at_once(name, tmp_path):
     """Within a gigabyte and five seconds, however deep or large the values become."""
-    code = IN_A_CHILD.format(content=GROWING[name])
+    client.programs.add(IN_A_CHILD)
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = client.run(["-c", IN_A_CHILD, GROWING[name]], tmp_path, Smtd(tmp_path).variables())
 
     assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr[-300:]
 

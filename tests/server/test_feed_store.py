@@ -45,6 +45,7 @@ class TestFeedStore(ResumedContract):
     """The contract, kept by a client that follows the feed."""
 
     every_sort = ALL[::5]
+    tried_at_every = 3
     write_interrupted_at_every = 12
     many = 40
 

@@ -23,6 +23,7 @@ from smtd.records.record import Key, Parameters, Pickled, Record
 from smtd.stores.base import DONE, STALE, Change, Result, ResumedStore, Scan, Store, Token
 from smtd.stores.shelf import inert
 from tests.build import RUNNING, change, commented, full, key, record, tagged
+from tests.sampling import sampled
 from tests.stores.asking import create, delete, digests, replace
 from tests.stores.interrupting import interrupt, left_behind, running
 from tests.stores.places import Place
@@ -222,7 +223,14 @@ class SilentContract(SilentReadContract):
 
     # Reading what was written
 
-    @pytest.mark.parametrize("group", GROUPS)
+    #: Of the groups of records, and of the types of parameters, `make test` tries each, every second, …
+    tried_at_every = 1
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        for name, values in (("group", GROUPS), ("type_name", TYPED)):
+            if name in metafunc.fixturenames:
+                metafunc.parametrize(name, sampled(values, self.tried_at_every))
+
     async def test_records_are_kept_exactly(self, place: Place, group: str) -> None:
         """A record is read exactly as it was written."""
         records = fitting(place, GROUPS[group])
@@ -234,7 +242,6 @@ class SilentContract(SilentReadContract):
         assert outcomes == [DONE] * len(records)
         assert plain(found) == {one.label: place.kept(one) for one in records}
 
-    @pytest.mark.parametrize("type_name", TYPED)
     async def test_parameters_keep_their_meaning(self, place: Place, type_name: str) -> None:
         """However its parameters are written, an accepted record keeps its digest."""
         texts = [Parameters(type_name, text) for text in TYPED[type_name]]

@@ -46,6 +46,7 @@ class TestShelfOnDumb(ResumedContract):
 class TestShelfThatRests(ResumedContract):
     """The contract for a shelf that keeps nothing between two calls, as large ones between cycles."""
 
+    tried_at_every = 5
     look_interrupted_at_every = 3
     write_interrupted_at_every = 5
 
@@ -59,6 +60,7 @@ class TestShelfOnSqlite3(ResumedContract):
     """The contract for a shelf in the file of dbm.sqlite3."""
 
     # All steps but the last are those of the shelf on dbm.dumb.
+    tried_at_every = 5
     look_interrupted_at_every = 4
     write_interrupted_at_every = 6
 

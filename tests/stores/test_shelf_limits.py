@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import struct
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,8 @@ import pytest
 
 from smtd.stores.shelf import inert, writing
 from tests.build import PROJECT, record
+from tests.command import Smtd
+from tests.forkserver import client
 from tests.stores.places import dumb_place
 
 #: Scans a shelf in a process of its own; prints the result, and what the child processes took.
@@ -23,6 +23,7 @@ import anyio
 from smtd.errors import StoreRefused
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.store import ShelfStore
+from tests.forkserver.shelves import new_interpreters
 
 async def scan():
     try:
@@ -31,7 +32,8 @@ async def scan():
         return str(exc)
     return sorted(found.unreadable.values())
 
-said = anyio.run(scan)
+with new_interpreters():
+    said = anyio.run(scan)
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
 print(json.dumps([said, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024]))
 """
@@ -80,8 +82,8 @@ def scanned(directory: Path, value: bytes) -> tuple[Any, float, int, str]:
     place = dumb_place(directory / "records")
     with place.pickles(place.location.path) as file:
         file[PROJECT.encode()] = value
-    command = [sys.executable, "-c", SCAN, str(place.location.path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    client.programs.add(SCAN)
+    done = client.run(["-c", SCAN, str(place.location.path)], directory, Smtd(directory).variables())
     return *json.loads(done.stdout), str(place.location.path)
 
 

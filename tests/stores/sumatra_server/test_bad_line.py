@@ -12,10 +12,10 @@ from smtd.stores.http import session, writer
 from tests.peers import line as faults
 from tests.peers.line import line_to
 from tests.peers.server import SumatraServer
-from tests.sampling import SOAK, sampled
+from tests.sampling import SOAK
 from tests.stores.contract import SilentContract
 from tests.stores.places import Place
-from tests.stores.samples import ALL, GROUPS, TYPED
+from tests.stores.samples import ALL
 from tests.stores.server_place import ServerPlace
 
 #: `make soak` makes every third request fail, `make test` every seventh, with fewer kinds of records.
@@ -41,14 +41,7 @@ class TestServerByABadLine(SilentContract):
     write_interrupted_at_every = 12
     many = 20 if SOAK else 8
     every_sort = ALL if SOAK else ALL[::4]
-
-    @pytest.mark.parametrize("group", sampled(GROUPS, 5))
-    async def test_records_are_kept_exactly(self, place: Place, group: str) -> None:
-        await super().test_records_are_kept_exactly(place, group)
-
-    @pytest.mark.parametrize("type_name", sampled(TYPED, 4))
-    async def test_parameters_keep_their_meaning(self, place: Place, type_name: str) -> None:
-        await super().test_parameters_keep_their_meaning(place, type_name)
+    tried_at_every = 5
 
     @pytest.mark.soak
     async def test_write_to_every_field(self, place: Place) -> None:
