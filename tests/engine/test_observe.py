@@ -16,7 +16,7 @@ from smtd.merge.decide import Mode
 from tests.build import PROJECT, RUNNING, change, commented, key, record, tagged
 from tests.engine.servers import ServerStore
 from tests.engine.world import RefusingStore, TestStore, UnlockedStore, World, counts, written
-from tests.sampling import sampled
+from tests.sampling import SOAK, sampled
 
 RECORDS = [record(f"run-{number}") for number in range(9)]
 A, B, C, D = RECORDS[:4]
@@ -368,12 +368,12 @@ KINDS = [TestStore, UnlockedStore, ServerStore]
 
 @whoever
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("seed", sampled(range(20), 7))
+@pytest.mark.parametrize("seed", sampled(range(20), 4))
 async def test_random_changes_are_decided_as_without_an_index(tmp_path, kind, seed, then):
     """Anything may happen between two cycles; the reports and the stores are the same."""
     chance = random.Random(seed)
     world = await World(tmp_path / "world", right=kind("right")).synced(*RECORDS)
-    for turn in range(6):
+    for turn in range(6 if SOAK else 3):
         for _ in range(chance.randint(1, 4)):
             happen(chance, world, turn, with_server=kind is ServerStore)
         forgetful = world.forgetful(tmp_path / str(turn))

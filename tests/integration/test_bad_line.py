@@ -98,7 +98,7 @@ class Mirror:
 async def mirror(
     server: SumatraServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Mirror]:
-    """A mirror of four records, in sync, with timeouts for a test."""
+    """A mirror of five records, in sync, with timeouts for a test."""
     for name, seconds in (("FIRST_PAUSE", 0.001), ("LONGEST_PAUSE", 0.01)):
         monkeypatch.setattr(session, name, seconds)
         monkeypatch.setattr(retrying, name, seconds)
@@ -106,7 +106,7 @@ async def mirror(
     monkeypatch.setattr(writer, "PARTIAL_AFTER", 0.0)
     async with line_to(f"http://127.0.0.1:{server.port}") as line:
         made = Mirror(ServerPlace(server), line, tmp_path / "state")
-        there = [full(label) for label in ("edited", "replaced", "deleted", "other")]
+        there = [full(label) for label in ("edited", "replaced", "deleted", "other", "another")]
         for one in there:
             made.local.put(PROJECT, one)
         await made.place.put(*there)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from smtd.errors import RecordUnusable
@@ -113,6 +115,7 @@ try:
 except RecordUnusable:
     print("refused")
 """
+client.programs.add(IN_A_CHILD)
 
 
 @pytest.mark.parametrize(("kind", "content"), each(RUNNING))
@@ -167,11 +170,11 @@ def verdict(parameters):
 
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("name", GROWING)
-def test_yaml_that_expands_is_refused_at_once(name, tmp_path):
+def test_yaml_that_expands_is_refused_at_once(name):
     """Within a gigabyte and five seconds, however deep or large the values become."""
-    client.programs.add(IN_A_CHILD)
+    here = Path(__file__).parent
 
-    done = client.run(["-c", IN_A_CHILD, GROWING[name]], tmp_path, Smtd(tmp_path).variables())
+    done = client.run(["-c", IN_A_CHILD, GROWING[name]], here, Smtd(here).variables())
 
     assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr[-300:]
 

@@ -46,9 +46,9 @@ class TestShelfOnDumb(ResumedContract):
 class TestShelfThatRests(ResumedContract):
     """The contract for a shelf that keeps nothing between two calls, as large ones between cycles."""
 
-    tried_at_every = 5
     look_interrupted_at_every = 3
     write_interrupted_at_every = 5
+    tried_at_every = 5
 
     @pytest.fixture
     def place(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
@@ -60,9 +60,9 @@ class TestShelfOnSqlite3(ResumedContract):
     """The contract for a shelf in the file of dbm.sqlite3."""
 
     # All steps but the last are those of the shelf on dbm.dumb.
-    tried_at_every = 5
     look_interrupted_at_every = 4
     write_interrupted_at_every = 6
+    tried_at_every = 5
 
     @pytest.fixture
     def place(self, tmp_path: Path) -> Place:

@@ -40,9 +40,9 @@ class TestShelfOfAnotherDbm(ResumedContract):
     """The contract for both kinds."""
 
     # All steps but the last are those of the shelf on dbm.dumb.
-    tried_at_every = 5
     look_interrupted_at_every = 4
     write_interrupted_at_every = 6
+    tried_at_every = 5
 
 
 @each_kind
