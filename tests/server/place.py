@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -13,14 +12,14 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 from anyio import to_thread
 
-from smtd.records.record import Key, Record
+from smtd.records.record import Record
 from smtd.stores.access import Access
 from smtd.stores.base import Store
 from smtd.stores.django.driver import SQLITE
 from smtd.stores.http.driver import HTTP
 from smtd.stores.location import Location
 from smtd.stores.registry import open_store
-from tests.build import PROJECT, record
+from tests.build import PROJECT
 from tests.server.process import ServerProcess
 from tests.server.served import PASSWORD
 from tests.stores.places import DjangoPlace
@@ -30,13 +29,11 @@ from tests.stores.server_place import ServerPlace, whole_seconds
 PATIENCE = 20.0
 
 
-class ServedPlace(DjangoPlace):
+class ServedPlace(ServerPlace):
     """What an admin sees of *server*."""
 
-    unfit = ServerPlace.unfit
-
     def __init__(self, server: ServerProcess) -> None:
-        super().__init__(server.store)
+        DjangoPlace.__init__(self, server.store)
         access = Access(username="root", password=PASSWORD)
         self.location = Location(HTTP, Path(), None, access, f"{server.root}records/")
 
@@ -44,15 +41,9 @@ class ServedPlace(DjangoPlace):
         """Open the file of the server, as another smtd on its machine would."""
         return open_store(Location(SQLITE, self.path))
 
-    async def _write(self, keys: list[Key], records: Iterable[Record | None]) -> None:
-        """Write into the database of the server, and wait until that has noticed."""
-        here = self.location
-        self.location = Location(SQLITE, self.path)
-        try:
-            await super()._write(keys, records)
-        finally:
-            self.location = here
-        await to_thread.run_sync(self.noticed)
+    def _let_ada_use(self, _project: str) -> None:
+        """Leave the rights as they are, and wait: whatever was written, the server has to notice it."""
+        self.noticed()
 
     def noticed(self) -> None:
         """Wait until the server has entered all that others wrote."""
@@ -62,17 +53,8 @@ class ServedPlace(DjangoPlace):
             time.sleep(0.01)
 
     async def spoil(self, label: str, project: str = PROJECT) -> None:
-        await self.put(record(label), project=project)
-        await to_thread.run_sync(self._spoil, label, project)
+        await super().spoil(label, project)
         await to_thread.run_sync(self.noticed)
-
-    def _spoil(self, label: str, project: str) -> None:
-        self.run("INSERT INTO django_store_launchmode (type, parameters) VALUES ('NoSuchMode', 'x()')")
-        self.run(
-            "UPDATE django_store_record SET launch_mode_id = (SELECT max(id) FROM django_store_launchmode)"
-            " WHERE project_id = ? AND label = ?",
-            *(project, label),
-        )
 
     def clear(self) -> None:
         """Delete every project, as their owner can."""
@@ -88,11 +70,8 @@ class ServedPlace(DjangoPlace):
             or (record.duration is not None and abs(record.duration) == float("inf"))
         )
 
-    def files(self) -> dict[str, bytes]:
-        return {str(key): repr(form).encode() for key, form in self.forms().items()}
-
     def kept(self, record: Record) -> Record:
-        return whole_seconds(super().kept(record))
+        return whole_seconds(DjangoPlace.kept(self, record))
 
 
 def delete_projects(connection: HTTPConnection) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,7 @@ from smtd.server.changes_api import VIEWS
 from tests.build import PROJECT, commented, full, record
 from tests.server.served import Client, Served, serving
 from tests.server.streams import streaming
-
-LISTED = f"records/{PROJECT}/"
-
-
-def run(database: Path, statement: str, *values: Any) -> None:
-    with closing(sqlite3.connect(database, timeout=10, isolation_level=None)) as db:
-        db.execute(statement, values)
+from tests.server.test_foreign_writes import LISTED, run
 
 
 async def test_changes_are_numbered_in_their_order(ada: Client) -> None:

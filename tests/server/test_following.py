@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -32,10 +32,9 @@ from smtd.stores.registry import open_store, subscribe
 from tests.build import PROJECT, commented, key, record
 from tests.command import Smtd, written
 from tests.server.granting import grant
-from tests.server.process import ServerProcess, server_process
+from tests.server.process import ServerProcess
 from tests.server.served import PASSWORD, Client, Served
 from tests.server.test_foreign_writes import LISTED
-from tests.servers.process import free_port
 from tests.stores.places import dumb_place
 
 
@@ -103,18 +102,12 @@ async def test_number_that_the_server_does_not_know_any_more_counts_as_a_change(
         await called.wait()
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    """A server as a process of its own, which has the same address after a restart."""
-    with server_process(tmp_path / "served", f"[server]\nlisten = '127.0.0.1:{free_port()}'\n") as made:
-        yield made
-
-
 async def test_change_is_announced_after_the_server_was_away(
-    server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+    server_at_one_address: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client opens the stream again by itself."""
     monkeypatch.setattr(feed_listener, "FIRST_PAUSE", 0.05)
+    server = server_at_one_address
     called, at = Called(), place(await to_thread.run_sync(lambda: server.root))
     async with subscribe([at], called), open_store(at) as store:
         await store.write([Change(key("one"), record("one"), None)])
@@ -353,17 +346,24 @@ async def test_projects_may_have_other_names(served: Served, ada: Client, tmp_pa
     assert set(found.found) == set(found.listed) == {key("run", "Mine")}
 
 
-async def test_rights_that_change_do_not_make_it_another_server(
-    served: Served, ada: Client, tmp_path: Path, smtd: Smtd
-) -> None:
-    """A record that was deleted there stays deleted, though the client's number is void."""
-    local = dumb_place(tmp_path / "shelf")
-    await local.put(record("kept"), record("deleted"))
+#: Syncs once.
+Sync = Callable[[], Awaitable[dict[str, Any]]]
+
+
+@pytest.fixture
+async def sync(served: Served, tmp_path: Path, smtd: Smtd) -> Sync:
+    """Syncs a shelf with two records and the server, and returns what was written."""
+    await dumb_place(tmp_path / "shelf").put(record("kept"), record("deleted"))
     address = f"{served.root}records/".replace("://", f"://ada:{PASSWORD}@")
 
-    async def sync() -> dict[str, tuple[int, int, int]]:
-        return written(await to_thread.run_sync(lambda: smtd.sync(tmp_path / "shelf.dat", address)))
+    async def run() -> dict[str, Any]:
+        return written(await to_thread.run_sync(smtd.sync, tmp_path / "shelf.dat", address))
 
+    return run
+
+
+async def test_rights_that_change_do_not_make_it_another_server(ada: Client, sync: Sync) -> None:
+    """A record that was deleted there stays deleted, though the client's number is void."""
     await sync()
     await ada.make("Another")
     await ada.ask("DELETE", f"{LISTED}deleted/")
@@ -372,21 +372,14 @@ async def test_rights_that_change_do_not_make_it_another_server(
 
 
 async def test_server_that_was_used_without_its_api_is_united_once(
-    served: Served, ada: Client, tmp_path: Path, smtd: Smtd, monkeypatch: pytest.MonkeyPatch
+    ada: Client, sync: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody can tell whether it was restored meanwhile: what it lacks is not deleted."""
-    local = dumb_place(tmp_path / "shelf")
-    await local.put(record("kept"), record("missing"))
-    address = f"{served.root}records/".replace("://", f"://ada:{PASSWORD}@")
-
-    async def sync() -> dict[str, tuple[int, int, int]]:
-        return written(await to_thread.run_sync(lambda: smtd.sync(tmp_path / "shelf.dat", address)))
-
     with monkeypatch.context() as patch:
         patch.setattr(served_application, "API", "/elsewhere/")
         await sync()
-    await ada.ask("DELETE", f"{LISTED}missing/")
+    await ada.ask("DELETE", f"{LISTED}deleted/")
 
     assert await sync() == {"left": (0, 0, 0), "right": (1, 0, 0)}
-    await ada.ask("DELETE", f"{LISTED}missing/")
+    await ada.ask("DELETE", f"{LISTED}deleted/")
     assert await sync() == {"left": (0, 0, 1), "right": (0, 0, 0)}

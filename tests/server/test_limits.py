@@ -59,17 +59,11 @@ async def server_still_works(served: Served, ada: Client) -> object:
 
 PATHS = {
     "a step up": ("/records/../etc/passwd", 400),
-    "a quoted step up": ("/records/%2e%2e/%2e%2e/etc/passwd/", 400),
-    "a step up in a label": (f"/records/{PROJECT}/../../../etc/passwd/", 404),
-    "a NUL": (f"/records/{PROJECT}/a%00b/", 400),
     "bad UTF-8": (f"/records/{PROJECT}/%ff%fe/", 400),
     "a slash in a project": ("/records/a%2Fb/", 400),
-    "no project": ("/records//x/", 400),
     "a whole address": (f"http://evil.example/records/{PROJECT}/x/", 404),
-    "a format string": (f"/records/{PROJECT}/%25s%25n/", 404),
     "SQL": (f"/records/{PROJECT}/%27;drop%20table%20smtd_head--/", 404),
     "elsewhere": ("/admin", 404),
-    "half of an escape": (f"/records/{PROJECT}/%4/", 400),
 }
 
 
@@ -153,13 +147,8 @@ async def test_body_of_a_form(ada: Client, kind: str) -> None:
 
 BODIES: dict[str, bytes] = {
     "empty": b"",
-    "no JSON": b"{",
-    "bad UTF-8": b'{"label": "\xff"}',
     "deep": b"[" * 2**20,
-    "deep in a record": b'{"label": "run", "x": ' + b'{"a":' * 10_000 + b"1" + b"}" * 10_001,
     "another label": document("other"),
-    "endless digits": b'{"duration": ' + b"1" * 10_000 + b"}",
-    "surrogates": document().replace(b"a first look", b"\\ud800"),
     "code": document().replace(
         b'{"working_directory":"/code","options":null}', b"\"__import__('os').abort()\""
     ),

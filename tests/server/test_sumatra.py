@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 from tests.peers.environments import Environment, PeerFailed
 from tests.peers.project import SumatraProject
 from tests.server.place import ServedPlace
-from tests.server.process import ServerProcess, server_process
+from tests.server.process import ServerProcess
 
 OPTIONS = ("--addlabel=cmdline", "--executable=python", "--on-changed=store-diff", "--main=main.py")
 PARAMETERS = {"default.param": "seed = 1\n", "other.json": '{"seed": 2}\n'}
@@ -41,13 +40,6 @@ class RemoteProject(SumatraProject):
             for name in OF_THE_MOMENT:
                 assert one.pop(name)
         return found
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    """A server with a store of its own."""
-    with server_process(tmp_path / "server") as made:
-        yield made
 
 
 @pytest.fixture
