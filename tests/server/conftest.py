@@ -12,7 +12,6 @@ from smtd.server.accounts import credentials
 from tests.build import full
 from tests.server.process import ServerProcess, server_process
 from tests.server.served import Client, Served, serving
-from tests.servers.process import free_port
 from tests.stores.places import DjangoPlace
 
 #: A check takes a twentieth of a second by design, and every server of a test would begin with one.
@@ -31,13 +30,6 @@ def each_password_is_checked_once() -> Iterator[None]:
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
     """A server as a process of its own, with a store of its own."""
     with server_process(tmp_path / "server") as made:
-        yield made
-
-
-@pytest.fixture
-def server_at_one_address(tmp_path: Path) -> Iterator[ServerProcess]:
-    """A server as a process of its own, which has the same address after a restart."""
-    with server_process(tmp_path / "server", f"[server]\nlisten = '127.0.0.1:{free_port()}'\n") as made:
         yield made
 
 

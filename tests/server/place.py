@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -12,14 +13,14 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 from anyio import to_thread
 
-from smtd.records.record import Record
+from smtd.records.record import Key, Record
 from smtd.stores.access import Access
 from smtd.stores.base import Store
 from smtd.stores.django.driver import SQLITE
 from smtd.stores.http.driver import HTTP
 from smtd.stores.location import Location
 from smtd.stores.registry import open_store
-from tests.build import PROJECT
+from tests.build import PROJECT, record
 from tests.server.process import ServerProcess
 from tests.server.served import PASSWORD
 from tests.stores.places import DjangoPlace
@@ -29,11 +30,13 @@ from tests.stores.server_place import ServerPlace, whole_seconds
 PATIENCE = 20.0
 
 
-class ServedPlace(ServerPlace):
+class ServedPlace(DjangoPlace):
     """What an admin sees of *server*."""
 
+    unfit = ServerPlace.unfit
+
     def __init__(self, server: ServerProcess) -> None:
-        DjangoPlace.__init__(self, server.store)
+        super().__init__(server.store)
         access = Access(username="root", password=PASSWORD)
         self.location = Location(HTTP, Path(), None, access, f"{server.root}records/")
 
@@ -41,9 +44,15 @@ class ServedPlace(ServerPlace):
         """Open the file of the server, as another smtd on its machine would."""
         return open_store(Location(SQLITE, self.path))
 
-    def _let_ada_use(self, _project: str) -> None:
-        """Leave the rights as they are, and wait: whatever was written, the server has to notice it."""
-        self.noticed()
+    async def _write(self, keys: list[Key], records: Iterable[Record | None]) -> None:
+        """Write into the database of the server, and wait until that has noticed."""
+        here = self.location
+        self.location = Location(SQLITE, self.path)
+        try:
+            await super()._write(keys, records)
+        finally:
+            self.location = here
+        await to_thread.run_sync(self.noticed)
 
     def noticed(self) -> None:
         """Wait until the server has entered all that others wrote."""
@@ -53,8 +62,17 @@ class ServedPlace(ServerPlace):
             time.sleep(0.01)
 
     async def spoil(self, label: str, project: str = PROJECT) -> None:
-        await super().spoil(label, project)
+        await self.put(record(label), project=project)
+        await to_thread.run_sync(self._spoil, label, project)
         await to_thread.run_sync(self.noticed)
+
+    def _spoil(self, label: str, project: str) -> None:
+        self.run("INSERT INTO django_store_launchmode (type, parameters) VALUES ('NoSuchMode', 'x()')")
+        self.run(
+            "UPDATE django_store_record SET launch_mode_id = (SELECT max(id) FROM django_store_launchmode)"
+            " WHERE project_id = ? AND label = ?",
+            *(project, label),
+        )
 
     def clear(self) -> None:
         """Delete every project, as their owner can."""
@@ -70,8 +88,11 @@ class ServedPlace(ServerPlace):
             or (record.duration is not None and abs(record.duration) == float("inf"))
         )
 
+    def files(self) -> dict[str, bytes]:
+        return {str(key): repr(form).encode() for key, form in self.forms().items()}
+
     def kept(self, record: Record) -> Record:
-        return whole_seconds(DjangoPlace.kept(self, record))
+        return whole_seconds(super().kept(record))
 
 
 def delete_projects(connection: HTTPConnection) -> None:

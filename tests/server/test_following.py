@@ -102,12 +102,19 @@ async def test_number_that_the_server_does_not_know_any_more_counts_as_a_change(
         await called.wait()
 
 
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerProcess]:
+    """A server as a process of its own, which has the same address after a restart."""
+    with server_process(tmp_path / "served", f"[server]\nlisten = '127.0.0.1:{free_port()}'\n") as made:
+        yield made
+
+
+
 async def test_change_is_announced_after_the_server_was_away(
-    server_at_one_address: ServerProcess, monkeypatch: pytest.MonkeyPatch
+    server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client opens the stream again by itself."""
     monkeypatch.setattr(feed_listener, "FIRST_PAUSE", 0.05)
-    server = server_at_one_address
     called, at = Called(), place(await to_thread.run_sync(lambda: server.root))
     async with subscribe([at], called), open_store(at) as store:
         await store.write([Change(key("one"), record("one"), None)])

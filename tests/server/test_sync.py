@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.request import urlopen
 
+import pytest
 from anyio import to_thread
 
 from smtd.records import canonical
@@ -18,34 +20,53 @@ from tests.server import other_digests
 from tests.server.place import ServedPlace
 from tests.server.process import ServerProcess, server_process
 from tests.server.test_foreign_writes import copied
+from tests.servers.process import free_port
 from tests.stores.places import dumb_place
 
 
-async def test_shelf_and_server_become_the_same(tmp_path: Path, smtd: Smtd, server: ServerProcess) -> None:
+async def test_shelf_and_server_become_the_same(tmp_path: Path, smtd: Smtd) -> None:
     """New records, edits and deletions, in both directions; and then nothing more."""
     shelf = dumb_place(tmp_path / "shelf")
     await shelf.put(full("here"), record("kept"))
-    place = ServedPlace(server)
-    await place.put(full("there"))
 
-    async def sync() -> dict[str, tuple[int, int, int]]:
-        address = server.address.replace("ada:", "root:")
-        words = (tmp_path / "shelf.dat", address, "--verify", "--project", "*")
-        return written(await to_thread.run_sync(lambda: smtd.sync(*words)))
+    def with_server() -> ServerProcess:
+        made = ServerProcess(tmp_path / "server")
+        made.start()
+        return made
 
-    assert await sync() == {"left": (1, 0, 0), "right": (2, 0, 0)}
-    assert await sync() == NOTHING
+    (tmp_path / "server").mkdir()
+    server = await to_thread.run_sync(with_server)
+    try:
+        place = ServedPlace(server)
+        await place.put(full("there"))
 
-    await shelf.put(commented(full("here"), "of the shelf"))
-    await place.put(commented(full("there"), "of the server"))
-    await place.remove("kept")
-    assert await sync() == {"left": (0, 1, 1), "right": (0, 1, 0)}
-    assert await sync() == NOTHING
+        async def sync() -> dict[str, tuple[int, int, int]]:
+            address = server.address.replace("ada:", "root:")
+            words = (tmp_path / "shelf.dat", address, "--verify", "--project", "*")
+            return written(await to_thread.run_sync(lambda: smtd.sync(*words)))
 
-    async with shelf.open() as left, place.open() as right:
-        seen = [await store.scan() for store in (left, right)]
-    assert seen[0].digests == seen[1].digests
-    assert set(seen[0].digests) == {key("here"), key("there")}
+        assert await sync() == {"left": (1, 0, 0), "right": (2, 0, 0)}
+        assert await sync() == NOTHING
+
+        await shelf.put(commented(full("here"), "of the shelf"))
+        await place.put(commented(full("there"), "of the server"))
+        await place.remove("kept")
+        assert await sync() == {"left": (0, 1, 1), "right": (0, 1, 0)}
+        assert await sync() == NOTHING
+
+        async with shelf.open() as left, place.open() as right:
+            seen = [await store.scan() for store in (left, right)]
+        assert seen[0].digests == seen[1].digests
+        assert set(seen[0].digests) == {key("here"), key("there")}
+    finally:
+        await to_thread.run_sync(server.close)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerProcess]:
+    """A server, as a process of its own, which has the same address when it restarts."""
+    with server_process(tmp_path / "lab", f"[server]\nlisten = '127.0.0.1:{free_port()}'\n") as made:
+        yield made
 
 
 async def test_first_sync_makes_one_request_for_all_records(
@@ -76,10 +97,9 @@ def requests(server: ServerProcess) -> Counter[str]:
 
 
 async def test_server_that_was_restored_loses_no_record(
-    tmp_path: Path, smtd: Smtd, server_at_one_address: ServerProcess
+    tmp_path: Path, smtd: Smtd, server: ServerProcess
 ) -> None:
     """What came after the backup is on the laptop: it goes back to the server, and nothing is deleted."""
-    server = server_at_one_address
     local = dumb_place(tmp_path / "shelf")
     await local.put(record("before"), record("edited"))
 
