@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -32,9 +32,10 @@ from smtd.stores.registry import open_store, subscribe
 from tests.build import PROJECT, commented, key, record
 from tests.command import Smtd, written
 from tests.server.granting import grant
-from tests.server.process import ServerProcess
+from tests.server.process import ServerProcess, server_process
 from tests.server.served import PASSWORD, Client, Served
 from tests.server.test_foreign_writes import LISTED
+from tests.servers.process import free_port
 from tests.stores.places import dumb_place
 
 
