@@ -354,9 +354,9 @@ def test_secret_is_in_no_output_and_no_file(user: Command, smtd: Smtd) -> None:
 
 
 def test_file_is_private_at_every_step_without_a_umask(user: Command, smtd: Smtd, tmp_path: Path) -> None:
-    """From its first byte."""
+    """From its first byte, and so is its directory."""
     report = tmp_path / "report"
-    smtd.program = ["-c", WATCHED, str(report), str(user.directory)]
+    smtd.program = ["-c", WATCHED, str(report), str(smtd.home)]
     for words in (["add", "ada", "--password-stdin"], ["add", "bob", "--password-stdin"], ["token", "ada"]):
         done = smtd("user", *words, stdin=PASSWORD.encode())
         assert done.code == 0, done.err
