@@ -48,6 +48,7 @@ class TestFeedStore(ResumedContract):
     tried_at_every = 3
     write_interrupted_at_every = 12
     many = 40
+    look_interrupted_at_every = 3
 
     @pytest.fixture
     def place(self, shared_server: ServerProcess) -> FollowedPlace:

@@ -28,6 +28,7 @@ class TestServedStore(SilentContract):
     tried_at_every = 3
     write_interrupted_at_every = 10
     many = 40
+    look_interrupted_at_every = 3
 
     @pytest.fixture
     def place(self, shared_server: ServerProcess) -> ServedPlace:

@@ -42,6 +42,7 @@ class TestServerByABadLine(SilentContract):
     many = 20 if SOAK else 8
     every_sort = ALL if SOAK else ALL[::4]
     tried_at_every = 5
+    look_interrupted_at_every = 1 if SOAK else 3
 
     @pytest.mark.soak
     async def test_write_to_every_field(self, place: Place) -> None:

@@ -22,6 +22,7 @@ class TestServer(SilentContract):
     every_sort = ALL if SOAK else ALL[::3]
     write_interrupted_at_every = 5
     many = 40 if SOAK else 12
+    look_interrupted_at_every = 1 if SOAK else 3
 
     async def finished(self, place: Place) -> None:
         assert isinstance(place, ServerPlace)
