@@ -93,7 +93,7 @@ async def test_whole_look_is_stored(index: StoreIndex) -> None:
 
     await index.update(found, None, b"head", whole=True)
 
-    assert await index.all(None) == found
+    assert await index.all(None) == await index.present() == found
     assert await index.all({PROJECT}) == {A: ONE, B: OTHER, C: TORN}
     assert await index.entries([A, C, key("nobody's")]) == {A: ONE, C: TORN}
     assert await index.held(None) == {
