@@ -110,7 +110,6 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
         yield made
 
 
-
 async def test_change_is_announced_after_the_server_was_away(
     server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:

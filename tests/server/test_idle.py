@@ -33,8 +33,7 @@ from tests.server.line import line_to
 from tests.server.process import ServerProcess, server_process
 from tests.server.served import PASSWORD, Client
 from tests.server.test_following import place
-from tests.server.test_foreign_writes import run, until
-from tests.server.test_restored import copied
+from tests.server.test_foreign_writes import copied, run, until
 from tests.servers.process import free_port
 
 #: Seconds of a test that stand for an hour.
