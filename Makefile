@@ -47,7 +47,7 @@ man: $(READY)  ## build man pages and shell completions, in build/share
 merging: $(READY)  ## generate docs/merging.md again from the code that decides
 	$(BIN)/python -m docs.merging docs/merging.md
 
-soak: $(READY)  ## run every campaign (an hour), whole sweeps, and a minute of many programs on one database
+soak: $(READY)  ## run every campaign (two hours), whole sweeps, and a minute of many programs on one database
 	$(BIN)/python -m campaigns --write
 	SMTD_FUZZ=100000 $(BIN)/pytest $(PYTEST_FLAGS) tests/stores/test_fuzz.py
 	SMTD_SOAK=1 $(BIN)/pytest $(PYTEST_FLAGS) -m "not soak" tests/engine \

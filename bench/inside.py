@@ -39,7 +39,7 @@ SETTLED = 0.3
 @asynccontextmanager
 async def kept_open(directory: Path, locations: Both[Location], steps: Steps) -> AsyncIterator[Cycle]:
     """Give a cycle of two stores that stay open, with a journal in *directory*, as the daemon runs it."""
-    policy = Policy(force_retry=False)
+    policy = Policy(force_retry=False, wait_to_settle=False)
     async with open_journal(directory / "journal") as journal, pairing.open_stores(locations) as stores:
 
         async def cycle() -> PairReport:
@@ -74,6 +74,7 @@ class Inside:
                 await self.steps.measure("nothing", cycle)
                 await self._new(f"new-{turn}")
                 await self.steps.measure("new", cycle, right=1)
+                await self.steps.measure("compared", cycle)
                 await self._edit(f"edit {turn}")
                 await self.steps.measure("edit", cycle, right=1)
             for turn in range(MANY if what == "many" else 0):
@@ -107,7 +108,7 @@ async def commit(database: Path, statement: str, *values: str) -> None:
 def main() -> None:
     """Measure what the command line asks for."""
     count, directory, *what = sys.argv[1:]
-    gc_tuning.ease()
+    gc_tuning.tune()
     inside = Inside(Path(directory))
     anyio.run(inside.run, int(count), "".join(what))
     print(json.dumps(inside.steps.costs))

@@ -16,9 +16,11 @@ import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from statistics import quantiles
+from typing import Any
 
 import aiohttp
 import anyio
+from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
 from bench.measure import CommandFailed, cpu_seconds
@@ -39,17 +41,21 @@ class Laptop:
     done: anyio.Event = field(default_factory=anyio.Event)
     heard: dict[str, float] = field(default_factory=dict)
 
-    async def listen(self, since: int, *, task_status: TaskStatus[None]) -> None:
+    async def listen(self, since: int, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Listen from number *since* on, until cancelled."""
         async with streaming(self.client, f"since={since}&include=records") as stream:
             while (event := await stream.block()) is not None:
                 if event.data is not None:
-                    self.heard[event.data["record"]["outcome"]] = time.perf_counter()
-                    if len(self.heard) == self.expected:
-                        self.done.set()
+                    self.take(event.data)
                 elif event.id is not None:
                     task_status.started()
         raise CommandFailed("a stream has ended")
+
+    def take(self, change: Any) -> None:
+        """Take one change of the feed."""
+        self.heard[change["record"]["outcome"]] = time.perf_counter()
+        if len(self.heard) == self.expected:
+            self.done.set()
 
     async def change(self, label: str, outcome: str) -> None:
         """Change one record."""

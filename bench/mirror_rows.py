@@ -1,4 +1,4 @@
-"""The rows of the table that measure mirrors of one server: two daemons, each with a store of its own."""
+"""The rows of the table that measure mirrors of one server: daemons, each with a store of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import re
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.request import ProxyHandler, Request, build_opener
@@ -16,10 +16,14 @@ from bench.daemon import RunningDaemon
 from bench.daemon_rows import percentiles
 from bench.line import Line
 from bench.server import RunningServer, logins, serving
-from bench.workplace import Workplace, count_records, expect
+from bench.workplace import PROJECT, Workplace, count_records, expect
+from tests.peers.server import PASSWORD, USERS
 
 #: Records of the first sync, and of the mirrors between which changes travel; changes; seconds between two.
 MANY, FEW, CHANGES, PAUSE = 10_000, 1000, 60, 1.0
+#: Records of the mirror to which nothing happens; seconds until it is quiet, and for which it is observed.
+QUIET, SETTLED, OBSERVED = 100, 30.0, 300.0
+HOUR = 3600.0
 #: Seconds after which a change that did not arrive has failed.
 PATIENCE = 60.0
 
@@ -31,7 +35,7 @@ def first(work: Workplace, rounds: int) -> list[Line]:
     store = directory / "store.sqlite"
     measure.run(work.module("bench.sweep", str(MANY), store))
     with serving(work, directory) as server:
-        name, token = base64.b64decode(login).decode().split(":")
+        name, token = _credentials(login)
         address = server.url.replace("://", f"://{name}:{token}@")
         done = measure.run(work.smtd("sync", store, address, "--state", directory / "mirror"))
         expect(count_records(server.store), MANY, "records on the server")
@@ -57,6 +61,50 @@ def _requests(server: RunningServer, login: str) -> int:
     )
 
 
+def idle(work: Workplace, rounds: int) -> list[Line]:
+    """Count the requests of a daemon to whose two stores nothing happens, by observing some minutes."""
+    directory = work.empty("mirror-idle")
+    (login,) = logins(work, directory, 1)
+    own, other = directory / "own.sqlite", directory / "other.sqlite"
+    for store in (own, other):
+        measure.run(work.module("bench.sweep", str(QUIET), store))
+    with serving(work, directory) as server:
+        name, token = _credentials(login)
+        with mirrored(work, "mirror-quiet", own, server.url, name, token) as daemon:
+            quiet = _while_quiet(lambda: _requests(server, login)) - 1  # the one for this figure
+            before = _requests(server, login)
+            daemon.ctl("sync", "now")
+            poll = _requests(server, login) - before - 1
+    work.server.clear()
+    work.server.make_project(PROJECT)
+    with mirrored(work, "mirror-polling", other, work.server.url, USERS[0], PASSWORD):
+        polling = _while_quiet(lambda: len(work.server.requests()))
+    an_hour, beside = (count * HOUR / OBSERVED for count in (quiet, polling))
+    most = an_hour + poll  # a poll is made at most once an hour
+    return [
+        Line(
+            f"daemon: an hour with nothing to do, {QUIET} records, mirrored to `smtd serve`",
+            f"≤ {most:.0f} requests: {quiet} in {OBSERVED / 60:.0f} minutes, and {poll} at most once an hour",
+            f"Sumatra Server 0.3.0: {beside:,.0f} requests ({polling:,} in {OBSERVED / 60:.0f} minutes)",
+            "≤ 2 requests",
+            most <= 2,
+        )
+    ]
+
+
+def _while_quiet(count: Callable[[], int]) -> int:
+    """Return by how much *count* grows in OBSERVED seconds, once the pair is quiet."""
+    time.sleep(SETTLED)
+    before = count()
+    time.sleep(OBSERVED)
+    return count() - before
+
+
+def _credentials(login: str) -> tuple[str, str]:
+    name, token = base64.b64decode(login).decode().split(":")
+    return name, token
+
+
 def lag(work: Workplace, rounds: int) -> list[Line]:
     """Measure how long an edit takes from one store over the server to another, between two daemons."""
     directory = work.empty("mirror-lag")
@@ -65,8 +113,8 @@ def lag(work: Workplace, rounds: int) -> list[Line]:
     measure.run(work.module("bench.sweep", str(FEW), left))
     with (
         serving(work, directory) as server,
-        mirrored(work, "mirror-left", left, server, login),
-        mirrored(work, "mirror-right", right, server, login),
+        mirrored(work, "mirror-left", left, server.url, *_credentials(login)),
+        mirrored(work, "mirror-right", right, server.url, *_credentials(login)),
     ):
         expect(count_records(right), FEW, "records over the server")
         taken = sorted(_arrival(left, right, number) for number in range(CHANGES * rounds))
@@ -84,14 +132,13 @@ def lag(work: Workplace, rounds: int) -> list[Line]:
 
 @contextmanager
 def mirrored(
-    work: Workplace, name: str, store: Path, server: RunningServer, login: str
+    work: Workplace, name: str, store: Path, address: str, username: str, password: str
 ) -> Iterator[RunningDaemon]:
-    """Run a daemon that mirrors *store* to *server*, after its first cycle."""
+    """Run a daemon that mirrors *store* to the server at *address*, after its first cycle."""
     directory = work.empty(name)
-    username, token = base64.b64decode(login).decode().split(":")
     secret = directory / "token"
     secret.touch(0o600)
-    secret.write_text(token, "utf-8")
+    secret.write_text(password, "utf-8")
     daemon = RunningDaemon(
         work,
         directory,
@@ -99,7 +146,7 @@ def mirrored(
 [stores.local]
 location = "{store}"
 [stores.lab]
-location = "{server.url}"
+location = "{address}"
 username = "{username}"
 password_file = "{secret}"
 [pairs.mirror]

@@ -113,5 +113,6 @@ ROWS = {
     "serve-writers": Row(server_rows.writers, 1),
     "mirror-first": Row(mirror_rows.first, 1),
     "mirror-lag": Row(mirror_rows.lag, 1),
+    "mirror-idle": Row(mirror_rows.idle, 1),
     "start": Row(start, 15),
 }

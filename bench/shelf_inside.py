@@ -73,7 +73,7 @@ def _live(shelf: Path) -> int:
 
 def main(shelf: str, directory: str, *what: str) -> None:
     """Measure what the command line asks for."""
-    gc_tuning.ease()
+    gc_tuning.tune()
     steps = Steps()
     anyio.run(lambda: run(Path(shelf), Path(directory), steps, changes="changes" in what))
     print(json.dumps(steps.costs))

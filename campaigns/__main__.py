@@ -43,7 +43,9 @@ def command_line() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m campaigns", description=__doc__)
     every = ", ".join(CAMPAIGNS)
     parser.add_argument("campaigns", nargs="*", metavar="CAMPAIGN", help=f"one of {every}; default: all")
-    parser.add_argument("--count", type=int, help="how often; default: as each needs")
+    parser.add_argument(
+        "--count", "--seconds", type=int, help="how often, or for how many seconds; default: as each needs"
+    )
     parser.add_argument("--write", action="store_true", help="put the results into docs/reliability.md")
     arguments = parser.parse_args()
     if unknown := set(arguments.campaigns) - set(CAMPAIGNS):

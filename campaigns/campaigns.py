@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from campaigns import races, steady, stories
+from campaigns import endurance, races, steady, stories
 from campaigns.campaign import Campaign
 from campaigns.fuzz import campaign as fuzz
 from campaigns.kills import campaign as kills
 from campaigns.laptops import campaign as laptops
+from campaigns.partition import campaign as partition
+from campaigns.registers import campaign as registers
 from campaigns.serve import campaign as serve
 
 CAMPAIGNS = {
@@ -18,6 +20,11 @@ CAMPAIGNS = {
     ),
     "kills": Campaign("cycles killed, or failed by the machine, while `smt` works", kills.run, 1000),
     "serve": Campaign("clients at `smtd serve`, which is killed all the time", serve.run, 200),
+    "registers": Campaign("clients at the same records of `smtd serve`: linearizable?", registers.run, 200),
+    "partition": Campaign(
+        "two daemons cut off from `smtd serve`, 1,000 changes on each side", partition.run, 600
+    ),
     "steady": Campaign("a daemon with pairs that change all the time", steady.run, 600),
+    "endurance": Campaign("100 clients of `smtd serve`, and ten changes a second", endurance.run, 1800),
     "fuzz": Campaign("altered bytes, for every parser of what others wrote", fuzz.run, 100_000),
 }

@@ -14,6 +14,7 @@ from random import Random
 import anyio
 
 from campaigns.campaign import Tally
+from campaigns.growth import Growth
 from smtd.merge.sides import SIDES, Both
 from smtd.records import canonical
 from smtd.records.canonical import Digest
@@ -25,8 +26,6 @@ from tests.stores.places import DjangoPlace
 PAIRS, RECORDS = 20, 50
 #: Seconds between two changes, and at most between two looks at the daemon.
 PACE, LOOK = 0.1, 5.0
-#: What may grow, and by how much, between the middle fifth of the time and the last one.
-MEMORY, FILES = 1.10, 4
 #: Seconds within which a change must have arrived.
 LONGEST_LAG = 15.0
 
@@ -59,8 +58,7 @@ class _Waiting:
 
 @dataclass
 class _Figures:
-    memory: list[int] = field(default_factory=list)
-    files: list[int] = field(default_factory=list)
+    growth: Growth = field(default_factory=Growth)
     lags: list[float] = field(default_factory=list)
 
 
@@ -75,7 +73,7 @@ def run(directory: Path, count: int, progress: Callable[[str], None]) -> Tally:
         for _ in _changes(pairs, daemon, began + count, tally, figures):
             progress(
                 f"{time.monotonic() - began:.0f} of {count} s, {tally.counts.total():,} changes,"
-                f" {figures.memory[-1] >> 20} MiB, {len(tally.wrong)} things wrong"
+                f" {figures.growth.memory[-1] >> 20} MiB, {len(tally.wrong)} things wrong"
             )
         tally.count = round(time.monotonic() - began)
         share = (_cpu_seconds(daemon) - cpu) / (time.monotonic() - began)
@@ -110,8 +108,7 @@ def _changes(
                 tally.differences.append(f"{each.label} has not arrived within {LONGEST_LAG:.0f} s")
                 waiting.remove(each)
         if now >= look:
-            figures.memory.append(daemon.memory())
-            figures.files.append(daemon.files())
+            figures.growth.look(daemon)
             look = now + min(LOOK, (until - began) / 20)
             yield
         time.sleep(max(0.0, PACE - (time.monotonic() - now)))
@@ -177,26 +174,13 @@ async def _held(place: DjangoPlace) -> dict[Key, Digest]:
 
 
 def _judge(figures: _Figures, tally: Tally) -> None:
-    """Compare what the daemon took in each fifth of the time."""
-    fifth = max(1, len(figures.memory) // 5)
-    memory, files = (
-        [max(each[at : at + fifth]) for at in range(0, 5 * fifth, fifth) if each[at : at + fifth]]
-        for each in (figures.memory, figures.files)
-    )
-    if memory[-1] > memory[len(memory) // 2] * MEMORY:
-        tally.differences.append(
-            f"memory grew from {memory[len(memory) // 2] >> 20} to {memory[-1] >> 20} MiB"
-        )
-    if files[-1] > files[len(files) // 2] + FILES:
-        tally.differences.append(f"open files grew from {files[len(files) // 2]} to {files[-1]}")
+    tally.notes.append(f"{PAIRS} pairs")
+    figures.growth.judge(tally)
     lags = sorted(figures.lags)
-    tally.notes += [
-        f"{PAIRS} pairs",
-        f"memory by fifths of the time {', '.join(str(each >> 20) for each in memory)} MiB",
-        f"open files {', '.join(map(str, files))}",
+    tally.notes.append(
         f"lag p50 {statistics.median(lags) * 1000:.0f} ms, p99 {lags[int(len(lags) * 0.99)] * 1000:.0f} ms,"
-        f" longest {lags[-1] * 1000:.0f} ms",
-    ]
+        f" longest {lags[-1] * 1000:.0f} ms"
+    )
 
 
 def _cpu_seconds(daemon: DaemonProcess) -> float:

@@ -1,4 +1,4 @@
-"""How long to wait before the next try: longer each time, and never in step with others."""
+"""How long to wait before the next try: longer each time, and random, so that clients do not act in step."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from math import isfinite
 
-#: The longest Retry-After that is believed, in seconds: more is a mistake, and would stop a daemon for good.
+#: The longest Retry-After that smtd follows, in seconds: more is a mistake, and would stop a daemon for good.
 LONGEST_ASKED = 86_400.0
 
 
 def pauses(first: float, longest: float) -> Iterator[float]:
-    """Yield seconds without end: each at random between *first* and three times the one before.
+    """Yield seconds without end: each at random between *first* and three times the previous one.
 
-    So many who wait for one server do not come back all at once. None is above *longest*.
+    So clients that wait for one server do not come back all at once. None is above *longest*.
     """
     pause = first
     while True:
@@ -24,9 +24,9 @@ def pauses(first: float, longest: float) -> Iterator[float]:
 
 
 def retry_after(header: str | None) -> float | None:
-    """Return the seconds that a Retry-After asks for, as seconds or as a date; None if it says nothing.
+    """Return the seconds in a Retry-After, given as seconds or as a date; None if it has neither.
 
-    More than a day is taken for a day: nobody means that.
+    More than a day counts as a day.
     """
     if header is None:
         return None

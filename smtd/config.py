@@ -31,12 +31,12 @@ from smtd.textfile import decode
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)\Z")
 #: Text such as "500MB", "1GB".
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)(kB|MB|GB|TB)\Z")
-#: A hundred years in seconds, and a million TB: what is more is a slip, and no clock or file could hold it.
+#: A hundred years in seconds, and a million TB: more is a mistake, and beyond any clock or file.
 LONGEST_DURATION, LARGEST_SIZE = 36_525 * 86_400.0, 10.0**18
 _BYTES = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-#: Seconds between two looks at a server, at the least.
+#: The least seconds between two looks at a server.
 SHORTEST_POLL = 0.1
-#: Letters that the name of a pair may have.
+#: The most characters of the name of a pair.
 LONGEST_NAME = 100
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -48,7 +48,7 @@ class ConfigError(UsageError):
 
 
 class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What concerns smtd as a whole."""
+    """The settings of smtd as a whole."""
 
     state_dir: str | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -57,7 +57,7 @@ class DaemonConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One store: how to find it and how to be let in."""
+    """One store: its location, and the login."""
 
     location: str
     username: str | None = None
@@ -83,7 +83,7 @@ class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def has_token(self) -> bool:
-        """Whether a token, and no password, lets smtd in."""
+        """Whether smtd logs in with a token instead of a password."""
         return any(getattr(self, name) is not None for name in configured_secrets.TOKENS)
 
 
@@ -176,7 +176,7 @@ def load(path: Path) -> Config:
         ),
         *(
             configured_secrets.exposed_commands(document, path, who)
-            if (who := private.strangers(found))
+            if (who := private.other_writers(found))
             else ()
         ),
     ]
@@ -220,7 +220,7 @@ def is_timezone(name: str) -> bool:
 
 
 def seconds(text: str) -> float:
-    """Return the seconds of a duration such as "30s". Raises ValueError for other text, and for ages."""
+    """Return the seconds of a duration such as "30s". Raises ValueError for other text, or if too long."""
     found = _DURATION.match(text)
     if found is None or (duration := float(found[1]) * _UNITS[found[2]]) > LONGEST_DURATION:
         raise ValueError(text)
@@ -228,7 +228,7 @@ def seconds(text: str) -> float:
 
 
 def size(text: str) -> int:
-    """Return the bytes of a size such as "1GB". Raises ValueError for other text, and for too much."""
+    """Return the bytes of a size such as "1GB". Raises ValueError for other text, or if too large."""
     found = _SIZE.match(text)
     if found is None or (bytes := float(found[1]) * _BYTES[found[2]]) > LARGEST_SIZE:
         raise ValueError(text)
@@ -282,7 +282,7 @@ def _misnamed(document: dict[str, Any]) -> Iterator[tuple[Where, str]]:
 
 
 def _dangling(document: dict[str, Any]) -> Iterator[tuple[Where, str]]:
-    """Yield the sides that name a store that is not there."""
+    """Yield the sides that name a store that is not configured, or the same store twice."""
     stores = list(tables(document, "stores"))
     for pair, table in tables(document, "pairs").items():
         for side in ("left", "right"):
@@ -320,7 +320,7 @@ def _unmeasured(document: dict[str, Any]) -> Iterator[tuple[Where, str]]:
 
 
 def _doubled(document: dict[str, Any]) -> Iterator[tuple[Where, str]]:
-    """Yield the projects that would get the records of two."""
+    """Yield the projects on the right that would get the records of two projects."""
     for pair, table in tables(document, "pairs").items():
         projects = table.get("projects")
         names = list(projects.values()) if isinstance(projects, dict) else []
@@ -329,7 +329,7 @@ def _doubled(document: dict[str, Any]) -> Iterator[tuple[Where, str]]:
 
 
 def _unaddressed(document: dict[str, Any]) -> Iterator[tuple[Where, str]]:
-    """Yield what [notify] names that cannot deliver anything; never an address, which may hold a secret."""
+    """Yield the mistakes in [notify], without any address, which may have a secret."""
     table = document.get("notify")
     notify = table if isinstance(table, dict) else {}
     for name in ("webhook", "heartbeat_url"):
@@ -350,16 +350,16 @@ def _is_web_address(url: str) -> bool:
 
 
 def _line(text: str, where: Where) -> int:
-    """Return the first line with which *text* holds the key *where* (1 if none does).
+    """Return the number of the line of *text* that sets the key *where* (1 if none does).
 
-    Halves what is left with each step, so that a long file costs no more than some looks at all of it.
+    It is a binary search, so that a long file is parsed only a few times.
     """
     lines = text.splitlines()
     return bisect.bisect_left(range(1, len(lines)), True, key=lambda count: _holds(lines[:count], where)) + 1
 
 
 def _holds(lines: list[str], where: Where) -> bool:
-    """Say whether *lines* hold the key *where*; what they end in the middle of does not count."""
+    """Say whether *lines* set the key *where*; an incomplete value at their end does not count."""
     for count in range(len(lines), 0, -1):
         try:
             found: Any = tomli.loads("\n".join(lines[:count]))

@@ -1,4 +1,4 @@
-"""What to say where the system does not let smtd at a file."""
+"""Messages for files that the system does not let smtd use."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from smtd.text import shown
 
 
 def why(exc: OSError) -> str:
-    """Return the reason of *exc*; where permission is denied also at what path, and the next step."""
+    """Return the reason of *exc*; if permission is denied, also the path and the next step."""
     if exc.errno != errno.EACCES:
         return exc.strerror or str(exc)
     return _denied("" if exc.filename is None else f" at {shown(os.fsdecode(exc.filename))}")
 
 
 def unread(exc: OSError) -> str:
-    """Return why a file that a person wrote, or meant to write, cannot be read, with the next step."""
+    """Return why a file that a user should have written cannot be read, with the next step."""
     if exc.errno == errno.ENOENT:
         return "it does not exist; create it, or name another file"
     if exc.errno == errno.EACCES:
@@ -30,7 +30,7 @@ def unread(exc: OSError) -> str:
 
 
 def at(path: Path) -> str:
-    """Return that permission is denied, with the next step, if the file *path* may not be read; else "".
+    """Return the message that permission is denied, with the next step, if *path* may not be read; else "".
 
     Blocks.
     """

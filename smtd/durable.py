@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-#: Where this process finds its own handles; a link to /proc/self/fd on Linux.
+#: The directory of this process's own handles; on Linux a link to /proc/self/fd.
 _HANDLES = "/dev/fd"
 #: The errors of file systems that cannot sync a directory, or a file that was opened for reading.
 _CANNOT = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EROFS, errno.EACCES, errno.EPERM})
@@ -53,7 +53,7 @@ def sync_open(path: Path) -> None:
     os.sync()  # this system does not list the handles of a process
 
 
-#: A handle that this process once had on a file: while it still has it, it need not search all others.
+#: A handle that this process had on each file: if it still has it, it need not search all others.
 _last_handles: dict[Path, int] = {}
 
 

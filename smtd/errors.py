@@ -1,7 +1,7 @@
-"""Errors that say whose turn it is.
+"""smtd's errors: their class says who must act.
 
-Each message is one sentence for a person: what, where, what to do next. The class tells the
-program what to do; `exit_code` tells the shell.
+Each message is one sentence for users: what, where, what to do next. The program acts on the class, the
+shell on `exit_code`.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from typing import Any
 
 
 class SmtdError(Exception):
-    """Something that smtd can name; never raised itself."""
+    """The base of all errors that smtd explains to users; never raised itself."""
 
     exit_code = 1
-    #: The message has a line for each of several mistakes, none of which somebody else wrote.
+    #: The message has one line for each of several mistakes, and its line breaks are smtd's own.
     has_lines = False
 
 
 class UsageError(SmtdError):
-    """The words of a command or a configuration are wrong: the person's turn."""
+    """A command line or a configuration is wrong: the user must correct it."""
 
     exit_code = 2
 
@@ -34,9 +34,9 @@ class StoreUnreachable(StoreError):
 
 
 class StoreBusy(StoreUnreachable):
-    """The store may do it in a moment: *retry_after* seconds from now, if it said so.
+    """The store may succeed in a moment: after *retry_after* seconds, if it gave a time.
 
-    `decided` has what is known of a write all the same: the outcomes of some of its changes, by key.
+    `decided` has the known outcomes of a write that failed: those of some of its changes, by key.
     """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
@@ -46,11 +46,11 @@ class StoreBusy(StoreUnreachable):
 
 
 class StoreRefused(StoreError):
-    """The store can be reached but not used as it is: a person must change something."""
+    """The store can be reached but not used as it is: a user must change something."""
 
 
 class RecordUnusable(StoreError):
-    """One record cannot be read, or cannot be held by a store; the others go on."""
+    """One record cannot be read, or a store cannot hold it; the other records are not affected."""
 
     @property
     def reason(self) -> str:
@@ -59,13 +59,13 @@ class RecordUnusable(StoreError):
 
 
 class Nameless(str):
-    """Why a record has no name: one that seems to be missing may be this one."""
+    """The reason why a record has no name: a record that seems to be missing may be this one."""
 
     __slots__ = ()
 
 
 class RecordNameless(RecordUnusable):
-    """One record has no name that can be read: it may be any that seems to be missing."""
+    """The name of one record cannot be read: it may be any record that seems to be missing."""
 
     @property
     def reason(self) -> Nameless:
@@ -73,7 +73,7 @@ class RecordNameless(RecordUnusable):
 
 
 class AnotherRecord(RecordUnusable):
-    """A store gave another record than it was asked for: that tells nothing about the one asked for."""
+    """A store returned another record than the requested one, about which nothing is known then."""
 
 
 class PlanMoved(SmtdError):
@@ -86,11 +86,11 @@ class JournalError(SmtdError):
     exit_code = 4
 
 
-class NoDaemon(SmtdError):
+class DaemonNotRunning(SmtdError):
     """No daemon answers at the control socket."""
 
     exit_code = 3
 
 
 class DaemonRuns(UsageError):
-    """Another daemon has what this one wants: its socket or its state directory."""
+    """Another daemon uses the socket or the state directory that this one needs."""

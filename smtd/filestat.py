@@ -49,10 +49,10 @@ class NotSettled(Exception):
 
 
 def signature(paths: Iterable[Path]) -> Signature:
-    """Return device, inode, size, mtime and ctime of each of *paths* (None: absent).
+    """Return device, inode, size, mtime and ctime of each of *paths* (None: absent). Blocks.
 
-    A path whose status cannot be read, such as a link to itself, has a signature, too: an attempt to read the
-    file gives the reason.
+    A path whose status cannot be read, such as a link to itself, has a signature, too: reading the file gives
+    the reason.
 
     `ctime` is included because no tool that restores a file can set it.
     """

@@ -1,4 +1,4 @@
-"""Several calls at once, with one plain error."""
+"""Make several calls at once, and raise a single error."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ T = TypeVar("T")
 
 
 async def gather(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
-    """Return what *calls* return, in their order.
+    """Make *calls* at once, and return their results, in their order.
 
-    The first SmtdError of any of them cancels the others and is raised as it is, so that the
-    caller need not take a group of one apart.
+    The first SmtdError of any of them cancels the others and is raised itself, not in an ExceptionGroup.
     """
     if len(calls) == 1:
         return [await calls[0]()]
@@ -40,10 +39,10 @@ async def gather(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
 async def gather_whole(
     calls: Sequence[Callable[[], Awaitable[T]]], at_once: int, results: dict[int, T]
 ) -> list[T]:
-    """Return what *calls* return, in their order, made a few *at_once*.
+    """Make *calls*, a few *at_once*, and return their results, in their order.
 
-    After the first SmtdError none is begun, but those that were begun are waited for: what they have
-    sent cannot be taken back. Then that error is raised; *results* has, by number, what was returned.
+    After the first SmtdError no further call is begun. Those that were begun are not cancelled: what they
+    have sent cannot be taken back. Then that error is raised; *results* has the results, by number.
     """
     if len(calls) == 1:
         results[0] = await calls[0]()
@@ -70,8 +69,8 @@ async def gather_whole(
 def _raise_first(errors: list[SmtdError]) -> None:
     """Raise the first of *errors*, if any, and keep none.
 
-    An error knows the frames it went through. A frame that knows the error, too, would keep all that they
-    hold (a whole answer of a server) until the garbage collector comes, which is seldom.
+    An error refers to the frames that it passed. If a frame refers to the error, too, all values in these
+    frames (a whole answer of a server) stay in memory until the garbage collector runs, which is seldom.
     """
     if not errors:
         return

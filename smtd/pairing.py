@@ -154,7 +154,7 @@ async def looking(
 
 
 async def _nothing(pair: Pair) -> None:
-    """Do nothing after a cycle."""
+    """Do nothing: the default for `sync`'s *ended*."""
 
 
 @asynccontextmanager

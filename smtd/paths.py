@@ -1,4 +1,4 @@
-"""Paths as people write them: with the home directory of somebody, or from another operating system."""
+"""Paths as users write them: with a home directory (~), or from another operating system."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 from smtd.errors import UsageError
 
-#: A drive, a server, or directories, as Windows writes them.
+#: A drive, a server, or directories, as paths of Windows have them.
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|[^/]*\\")
 
 
 def expanded(name: str | Path) -> Path:
-    """Return the path *name*, in which ~ is a home directory. Raises UsageError if that is not known."""
+    """Return the path *name*, with ~ replaced by the home directory. Raises UsageError if that is unknown."""
     try:
         return Path(name).expanduser()
     except RuntimeError as exc:

@@ -1,4 +1,4 @@
-"""SQLite files where SQLite can write nothing: how they can be read, and why some cannot."""
+"""SQLite files in places where SQLite cannot write: how to read them, and why some cannot be read."""
 
 from __future__ import annotations
 
@@ -9,35 +9,36 @@ from pathlib import Path
 from smtd import denied
 
 _MOUNTS = Path("/proc/self/mountinfo")
-#: File systems of which nobody can write to a part that is read-only here. Another machine can, on a network.
+#: Local file systems: no program can write to one that is read-only here. To one on a network, other machines
+#: may.
 _LOCAL = frozenset(
     (
         *("ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "squashfs", "erofs"),
         *("iso9660", "udf", "vfat", "exfat", "ntfs3", "hfsplus"),
     )
 )
-#: Where the header of a database says how it is written, and that it is by a write-ahead log.
+#: The position of the journal mode in the header of a database, and the value for a write-ahead log.
 _VERSION, _WAL = 18, 2
-#: What SQLite says where it can make no file, or may not write.
+#: Parts of SQLite's errors if it cannot create a file, or may not write.
 _SAID = ("unable to open", "readonly")
 
 
 def address(path: Path) -> str:
-    """Return how SQLite is to open the database at *path* if that `is_frozen`."""
+    """Return the URI by which SQLite must open the database at *path* if that `is_frozen`."""
     return f"{path.absolute().as_uri()}?immutable=1"
 
 
 def is_frozen(path: Path) -> bool:
-    """Say whether nobody can write to the database at *path*, and all that was committed is in its one file.
+    """Say whether no program can write to the database at *path*, and its file has all commits.
 
-    Only then SQLite may read it without a lock. Blocks.
+    Only then may SQLite read it without a lock. Blocks.
     """
     beside = [Path(f"{path}{ending}") for ending in ("-wal", "-journal")]
     return _is_unwritable(path) and not any(map(_has_content, beside))
 
 
 def obstacle(path: Path, exc: Exception) -> str:
-    """Return why SQLite says *exc* of the database at *path*, with the next step; empty: for another reason.
+    """Return why SQLite raised *exc* for the database at *path*, with the next step (empty: another reason).
 
     Blocks.
     """

@@ -1,6 +1,6 @@
-"""Regular files, and nothing in their place: to open a FIFO, a device or a socket may hang, or never end.
+"""Open regular files, and nothing else: opening or reading a FIFO, a device or a socket may never end.
 
-Everything that smtd reads by a name is opened here, or checked here before another library opens it.
+smtd opens every file that a name leads to here, or checks it here before another library opens it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-#: Bytes of a file that is read whole, at the most: more than any shelf has, less than a sparse file claims.
+#: The most bytes of a file that is read whole: more than any shelf has, less than a sparse file may claim.
 LARGEST = 2 * 2**30
-#: The same of what smtd itself, or a person, writes: configuration, passwords, state.
+#: The same for files that smtd itself or a user writes: configuration, passwords, state.
 SMALL = 64 * 2**20
 
 _KINDS = {
@@ -27,16 +27,16 @@ _KINDS = {
 
 
 class NotRegular(OSError):
-    """Something else is in the place of a file, or a file that is larger than any."""
+    """There is something else in the place of a file, or a file that is too large."""
 
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(errno.EINVAL, f"{path.name or path} {what}; put the file back", str(path))
 
 
 def check(paths: Iterable[Path]) -> None:
-    """Raise NotRegular if one of *paths* is there and no regular file, OSError if unknown. Blocks.
+    """Raise NotRegular if one of *paths* exists but is not a regular file, OSError if unknown. Blocks.
 
-    A symbolic link is what it leads to.
+    A symbolic link counts as the file that it leads to.
     """
     for path in paths:
         try:
@@ -47,12 +47,12 @@ def check(paths: Iterable[Path]) -> None:
 
 
 def opened(path: Path, flags: int = os.O_RDONLY) -> BinaryIO:
-    """Open the regular file *path* without ever waiting; unbuffered if *flags* let it be written.
+    """Open the regular file *path* without ever hanging; unbuffered if *flags* allow writing.
 
     *flags*: those of os.open. Blocks. Raises NotRegular, or OSError.
     """
     check([path])
-    # Without blocking, since it may be exchanged in between.
+    # O_NONBLOCK, since another program may replace it after the check.
     handle = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o666)
     try:
         _check(path, os.fstat(handle).st_mode)
@@ -65,7 +65,7 @@ def opened(path: Path, flags: int = os.O_RDONLY) -> BinaryIO:
 
 
 def lock(path: Path) -> int:
-    """Return a handle of the regular file *path*, which is made, private, if it is missing. Blocks.
+    """Return a handle of the regular file *path*; create it, private, if it is missing. Blocks.
 
     Raises NotRegular, or OSError.
     """
@@ -80,9 +80,9 @@ def lock(path: Path) -> int:
 
 
 def read(path: Path, most: int = LARGEST) -> bytes:
-    """Return what the regular file *path* holds, which is not to be more than *most* bytes. Blocks.
+    """Return the content of the regular file *path*. Blocks.
 
-    Raises NotRegular, or OSError.
+    Raises NotRegular, also for more than *most* bytes, or OSError.
     """
     with opened(path) as file:
         size = os.fstat(file.fileno()).st_size

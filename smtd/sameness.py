@@ -94,7 +94,7 @@ class _Tables:
 
 
 class Sameness:
-    """One side of a pair, whose store had the mark *before* at the end of the last cycle (empty: none).
+    """One side of a pair, whose store had the mark *before* at the end of the last cycle (empty: no mark).
 
     *has_agreed*: something was agreed on before. A server that was used without marks until now may have been
     restored since: it counts as another one, once.
@@ -105,7 +105,7 @@ class Sameness:
         self._is_unknown = store.capabilities.announces and has_agreed and not before
         self._reader: MarkReader = _Tables(cast(MarkedStore, store)) if bears else _File(location)
         self._before = before
-        #: The mark at the begin of this cycle; None: it was not read yet.
+        #: The mark at the beginning of this cycle (None: it was not read yet).
         self._begin: str | None = None
         self._is_exchanged = False
 

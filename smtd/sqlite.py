@@ -18,7 +18,7 @@ from anyio import CancelScope, to_thread
 
 from smtd import durable, readonly, regular
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
-from smtd.untrusted import MOST_STEPS, Acting, Guard
+from smtd.untrusted import MOST_STEPS, Guard, SchemaCodeBlocked
 
 Row: TypeAlias = tuple[Any, ...]
 T = TypeVar("T")
@@ -302,8 +302,8 @@ def opened(
     """Open the SQLite file at *path*, which must be there, in autocommit mode and in this thread. Blocks.
 
     *mode* and *options* go into SQLite's URI. No code in the schema may run. All statements in the block
-    together may take ten times `MOST_STEPS`, unless *guard* has another limit. Raises sqlite3.Error (`Acting`
-    among them) and NotRegular, as `connect` does.
+    together may take ten times `MOST_STEPS`, unless *guard* has another limit. Raises
+    sqlite3.Error (`SchemaCodeBlocked` among them) and NotRegular, as `connect` does.
     """
     check(path)
     guard = guard or Guard(10 * MOST_STEPS)
@@ -371,7 +371,7 @@ def is_busy(exc: Exception) -> bool:
 
 def translated(exc: Exception, location: str) -> StoreError:
     """Return SQLite's error *exc* for the store at *location* as one that says what to do next."""
-    if isinstance(exc, Acting):
+    if isinstance(exc, SchemaCodeBlocked):
         return StoreRefused(f"{location} {exc}")
     if is_busy(exc):
         return StoreUnreachable(f"{location} is locked by another program; try again later")

@@ -1,8 +1,8 @@
-"""The one way to show text that somebody else wrote: a record, a server, a file name.
+"""Show text from other sources (a record, a server, a file name) safely; smtd has no other way.
 
-Such a text may hold what a terminal obeys (escape sequences, a carriage return), what makes up lines
-that nobody wrote, what turns the direction of writing, and what no file or socket can hold (lone
-surrogates). Shown, each of these is an escape that a person can read, such as `\\x1b`.
+Such a text may control a terminal (escape sequences, a carriage return), fake lines, change the direction of
+writing, or contain what no file or socket can hold (lone surrogates). Each of these is shown as a readable
+escape, such as `\\x1b`.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 def shown(text: str) -> str:
     """Return *text* on one line, as it can be shown on any terminal and in any log."""
-    # Nearly all text is this, and the check is quick.
+    # Nearly all text passes this quick check.
     return text if text.isascii() and text.isprintable() else _ON_A_LINE.sub(_escape, text)
 
 
 def shown_lines(text: str) -> str:
-    """Return *text* as `shown` does, but with its line breaks and tabs: what smtd has put together."""
+    """Return *text* as `shown` does, but keep line breaks and tabs: for text that smtd has put together."""
     return _ON_LINES.sub(_escape, text)
 
 
 def encodable(text: str) -> str:
-    """Return *text* as JSON, a database and a socket can hold it: lone surrogates are escaped."""
+    """Return *text* in a form that JSON, a database and a socket can hold: lone surrogates are escaped."""
     return text if text.isascii() else _SURROGATES.sub(_escape, text)
 
 

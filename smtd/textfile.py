@@ -1,4 +1,4 @@
-"""Text files as people save them: by any editor, of any system."""
+"""Read text files that users save with any editor, on any system."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def decode(data: bytes) -> str:
-    """Return the text of a file in UTF-8, without a byte order mark and with plain ends of lines.
+    """Return the text of a file in UTF-8, without a byte order mark, and with Unix line breaks.
 
-    Raises ValueError for any other encoding, with a clause that says which and what to do.
+    Raises ValueError for any other encoding; its text is a clause with the problem and what to do.
     """
     data = data.removeprefix(codecs.BOM_UTF8)
     if data.startswith(_UTF_16) or b"\0" in data[:2]:

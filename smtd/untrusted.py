@@ -21,10 +21,10 @@ _AT_A_TIME = 1_000_000
 
 #: Triggers with this prefix may add rows to one table of smtd's own, and do nothing else: through them smtd's
 #: server learns what other programs write to its database (`server/tables.py`).
-_NOTING, _NOTED = "smtd_dirty_", "smtd_dirty"
+_TRIGGER_PREFIX, _TRIGGER_TABLE = "smtd_dirty_", "smtd_dirty"
 
 
-class Acting(sqlite3.DatabaseError):
+class SchemaCodeBlocked(sqlite3.DatabaseError):
     """Code in the schema would have run, and was stopped; the text continues after the name of the file."""
 
 
@@ -43,14 +43,14 @@ class Guard:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Allow the statements inside `most_steps` in all. Raises Acting if the guard stopped one of them."""
+        """Allow the statements inside `most_steps` in all. Raises SchemaCodeBlocked if one was stopped."""
         self._left, self._denied = self._most, ""
         try:
             yield
         except sqlite3.DatabaseError as exc:
             if (why := self._why(exc)) is None:
                 raise
-            raise Acting(why) from exc
+            raise SchemaCodeBlocked(why) from exc
 
     def _why(self, exc: Exception) -> str | None:
         """Return why the guard stopped a statement (None: it did not), to end a sentence, with the remedy."""
@@ -71,7 +71,7 @@ class Guard:
     def _authorize(
         self, action: int, one: str | None, _two: str | None, _database: str | None, source: str | None
     ) -> int:
-        if source is None or _only_notes(source, action, one):
+        if source is None or _is_own_trigger(source, action, one):
             return sqlite3.SQLITE_OK
         self._denied = source
         return sqlite3.SQLITE_DENY
@@ -81,10 +81,10 @@ class Guard:
         return self._left < 0
 
 
-def _only_notes(source: str, action: int, table: str | None) -> bool:
-    """Say whether *source* is a trigger of smtd's server that here only reads, or inserts into `_NOTED`."""
-    if not source.startswith(_NOTING):
+def _is_own_trigger(source: str, action: int, table: str | None) -> bool:
+    """Say whether *source* is smtd's own trigger, and only reads, or inserts into `_TRIGGER_TABLE`."""
+    if not source.startswith(_TRIGGER_PREFIX):
         return False
     return action in (sqlite3.SQLITE_READ, sqlite3.SQLITE_SELECT) or (
-        action == sqlite3.SQLITE_INSERT and table == _NOTED
+        action == sqlite3.SQLITE_INSERT and table == _TRIGGER_TABLE
     )

@@ -1,6 +1,6 @@
-"""Records for tests: `record` is a plain finished run, `full` has something in every field.
+"""Records for tests: `record` is a plain finished run, `full` has a value in every field.
 
-Both take the fields to change by name. Two records with the same label are the same record.
+Both take changed fields by name. Two calls with the same label return the same record.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from smtd.records.record import (
 
 PROJECT = "MyProject"
 UTC = timezone.utc
-#: When every record here was run, unless it says otherwise.
+#: The time of every run here, unless a field changes it.
 MOMENT = datetime(2024, 3, 31, 0, 30, 0, 123456, tzinfo=UTC)
 FINISHED = frozenset({"_finished_"})
 RUNNING = frozenset({"_running_"})
@@ -83,7 +83,7 @@ def record(label: str = "run", /, **changes: Any) -> Record:
 
 
 def full(label: str = "full", /, **changes: Any) -> Record:
-    """Return a record that has something in every field, with *changes* by field."""
+    """Return a record with a value in every field, with *changes* by field."""
     return record(
         label,
         **{

@@ -1,4 +1,4 @@
-"""Run the real `smtd` command as a process, as a person or a script would."""
+"""Run the real `smtd` command as a process, as a user or a script does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.forkserver import client
 
 @dataclass(frozen=True)
 class Answer:
-    """How a command ended and what it said."""
+    """How a command ended, and its output."""
 
     code: int
     out: str
@@ -32,23 +32,24 @@ class Answer:
 
 
 class Smtd:
-    """`smtd` in *directory*, with a state and a configuration of its own."""
+    """`smtd` in *directory*, with its own state and configuration."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.home = directory / ".smtd-home"
-        #: What Python runs.
+        #: The module that Python runs.
         self.program = ["-m", "smtd"]
-        #: What else its environment has.
+        #: Further variables of its environment.
         self.more: dict[str, str] = {}
 
-    def __call__(self, *words: str | Path, cwd: Path | None = None) -> Answer:
-        """Run `smtd` with *words* and return how it ended."""
-        done = client.run([*self.program, *map(str, words)], cwd or self.directory, self.variables())
+    def __call__(self, *words: str | Path, cwd: Path | None = None, stdin: bytes = b"") -> Answer:
+        """Run `smtd` with *words*, and *stdin* on its standard input; return how it ended."""
+        line = [*self.program, *map(str, words)]
+        done = client.run(line, cwd or self.directory, self.variables(), stdin=stdin)
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def sync(self, *words: str | Path, cwd: Path | None = None) -> dict[str, Any]:
-        """Run `smtd sync --json` and return what it says of the pair; fail on an error."""
+        """Run `smtd sync --json` and return its report of the pair; fail on an error."""
         answer = self("sync", "--json", *words, cwd=cwd)
         assert answer.code in (0, 1), answer.err
         assert answer.err == ""
@@ -56,7 +57,7 @@ class Smtd:
         return answer.pair
 
     def variables(self) -> dict[str, str]:
-        """Return the environment of the command: nothing of this machine's configuration."""
+        """Return the environment of the command, without this machine's configuration."""
         home = str(self.home)
         repository = str(Path(__file__).parents[1])
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SMTD_")}
@@ -78,3 +79,14 @@ def written(pair: dict[str, Any]) -> dict[str, tuple[int, int, int]]:
 
 
 NOTHING = {"left": (0, 0, 0), "right": (0, 0, 0)}
+
+
+def has_terminals() -> bool:
+    """Say whether this machine gives pseudo-terminals: some containers have no /dev/pts."""
+    try:
+        descriptors = os.openpty()
+    except OSError:
+        return False
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return True

@@ -1,8 +1,9 @@
-"""What all tests share."""
+"""Fixtures and hooks for all tests."""
 
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import shutil
 import sys
@@ -18,16 +19,21 @@ from hypothesis import HealthCheck, settings
 import smtd as smtd_package
 from smtd.stores.http import link, other_clients
 from tests import scratch
-from tests.command import Smtd
+from tests.command import Smtd, has_terminals
 from tests.forkserver import foreign, shelves
 from tests.integration import disks
 from tests.sampling import SOAK
 from tests.servers import programs
 
-#: The same examples everywhere and every time: a test that fails here fails for everybody. More,
+#: The same examples everywhere and every time: a test that fails here fails on every machine. More,
 #: and new ones, with `--hypothesis-profile explore`.
 settings.register_profile(
-    "steady", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "steady",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile("explore", settings.get_profile("steady"), derandomize=False, max_examples=2000)
 settings.load_profile("steady")
@@ -36,14 +42,15 @@ pytest_plugins = ["tests.peers.fixtures", "tests.servers.fixtures"]
 
 scratch.choose()
 
-#: What only newer Pythons have is not collected on older ones, rather than skipped.
+#: Tests for newer Pythons are not collected on older ones, rather than skipped.
 collect_ignore = [] if sys.version_info >= (3, 13) else ["peers/test_python313.py"]
 
 #: Debian has nginx where only root looks for programs.
 os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
-#: So are modules whose programs a machine lacks; `.ci/run` installs these.
+#: Nor are modules whose programs a machine lacks; `.ci/run` installs these.
 PROGRAMS = {
     "systemd-analyze": "test_systemd.py",
+    "systemd-socket-activate": "server/test_first_client.py",
     "man": "test_manual_pages.py",
     "nginx": "server/test_behind_nginx.py",
     "caddy": "server/test_behind_caddy.py",
@@ -51,22 +58,11 @@ PROGRAMS = {
 LACKING = {program: module for program, module in PROGRAMS.items() if shutil.which(program) is None}
 
 
-def _has_pseudo_terminals() -> bool:
-    """Say whether this machine gives pseudo-terminals: some containers have no /dev/pts."""
-    try:
-        descriptors = os.openpty()
-    except OSError:
-        return False
-    for descriptor in descriptors:
-        os.close(descriptor)
-    return True
-
-
-if not _has_pseudo_terminals():
+if not has_terminals():
     LACKING["a pseudo-terminal (/dev/pts)"] = "test_shown.py"
 collect_ignore += LACKING.values()
 
-#: So are the tests of a database server that cannot be had. Where SMTD_EVERY_SERVER is set that is an error.
+#: Nor are tests of a database server that is missing. With SMTD_EVERY_SERVER that is an error.
 SERVERS = {
     "postgresql": (
         "servers/test_postgresql.py",
@@ -78,13 +74,13 @@ SERVERS = {
 collect_ignore += [module for server in programs.lacking() for module in SERVERS[server]]
 
 
-#: Who gives files to others, say. `.ci/run` runs these tests apart, as root.
+#: For example to give files to other users. `.ci/run` runs these tests separately, as root.
 ROOT = os.geteuid() == 0
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Let the first of the processes that run the tests compile them; the others find them compiled.
+    """Let the first process compile the tests; the others find them compiled.
 
     In a fresh clone that takes three quarters of the time of a collection.
     """
@@ -96,12 +92,12 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
 
 
-#: What gives real Sumatra, whose environments the first run builds by pip (`tests/peers/environments.py`).
+#: Fixtures with real Sumatra; the first run builds its environments by pip (`tests/peers/environments.py`).
 PEERS = {"django_environment", "plain_environment", "dbm_environment", "running_server"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what runs real Sumatra; leave what is marked as soak to `make soak`, and what only root can do."""
+    """Mark tests that run real Sumatra; leave soak tests to `make soak`, and root tests to root."""
     for item in items:
         if PEERS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("peers")
@@ -115,14 +111,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in set(left)]
 
 
+def pytest_collection_finish() -> None:
+    """Let no garbage collection look at the thousands of tests, which stay."""
+    gc.freeze()
+
+
 def pytest_report_header() -> list[str]:
-    """Say at the top of the tests which of them are not run here."""
+    """Say at the beginning which tests are not run here."""
     told = [f"not run: tests/{module}, since {program} is not here" for program, module in LACKING.items()]
     return told if ROOT else [*told, "not run: what is marked root, since this user is not root"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at the end of the tests, loudly, what was left out, and that the power was not cut."""
+    """Say at the end which tests were left out, and that the power was not cut."""
     if SOAK and (reason := disks.lacking()):
         terminalreporter.section("NOT TESTED: power cuts", sep="!", red=True, bold=True)
         terminalreporter.line(reason)
@@ -137,14 +138,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail where every server is to be tried, and one was not."""
+    """Fail if every server should be tested and one was not."""
     if programs.lacking() and os.environ.get("SMTD_EVERY_SERVER"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture
 def tmp_path(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A directory of this test's own, which is not in memory if the test is marked with `disk`."""
+    """A directory for one test, which is not in memory if the test is marked with `disk`."""
     if not request.node.get_closest_marker("disk"):
         yield tmp_path
         return
@@ -154,19 +155,19 @@ def tmp_path(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """aiosqlite and aiohttp work on asyncio only."""
+    """aiosqlite and aiohttp work only with asyncio."""
     return "asyncio"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def loop_is_never_blocked() -> Iterator[None]:
-    """A call of smtd's that could hold the event loop up is an error."""
+    """Make a call of smtd that could block the event loop an error."""
     buster = BlockBuster(smtd_package)
     for function in buster.functions.values():
-        # Tests make locations wherever they like; smtd does so in threads, where it looks for them.
+        # Tests create locations anywhere; smtd does so in threads.
         function.can_block_in("smtd/stores/location.py", "__post_init__")
         function.can_block_in("tests/engine/world.py", "journal")
-        # Of what runs in other threads coverage takes notes, too.
+        # Coverage records other threads, too.
         function.can_block_in("coverage/collector.py", "lock_data")
         function.can_block_predicate = _or_not_of_smtd(function.can_block_predicate)
     buster.activate()
@@ -175,9 +176,9 @@ def loop_is_never_blocked() -> Iterator[None]:
 
 
 def _or_not_of_smtd(may_block: Callable[..., bool]) -> Callable[..., bool]:
-    """Let *may_block*, or a look at the stack, say whether a call may block.
+    """Let *may_block*, or the stack, say whether a call may block.
 
-    Blockbuster itself looks at each frame so thoroughly that this was a third of the time of many tests.
+    Blockbuster itself inspects each frame so thoroughly that this took a third of the time of many tests.
     """
     (directory,) = smtd_package.__path__
 
@@ -196,28 +197,28 @@ def _or_not_of_smtd(may_block: Callable[..., bool]) -> Callable[..., bool]:
 
 @pytest.fixture(scope="session", autouse=True)
 def forked_shelf_processes() -> Iterator[None]:
-    """The child process of shelves is a fork of one that has loaded what it needs; so is who writes a dbm."""
+    """Fork the child process of shelves, and programs that write a dbm, from warm interpreters."""
     with shelves.forked(), foreign.forked():
         yield
 
 
 @pytest.fixture
 def new_shelf_processes() -> Iterator[None]:
-    """The child process of shelves is a new interpreter, as outside of tests."""
+    """Start a new interpreter as the child process of shelves, as outside of tests."""
     with shelves.new_interpreters():
         yield
 
 
 @pytest.fixture(autouse=True)
 def short_waits_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server of tests is near: whoever adds records beside others there waits for a moment."""
+    """Make a client that adds records beside others to a server of tests wait only for a moment."""
     monkeypatch.setattr(other_clients, "UNIT", 0.01)
     monkeypatch.setattr(other_clients, "ENOUGH", 10_000.0)
 
 
 @pytest.fixture
 def plain_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests that count requests: the client does not ask first whether the server is smtd's own."""
+    """For tests that count requests: do not ask first whether the server is smtd's own."""
 
     async def no_api(*_: object) -> None:
         return None
@@ -227,5 +228,5 @@ def plain_client(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def smtd(tmp_path: Path) -> Smtd:
-    """The command, with a state directory of this test's own."""
+    """The command, with a state directory for this test."""
     return Smtd(tmp_path)

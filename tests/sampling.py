@@ -1,4 +1,4 @@
-"""What `make test` tries of a sweep; `make soak` tries the whole of it."""
+"""What `make test` tries of a sweep; `make soak` tries all of it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-#: Whether this is `make soak`, which tries what takes too long for each change, too.
+#: Whether this is `make soak`, which also tries what takes too long for each change.
 SOAK = bool(os.environ.get("SMTD_SOAK"))
 
 
 def sampled(values: Iterable[Any], every: int, *, first: int = 0) -> list[Any]:
-    """Return *values* for a test: all but each of so many, from number *first* on, are marked as soak."""
+    """Return *values* for a test: all except every so many, from number *first* on, are marked as soak."""
     return [
         value if number % every == first else pytest.param(*_words(value), marks=pytest.mark.soak)
         for number, value in enumerate(values)

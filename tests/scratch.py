@@ -1,4 +1,4 @@
-"""Where the directories of tests are: in memory if there is plenty of it."""
+"""Where the directories of tests are: in memory if there is enough of it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 MEMORY = Path("/dev/shm")
-#: Bytes that must be free there; a run needs a tenth of it.
+#: Bytes that must be free there; a run needs a tenth of that.
 PLENTY = 2**30
 
 
 def in_memory() -> bool:
-    """Say whether a file system in memory has room for a run, and runs the programs that tests write."""
+    """Say whether a file system in memory has space for a run, and permits programs to run."""
     try:
         found = os.statvfs(MEMORY)
     except OSError:
@@ -21,6 +21,6 @@ def in_memory() -> bool:
 
 
 def choose() -> None:
-    """Let pytest make its directories in memory if there is room, unless somebody has chosen a place."""
+    """Have pytest create its directories in memory if there is space, unless the user has chosen a place."""
     if in_memory():
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))

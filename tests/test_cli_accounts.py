@@ -1,4 +1,4 @@
-"""The account that an address, a project or the configuration names gets its own password, or none."""
+"""The account of an address, a project or the configuration gets its own password, or none."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def account(word: str, **store: str) -> tuple[str | None, str | None]:
-    """Return who is to be let in at *word*, a place of which the configuration says *store*."""
+    """Return the account at *word*, a place for which the configuration has *store*."""
     configured = msgspec.convert({"location": word, **store}, StoreConfig)
     config = Config(stores={"lab": configured} if store else {})
     access = located(word, config, None).access
@@ -47,7 +47,7 @@ def account(word: str, **store: str) -> tuple[str | None, str | None]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_password_of_netrc_is_for_its_own_login(kind: str, netrc: None) -> None:
-    """For the account that an address names, or for any if it names none; its own password goes first."""
+    """For the account in an address, or for any if it has none; its own password comes first."""
     assert account(kind.format("")) == ("bob", "bobs")
     assert account(kind.format("bob@")) == ("bob", "bobs")
     assert account(kind.format("bob:other@")) == ("bob", "other")
@@ -55,8 +55,8 @@ def test_password_of_netrc_is_for_its_own_login(kind: str, netrc: None) -> None:
     assert account(kind.format("ada:own@")) == ("ada", "own")
 
 
-def test_netrc_is_asked_last(netrc: None) -> None:
-    """For the account that the configuration names, and if that has no password."""
+def test_netrc_is_used_last(netrc: None) -> None:
+    """For the account in the configuration, if that has no password."""
     assert account(LAB, username="ada") == ("ada", None)
     assert account(LAB, username="bob") == ("bob", "bobs")
     assert account(LAB, username="bob", password="configured") == ("bob", "configured")
@@ -65,7 +65,7 @@ def test_netrc_is_asked_last(netrc: None) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_password_of_the_configuration_is_for_the_account_that_it_names(kind: str) -> None:
-    """If it names none, for the one of the address."""
+    """Or for that of the address, if it names none."""
     assert account(kind.format("ada@"), password="configured") == ("ada", "configured")
     assert account(kind.format("ada@"), username="ada", password="configured") == ("ada", "configured")
     assert account(kind.format("ada@"), username="bob", password="bobs") == ("ada", None)
@@ -83,7 +83,7 @@ def test_password_of_the_configuration_is_for_the_account_that_it_names(kind: st
 def test_password_of_a_project_is_for_the_account_that_it_names(
     said: dict[str, str], found: tuple[str, str], tmp_path: Path
 ) -> None:
-    """A person who names another account says so of its password, too."""
+    """A user who names another account gives its password, too."""
     (tmp_path / ".smt").mkdir()
     store = {"type": "a.HttpRecordStore", "server_url": LAB, "username": "ada", "password": "adas"}
     (tmp_path / ".smt" / "project").write_text(json.dumps({"name": "P", "record_store": store}), "utf-8")
@@ -92,7 +92,7 @@ def test_password_of_a_project_is_for_the_account_that_it_names(
 
 
 class Database:
-    """Lets nobody in, but asks for a password in PostgreSQL's manner, and keeps what it hears."""
+    """Rejects every client, but asks for a password as PostgreSQL does, and records what it gets."""
 
     def __init__(self) -> None:
         self.passwords: list[str] = []
@@ -111,7 +111,7 @@ class Database:
 async def test_password_of_pgpass_is_for_its_own_user(
     user: str, heard: str, tmp_path: Path, smtd: Smtd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody whom the file does not name has none."""
+    """A user who is not in the file has none."""
     file = tmp_path / "pgpass"
     file.touch(0o600)
     file.write_text("*:*:*:bob:bobs\n*:*:*:ada:adas\n", "utf-8")
@@ -128,10 +128,8 @@ async def test_password_of_pgpass_is_for_its_own_user(
     assert database.passwords[0] == heard
 
 
-async def test_driver_reads_no_file_of_passwords_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It would read it while the loop waits."""
+async def test_driver_itself_reads_no_password_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would block the event loop."""
     monkeypatch.delenv("PGPASSWORD", raising=False)
     monkeypatch.setenv("PGPASSFILE", str(tmp_path / "none"))
     given = []

@@ -1,4 +1,4 @@
-"""`smtd backup`: a copy of a served store, which can be put back."""
+"""`smtd backup`: a copy of a served store, which can be restored."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.server.process import server_process
 from tests.server.test_serve_command import LISTED, ask, put
 
 
-def test_copy_of_a_served_store_has_all_that_was_acknowledged(tmp_path: Path) -> None:
-    """In one private file; and it can be served in the place of the store."""
+def test_copy_of_a_served_store_has_all_acknowledged_writes(tmp_path: Path) -> None:
+    """In one private file, which can be served in place of the store."""
     with server_process(tmp_path) as server:
         ask(server, "PUT", LISTED, b"{}")
         assert put(server, "early") == 201
@@ -42,7 +42,7 @@ def test_copy_of_a_served_store_has_all_that_was_acknowledged(tmp_path: Path) ->
 
 
 def test_any_sqlite_store_can_be_copied(smtd: Smtd, tmp_path: Path, rich_sqlite: Path) -> None:
-    """By its place, whether it is served or not."""
+    """By its path, whether it is served or not."""
     answer = smtd("backup", tmp_path / "copy.sqlite", "--store", rich_sqlite)
 
     assert answer.code == 0, answer.err
@@ -56,10 +56,10 @@ def test_any_sqlite_store_can_be_copied(smtd: Smtd, tmp_path: Path, rich_sqlite:
         ("no/copy", "cannot be created: No such file or directory"),
     ],
 )
-def test_copy_that_cannot_be_made_is_told(
+def test_failed_copy_is_an_error(
     smtd: Smtd, tmp_path: Path, rich_sqlite: Path, file: str, sentence: str
 ) -> None:
-    """And what is there stays."""
+    """And existing files stay."""
     (tmp_path / "there").write_text("mine", "utf-8")
 
     answer = smtd("backup", tmp_path / file, "--store", rich_sqlite)
@@ -69,8 +69,8 @@ def test_copy_that_cannot_be_made_is_told(
     assert (tmp_path / "there").read_text("utf-8") == "mine"
 
 
-def test_what_cannot_be_copied_is_told(smtd: Smtd, tmp_path: Path, rich_shelf: Path) -> None:
-    """A shelf, no store at all, a server that has none yet: and nothing is left."""
+def test_store_that_cannot_be_copied_is_an_error(smtd: Smtd, tmp_path: Path, rich_shelf: Path) -> None:
+    """A shelf, no store at all, a server without a store: and no file is left."""
     missing = smtd("backup", tmp_path / "copy.sqlite")
     shelf = smtd("backup", tmp_path / "copy.sqlite", "--store", rich_shelf)
 

@@ -1,4 +1,4 @@
-"""`smtd check`: is the configuration right, and is every store there? All at once."""
+"""`smtd check` checks the configuration and reaches every store, and reports all problems at once."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from tests.peers.server import PASSWORD, SumatraServer
 
 
 def checked(smtd: Smtd, text: str) -> Answer:
-    """Return what `smtd check` says of the configuration *text*, which nobody else can read."""
+    """Return the result of `smtd check` for the private configuration *text*."""
     config = smtd.directory / "config.toml"
     config.touch(0o600)
     config.write_text(text, "utf-8")
     return smtd("-c", config, "check")
 
 
-def test_each_store_is_reached_and_told(smtd: Smtd, tmp_path: Path, server: SumatraServer) -> None:
-    """What it holds, or that the first sync makes it."""
+def test_check_reaches_and_reports_each_store(smtd: Smtd, tmp_path: Path, server: SumatraServer) -> None:
+    """What it holds, or that the first sync will create it."""
     put(tmp_path / "left.sqlite", full("run"))
     server.make_project("Mine")
 
@@ -49,10 +49,10 @@ def test_each_store_is_reached_and_told(smtd: Smtd, tmp_path: Path, server: Suma
     assert not (tmp_path / "new.sqlite").exists()
 
 
-def test_all_stores_that_cannot_be_reached_are_told_at_once(
+def test_all_unreachable_stores_are_reported_at_once(
     smtd: Smtd, tmp_path: Path, server: SumatraServer
 ) -> None:
-    """With the name of each, and what to do; the others are told as well."""
+    """With the name of each, and what to do; the others are reported as well."""
     put(tmp_path / "left.sqlite", full("run"))
     (tmp_path / "broken").write_bytes(b"neither a shelf nor a database")
 
@@ -93,8 +93,8 @@ def test_all_stores_that_cannot_be_reached_are_told_at_once(
     assert "mistaken" not in answer.err
 
 
-def test_mistakes_of_the_configuration_come_before_any_store(smtd: Smtd) -> None:
-    """All of them, each with its line; and no store is asked."""
+def test_mistakes_in_the_configuration_are_reported_before_any_store(smtd: Smtd) -> None:
+    """All of them, each with its line; no store is opened."""
     answer = checked(
         smtd, '[stores.lab]\nlocation = "https://lab.invalid/"\npoll = "3s"\n[pairs.one]\nleft = "la"\n'
     )
@@ -107,7 +107,7 @@ def test_mistakes_of_the_configuration_come_before_any_store(smtd: Smtd) -> None
 
 
 def test_server_that_shows_no_project_is_exit_code_1(smtd: Smtd, server: SumatraServer) -> None:
-    """Nobody can tell a login that does not work from a server that is empty: so it is said."""
+    """smtd cannot tell a useless login from an empty server, so it reports that."""
     answer = checked(
         smtd, f'[stores.lab]\nlocation = "{server.url}"\nusername = "ada"\npassword = "mistaken"\n'
     )
@@ -117,7 +117,7 @@ def test_server_that_shows_no_project_is_exit_code_1(smtd: Smtd, server: Sumatra
 
 
 def test_project_that_neither_store_has_is_exit_code_1(smtd: Smtd, tmp_path: Path) -> None:
-    """With the likely one; what one store has, under its name there, is fine."""
+    """With a similar name; a project that one store has, under its name there, is fine."""
     put(tmp_path / "left.sqlite", full("run"))
     stores = "".join(
         f'[stores.{name}]\nlocation = "{tmp_path}/{name}.sqlite"\n' for name in ("left", "right")
@@ -137,7 +137,7 @@ def test_project_that_neither_store_has_is_exit_code_1(smtd: Smtd, tmp_path: Pat
     assert (renamed.code, renamed.err) == (0, "")
 
 
-def test_no_configuration_is_told_with_the_places_searched(smtd: Smtd) -> None:
+def test_missing_configuration_is_an_error_with_the_places_searched(smtd: Smtd) -> None:
     """It is wrong usage: nothing can be checked."""
     answer = smtd("check")
 
@@ -150,7 +150,7 @@ def test_no_configuration_is_told_with_the_places_searched(smtd: Smtd) -> None:
 
 
 def test_configuration_is_named_before_or_after_the_verb(smtd: Smtd) -> None:
-    """The one after the verb counts if there are two."""
+    """If there are two, the one after the verb counts."""
     (smtd.directory / "good.toml").write_text("", "utf-8")
     (smtd.directory / "bad.toml").write_text("xyzzy = 1", "utf-8")
 

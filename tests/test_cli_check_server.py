@@ -1,4 +1,4 @@
-"""`smtd check` of the section [server]: could the server begin, and who would reach it? All at once."""
+"""`smtd check` of the section [server]: whether the server could start, and who could reach it."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ ROOT = "http://127.0.0.1:0/records/"
 
 
 def served(smtd: Smtd, lines: str = "", stores: str = "", *, has_users: bool = True) -> Answer:
-    """Return what `smtd check` says of a server with *lines*, and of *stores*."""
+    """Return the result of `smtd check` for a server with *lines*, and for *stores*."""
     if has_users:
         users_file.edit(smtd.directory / "users", lambda _: USERS)
     return checked(smtd, f"[server]\n{lines if 'listen' in lines else f'{FREE}{chr(10)}{lines}'}\n{stores}")
 
 
 def errors(answer: Answer) -> list[str]:
-    """Return what is wrong with the server, sentence by sentence."""
+    """Return the errors of the server, sentence by sentence."""
     lines = answer.err.splitlines()
     assert all(line.startswith("smtd: server: ") for line in lines), lines
     return [line.removeprefix("smtd: server: ") for line in lines]
 
 
-def test_server_that_can_begin_is_told(smtd: Smtd, tmp_path: Path) -> None:
-    """Its address, its store, and how many may log in; and nothing is made."""
+def test_check_reports_a_server_that_can_start(smtd: Smtd, tmp_path: Path) -> None:
+    """Its address, its store, and how many users may log in; nothing is created."""
     answer = served(smtd)
 
     store = smtd.home / "smtd" / "server" / "records.sqlite"
@@ -52,8 +52,8 @@ def test_server_that_can_begin_is_told(smtd: Smtd, tmp_path: Path) -> None:
     assert not store.parent.exists()
 
 
-def test_store_of_the_server_is_read(smtd: Smtd, tmp_path: Path) -> None:
-    """Also one that a pair has; its errors are printed with those of the other stores."""
+def test_check_reads_the_store_of_the_server(smtd: Smtd, tmp_path: Path) -> None:
+    """Also one of a pair; its errors are printed with those of the other stores."""
     put(tmp_path / "lab.sqlite", full("run"))
 
     answer = served(smtd, 'store = "lab"', f'[stores.lab]\nlocation = "{tmp_path}/lab.sqlite"')
@@ -67,8 +67,10 @@ def test_store_of_the_server_is_read(smtd: Smtd, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["shelf", "0.7"])
-def test_store_that_cannot_be_served_is_told(smtd: Smtd, tmp_path: Path, rich_shelf: Path, kind: str) -> None:
-    """A shelf, and what a Sumatra before 0.8 made: the sentence says what to do with them."""
+def test_store_that_cannot_be_served_is_an_error(
+    smtd: Smtd, tmp_path: Path, rich_shelf: Path, kind: str
+) -> None:
+    """A shelf, and a store of a Sumatra before 0.8: the message says what to do with them."""
     store = rich_shelf if kind == "shelf" else old_databases.make(tmp_path / "old.db", kind)
 
     answer = served(smtd, 'store = "lab"', f'[stores.lab]\nlocation = "{store}"')
@@ -78,7 +80,18 @@ def test_store_that_cannot_be_served_is_told(smtd: Smtd, tmp_path: Path, rich_sh
     assert sentence.endswith("serve a new store, and sync this one with it")
 
 
-def test_store_that_is_missing_is_told_once(smtd: Smtd, tmp_path: Path) -> None:
+def test_store_with_a_second_name_is_reported(smtd: Smtd, tmp_path: Path) -> None:
+    """The server would refuse it."""
+    put(tmp_path / "lab.sqlite", full("run"))
+    (tmp_path / "other.sqlite").hardlink_to(tmp_path / "lab.sqlite")
+
+    answer = served(smtd, 'store = "lab"', f'[stores.lab]\nlocation = "{tmp_path}/lab.sqlite"')
+
+    (sentence,) = errors(answer)
+    assert "the file has 2 names (hard links)" in sentence
+
+
+def test_missing_store_is_reported_once(smtd: Smtd, tmp_path: Path) -> None:
     """With the stores."""
     answer = served(smtd, 'store = "lab"', f'[stores.lab]\nlocation = "{tmp_path}/no/lab.sqlite"')
 
@@ -87,7 +100,7 @@ def test_store_that_is_missing_is_told_once(smtd: Smtd, tmp_path: Path) -> None:
     assert answer.err.startswith("smtd: store lab: ")
 
 
-def test_server_without_users_is_told(smtd: Smtd) -> None:
+def test_server_without_users_is_reported(smtd: Smtd) -> None:
     """No client could log in, unless anonymous clients may read."""
     closed = served(smtd, has_users=False)
     readable = served(smtd, 'anonymous = "read"', has_users=False)
@@ -98,8 +111,8 @@ def test_server_without_users_is_told(smtd: Smtd) -> None:
     assert "anonymous read access" in readable.out
 
 
-def test_users_file_that_others_can_use_is_told(smtd: Smtd) -> None:
-    """As the server would refuse it."""
+def test_users_file_that_others_can_access_is_an_error(smtd: Smtd) -> None:
+    """The server would refuse it."""
     served(smtd)
     (smtd.directory / "users").chmod(0o640)
 
@@ -114,13 +127,13 @@ def test_users_file_that_others_can_use_is_told(smtd: Smtd) -> None:
 
 @pytest.fixture
 def busy() -> Iterator[int]:
-    """A port on which something listens that is no server of smtd."""
+    """A port with a program that is no server of smtd."""
     with socket.create_server(("127.0.0.1", 0)) as door:
         yield door.getsockname()[1]
 
 
-def test_address_of_another_program_is_told(smtd: Smtd, busy: int) -> None:
-    """Whatever it answers, and if it says nothing."""
+def test_address_in_use_by_another_program_is_an_error(smtd: Smtd, busy: int) -> None:
+    """Whatever it answers, or if it answers nothing."""
     answer = served(smtd, f'listen = "127.0.0.1:{busy}"')
 
     assert answer.code == 2
@@ -128,8 +141,8 @@ def test_address_of_another_program_is_told(smtd: Smtd, busy: int) -> None:
 
 
 @pytest.mark.parametrize("has_tls", [False, True], ids=["plain", "tls"])
-def test_server_that_runs_has_its_address(smtd: Smtd, tmp_path: Path, *, has_tls: bool) -> None:
-    """The check is made beside it, too, before a reload."""
+def test_address_of_the_running_server_is_accepted(smtd: Smtd, tmp_path: Path, *, has_tls: bool) -> None:
+    """A user also checks beside it, before a reload."""
     (tmp_path / "server").mkdir()
     text = certified(tmp_path, "127.0.0.1") if has_tls else ""
     with server_process(tmp_path / "server", f"[server]\n{text}listen = '127.0.0.1:0'\n") as running:
@@ -147,8 +160,10 @@ def test_server_that_runs_has_its_address(smtd: Smtd, tmp_path: Path, *, has_tls
         ("lab.invalid:8471", "there is no address lab.invalid; listen on one of this machine, or 127.0.0.1"),
     ],
 )
-def test_address_that_is_not_here_is_told(smtd: Smtd, tmp_path: Path, listen: str, sentence: str) -> None:
-    """Before anybody restarts a server that then does not begin."""
+def test_address_of_another_machine_is_an_error(
+    smtd: Smtd, tmp_path: Path, listen: str, sentence: str
+) -> None:
+    """Before a restart that would fail."""
     answer = served(smtd, f'listen = "{listen}"\n{certified(tmp_path, "lab")}')
 
     assert answer.code == 2
@@ -202,7 +217,7 @@ def test_contradictions_are_reported(smtd: Smtd, lines: str, sentence: str) -> N
         'proxy = ["127.0.0.1"]\nurl = "http://localhost/"',
     ],
 )
-def test_what_fits_together_is_well(smtd: Smtd, lines: str) -> None:
+def test_consistent_settings_are_accepted(smtd: Smtd, lines: str) -> None:
     """A proxy on this machine or another, and a server for one machine."""
     answer = served(smtd, lines)
 
@@ -210,7 +225,7 @@ def test_what_fits_together_is_well(smtd: Smtd, lines: str) -> None:
 
 
 def certified(directory: Path, name: str, not_after: datetime.datetime | None = None) -> str:
-    """Make a certificate of *name*, and return its lines in the configuration."""
+    """Make a certificate for *name*, and return its lines in the configuration."""
     certificate = trustme.CA().issue_cert(name, not_after=not_after)
     certificate.cert_chain_pems[0].write_to_path(directory / "cert.pem")
     certificate.private_key_pem.write_to_path(directory / "key.pem")
@@ -218,8 +233,8 @@ def certified(directory: Path, name: str, not_after: datetime.datetime | None = 
     return f'cert_file = "{directory}/cert.pem"\nkey_file = "{directory}/key.pem"\n'
 
 
-def test_certificate_for_the_name_is_well(smtd: Smtd, tmp_path: Path) -> None:
-    """It is good now, and the key is its own."""
+def test_valid_certificate_is_accepted(smtd: Smtd, tmp_path: Path) -> None:
+    """It is for the name, valid now, and has its own key."""
     answer = served(
         smtd, f'{certified(tmp_path, "lab.example")}url = "https://lab.example:8471/"\nlisten = "0.0.0.0:0"'
     )
@@ -227,8 +242,8 @@ def test_certificate_for_the_name_is_well(smtd: Smtd, tmp_path: Path) -> None:
     assert (answer.code, answer.err) == (0, "")
 
 
-def test_certificate_of_another_name_is_told(smtd: Smtd, tmp_path: Path) -> None:
-    """smtd would refuse it everywhere; smt takes anything."""
+def test_certificate_for_another_name_is_reported(smtd: Smtd, tmp_path: Path) -> None:
+    """smtd would reject it everywhere; smt accepts any."""
     answer = served(
         smtd, f'{certified(tmp_path, "lab.example")}url = "https://other.example/"\nlisten = "0.0.0.0:0"'
     )
@@ -239,7 +254,7 @@ def test_certificate_of_another_name_is_told(smtd: Smtd, tmp_path: Path) -> None
     assert "other.example" in sentence
 
 
-def test_certificate_that_is_over_is_told(smtd: Smtd, tmp_path: Path) -> None:
+def test_expired_certificate_is_reported(smtd: Smtd, tmp_path: Path) -> None:
     """With the next step."""
     past = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
 
@@ -250,8 +265,8 @@ def test_certificate_that_is_over_is_told(smtd: Smtd, tmp_path: Path) -> None:
     assert sentence.endswith("certificate has expired; renew it")
 
 
-def test_key_of_another_certificate_is_told(smtd: Smtd, tmp_path: Path) -> None:
-    """The server would not begin."""
+def test_key_of_another_certificate_is_an_error(smtd: Smtd, tmp_path: Path) -> None:
+    """The server would not start."""
     lines = certified(tmp_path, "lab.example")
     trustme.CA().issue_cert("lab.example").private_key_pem.write_to_path(tmp_path / "key.pem")
 
@@ -264,8 +279,8 @@ def test_key_of_another_certificate_is_told(smtd: Smtd, tmp_path: Path) -> None:
     ]
 
 
-def test_files_of_tls_that_cannot_be_used_are_told(smtd: Smtd, tmp_path: Path) -> None:
-    """Missing, no regular files, no PEM, or open to everybody; and nobody waits for a FIFO."""
+def test_unusable_tls_files_are_errors(smtd: Smtd, tmp_path: Path) -> None:
+    """Missing, no regular file, no PEM, or open to all; smtd does not wait for a FIFO."""
     lines = certified(tmp_path, "lab.example")
     (tmp_path / "key.pem").chmod(0o644)
     readable = errors(served(smtd, lines))

@@ -1,4 +1,4 @@
-"""Errors on the command line: one sentence, the right exit code, and never a traceback."""
+"""Errors on the command line are one sentence with the right exit code, and never a traceback."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def smtd(here):
-    """Run a command in this process, with a state and a configuration of its own."""
+    """Run a command in this process, with its own state and configuration."""
     home = str(here / "home")
     variables = {
         "XDG_STATE_HOME": home,
@@ -49,7 +49,7 @@ def smtd(here):
     return lambda *words: CliRunner(env=variables).invoke(main, [str(word) for word in words])
 
 
-#: The words of a command, what its message says, and its exit code.
+#: The words of a command, its message, and its exit code.
 ERRORS = [
     (["sync"], "Missing argument 'LEFT'", 2),
     (["sync", "a.sqlite", "b.sqlite", "c.sqlite"], "unexpected extra argument", 2),
@@ -112,14 +112,14 @@ def broken(here):
 @pytest.mark.usefixtures("broken")
 @pytest.mark.parametrize(("words", "message", "code"), ERRORS)
 def test_error_is_a_sentence_and_an_exit_code(smtd, words, message, code):
-    """What went wrong goes to standard error, and nothing to standard output."""
+    """The message goes to standard error, and nothing to standard output."""
     result = smtd(*words)
 
     assert (result.exit_code, result.stdout) == (code, "")
     assert message in result.stderr
     assert "Traceback" not in result.stderr
     assert SECRET not in result.stderr
-    if code == 4:  # what is not wrong usage is one line that begins with who speaks
+    if code == 4:  # other errors than wrong usage are one line that begins with the program
         (line,) = result.stderr.splitlines()
         assert line.startswith("smtd: ")
 
@@ -127,14 +127,14 @@ def test_error_is_a_sentence_and_an_exit_code(smtd, words, message, code):
 @pytest.mark.usefixtures("broken")
 @pytest.mark.parametrize("words", [["sync", "missing", "b.sqlite"], ["list", "text.txt"]])
 def test_error_prints_no_json(smtd, words):
-    """A script sees the exit code, and no half of an object."""
+    """A script sees the exit code, and no partial object."""
     result = smtd(*words, "--json")
 
     assert (result.exit_code, result.stdout) == (4, "")
 
 
 def test_nothing_left_is_exit_code_0(smtd):
-    """Two stores in sync are done."""
+    """Two stores are in sync."""
     result = smtd("sync", "a.sqlite", "b.sqlite", "--json")
 
     assert (result.exit_code, result.stderr) == (0, "")
@@ -150,7 +150,7 @@ def test_nothing_left_is_exit_code_0(smtd):
     ids=["conflict", "hold"],
 )
 def test_something_left_is_exit_code_1(smtd, here, made, list_name):
-    """A conflict or a hold is no error, and not all done either."""
+    """A conflict or a hold is no error, but something is left undone."""
     put(here / "c.sqlite", made)
 
     result = smtd("sync", "a.sqlite", "c.sqlite", "--json")
@@ -160,8 +160,8 @@ def test_something_left_is_exit_code_1(smtd, here, made, list_name):
     assert [each["label"] for each in pair[list_name]] == [made.label]
 
 
-def test_unreadable_record_is_exit_code_1_and_named(smtd, here):
-    """One record that would have to be run is named; the others are listed."""
+def test_unreadable_record_is_exit_code_1_and_reported(smtd, here):
+    """One record that would have to be run; the others are listed."""
     put(here / "c.sqlite", record("good"), record("bad", parameters=Parameters("dict", "{'a': 1}")))
     with closing(sqlite3.connect(here / "c.sqlite")) as db:
         db.execute("UPDATE django_store_parameterset SET content = 'print(1)' WHERE type = 'dict'")
@@ -176,8 +176,8 @@ def test_unreadable_record_is_exit_code_1_and_named(smtd, here):
     assert [each["label"] for each in json.loads(synced.stdout)["pairs"][0]["failed"]] == ["bad"]
 
 
-def test_interruption_is_a_sentence(smtd, monkeypatch):
-    """Control-C ends with a word, not with a traceback."""
+def test_interruption_ends_with_a_message(smtd, monkeypatch):
+    """Control-C causes no traceback."""
 
     def interrupted(*_words, **_more):
         raise KeyboardInterrupt
@@ -201,8 +201,8 @@ def test_interruption_is_a_sentence(smtd, monkeypatch):
         (JournalError, 4),
     ],
 )
-def test_exit_code_lives_on_the_error(smtd, monkeypatch, error, code):
-    """The class of an error tells the shell whose turn it is."""
+def test_exit_code_belongs_to_the_class_of_the_error(smtd, monkeypatch, error, code):
+    """It tells the shell who has to act."""
 
     def failed(*_words, **_more):
         raise error("it is so")
@@ -215,8 +215,8 @@ def test_exit_code_lives_on_the_error(smtd, monkeypatch, error, code):
 
 
 @pytest.mark.parametrize("command", [[], ["sync"], ["list"], ["demo"]])
-def test_help_and_version_are_answers(smtd, command):
-    """Asking is not an error."""
+def test_help_and_version_succeed(smtd, command):
+    """With output on standard output."""
     helped = smtd(*command, "--help")
 
     assert helped.exit_code == 0

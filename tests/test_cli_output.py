@@ -1,4 +1,4 @@
-"""An output that cannot be written is never a traceback, and never has the exit code of something else."""
+"""If output cannot be written, there is no traceback, and the exit code is not that of another result."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NO_ROOM = "the output cannot be written: No space left on device; free some spac
 
 @dataclass
 class Written:
-    """Runs commands whose output goes where the test says; `said` is what came on standard error."""
+    """Runs commands whose output goes where the test says; `said` is their standard error."""
 
     smtd: Smtd
     said: str = ""
@@ -31,7 +31,7 @@ class Written:
     def __call__(
         self, words: Sequence[str | Path], to: IO[bytes] | int, *, program: str = "smtd", closed: int = -1
     ) -> int:
-        """Run *program* with *words* and output *to*, or with that descriptor *closed*; return the code."""
+        """Run *program* with *words* and output *to*, or with that descriptor *closed*; return its code."""
         done = subprocess.run(
             [sys.executable, "-m", program, *map(str, words)],
             cwd=self.smtd.directory,
@@ -60,17 +60,17 @@ def full_disk():
 
 @pytest.fixture
 def closed_pipe():
-    """A pipe whose reader has gone."""
+    """A pipe whose reader has ended."""
     reader, writer = os.pipe()
     os.close(reader)
     yield writer
     os.close(writer)
 
 
-def test_sync_whose_report_meets_a_full_disk_is_done(
+def test_sync_is_done_even_if_its_report_cannot_be_written(
     written: Written, tmp_path: Path, full_disk: IO[bytes]
 ) -> None:
-    """The exit code 5 says that, and is not that of a conflict."""
+    """The exit code 5 says that the disk is full, and is not that of a conflict."""
     put(tmp_path / "a.sqlite", full("run"))
 
     code = written(["sync", "a.sqlite", "b.sqlite"], full_disk)
@@ -79,10 +79,10 @@ def test_sync_whose_report_meets_a_full_disk_is_done(
     assert labels(tmp_path / "b.sqlite") == {"run"}
 
 
-def test_sync_whose_reader_has_gone_has_the_code_of_what_it_left(
+def test_sync_without_a_reader_keeps_its_exit_code(
     written: Written, tmp_path: Path, closed_pipe: int
 ) -> None:
-    """A held record is told by it, though nobody reads of it."""
+    """It shows a held record, although no program reads the report."""
     put(tmp_path / "a.sqlite", record("run", tags=RUNNING, duration=None))
 
     code = written(["sync", "a.sqlite", "b.sqlite", "--json"], closed_pipe)
@@ -104,7 +104,7 @@ def test_sync_whose_reader_has_gone_has_the_code_of_what_it_left(
 def test_full_disk_hides_no_error_of_a_command(
     program: str, words: list[str], code: int, written: Written, tmp_path: Path, full_disk: IO[bytes]
 ) -> None:
-    """What went wrong before anything was to be written has its own code."""
+    """An error before the output has its own exit code."""
     put(tmp_path / "a.sqlite", full("run"))
 
     assert written(words, full_disk, program=program) == code
@@ -113,8 +113,8 @@ def test_full_disk_hides_no_error_of_a_command(
     assert (NO_ROOM in written.said) is (code == 5)
 
 
-def test_terminal_without_a_letter_shows_its_number(written: Written, tmp_path: Path) -> None:
-    """As in a shell of a cluster whose locale is of Latin-1."""
+def test_terminal_without_a_character_shows_its_number(written: Written, tmp_path: Path) -> None:
+    """For example in a shell of a cluster with a locale in Latin-1."""
     put(tmp_path / "τ.sqlite", full("run"))
     written.more["PYTHONIOENCODING"] = "latin-1"
     out = tmp_path / "out"
@@ -127,8 +127,8 @@ def test_terminal_without_a_letter_shows_its_number(written: Written, tmp_path: 
 
 
 @pytest.mark.parametrize("closed", [1, 2])
-def test_stream_that_is_closed_wants_nothing(closed: int, written: Written, tmp_path: Path) -> None:
-    """No store gets its number, and nothing that was for it goes to the other one."""
+def test_closed_stream_gets_no_output(closed: int, written: Written, tmp_path: Path) -> None:
+    """No store gets its descriptor, and its output does not go to the other stream."""
     put(tmp_path / "a.sqlite", record("run", tags=RUNNING, duration=None))
 
     code = written(["sync", "a.sqlite", "b.sqlite"], subprocess.DEVNULL, closed=closed)
@@ -137,7 +137,7 @@ def test_stream_that_is_closed_wants_nothing(closed: int, written: Written, tmp_
 
 
 def test_follower_ends_with_its_reader(tmp_path: Path) -> None:
-    """Though nothing happens any more, as in `smtd-ctl events --follow | head -1`."""
+    """Even if nothing happens any more, as in `smtd-ctl events --follow | head -1`."""
     with daemon_process(tmp_path, "") as daemon:
         follower = daemon.start_ctl("events", "--follow")
         assert follower.stdout

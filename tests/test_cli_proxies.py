@@ -1,4 +1,4 @@
-"""Which proxy an address is reached by is what http_proxy, https_proxy and no_proxy say."""
+"""http_proxy, https_proxy and no_proxy say through which proxy an address is reached."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LAB = "http://records.lab.example:8000/records/"
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Say nothing of proxies but what a test says."""
+    """Remove all proxies from the environment, except those that a test sets."""
     for name in ("http_proxy", "https_proxy", "no_proxy", "all_proxy", "REQUEST_METHOD"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -31,10 +31,10 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         ("", None),
     ],
 )
-def test_address_is_reached_by_the_proxy_of_its_scheme(
+def test_address_is_reached_through_the_proxy_of_its_scheme(
     name: str, said: str, proxy: str | None, environment: pytest.MonkeyPatch
 ) -> None:
-    """And no other one is."""
+    """And through no other."""
     environment.setenv(name, said)
 
     assert proxy_for(LAB) == proxy
@@ -55,10 +55,10 @@ def test_address_is_reached_by_the_proxy_of_its_scheme(
         ("*", True),
     ],
 )
-def test_host_that_needs_no_proxy(
+def test_host_in_no_proxy_is_reached_directly(
     name: str, hosts: str, is_reached_directly: bool, environment: pytest.MonkeyPatch
 ) -> None:
-    """By its name, a domain above it, with its port, or all."""
+    """By its name, a parent domain, with its port, or all hosts."""
     environment.setenv("http_proxy", "http://proxy:3128")
     environment.setenv(name, hosts)
 
@@ -68,10 +68,8 @@ def test_host_that_needs_no_proxy(
 @pytest.mark.parametrize(
     "said", ["socks5://eve:t0ken@proxy:1080", "http://eve:t0ken@", "http://[t0ken", "http://p:t0ken"]
 )
-def test_proxy_that_cannot_be_used_is_named_by_its_variable(
-    said: str, environment: pytest.MonkeyPatch
-) -> None:
-    """Without any part of it, and with the next step."""
+def test_unusable_proxy_is_reported_by_its_variable(said: str, environment: pytest.MonkeyPatch) -> None:
+    """Without any part of its address, and with the next step."""
     environment.setenv("https_proxy", said)
 
     with pytest.raises(UsageError, match=r"smtd cannot use the proxy in https_proxy; .*no_proxy") as told:

@@ -1,4 +1,4 @@
-"""What a word of the command line stands for, with and without a configuration."""
+"""What a word on the command line stands for, with and without a configuration."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ LAB = {"location": "https://lab.example/records/", "username": "ada"}
 
 
 def lab(**said: object) -> Config:
-    """Return a configuration that says more of the store "lab"."""
+    """Return a configuration with further settings of the store "lab"."""
     return Config(stores={"lab": msgspec.convert(LAB | said, StoreConfig)})
 
 
 @pytest.fixture
 def shelf(tmp_path: Path) -> Path:
-    """A shelf that is there."""
+    """An existing shelf."""
     with dbm.dumb.open(str(tmp_path / "records"), "c"):
         return tmp_path / "records"
 
 
 def test_word_is_a_path(shelf: Path) -> None:
-    """Without a configuration a word is the place of a store."""
+    """Without a configuration."""
     assert located(str(shelf), Config(), None).path == shelf
 
 
 def test_word_is_the_name_of_a_configured_store(shelf: Path) -> None:
-    """A configured store is known by its name, with all that is said of it."""
+    """With all its settings."""
     config = Config(
         stores={"lab": StoreConfig(str(shelf), timezone="Europe/Paris", python="/usr/bin/python3")}
     )
@@ -45,15 +45,15 @@ def test_word_is_the_name_of_a_configured_store(shelf: Path) -> None:
 
 
 def test_word_is_the_place_of_a_configured_store(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever names the place of a configured store means that store."""
+    """The path of a configured store stands for that store."""
     monkeypatch.chdir(shelf.parent)
     config = Config(stores={"lab": StoreConfig(str(shelf), timezone="Europe/Paris")})
 
     assert located("records", config, None).access.timezone == "Europe/Paris"
 
 
-def test_timezone_of_the_command_line_is_for_stores_that_have_none(shelf: Path) -> None:
-    """What is said of one store in particular counts more than what is said of both."""
+def test_timezone_option_applies_to_stores_without_one(shelf: Path) -> None:
+    """The setting of one store counts more than that for both."""
     config = Config(stores={"lab": StoreConfig(str(shelf), timezone="Europe/Paris")})
 
     assert located("lab", config, "Asia/Tokyo").access.timezone == "Europe/Paris"
@@ -61,14 +61,14 @@ def test_timezone_of_the_command_line_is_for_stores_that_have_none(shelf: Path) 
 
 
 @pytest.mark.parametrize("zone", ["Europe/Pariss", "", "../etc/passwd", "/etc/localtime", "a\0b"])
-def test_timezone_that_nobody_knows_is_refused(shelf: Path, zone: str) -> None:
-    """A zone with a slip in its name must not become this machine's."""
+def test_unknown_timezone_is_refused(shelf: Path, zone: str) -> None:
+    """A misspelt zone must not become this machine's."""
     with pytest.raises(UsageError, match="is not a time zone"):
         located(str(shelf), Config(), zone)
 
 
-def test_password_is_asked_for_once_until_it_may_be_another(tmp_path: Path) -> None:
-    """A daemon asks for the same password again and again; the command is not run each time."""
+def test_password_command_runs_once_until_the_password_is_rejected(tmp_path: Path) -> None:
+    """A daemon needs the same password repeatedly."""
     command = ["sh", "-c", f"echo asked >> {tmp_path / 'log'}; wc -l < {tmp_path / 'log'}"]
     store = StoreConfig("https://lab.example/records/", username="ada", password_command=command)
     config, passwords = Config(stores={"lab": store}), Passwords()
@@ -84,8 +84,8 @@ def test_password_is_asked_for_once_until_it_may_be_another(tmp_path: Path) -> N
     assert password(Config(stores={"lab": other})) == "another"
 
 
-def test_token_is_asked_for_once_until_it_may_be_another(tmp_path: Path) -> None:
-    """As a password; it is no password, and none is looked for."""
+def test_token_command_runs_once_until_the_token_is_rejected(tmp_path: Path) -> None:
+    """It is no password, and smtd looks for none."""
     command = ["sh", "-c", f"echo asked >> {tmp_path / 'log'}; wc -l < {tmp_path / 'log'} | tr -d ' '"]
     config = Config(stores={"lab": StoreConfig("https://lab.example/records/", token_command=command)})
     passwords = Passwords()
@@ -102,7 +102,7 @@ def test_token_is_asked_for_once_until_it_may_be_another(tmp_path: Path) -> None
 def test_token_is_found_where_the_configuration_says(
     by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its first line is it; ~/.netrc, which has a password for the host, is not asked."""
+    """It is the first line; ~/.netrc, which has a password for the host, is not used."""
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".netrc").write_text("machine lab.example login ada password geheim\n", "utf-8")
     (tmp_path / ".netrc").chmod(0o600)
@@ -123,7 +123,7 @@ def test_token_is_found_where_the_configuration_says(
 @pytest.mark.parametrize(
     "content", ["", "\n", " geheim\n", "geh eim", "geheim\r\r\n", "gehe\0im", "gehéim", "a\tb"]
 )
-def test_token_that_no_header_can_hold_is_refused_and_not_shown(content: str, tmp_path: Path) -> None:
+def test_token_that_does_not_fit_a_header_is_refused_and_not_shown(content: str, tmp_path: Path) -> None:
     """Before it is sent, or splits the header in two."""
     (tmp_path / "token").write_text(content, "utf-8")
     lab = {"location": "https://lab.example/", "token_command": ["cat", str(tmp_path / "token")]}
@@ -134,8 +134,8 @@ def test_token_that_no_header_can_hold_is_refused_and_not_shown(content: str, tm
     assert "geh" not in str(told.value)
 
 
-def test_token_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
-    """With what is wrong with it, and as a token file."""
+def test_unusable_token_file_is_an_error(tmp_path: Path) -> None:
+    """With what is wrong with it, as a token file."""
     token = tmp_path / "token"
     config = Config(stores={"lab": StoreConfig("https://lab.example/", token_file=str(token))})
 
@@ -155,8 +155,8 @@ def test_token_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     assert "geheim" not in str(told.value)
 
 
-def test_token_variable_that_is_not_set_is_named() -> None:
-    """It is the person's turn."""
+def test_unset_token_variable_is_an_error() -> None:
+    """The user has to set it."""
     config = Config(stores={"lab": StoreConfig("https://lab.example/", token_env="NO_SUCH_TOKEN")})
 
     with pytest.raises(UsageError, match="store lab needs the environment variable NO_SUCH_TOKEN; set it"):
@@ -166,8 +166,8 @@ def test_token_variable_that_is_not_set_is_named() -> None:
 @pytest.mark.parametrize(
     "address", ["https://ada:s3cr#t@lab.example/", "https://ada:s3cr/t@lab.example/", "http://[s3cr/"]
 )
-def test_address_with_a_slip_in_its_password_shows_nothing_of_it(address: str) -> None:
-    """The part before the slip looks like a port, and must not be named as a wrong one."""
+def test_invalid_password_in_an_address_is_not_shown(address: str) -> None:
+    """A part of it looks like a port, and must not be reported as a wrong one."""
     with pytest.raises(UsageError, match="is not the address of a Sumatra Server") as caught:
         located(address, Config(), None)
 
@@ -175,8 +175,8 @@ def test_address_with_a_slip_in_its_password_shows_nothing_of_it(address: str) -
 
 
 @pytest.mark.parametrize("by", ["password_file", "password_command"])
-def test_password_of_another_editor_is_read(by: str, tmp_path: Path) -> None:
-    """A byte order mark, and ends of lines as on Windows, are no part of it."""
+def test_password_file_of_any_editor_is_read(by: str, tmp_path: Path) -> None:
+    """A byte order mark, and line ends as on Windows, do not belong to the password."""
     (tmp_path / "secret").write_bytes("\ufeffgeheim ß\r\nrest\r\n".encode())
     how = str(tmp_path / "secret") if by == "password_file" else ["cat", str(tmp_path / "secret")]
 
@@ -186,8 +186,8 @@ def test_password_of_another_editor_is_read(by: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("by", ["password_file", "password_command"])
-def test_password_in_utf_16_is_called_that(by: str, tmp_path: Path) -> None:
-    """And nothing of it is shown."""
+def test_password_file_in_utf_16_is_an_error(by: str, tmp_path: Path) -> None:
+    """The message says so, and shows nothing of the password."""
     (tmp_path / "secret").write_bytes("geheim\r\n".encode("utf-16"))
     how = str(tmp_path / "secret") if by == "password_file" else ["cat", str(tmp_path / "secret")]
 
@@ -198,15 +198,15 @@ def test_password_in_utf_16_is_called_that(by: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "\n", "\ufeff\r\n", "\ngeheim\n"])
-def test_password_file_with_nothing_in_its_first_line_is_named(content: str, tmp_path: Path) -> None:
-    """A server that turns an empty password away would not tell which of the two is wrong."""
+def test_password_file_with_an_empty_first_line_is_an_error(content: str, tmp_path: Path) -> None:
+    """A server that rejects an empty password would not say which of the two is wrong."""
     (tmp_path / "secret").write_text(content, "utf-8")
     with pytest.raises(UsageError, match="/secret of store lab has no password in its first line"):
         located("lab", lab(password_file=str(tmp_path / "secret")), None)
 
 
-def test_password_file_that_anybody_can_change_is_refused(tmp_path: Path) -> None:
-    """The file is named, with what mends it, and no part of the password."""
+def test_world_writable_password_file_is_refused(tmp_path: Path) -> None:
+    """The message names the file and the remedy, and shows no part of the password."""
     secret = tmp_path / "my secret"
     secret.write_text("geheim\n", "utf-8")
     secret.chmod(0o666)

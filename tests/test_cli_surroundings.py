@@ -1,4 +1,4 @@
-"""Where smtd keeps its files, with a home or without: in a session, by cron or in a container."""
+"""Where smtd keeps its files, with and without a home directory: in a session, by cron or in a container."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from smtd.errors import StoreRefused, UsageError
 from smtd.stores.discovery import find
 from smtd.stores.registry import open_store
 
-#: What tells where things are.
+#: The variables that say where things are.
 VARIABLES = (
     "SMTD_CONFIG SMTD_SOCKET STATE_DIRECTORY RUNTIME_DIRECTORY HOME"
     " XDG_CONFIG_HOME XDG_STATE_HOME XDG_RUNTIME_DIR"
@@ -30,7 +30,7 @@ VARIABLES = (
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A bare user id in a container: no environment, no entry in passwd, no session."""
-    tmp_path_factory.getbasetemp()  # is made for the user of the tests
+    tmp_path_factory.getbasetemp()  # is created for the user of the tests
     for name in VARIABLES.split():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
@@ -39,43 +39,43 @@ def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def runtime() -> Iterator[Path]:
-    """A directory whose path is short."""
+    """A directory with a short path."""
     with tempfile.TemporaryDirectory() as directory:
         yield Path(directory)
 
 
-def test_user_without_a_home_has_no_configuration_of_its_own(nobody: None) -> None:
-    """That of the machine, or the defaults, will do."""
+def test_user_without_a_home_uses_the_configuration_of_the_machine(nobody: None) -> None:
+    """Or the defaults."""
     assert configuration() == Config()
 
 
-def test_user_without_a_home_has_no_passwords_of_its_own(nobody: None) -> None:
-    """Servers are asked without one."""
+def test_user_without_a_home_has_no_passwords(nobody: None) -> None:
+    """smtd logs in to servers without one."""
     assert located("http://lab.example/records/", Config(), None).access.password is None
     assert located("postgresql://ada@lab.example/records", Config(), None).access.password is None
 
 
-def test_user_without_a_home_names_where_the_state_is_kept(nobody: None, tmp_path: Path) -> None:
-    """By the option, the configuration or the environment, as anybody may."""
+def test_user_without_a_home_can_name_a_state_directory(nobody: None, tmp_path: Path) -> None:
+    """By the option, the configuration or the environment, like any user."""
     assert state_directory(tmp_path, Config()) == tmp_path
     assert state_directory(None, Config(daemon=DaemonConfig(state_dir=str(tmp_path)))) == tmp_path
 
 
-def test_user_without_a_home_is_told_how_to_name_a_state_directory(nobody: None) -> None:
+def test_error_without_a_home_says_how_to_name_a_state_directory(nobody: None) -> None:
     """If nothing names one."""
     with pytest.raises(UsageError, match=r"no home directory .*--state, .*state_dir .*XDG_STATE_HOME"):
         state_directory(None, Config())
 
 
 @pytest.mark.parametrize("place", [socket_path, new_socket_path])
-def test_user_without_a_home_is_told_how_to_name_a_socket(nobody: None, place) -> None:
-    """Who asks a daemon, and who starts one."""
+def test_error_without_a_home_says_how_to_name_a_socket(nobody: None, place) -> None:
+    """For the daemon and for its clients."""
     with pytest.raises(UsageError, match="name a socket with --socket or SMTD_SOCKET"):
         place(None)
 
 
 def test_tilde_without_a_home_is_an_error_that_names_it(nobody: None) -> None:
-    """In each path that a person writes."""
+    """In each path that a user writes."""
     with pytest.raises(UsageError, match="the home directory in ~/state is unknown"):
         state_directory(Path("~/state"), Config())
     with pytest.raises(UsageError, match=r"the home directory in ~/config.toml is unknown"):
@@ -97,10 +97,10 @@ def listening(path: Path, queue: int = 5) -> socket.socket:
     return server
 
 
-def test_daemon_that_was_started_without_a_session_is_found_from_one(
+def test_daemon_started_without_a_session_is_found_from_one(
     cron: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It listens in the home, where all who have one look, too."""
+    """Its socket is in the home directory, where commands look, too."""
     assert new_socket_path(None) == str(cron / ".cache" / "smtd" / "control.sock")
     with listening(Path(new_socket_path(None))):
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(cron / "run"))
@@ -110,22 +110,22 @@ def test_daemon_that_was_started_without_a_session_is_found_from_one(
 
 
 def test_daemon_of_a_session_is_found_without_one(cron: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The runtime directory of a user has its place, also where no variable says so, as in cron."""
+    """The runtime directory of a user has a fixed path, also if no variable has it, as in cron."""
     monkeypatch.setattr(os, "access", lambda path, mode: path == "/run/user/987654321")
 
     assert socket_path(None) == "/run/user/987654321/smtd/control.sock"
 
 
-def test_socket_that_a_killed_daemon_left_hides_no_other(cron: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one that answers is asked."""
+def test_socket_of_a_killed_daemon_hides_no_other(cron: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that answers is used."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(cron / "run"))
     listening(cron / "run" / "smtd" / "control.sock").close()
     with listening(cron / ".cache" / "smtd" / "control.sock"):
         assert socket_path(None) == str(cron / ".cache" / "smtd" / "control.sock")
 
 
-def test_daemon_that_was_stopped_hides_no_other(cron: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its socket takes nobody once its queue is full, and nobody waits for it."""
+def test_suspended_daemon_hides_no_other(cron: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its socket accepts no client once its queue is full, and no command waits for it."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(cron / "run"))
     stopped = cron / "run" / "smtd" / "control.sock"
     with (
@@ -138,18 +138,18 @@ def test_daemon_that_was_stopped_hides_no_other(cron: Path, monkeypatch: pytest.
         assert socket_path(None) == str(cron / ".cache" / "smtd" / "control.sock")
 
 
-def test_socket_that_is_named_is_the_only_one(cron: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever else answers."""
+def test_named_socket_is_the_only_one_used(cron: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if others answer."""
     with listening(cron / ".cache" / "smtd" / "control.sock"):
         assert socket_path("/named") == new_socket_path("/named") == "/named"
         monkeypatch.setenv("SMTD_SOCKET", "/other")
         assert socket_path(None) == new_socket_path(None) == "/other"
 
 
-async def test_database_is_not_asked_for_a_user_without_a_name(
+async def test_database_without_a_user_name_is_an_error(
     nobody: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PostgreSQL takes the name of whoever asks, if the address has none: here there is none either."""
+    """PostgreSQL uses the name of the current user if the address has none; here there is none either."""
     for name in ("PGUSER", "LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(getpass, "getuser", {}.popitem)

@@ -1,4 +1,4 @@
-"""The configuration file: the example loads, and every mistake is told at once."""
+"""The configuration file: the example loads, and all mistakes are reported at once."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
 
 
 def uncommented():
-    """Return the example with every key that is commented out put to use."""
+    """Return the example with every commented-out key put to use."""
     text = EXAMPLE.read_text("utf-8")
     return re.sub(r"^# (?=\w+ = )", "", text, flags=re.MULTILINE)
 
 
 @pytest.fixture
 def written(tmp_path):
-    """Write a text into a file, which only its user may read or as *mode* says, and return its path."""
+    """Write a text into a file that only its user may read (or as *mode* says), and return its path."""
 
     def write(text, mode=0o600):
         path = tmp_path / "config.toml"
@@ -67,12 +67,12 @@ def mistakes(written):
 
 
 def test_example_loads():
-    """The example is a configuration as it stands."""
+    """The example is a valid configuration."""
     assert set(load(EXAMPLE).pairs) == {"myproject"}
 
 
-def test_example_loads_with_everything_put_to_use(written):
-    """What the example shows in comments is right too."""
+def test_example_loads_with_all_keys_uncommented(written):
+    """The comments of the example are right, too."""
     loaded = load(written(uncommented(), 0o644))
 
     assert loaded.notify.command == ["notify-send", "smtd"]
@@ -82,7 +82,7 @@ def test_example_loads_with_everything_put_to_use(written):
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_example_shows_every_key(section):
-    """A person finds each key of each section in the example; a password is not to be shown."""
+    """A user finds each key of each section in the example, except passwords."""
     fields = {field.name for field in msgspec.structs.fields(SECTIONS[section])} - {"password"}
     table = tomli.loads(uncommented())[section]
     tables = [table] if section in ("daemon", "notify", "server") else list(table.values())
@@ -94,7 +94,7 @@ def test_example_shows_every_key(section):
 
 
 def test_example_shows_the_defaults():
-    """The values that are commented out are those that hold without them."""
+    """Commented-out values equal the defaults."""
     pair = tomli.loads(uncommented())["pairs"]["myproject"]
     defaults = msgspec.to_builtins(PairConfig("", ""))
     shown = {name: value for name, value in pair.items() if name not in ("left", "right", "projects")}
@@ -106,13 +106,13 @@ def test_example_shows_the_defaults():
     assert uncommented().count(f'poll_interval = "{StoreConfig("").poll_interval}"') == 1
 
 
-def test_empty_configuration_is_one(written):
+def test_empty_configuration_is_valid(written):
     """Every key is optional."""
     assert load(written("")) == Config()
 
 
-def test_values_arrive_where_they_belong(written):
-    """What is written in a section is found in its value."""
+def test_values_of_a_section_are_found_in_its_object(written):
+    """With their types."""
     path = written(
         """
         [daemon]
@@ -174,8 +174,8 @@ command = "mail"
 """
 
 
-def test_all_mistakes_are_told_at_once_with_line_and_spelling(mistakes):
-    """One look at the message is enough to mend the whole file."""
+def test_all_mistakes_are_reported_at_once_with_line_and_spelling(mistakes):
+    """One look at the message is enough to repair the whole file."""
     assert mistakes(EVERYTHING_WRONG) == [
         "2: daemon.log_level: Invalid enum value 'loud'",
         "3: daemon.statedir: unknown key 'statedir', did you mean 'state_dir'?",
@@ -229,7 +229,7 @@ def test_all_mistakes_are_told_at_once_with_line_and_spelling(mistakes):
             "[pairs.p]\nleft = 'p'\nright = 'q'\nprojects = { A = 'x', B = 'x' }",
             "4: pairs.p.projects: two projects cannot both be called 'x' on the right",
         ),
-        (  # the beginnings of a list are no TOML: its last line is told
+        (  # a part of a list is no TOML, so the message has its last line
             "[pairs.p]\nleft = 'p'\nright = 'q'\nprojects = [\n1,\n2,\n]\n[stores.p]\nlocation = 'x'\n",
             "7: pairs.p.projects: ",
         ),
@@ -242,32 +242,32 @@ def test_all_mistakes_are_told_at_once_with_line_and_spelling(mistakes):
         ),
     ],
 )
-def test_mistake_is_told_with_its_line(mistakes, text, mistake):
-    """The line is that on which the key stands, wherever it stands."""
+def test_mistake_is_reported_with_its_line(mistakes, text, mistake):
+    """The line of its key."""
     assert [line for line in mistakes(text) if line.startswith(mistake)] != []
 
 
-def test_text_that_is_no_toml_is_told_with_its_place(mistakes):
-    """A slip of the pen is told with line and column."""
+def test_invalid_toml_is_reported_with_line_and_column(mistakes):
+    """In one sentence."""
     assert mistakes("[daemon]\nlog_level = \n") == [" Invalid value (at line 2, column 13)"]
 
 
-def test_mistake_at_the_end_of_a_long_file_is_told_at_once_with_its_line(mistakes):
-    """A look at each beginning of 20,000 lines would take most of a minute."""
+def test_mistake_at_the_end_of_a_long_file_is_found_quickly(mistakes):
+    """Parsing each beginning of 20,000 lines would take most of a minute."""
     text = "# a comment\n" * 20_000 + "[daemon]\ncolour = 1\n"
     began = time.process_time()
     assert mistakes(text) == ["20002: daemon.colour: unknown key 'colour'"]
     assert time.process_time() - began < 5
 
 
-def test_lists_nested_without_end_are_no_configuration(mistakes):
-    """They are refused in words, however deep."""
+def test_deeply_nested_lists_are_a_mistake(mistakes):
+    """However deep."""
     assert mistakes("x = " + "[" * 100_000) == [
         " its arrays or tables are nested too deeply; write them flat"
     ]
 
 
-def test_name_of_a_file_makes_up_no_lines(tmp_path):
+def test_file_name_cannot_forge_lines_of_the_error(tmp_path):
     """Each line of the error is one mistake, whatever the file is called."""
     path = tmp_path / "a\nb: all is well"
     path.write_text("colour = 1\n", "utf-8")
@@ -289,8 +289,8 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("case", UNREADABLE)
-def test_file_that_cannot_be_read_is_told(tmp_path, case):
-    """It is named, with the reason and what to do, and without the words of the system's library."""
+def test_unreadable_file_is_an_error(tmp_path, case):
+    """With its path, the reason and what to do, and without the wording of the system's library."""
     path = tmp_path / "config.toml"
     make, why = UNREADABLE[case]
     make(path)
@@ -299,8 +299,8 @@ def test_file_that_cannot_be_read_is_told(tmp_path, case):
         load(path)
 
 
-def test_file_of_another_editor_is_read(written):
-    """A byte order mark, and ends of lines as on Windows, mean nothing."""
+def test_file_of_any_editor_is_read(written):
+    """With a byte order mark, and with line ends as on Windows."""
     path = written(b'\xef\xbb\xbf[daemon]\r\nlog_level = "debug"\r\n')
 
     assert load(path).daemon.log_level == "debug"
@@ -319,8 +319,11 @@ LATIN = '[stores.a]\nlocation = "/home/thèse"\n'
         ("latin-1", "line 2 is not UTF-8; save it as UTF-8"),
     ],
 )
-def test_file_in_another_encoding_is_called_that(written, encoding, told):
-    """UTF-16 is what some editors call Unicode; of others the first line that is none of UTF-8 is named."""
+def test_file_in_another_encoding_is_an_error(written, encoding, told):
+    """UTF-16 is what some editors call Unicode.
+
+    For others the message has the first line that is not UTF-8.
+    """
     with pytest.raises(ConfigError, match=told):
         load(written(LATIN.encode(encoding)))
 
@@ -337,7 +340,7 @@ SECRETIVE = [
 
 @pytest.mark.parametrize("store", SECRETIVE, ids=["password", "URL", "database", "command", "token"])
 def test_password_is_never_shown(tmp_path, store):
-    """Neither a store nor what holds it shows a password, in a log line or a traceback."""
+    """In a log line or a traceback, by a store or by what holds it."""
     loaded = msgspec.convert({"stores": {"lab": store}}, Config)
 
     assert SECRET not in repr(loaded.stores["lab"])
@@ -373,7 +376,7 @@ WEB = "https://records.lab.example/"
         ({"location": WEB, "token_env": "X"}, "keep one of token_command, token_file, token_env"),
     ],
 )
-def test_token_that_is_not_the_only_way_to_one_address_is_a_mistake(mistakes, store, mistake):
+def test_token_needs_one_address_and_no_other_secret(mistakes, store, mistake):
     """A project directory may lead to another server tomorrow; and of two secrets one would be ignored."""
     lines = [f"{name} = {value!r}" for name, value in {"token_file": "t", **store}.items()]
 
@@ -383,8 +386,8 @@ def test_token_that_is_not_the_only_way_to_one_address_is_a_mistake(mistakes, st
     assert SECRET not in told
 
 
-def test_mistake_in_the_server_is_told_with_its_key(mistakes):
-    """As in every other section, though this one may be missing."""
+def test_mistake_in_the_server_section_is_reported_with_its_key(mistakes):
+    """As in every other section, although this one may be missing."""
     told = mistakes("[server]\nanonymous = 'write'\nuser_file = 'x'\n")
 
     assert re.match(r"2: server\.anonymous: Invalid enum value 'write'", told[0])
@@ -393,7 +396,7 @@ def test_mistake_in_the_server_is_told_with_its_key(mistakes):
 
 
 def test_token_may_have_a_user_name_beside_it(tmp_path):
-    """Which tells nothing to the server, but may have been there before."""
+    """The server ignores it, but it may have been there before."""
     path = tmp_path / "config.toml"
     path.write_text(f"[stores.lab]\nlocation = '{WEB}'\nusername = 'ada'\ntoken_env = 'X'\n", "utf-8")
 
@@ -403,7 +406,7 @@ def test_token_may_have_a_user_name_beside_it(tmp_path):
 
 @pytest.mark.parametrize("store", SECRETIVE[:3], ids=["password", "URL", "database"])
 def test_password_that_others_can_read_is_a_mistake(written, store):
-    """The file must be its user's alone to hold one; then it may."""
+    """Only a private file may contain one."""
     lines = [f"{name} = {value!r}" for name, value in store.items()]
     path = written("\n".join(["[stores.lab]", *lines]), 0o644)
 
@@ -430,19 +433,19 @@ def test_password_that_others_can_read_is_a_mistake(written, store):
     ],
 )
 def test_duration_is_in_seconds(text, expected):
-    """People write durations with a unit."""
+    """Users write durations with a unit."""
     assert seconds(text) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("text", ["", "30", "s", "-1s", "1 s", "1w", "1s2", "1,5s", "1s\n", "infs"])
-def test_text_that_is_no_duration_is_refused(text):
-    """A duration without a unit, or with another one, is a mistake and not a guess."""
+def test_invalid_duration_is_a_mistake(text):
+    """A duration without a unit, or with an unknown one, is not guessed."""
     with pytest.raises(ValueError, match=rf"^{re.escape(text)}$"):
         seconds(text)
 
 
-def test_every_duration_of_the_example_is_one():
-    """What the checks let pass can be used."""
+def test_every_duration_of_the_example_is_valid():
+    """As the checks accept it, smtd can use it."""
     loaded = load(EXAMPLE)
     durations = [store.poll_interval for store in loaded.stores.values()]
     durations += [text for pair in loaded.pairs.values() for text in (pair.settle, pair.prove_within)]
@@ -451,7 +454,7 @@ def test_every_duration_of_the_example_is_one():
 
 
 def test_every_struct_of_the_configuration_forbids_unknown_keys():
-    """No section swallows a misspelt key."""
+    """No section ignores a misspelt key."""
     structs = [
         each for each in vars(config).values() if isinstance(each, type) and issubclass(each, msgspec.Struct)
     ]
@@ -472,8 +475,8 @@ def test_every_struct_of_the_configuration_forbids_unknown_keys():
     "url",
     ["ftp://host/t0ken", "host/t0ken", "https:///t0ken", "https://[::1/t0ken", "https://host:x/t0ken", ""],
 )
-def test_address_that_nobody_can_be_told_at_is_a_mistake(mistakes, url):
-    """It is named by its line, and not shown: it may hold a secret."""
+def test_unusable_notification_address_is_a_mistake(mistakes, url):
+    """With its line, and without the address, which may contain a secret."""
     text = f'[notify]\nwebhook = "{url}"\nheartbeat_url = "{url}"\n'
 
     assert mistakes(text) == [
@@ -482,15 +485,15 @@ def test_address_that_nobody_can_be_told_at_is_a_mistake(mistakes, url):
     ]
 
 
-def test_whom_to_tell_does_not_show():
+def test_notification_addresses_are_not_shown():
     """Wherever a configuration is shown."""
     notify = Notify(["tell", "t0ken"], "https://ada:t0ken@host/", "https://host/t0ken")
 
     assert "t0ken" not in f"{notify} {Config(notify=notify)!r}"
 
 
-def test_password_of_a_webhook_that_others_can_read_is_a_mistake(written):
-    """As that of a store."""
+def test_webhook_password_that_others_can_read_is_a_mistake(written):
+    """Like that of a store."""
     path = written('[notify]\nwebhook = "https://ada:t0ken@host/"\n', 0o644)
 
     with pytest.raises(ConfigError, match=r"2: notify\.webhook: others can read this password: chmod 600"):
@@ -506,8 +509,8 @@ def test_password_of_a_webhook_that_others_can_read_is_a_mistake(written):
         ("notify", "command = ['tell']"),
     ],
 )
-def test_program_that_anybody_can_change_is_a_mistake(tmp_path, table, name):
-    """Whoever can write to the file could run what they like as smtd's user; a private file may name it."""
+def test_program_in_a_file_that_others_can_write_is_a_mistake(tmp_path, table, name):
+    """Another user could run any command as smtd's user; a private file may name one."""
     path = tmp_path / "my config.toml"
     location = "location = 'https://lab.example/'\n" if table == "stores.lab" else ""
     path.write_text(f"[{table}]\n{location}{name}\n", "utf-8")
@@ -522,8 +525,8 @@ def test_program_that_anybody_can_change_is_a_mistake(tmp_path, table, name):
     assert load(path)
 
 
-def test_configuration_that_anybody_can_change_and_that_names_no_program_is_read(written):
-    """It lets nobody run anything."""
+def test_world_writable_configuration_without_programs_is_read(written):
+    """It lets no other user run anything."""
     path = written("[stores.lab]\nlocation = 'https://lab.example/'\n", 0o666)
 
     assert load(path).stores["lab"].location == "https://lab.example/"

@@ -1,4 +1,4 @@
-"""The first thing that a newcomer runs."""
+"""The first command that a newcomer runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.command import Smtd
 
 
 def test_demo_shows_a_daemon_at_work_and_cleans_up(smtd: Smtd) -> None:
-    """Records, edits and a deletion travel by themselves; nothing is left behind."""
+    """It syncs records, edits and a deletion by itself, and leaves nothing behind."""
     answer = smtd("demo")
 
     told = [line.strip() for line in answer.out.splitlines()]

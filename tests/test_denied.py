@@ -1,4 +1,4 @@
-"""A file or directory that smtd may not read is called that, by its path, with the next step."""
+"""If smtd may not read a file or directory, the error says so, with the path and the next step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from smtd import denied
 
-#: Root may read anything, unless it gives up these rights.
+#: Root may read any file, unless it gives up these rights.
 ORDINARY = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
 STEP = "allow this user to read and write it"
 
@@ -43,8 +43,8 @@ def place(tmp_path: Path) -> Iterator[Path]:
         ("state", "state/journal"),
     ],
 )
-def test_sync_of_what_may_not_be_read(place: Path, shut: str, named: str) -> None:
-    """One sentence names the path and what to do; nothing is taken for missing, empty or damaged."""
+def test_sync_without_permission_is_an_error(place: Path, shut: str, named: str) -> None:
+    """One sentence has the path and what to do; nothing counts as missing, empty or damaged."""
     (place / shut).chmod(0)
     stores = [str(place / "stores" / "shelf"), str(place / "stores" / "new.sqlite")]
     command = [*ORDINARY, sys.executable, "-m", "smtd", "sync", "--state", "state", *stores]
@@ -57,27 +57,27 @@ def test_sync_of_what_may_not_be_read(place: Path, shut: str, named: str) -> Non
     assert STEP in done.stderr
 
 
-def test_other_reason_is_told_as_it_is() -> None:
-    """Only what permissions mend is told so."""
+def test_other_reasons_are_not_reported_as_denied() -> None:
+    """Only what a change of permissions repairs is."""
     assert denied.why(OSError(errno.ENOSPC, "No space left on device")) == "No space left on device"
     assert denied.why(OSError("a reason")) == "a reason"
 
 
-def test_denial_without_a_path() -> None:
-    """Not every call tells it."""
+def test_denial_without_a_path_is_reported() -> None:
+    """Not every call has one."""
     assert denied.why(PermissionError(errno.EACCES, "Permission denied")).startswith(
         "permission denied; allow"
     )
 
 
-def test_file_that_is_missing_or_may_be_read_is_not_denied(place: Path) -> None:
+def test_missing_or_readable_file_is_not_denied(place: Path) -> None:
     """SQLite fails to open a file for other reasons, too."""
     assert denied.at(place / "stores" / "new.sqlite") == denied.at(place / "missing") == ""
 
 
 @pytest.mark.parametrize("shut", ["config/smtd", "config/smtd/config.toml"])
-def test_configuration_that_may_not_be_read(place: Path, shut: str) -> None:
-    """It is not passed over, since another one would mean another state directory."""
+def test_configuration_without_permission_is_not_ignored(place: Path, shut: str) -> None:
+    """Another one would mean another state directory."""
     (place / "config" / "smtd").mkdir(parents=True)
     (place / "config" / "smtd" / "config.toml").touch()
     (place / shut).chmod(0)
@@ -91,8 +91,8 @@ def test_configuration_that_may_not_be_read(place: Path, shut: str) -> None:
     assert "config.toml cannot be read: permission denied; allow this user to read it" in done.stderr
 
 
-def test_directory_that_is_gone(place: Path) -> None:
-    """There is no project in it; one sentence says what to do."""
+def test_missing_directory_is_an_error(place: Path) -> None:
+    """It has no project; one sentence says what to do."""
     gone = place / "gone"
     gone.mkdir()
     script = f"rmdir {gone}; exec {sys.executable} -m smtd sync {place / 'stores' / 'shelf'}"

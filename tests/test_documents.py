@@ -1,4 +1,4 @@
-"""What the documents say of the program is what the program has."""
+"""The documents describe the program as it is."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def first_cells(heading: str) -> list[str]:
 
 
 def test_every_verb_of_the_control_socket_is_documented() -> None:
-    """And no other."""
+    """And no others."""
     nobody: Any = None
 
     assert sorted(first_cells("Verbs")) == sorted(Verbs(nobody).names)
@@ -47,7 +47,7 @@ def test_every_state_and_every_key_of_a_status_is_documented() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_every_path_that_a_document_names_is_there(document: str) -> None:
+def test_every_path_in_a_document_exists(document: str) -> None:
     """Paths in the code, and the test functions in them; links to other documents."""
     text = (ROOT / document).read_text("utf-8")
     paths = re.findall(r"`((?:smtd|tests|docs|bench|campaigns)/[\w./*-]+)(?:::(\w+))?`", text)
@@ -57,7 +57,7 @@ def test_every_path_that_a_document_names_is_there(document: str) -> None:
     assert [link for link in links if not ((ROOT / document).parent / link).exists()] == []
 
 
-def test_every_place_that_contributing_names_is_there() -> None:
+def test_every_place_in_contributing_exists() -> None:
     """Each file and directory; and each name is in a file of the same paragraph or step."""
     section = CONTRIBUTING.split("\n## Where things go\n")[1].split("\n## ")[0]
     parts = [re.findall(r"`([^`\s]+)`", part) for part in re.split(r"\n(?=\d+\. |\n)", section)]
@@ -95,7 +95,7 @@ def files(path: str) -> list[Path]:
 
 
 def test_layers_of_the_design_are_those_that_are_enforced() -> None:
-    """Each rank has a line, from the lowest to the highest; and the design fits on three sheets."""
+    """Each rank has a line, from the lowest to the highest; and the design fits on three pages."""
     design = (ROOT / "docs" / "design.md").read_text("utf-8")
     assert len(design.splitlines()) <= 200
     (listed,) = re.findall(r"^```\n(errors.*?)^```$", design, re.MULTILINE | re.DOTALL)

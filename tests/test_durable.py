@@ -1,4 +1,4 @@
-"""What smtd writes, and what it has read before it agrees, is on the disk before the journal says so."""
+"""smtd's writes, and its reads before an agreement, are on the disk before the journal records them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.disk
 
 
 class Disk:
-    """Which files and directories were synced, by name and in order, and which were renamed."""
+    """The files and directories that were synced, by name and in order, and those that were renamed."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.done: list[str] = []
@@ -51,9 +51,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-def test_file_that_takes_the_place_of_another_is_synced_before_and_its_directory_after(
-    disk: Disk, home: Path
-) -> None:
+def test_replacing_file_is_synced_before_and_its_directory_after(disk: Disk, home: Path) -> None:
     (home / "new").write_bytes(b"new")
 
     durable.replace(home / "new", home / "place")
@@ -63,7 +61,7 @@ def test_file_that_takes_the_place_of_another_is_synced_before_and_its_directory
 
 
 def test_files_are_synced_and_their_directory_once(disk: Disk, home: Path) -> None:
-    """Which of them are absent is durable, too: a removed rollback journal must not come back."""
+    """The absence of files is durable, too: a removed rollback journal must not come back."""
     for name in ("one", "two"):
         (home / name).touch()
 
@@ -81,12 +79,12 @@ def test_link_is_followed_to_the_directory_of_its_file(disk: Disk, home: Path, t
     assert disk.done == ["sync file", "sync home"]
 
 
-def test_place_that_is_gone_is_passed_over(home: Path) -> None:
+def test_missing_path_is_ignored(home: Path) -> None:
     durable.sync([home / "gone" / "file"])
 
 
 @pytest.mark.parametrize("error", [errno.EINVAL, errno.EROFS])
-def test_file_system_that_cannot_sync_decides_itself(disk: Disk, home: Path, error: int) -> None:
+def test_file_system_without_sync_causes_no_error(disk: Disk, home: Path, error: int) -> None:
     (home / "file").touch()
     disk.error = error
 
@@ -95,7 +93,7 @@ def test_file_system_that_cannot_sync_decides_itself(disk: Disk, home: Path, err
         durable.sync_open(home / "file")
 
 
-def test_failing_disk_is_told(disk: Disk, home: Path) -> None:
+def test_failing_disk_is_an_error(disk: Disk, home: Path) -> None:
     (home / "file").touch()
     disk.error = errno.EIO
 
@@ -106,7 +104,7 @@ def test_failing_disk_is_told(disk: Disk, home: Path) -> None:
 
 
 def test_database_is_synced_without_losing_a_lock(disk: Disk, home: Path) -> None:
-    """To open and close it once more would let others write into the middle of a transaction (fcntl(2))."""
+    """Opening and closing it once more would let others write into the middle of a transaction (fcntl(2))."""
     path = home / "records"
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("CREATE TABLE thing (id INTEGER)")
@@ -124,7 +122,7 @@ def test_database_is_synced_without_losing_a_lock(disk: Disk, home: Path) -> Non
         assert "locked" in other.stderr
 
 
-def test_all_is_synced_where_a_process_cannot_see_its_handles(
+def test_all_file_systems_are_synced_if_a_process_cannot_see_its_handles(
     monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
     (home / "file").touch()
@@ -137,8 +135,8 @@ def test_all_is_synced_where_a_process_cannot_see_its_handles(
     assert synced == ["all"]
 
 
-def test_commits_of_a_database_are_counted_but_not_in_write_ahead_mode(home: Path) -> None:
-    """There SQLite's number stands still."""
+def test_commits_of_a_database_are_counted_except_in_write_ahead_mode(home: Path) -> None:
+    """There SQLite's counter does not change."""
     path = home / "records"
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("CREATE TABLE thing (id INTEGER)")
@@ -150,11 +148,11 @@ def test_commits_of_a_database_are_counted_but_not_in_write_ahead_mode(home: Pat
         assert before is not None
         assert after == before + 1
         assert sqlite.commits(path) is None
-    assert sqlite.commits(path) is None  # nobody has it open
+    assert sqlite.commits(path) is None  # no program has it open
 
 
 def test_swap_of_a_dumb_shelf_is_durable(disk: Disk, home: Path) -> None:
-    """The value comes before the index that names it, and the directory last."""
+    """The value is written before the index that refers to it, and the directory last."""
     shelf = DumbFile(home / "records")
     assert shelf.replace({b"Project": Swap(None, b"first")})
     disk.done.clear()
@@ -175,8 +173,8 @@ def test_dumb_shelf_of_another_program_can_be_made_durable(disk: Disk, home: Pat
     assert disk.done == ["sync records.dat", "sync records.dir", "sync records.bak", "sync home"]
 
 
-def test_handles_of_a_file_that_was_replaced_are_not_those_of_the_new_one(tmp_path: Path) -> None:
-    """A handle that was found before is only believed while it is one of the file that is there now."""
+def test_handle_of_a_replaced_file_is_not_used_for_the_new_one(tmp_path: Path) -> None:
+    """A handle that was found before is used only while it is one of the current file."""
     place, other = tmp_path / "records", tmp_path / "other"
     place.write_text("old", "utf-8")
     other.write_text("new", "utf-8")

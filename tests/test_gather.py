@@ -1,4 +1,4 @@
-"""Several calls at once: what is left of them when one fails."""
+"""Several calls at once: what stays in memory when one fails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Content:
-    """What a call holds: an answer of 32 MiB, say."""
+    """The memory of a call: for example an answer of 32 MiB."""
 
 
 Held = WeakSet[Content]
@@ -25,7 +25,7 @@ Held = WeakSet[Content]
 
 @pytest.fixture
 def held() -> Iterator[Held]:
-    """What is still in memory, though the garbage collector did not come."""
+    """Return what is still in memory without a run of the garbage collector."""
     gc.disable()
     yield WeakSet()
     gc.enable()
@@ -47,10 +47,10 @@ async def a_few_at_once(calls: list[Callable[[], Awaitable[int]]]) -> None:
 
 @pytest.mark.parametrize("make", [at_once, a_few_at_once])
 @pytest.mark.parametrize("number", [1, 2, 3])
-async def test_calls_that_fail_leave_nothing_in_memory(
+async def test_failed_calls_leave_nothing_in_memory(
     make: Callable[[list[Callable[[], Awaitable[int]]]], Awaitable[None]], number: int, held: Held
 ) -> None:
-    """Once their error is dealt with, all that the calls held is gone, at once."""
+    """Once their error is handled, all that the calls held is released at once."""
     with suppress(StoreUnreachable):
         await make([partial(fail, held)] * number)
     assert len(held) == 0

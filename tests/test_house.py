@@ -1,4 +1,4 @@
-"""What a fresh clone must have, so that Python, make and a package registry are enough."""
+"""A fresh clone needs only Python, make and a package registry."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ LOCK_LINE = re.compile(
 
 
 def name_of(requirement: str) -> str:
-    """Return the normalized name of the package that *requirement* asks for."""
+    """Return the normalized name of the package of *requirement*."""
     return re.split(r"[^\w.-]", requirement, maxsplit=1)[0].lower().replace("_", "-")
 
 
 @pytest.mark.parametrize("path", FILES)
 def test_top_level_is_complete(path):
-    """What a visitor looks for is there."""
+    """With all files that a visitor looks for."""
     assert (ROOT / path).exists()
 
 
 @pytest.mark.parametrize("lock", [LOCK, MUTATION], ids=["dev", "mutation"])
-def test_lock_pins_and_hashes_and_names_no_host(lock):
+def test_lock_has_only_pins_and_hashes(lock):
     """Every line is a pin, a hash or a comment: no address, no option of an index."""
     strange = [line for line in lock.splitlines() if not LOCK_LINE.fullmatch(line)]
 
@@ -59,7 +59,7 @@ def test_lock_pins_and_hashes_and_names_no_host(lock):
     assert "://" not in lock
 
 
-def test_mutation_testing_adds_to_the_lock_and_changes_nothing_in_it():
+def test_mutation_testing_only_adds_to_the_lock():
     """So it can be installed into the environment of the tests."""
     assert [line for line in LOCK.splitlines() if line not in MUTATION.splitlines()] == []
     assert re.search(r"^mutmut==", MUTATION, re.MULTILINE)
@@ -72,21 +72,21 @@ def test_mutation_testing_adds_to_the_lock_and_changes_nothing_in_it():
     + PROJECT["dependency-groups"]["dev"],
 )
 def test_lock_covers_each_requirement(requirement):
-    """What pyproject.toml asks for, to build, run and develop, is pinned."""
+    """Everything that pyproject.toml requires, to build, run and develop, is pinned."""
     assert re.search(rf"^{re.escape(name_of(requirement))}==", LOCK, re.MULTILINE)
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_make_has_target(target):
-    """Each documented target exists and says in a line what it does."""
+    """Each documented target exists and describes itself in one line."""
     makefile = (ROOT / "Makefile").read_text("utf-8")
 
     assert re.search(rf"^{target}:.*  ## \w", makefile, re.MULTILINE)
     assert re.search(rf"^\.PHONY:.* {target}\b", makefile, re.MULTILINE)
 
 
-def test_ci_makes_check_and_test():
-    """`.ci/run` can be run, and runs what a person runs."""
+def test_ci_runs_check_and_test():
+    """`.ci/run` is executable, and runs what a developer runs."""
     script = ROOT / ".ci" / "run"
 
     assert os.access(script, os.X_OK)
@@ -94,8 +94,8 @@ def test_ci_makes_check_and_test():
 
 
 @pytest.mark.parametrize("program", ["systemd-analyze", "man"])
-def test_ci_has_what_a_person_may_lack(program):
-    """A module of tests that is left out on a machine without some program is not left out in CI."""
+def test_ci_has_programs_that_a_machine_may_lack(program):
+    """A module of tests that needs such a program is not left out in CI."""
     assert f'"{program}": "test_' in (ROOT / "tests" / "conftest.py").read_text("utf-8")
     assert f"[{program}]=" in (ROOT / ".ci" / "run").read_text("utf-8")
 
@@ -107,8 +107,8 @@ def test_version_is_the_same_everywhere():
     assert f'__version__ = "{PROJECT["project"]["version"]}"' in source
 
 
-def test_interpreters_that_are_listed_run():
-    """Each line of `.ci/pythons` is a version and an interpreter that is of this version."""
+def test_listed_interpreters_run():
+    """Each line of `.ci/pythons` has a version and an interpreter of this version."""
     listed = subprocess.run([ROOT / ".ci" / "pythons"], capture_output=True, text=True, check=True)
     lines = [line.split(" ", 1) for line in listed.stdout.splitlines()]
 

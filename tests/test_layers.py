@@ -1,4 +1,4 @@
-"""The architecture, enforced: who may import whom, and what only the command lines may do."""
+"""The architecture, enforced: which module may import which, and what only the command lines may do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RANKS = [
     {"smtd.errors", "smtd.systemd", "smtd.text", "smtd.regular", "smtd.untrusted", "smtd.durable"},
     {"smtd.denied"},
     {"smtd.readonly"},
-    {"smtd.records", "smtd.sqlite", "smtd.filestat", "smtd.gather", "smtd.backoff"}
+    {"smtd.records", "smtd.sqlite", "smtd.filestat", "smtd.gather", "smtd.backoff", "smtd.wakeup"}
     | {"smtd.private", "smtd.textfile", "smtd.paths", "smtd.configured_secrets", "smtd.configured_server"},
     {"smtd.merge", "smtd.config", "smtd.stores.base", "smtd.stores.legacy.sources", "smtd.stores.tls"}
     | {"smtd.stores.access", "smtd.stores.incarnation", "smtd.server.accounts"},
@@ -29,16 +29,16 @@ RANKS = [
     {"smtd.journal", "smtd.control.protocol", "smtd.control.fields"}
     | {"smtd.stores.memory", "smtd.stores.shelf", "smtd.stores.django"}
     | {"smtd.stores.retrying", "smtd.stores.limited", "smtd.stores.renamed"},
-    # A Sumatra Server is a Django store that is spoken to over HTTP: it has the same columns.
+    # A Sumatra Server is a Django store over HTTP: it has the same columns.
     {"smtd.stores.http", "smtd.stores.legacy"},
     {"smtd.engine", "smtd.watch", "smtd.stores.registry", "smtd.control.server", "smtd.control.client"},
     {"smtd.sameness", "smtd.output", "smtd.stores.discovery", "smtd.server"},
     {"smtd.pairing"},
     {"smtd.daemon"},
     {"smtd.cli"},
-    {"smtd.__main__"},  # starts smtd.cli, and is imported by nobody
+    {"smtd.__main__"},  # starts smtd.cli; no module imports it
 ]
-#: Lines of the longest function, and of the longest file, that may be.
+#: The most lines of a function, and of a file.
 LONGEST_FUNCTION, LONGEST_FILE = 50, 400
 RANK_OF = {unit: rank for rank, units in enumerate(RANKS) for unit in units}
 COMMAND_LINES = RANK_OF["smtd.cli"]
@@ -46,13 +46,13 @@ COMMAND_LINES = RANK_OF["smtd.cli"]
 #: The one list of the kinds of stores.
 REGISTRY = "smtd.stores.registry"
 
-#: Packages whose parts have ranks of their own: their `__init__.py` imports nothing.
+#: Packages whose parts have their own ranks: their `__init__.py` imports nothing.
 SHELLS = {"smtd", "smtd.stores", "smtd.control"}
 
 NOT_IMPORTED = {"sumatra", "django"}
 NOT_IMPORTED_BELOW_COMMAND_LINES = {"click", "rich"}
 
-#: What would execute, or could be made to execute, what a store holds.
+#: Names that could execute the contents of a store.
 NOT_USED = (
     {"builtins.eval", "builtins.exec", "marshal.load", "marshal.loads"}
     | {"pickle.load", "pickle.loads", "pickle.Unpickler", "pickle._Unpickler", "_pickle.Unpickler"}
@@ -60,18 +60,18 @@ NOT_USED = (
     | {"yaml.Loader", "yaml.FullLoader", "yaml.UnsafeLoader", "yaml.full_load", "yaml.unsafe_load"}
     | {"yaml.CLoader", "yaml.CFullLoader", "yaml.CUnsafeLoader"}
 )
-#: What prints, exits, reads the environment, or imports behind the back of this test.
+#: Names that print, exit, read the environment, or import without this test noticing.
 NOT_USED_BELOW_COMMAND_LINES = (
     {"builtins.print", "sys.stdin", "sys.stdout"}
     | {"builtins.exit", "builtins.quit", "builtins.SystemExit", "sys.exit", "os._exit"}
     | {"os.environ", "os.environb", "os.getenv", "os.getenvb", "sys.argv"}
     | {"builtins.__import__", "importlib.import_module"}
 )
-#: The child process that reads shelves talks to its parent through these.
+#: The child process that reads shelves uses these to talk to its parent.
 ALLOWED = {("smtd.stores.shelf.worker", name) for name in ("sys.argv", "sys.stdin", "sys.stdout", "os._exit")}
-#: The child has an environment of its own, and must be told where the clock of this machine stands.
+#: The child has its own environment, and must get the time zone of this machine.
 ALLOWED |= {("smtd.stores.shelf.child", "os.environ")}
-#: What PostgreSQL's own programs take from there, the driver would take from there too.
+#: Variables of PostgreSQL's own programs, which the driver would read, too.
 ALLOWED |= {("smtd.stores.django.passfile", "os.environ")}
 #: The one module where a class may extend the unpickler, to make it inert.
 INERT = "smtd.stores.shelf.inert"
@@ -93,7 +93,7 @@ class Module:
 
 
 def unit(name: str) -> str | None:
-    """Return what *name* is ranked as: itself, or the nearest package around it."""
+    """Return the ranked unit of *name*: itself, or the nearest package around it."""
     while name and name not in RANK_OF:
         name = name.rpartition(".")[0]
     return name or None
@@ -114,7 +114,7 @@ def imported(module: Module, known: set[str]) -> Iterator[tuple[int, str]]:
 
 
 def used(module: Module) -> Iterator[tuple[int, str]]:
-    """Yield the line and the full name of what *module* uses of builtins and of its imports."""
+    """Yield the line and the full name of everything that *module* uses from builtins and its imports."""
     meaning = {name: f"builtins.{name}" for name in dir(builtins)}
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):
@@ -168,7 +168,7 @@ def wrong_imports(module: Module, known: set[str]) -> Iterator[str]:
 
 
 def kind_tests(module: Module, known: set[str]) -> Iterator[str]:
-    """Yield where *module* asks for the kind of a store, of which only drivers and their list know."""
+    """Yield where *module* asks for the kind of a store, which only drivers and their list know."""
     if module.name == REGISTRY or is_driver(module.name):
         return
     for line, target in imported(module, known):
@@ -181,7 +181,7 @@ def kind_tests(module: Module, known: set[str]) -> Iterator[str]:
 
 
 def asked(node: ast.AST) -> list[ast.expr]:
-    """Return what *node* compares with something (but with None), or looks up in a table."""
+    """Return what *node* compares with something (except None), or looks up in a table."""
     if isinstance(node, ast.Compare):
         sides = [node.left, *node.comparators]
         return [] if any(isinstance(side, ast.Constant) and side.value is None for side in sides) else sides
@@ -195,7 +195,7 @@ def asked(node: ast.AST) -> list[ast.expr]:
 
 
 def is_driver(name: str) -> bool:
-    """Say whether *name* is that of a module in which a package of stores offers its kinds."""
+    """Say whether *name* is a module in which a package of stores offers its kinds."""
     return name.startswith("smtd.stores.") and name.endswith(".driver") and name != "smtd.stores.driver"
 
 
@@ -263,7 +263,7 @@ def problems(sources: Mapping[str, str]) -> list[str]:
 
 
 def test_smtd_keeps_its_layers():
-    """Every module of smtd has a rank and does only what its rank allows."""
+    """Every module of smtd has a rank, and does only what its rank permits."""
     paths = sorted((ROOT / "smtd").rglob("*.py"))
     sources = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in paths}
 
@@ -271,7 +271,7 @@ def test_smtd_keeps_its_layers():
     assert problems(sources) == []
 
 
-#: A program that keeps all the rules; each wrong one below replaces or adds a file.
+#: A program that obeys all rules; each wrong one below replaces or adds a file.
 GOOD = {
     "smtd/__init__.py": "__version__ = '0'",
     "smtd/__main__.py": "from smtd.cli.main import main",
@@ -353,14 +353,14 @@ WRONG = {
 }
 
 
-def test_checker_accepts_a_program_that_keeps_the_rules():
-    """Imports downwards, inside a package, and what is allowed where are no problem."""
+def test_checker_accepts_a_program_that_obeys_the_rules():
+    """Imports downwards, inside a package, and everything where it is permitted."""
     assert problems(GOOD) == []
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_checker_names_the_one_thing_that_is_wrong(case):
-    """Each way to break the rules is one problem, told with the module that has it."""
+def test_checker_reports_each_violation(case):
+    """Each violation of the rules is one problem, with its module."""
     path, source = WRONG[case]
 
     found = problems(GOOD | {path: source})

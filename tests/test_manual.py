@@ -22,9 +22,9 @@ CONTENTS = dict(manual.contents())
 PAGES = {place: text for place, text in CONTENTS.items() if place.startswith("man/")}
 COMPLETIONS = {place: text for place, text in CONTENTS.items() if place not in PAGES}
 SHELLS = {"bash-completion": "bash", "zsh": "zsh", "fish": "fish"}
-#: The scripts of those shells that this machine has; bash is on every one.
+#: The scripts of the shells that this machine has; every machine has bash.
 READABLE = [place for place in COMPLETIONS if shutil.which(SHELLS[place.partition("/")[0]])]
-#: What bash does when the tabulator is pressed: it calls the function that `complete` has named.
+#: What bash does when a user presses the tab key: it calls the function that `complete` has registered.
 TAB = r"""
     source "$1"; shift
     COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
@@ -35,14 +35,14 @@ TAB = r"""
 
 
 def commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
-    """Give *command* and all below it, each with the words that call it."""
+    """Yield *command* and all below it, each with the words that call it."""
     yield name, command
     for word, part in getattr(command, "commands", {}).items():
         yield from commands(part, f"{name} {word}")
 
 
 def verbs(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """Give *parser* and all below it; `prog` are the words that call it."""
+    """Yield *parser* and all below it; `prog` has the words that call it."""
     yield parser
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
@@ -51,18 +51,18 @@ def verbs(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
 
 
 def plain(page: str) -> str:
-    """Return a man page without its marks."""
+    """Return a man page without its markup."""
     return re.sub(r"\\f.|\\[,/]", "", page.replace(r"\-", "-"))
 
 
 def section(page: str, verb: str) -> str:
-    """Return all that the page of smtd-ctl says of one of its verbs."""
+    """Return the part of smtd-ctl's page about one of its verbs."""
     parts = re.split(r"^\.SH ?\n?", page, flags=re.MULTILINE)
     return "".join(part for part in parts if f"'{verb}'" in part.partition("\n")[0])
 
 
 def completed(*words: str, directory: Path) -> list[str]:
-    """Return what bash offers for the last of *words*; programs of *directory* come before all others."""
+    """Return what bash offers for the last of *words*; programs in *directory* come first."""
     file = directory / "completion"
     file.write_text(CONTENTS[f"bash-completion/completions/{words[0]}"], "utf-8")
     answer = subprocess.run(
@@ -77,7 +77,7 @@ def completed(*words: str, directory: Path) -> list[str]:
 
 @pytest.mark.parametrize(("name", "command"), list(commands(main.main, "smtd")))
 def test_command_of_smtd_has_a_page(name, command):
-    """It says what the command does and how it is called, and names all its options."""
+    """It says what the command does and how to call it, with all its options."""
     page = plain(PAGES[f"man/man1/{name.replace(' ', '-')}.1"])
     options = {option for each in command.params for option in each.opts if option.startswith("-")}
 
@@ -87,7 +87,7 @@ def test_command_of_smtd_has_a_page(name, command):
 
 @pytest.mark.parametrize("verb", list(verbs(ctl.parser())), ids=lambda verb: verb.prog)
 def test_verb_of_smtd_ctl_is_in_its_page(verb):
-    """The page says how the verb is called, and names all its options; of help only the short one."""
+    """The page says how to call it, with all its options; of help only the short one."""
     page = plain(PAGES["man/man1/smtd-ctl.1"])
     told = page if verb.prog == "smtd-ctl" else section(page, verb.prog)
     options = {option for each in verb._actions for option in each.option_strings} - {"--help"}
@@ -97,7 +97,7 @@ def test_verb_of_smtd_ctl_is_in_its_page(verb):
 
 
 @pytest.mark.parametrize("place", PAGES)
-def test_page_is_one_that_apropos_finds(place):
+def test_apropos_finds_each_page(place):
     """Each begins with a title and a name in one line, and no line is a macro by accident."""
     title, heading, name, *rest = PAGES[place].splitlines()
     macros = {line.split()[0] for line in rest if line.startswith((".", "'"))}
@@ -109,7 +109,7 @@ def test_page_is_one_that_apropos_finds(place):
 
 
 @pytest.mark.parametrize("place", READABLE)
-def test_completion_is_understood_by_its_shell(place, tmp_path):
+def test_completion_is_valid_in_its_shell(place, tmp_path):
     """The shell reads its script without a complaint."""
     file = tmp_path / "completion"
     file.write_text(COMPLETIONS[place], "utf-8")
@@ -121,13 +121,13 @@ def test_completion_is_understood_by_its_shell(place, tmp_path):
 
 
 def test_bash_completes_verbs(tmp_path):
-    """A verb that has been begun, and one below it."""
+    """A partial verb, and one below it."""
     assert completed("smtd-ctl", "sy", directory=tmp_path) == ["sync"]
     assert completed("smtd-ctl", "sync", "n", directory=tmp_path) == ["now"]
 
 
 def test_bash_completes_pairs(tmp_path):
-    """Where a verb takes pairs, those of the daemon are offered; here one is played."""
+    """For a verb that takes pairs, bash offers those of the daemon, which the test imitates."""
     daemon = tmp_path / "smtd-ctl"
     daemon.write_text(
         "#!/bin/sh\necho 'lab: /a two-way /b'\necho 'laptop: /c two-way /d  (added)'\n", "utf-8"
@@ -139,13 +139,13 @@ def test_bash_completes_pairs(tmp_path):
 
 
 def test_bash_completes_commands_of_smtd(tmp_path):
-    """`smtd` itself is asked, so that its completion is never older than it."""
+    """`smtd` itself gives the words, so that its completion is never outdated."""
     assert completed("smtd", "sy", directory=tmp_path) == ["sync"]
     assert completed("smtd", "sync", "--dry", directory=tmp_path) == ["--dry-run"]
 
 
 def test_make_man_writes_where_man_and_the_shells_look(tmp_path):
-    """Everything is below one directory, that can be copied to ~/.local/share or /usr/local/share."""
+    """Everything is below one directory, which can be copied to ~/.local/share or /usr/local/share."""
     manual.write(tmp_path)
 
     found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
@@ -158,7 +158,7 @@ def test_make_man_writes_where_man_and_the_shells_look(tmp_path):
     }
 
 
-def test_wheel_brings_them(tmp_path):
+def test_wheel_contains_pages_and_completions(tmp_path):
     """So `pip install` puts them where man and the shells look."""
     root = Path(manual.__file__).parents[1]
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path]

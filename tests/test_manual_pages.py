@@ -1,4 +1,4 @@
-"""What man itself says to the pages that `make man` builds."""
+"""What man itself reports about the pages that `make man` builds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAGES = dict(manual.pages())
 
 @pytest.mark.parametrize("name", PAGES)
 def test_man_shows_page_without_a_warning(name, tmp_path):
-    """Nothing of it is lost: no unknown macro, no character that cannot be shown, no line too long."""
+    """No unknown macro, no character that cannot be shown, no line too long."""
     file = tmp_path / f"{name}.1"
     file.write_text(PAGES[name], "utf-8")
 

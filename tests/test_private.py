@@ -1,4 +1,4 @@
-"""Who else can write to a file that names programs, or has a password."""
+"""Which other users can write to a file that names programs or contains a password."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pwd
 
 import pytest
 
-from smtd.private import strangers
+from smtd.private import other_writers
 
 USERS = {1000: ("ada", 1000), 1001: ("bob", 100)}
 GROUPS = {
@@ -22,7 +22,7 @@ GROUPS = {
 
 @pytest.fixture(autouse=True)
 def accounts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ada has a group of her own, as on most systems, and Bob shares one, as on some."""
+    """Ada has her own group, as on most systems, and Bob shares one, as on some."""
 
     def user(number: int) -> pwd.struct_passwd:
         name, group = USERS[number]
@@ -52,6 +52,8 @@ def accounts(monkeypatch: pytest.MonkeyPatch) -> None:
         (0o666, 1000, 1000, "everyone"),
     ],
 )
-def test_group_is_a_stranger_unless_it_is_the_owners_own(mode: int, owner: int, group: int, who: str) -> None:
-    """As for ssh: with a umask of 002 a file of a user with a group of their own is theirs alone."""
-    assert strangers(os.stat_result((0o100000 | mode, 1, 1, 1, owner, group, 0, 0, 0, 0))) == who
+def test_group_counts_as_other_users_unless_it_is_the_owners_own(
+    mode: int, owner: int, group: int, who: str
+) -> None:
+    """As for ssh: with a umask of 002, the files of a user with their own group are theirs alone."""
+    assert other_writers(os.stat_result((0o100000 | mode, 1, 1, 1, owner, group, 0, 0, 0, 0))) == who

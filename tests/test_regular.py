@@ -1,4 +1,4 @@
-"""What is in the place of a file and is none is never opened for reading: it could hang, or never end."""
+"""Something in place of a file is never opened for reading: it could hang, or never end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _sparse(path: Path) -> None:
         file.truncate(2**40)
 
 
-#: What can be in the place of a file, and what is said of it.
+#: What can be in the place of a file, and the message about it.
 PLACES: dict[str, tuple[Callable[[Path], object], str]] = {
     "fifo": (os.mkfifo, "is a FIFO, not a file"),
     "directory": (Path.mkdir, "is a directory, not a file"),
@@ -43,20 +43,20 @@ PLACES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.fixture(params=PLACES)
 def misplaced(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, str]:
-    """A path where something else than a file is, and what is said of it."""
+    """A path with something else than a file, and the message about it."""
     make, said = PLACES[request.param]
     make(tmp_path / "place")
     return tmp_path / "place", said
 
 
-def test_what_is_no_file_is_not_read(misplaced: tuple[Path, str]) -> None:
+def test_path_that_is_no_file_is_not_read(misplaced: tuple[Path, str]) -> None:
     path, said = misplaced
 
     with pytest.raises(OSError, match=said):
         regular.read(path)
 
 
-def test_file_is_read_also_by_a_link(tmp_path: Path) -> None:
+def test_file_is_read_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"content")
     (tmp_path / "link").symlink_to("file")
 
@@ -64,19 +64,19 @@ def test_file_is_read_also_by_a_link(tmp_path: Path) -> None:
     assert regular.read_text(tmp_path / "link") == "content"
 
 
-def test_missing_file_is_told_as_such(tmp_path: Path) -> None:
+def test_missing_file_is_reported_as_missing(tmp_path: Path) -> None:
     regular.check([tmp_path / "nowhere"])
     with pytest.raises(FileNotFoundError):
         regular.read(tmp_path / "nowhere")
 
 
-def test_lock_is_no_fifo(tmp_path: Path) -> None:
+def test_lock_refuses_a_fifo(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "lock")
     with pytest.raises(regular.NotRegular):
         regular.lock(tmp_path / "lock")
 
 
-#: Where files are opened in another way, and why that is right.
+#: Places that open files in another way, and why that is right.
 ELSEWHERE = {
     "smtd/cli/streams.py": "it opens the device that takes everything",
     "smtd/control/protocol.py": "it opens a directory",
@@ -96,7 +96,7 @@ MODULES = {"os", "io", "sqlite3", "aiosqlite", "shutil"}
 
 
 def test_files_are_opened_in_one_way_only() -> None:
-    """Whoever opens a file by itself checks it, and says so here."""
+    """A module that opens a file directly must check it, and be listed here."""
     found = {str(path.relative_to(ROOT)) for path in (ROOT / "smtd").rglob("*.py") if _opens(path)}
 
     assert found == ELSEWHERE.keys()
@@ -120,7 +120,7 @@ def _is(call: ast.Attribute, names: set[str]) -> bool:
     return isinstance(call.value, ast.Name) and call.value.id in names
 
 
-def test_directory_without_a_name_is_shown_as_it_was_named() -> None:
-    """Path("") has no last part: the sentence keeps its subject."""
+def test_directory_without_a_name_is_shown_as_given() -> None:
+    """Path("") has no last part; the message keeps its subject."""
     with pytest.raises(regular.NotRegular, match=r"\. is a directory"):
         regular.check([Path()])

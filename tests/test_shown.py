@@ -1,4 +1,4 @@
-"""Nothing that a record, a server or a file name says reaches a terminal or a log raw."""
+"""No text of a record, a server or a file name reaches a terminal or a log raw."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import logging
 import os
 import pty
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timezone
@@ -23,11 +21,12 @@ from smtd.cli.logs import Formatter, SystemdFormatter
 from tests.build import RUNNING, record
 from tests.daemon.process import DaemonProcess, daemon_process, pair_of
 from tests.daemon.sqlite_stores import put
+from tests.forkserver import client
 
-#: A title, an empty screen, a line that is overwritten, one that nobody wrote, a C1 control, a turned text.
+#: A title, a cleared screen, an overwritten line, a forged line, a C1 control, reversed text.
 EVIL = "\x1b]0;owned\x07\x1b[2Jall is well\roverwritten\nfake: line\x9b31m\u202eevil"
 PROJECT = f"P{EVIL}"
-#: What must not be in any output, as bytes.
+#: Bytes that must not be in any output.
 OBEYED = [
     b"\x1b]",
     b"\x1b[2J",
@@ -41,7 +40,7 @@ OBEYED = [
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
-    """A daemon with a conflict, a hold, a failure and a record in sync, all of evil names and words."""
+    """A daemon with a conflict, a hold, a failure and a record in sync, all with hostile names and texts."""
     directory = tmp_path_factory.mktemp("evil")
     left, right = directory / "left.sqlite", directory / "right.sqlite"
     conflict = f"conflict{EVIL}"
@@ -62,12 +61,10 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
         yield process
 
 
-def on_a_terminal(command: list[str], variables: dict[str, str], directory: Path) -> bytes:
-    """Run *command* on a terminal of its own, and return all that it writes there."""
+def on_a_terminal(words: list[str], variables: dict[str, str], directory: Path) -> bytes:
+    """Run `python` with *words* on its own terminal, and return all that it writes there."""
     reader, writer = pty.openpty()
-    with subprocess.Popen(
-        command, stdin=writer, stdout=writer, stderr=writer, env=variables, cwd=directory
-    ) as process:
+    with client.start(words, directory, variables, stdin=writer, stdout=writer, stderr=writer) as process:
         os.close(writer)
         parts = []
         while part := _read(reader):
@@ -80,7 +77,7 @@ def on_a_terminal(command: list[str], variables: dict[str, str], directory: Path
 def _read(descriptor: int) -> bytes:
     try:
         return os.read(descriptor, 65536)
-    except OSError:  # nobody has the other end any more
+    except OSError:  # the other end is closed
         return b""
 
 
@@ -126,17 +123,15 @@ CASES = [
 def test_no_command_shows_anything_raw(
     daemon: DaemonProcess, program: str, words: list[str], told: bytes
 ) -> None:
-    """What is in records, and in the words of the person, is told, and nothing of it is obeyed."""
-    command = [sys.executable, "-m", program, *words]
-
-    output = on_a_terminal(command, daemon.variables(), daemon.directory)
+    """Texts of records and of the command line are shown escaped."""
+    output = on_a_terminal(["-m", program, *words], daemon.variables(), daemon.directory)
 
     assert [each for each in OBEYED if each in output] == []
     assert told in output
 
 
-def test_json_says_what_is_there(daemon: DaemonProcess) -> None:
-    """It is escaped as JSON does it: a program gets the very names."""
+def test_json_has_the_exact_names(daemon: DaemonProcess) -> None:
+    """Escaped as JSON does."""
     answer = daemon.ctl("conflicts", "--json")
 
     assert answer.out.isascii()
@@ -145,8 +140,8 @@ def test_json_says_what_is_there(daemon: DaemonProcess) -> None:
     assert (conflict["project"], conflict["label"]) == (PROJECT, f"conflict{EVIL}")
 
 
-def test_log_of_a_daemon_holds_nothing_raw(daemon: DaemonProcess) -> None:
-    """Its lines are its own."""
+def test_log_of_a_daemon_contains_nothing_raw(daemon: DaemonProcess) -> None:
+    """And no forged lines."""
     log = daemon.log.read_bytes()
 
     assert [each for each in OBEYED if each in log] == []
@@ -163,7 +158,7 @@ def logged(formatter: logging.Formatter, message: str, error: Exception | None =
 
 
 def test_message_is_one_line_of_the_log() -> None:
-    """Whatever it is of."""
+    """Whatever it contains."""
     line = logged(Formatter("%(levelname)s %(message)s"), EVIL)
 
     assert line == (
@@ -171,8 +166,8 @@ def test_message_is_one_line_of_the_log() -> None:
     )
 
 
-def test_lines_of_a_traceback_are_no_lines_of_the_log() -> None:
-    """The text of an error is indented, so that it cannot be taken for a message."""
+def test_lines_of_a_traceback_are_indented_in_the_log() -> None:
+    """So that the text of an error cannot look like a message."""
     first, *others = logged(SystemdFormatter("%(message)s"), "a", ValueError(EVIL)).splitlines()
 
     assert first == "<4>pair a"
@@ -180,8 +175,8 @@ def test_lines_of_a_traceback_are_no_lines_of_the_log() -> None:
     assert "    fake: line\\x9b31m\\u202eevil" in others
 
 
-def test_commands_write_in_one_way() -> None:
-    """Only `say` prints; what else does shows a table, a progress or a demo, and escapes by itself."""
+def test_commands_print_only_through_say() -> None:
+    """Except tables, progress and the demo, which escape themselves."""
     found = set()
     for path in Path(__file__).parents[1].joinpath("smtd", "cli").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):

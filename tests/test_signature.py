@@ -1,4 +1,4 @@
-"""Files whose times are of whole seconds: what looks unchanged right after a save may have changed."""
+"""With file times in whole seconds, a file that looks unchanged right after a save may have changed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from smtd.filestat import (
 pytestmark = pytest.mark.disk
 
 SECOND = 1_000_000_000
-#: A file that was changed at a whole second, now, and one that was not.
+#: A file that was changed at a whole second just now, and one that was not.
 NOW = int(time.time()) * SECOND
 
 
@@ -34,7 +34,7 @@ def look(changed: int, written: int | None = None, size: int = 1) -> Signature:
 
 
 class Clock:
-    """The monotonic clock, which a test sets on."""
+    """The monotonic clock, which a test moves."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -53,7 +53,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every time of a file be of whole seconds."""
+    """Make all times of files whole seconds."""
     stat = os.stat
 
     def cut(*args: Any, **named: Any) -> os.stat_result:
@@ -75,17 +75,17 @@ def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
         (look(NOW), True),
         (look(NOW + 4_000_000), False),
         (look(NOW + 4_000_000, written=NOW - 60 * SECOND), False),  # unpacked by tar
-        (look(NOW - 60 * SECOND + 1, written=NOW), True),  # its other time is that of its making
+        (look(NOW - 60 * SECOND + 1, written=NOW), True),  # its other time is that of its creation
     ],
 )
-def test_coarse_times_are_known_by_the_time_that_nobody_can_set(seen: Signature, coarse: bool) -> None:
+def test_coarse_times_are_recognized_by_the_time_of_change(seen: Signature, coarse: bool) -> None:
     assert seen[0] is not None
     assert filestat.is_coarse(seen[0]) is coarse
     assert is_young(seen) is coarse
 
 
 @pytest.mark.parametrize("wrong", [-3600, 0, 3600])
-def test_file_is_young_until_a_tick_after_it_was_first_seen(
+def test_file_is_young_until_one_tick_after_it_was_first_seen(
     clock: Clock, tmp_path: Path, coarse: None, wrong: int
 ) -> None:
     """Whatever the clock of its file system says."""
@@ -105,7 +105,7 @@ def test_file_is_young_until_a_tick_after_it_was_first_seen(
 
 
 def test_file_of_the_day_before_yesterday_is_not_young() -> None:
-    """No clock is as wrong as that."""
+    """No clock is that wrong."""
     assert not is_young(look(NOW - 2 * 86400 * SECOND))
 
 
@@ -114,10 +114,10 @@ def test_absent_file_is_not_young() -> None:
     assert seconds_until_settled((None,)) == 0
 
 
-def test_age_of_a_coarse_file_is_no_more_than_the_time_since_it_was_seen(
+def test_age_of_a_coarse_file_is_at_most_the_time_since_it_was_seen(
     clock: Clock, tmp_path: Path, coarse: None
 ) -> None:
-    """By its time alone a file that was written just now may be a second old."""
+    """By its time alone, a file written just now may be a second old."""
     path = tmp_path / "file"
     path.touch()
     seen = filestat.signature([path])
@@ -127,7 +127,7 @@ def test_age_of_a_coarse_file_is_no_more_than_the_time_since_it_was_seen(
     assert age(seen) == pytest.approx(min(0.3, time.time() - seen[0][4] / 1e9 if seen[0] else 0), abs=0.1)
 
 
-def test_only_so_many_looks_are_kept_in_mind(
+def test_number_of_remembered_states_is_limited(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, coarse: None
 ) -> None:
     monkeypatch.setattr(filestat, "_KEPT", 3)
@@ -138,8 +138,8 @@ def test_only_so_many_looks_are_kept_in_mind(
     assert len(filestat._first_seen) <= 3
 
 
-def test_mark_of_young_files_tells_what_they_hold_and_equals_no_other() -> None:
-    """Until they have settled their status says nothing."""
+def test_mark_of_young_files_includes_their_contents() -> None:
+    """Until they have settled, their status proves nothing, and the mark equals no other."""
     seen = look(NOW)
 
     one, other = (marked(seen, young=True, holding=[each]) for each in (b"one", b"other"))
@@ -148,8 +148,8 @@ def test_mark_of_young_files_tells_what_they_hold_and_equals_no_other() -> None:
     assert settled(one) == settled(other) == marked(seen) == settled(marked(seen))
 
 
-def test_files_that_are_torn_while_they_are_young_are_read_again(tmp_path: Path, coarse: None) -> None:
-    """They look the same before and after, though somebody writes: what they hold tells."""
+def test_young_files_that_are_torn_are_read_again(tmp_path: Path, coarse: None) -> None:
+    """Their status is the same before and after a write; their contents show it."""
     path = tmp_path / "file"
     path.write_bytes(b"x")
     answers = [b"half", b"whole", b"whole", b"whole"]
@@ -160,9 +160,7 @@ def test_files_that_are_torn_while_they_are_young_are_read_again(tmp_path: Path,
     assert seen == filestat.signature([path])
 
 
-def test_files_that_are_written_all_the_time_while_they_are_young_are_not_read(
-    tmp_path: Path, coarse: None
-) -> None:
+def test_young_files_that_are_written_all_the_time_are_not_read(tmp_path: Path, coarse: None) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"x")
 

@@ -1,4 +1,4 @@
-"""The connection to an SQLite file that all of smtd uses."""
+"""The connection that all of smtd uses for SQLite files."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def file(tmp_path):
     return path
 
 
-async def test_a_statement_gives_the_number_of_the_row_that_it_has_inserted(file):
+async def test_an_insert_returns_its_row_number(file):
     async with connect(str(file)) as db:
         assert await db.run("INSERT INTO thing (name) VALUES ('three')") == 3
         assert await db.run("INSERT INTO thing (name) VALUES ('four')") == 4
 
 
 @pytest.mark.parametrize("statement", ["SELECT * FROM thing", "PRAGMA table_info(thing)"])
-async def test_a_statement_that_gives_rows_does_not_keep_others_from_writing(file, statement):
+async def test_a_query_does_not_block_other_writers(file, statement):
     async with connect(str(file)) as db:
         await db.run(statement)
         with closing(sqlite3.connect(file, timeout=0)) as other, other:
@@ -40,7 +40,7 @@ async def test_a_statement_that_gives_rows_does_not_keep_others_from_writing(fil
         assert await db.value("SELECT count(*) FROM thing") == 3
 
 
-async def test_a_statement_for_many_rows_does_not_keep_others_from_writing(file):
+async def test_a_statement_for_many_rows_does_not_block_other_writers(file):
     async with connect(str(file)) as db:
         await db.run_many("UPDATE thing SET name = ? WHERE id = ?", [("a", 1), ("b", 2)])
         with closing(sqlite3.connect(file, timeout=0)) as other, other:
@@ -55,7 +55,7 @@ async def test_a_statement_for_no_rows_does_nothing(file):
             await db.run_many("INSERT INTO nowhere VALUES (?)", [("one",)])
 
 
-async def test_what_fails_in_a_transaction_is_all_taken_back(file):
+async def test_failed_transaction_is_rolled_back(file):
     async def delete_and_fail(db):
         async with db.transaction():
             await db.run("DELETE FROM thing WHERE id = 1")
@@ -70,7 +70,7 @@ async def test_what_fails_in_a_transaction_is_all_taken_back(file):
         assert await db.fetch("SELECT id FROM thing") == [(2,)]
 
 
-async def test_what_is_committed_is_durable_with_the_end_of_the_rollback_journal(file):
+async def test_commit_is_durable_once_the_rollback_journal_is_gone(file):
     """FULL (2) does not sync the directory: a journal that comes back after a power cut undoes the commit."""
     async with connect(str(file)) as db:
         assert await db.value("PRAGMA synchronous") == 3
@@ -83,13 +83,13 @@ async def add(db, name):
         return await db.value("SELECT name FROM thing WHERE id = ?", [number])
 
 
-async def test_what_runs_at_once_does_what_it_does_one_statement_after_the_other(file):
+async def test_at_once_runs_statements_in_order(file):
     async with connect(str(file)) as db:
         assert await db.at_once(lambda: add(db, "three")) == await add(db, "three") == "three!"
         assert await db.value("SELECT count(*) FROM thing") == 4
 
 
-async def test_what_fails_at_once_is_all_taken_back(file):
+async def test_failed_at_once_is_rolled_back(file):
     async def add_and_fail():
         async with db.transaction():
             await add_inside()
@@ -106,7 +106,7 @@ async def test_what_fails_at_once_is_all_taken_back(file):
 
 
 async def test_coroutine_run_at_once_may_await_only_the_connection(file):
-    """It would keep the thread: so that is a mistake, and nothing of it is done."""
+    """Otherwise it would occupy the thread: that is an error, and nothing of it is done."""
 
     async def add_and_wait():
         async with db.transaction():
@@ -119,7 +119,7 @@ async def test_coroutine_run_at_once_may_await_only_the_connection(file):
         assert await db.fetch("SELECT name FROM thing") == [("one",), ("two",)]
 
 
-async def test_what_runs_at_once_is_done_whole_though_cancelled(file):
+async def test_cancelled_at_once_is_completed(file):
     async with connect(str(file)) as db:
         with anyio.CancelScope() as scope:
             scope.cancel()
@@ -146,8 +146,8 @@ async def test_tasks_take_turns_whether_they_run_at_once_or_not(file):
     assert rows[::2] == rows[1::2]
 
 
-async def test_what_ends_generators_ends_nobody_who_waits_for_the_thread(file):
-    """Who waits would do so for ever, or could not close the connection any more."""
+async def test_stop_iteration_and_generator_exit_become_runtime_errors(file):
+    """Otherwise waiting tasks would wait forever, or could no longer close the connection."""
 
     def stop():
         raise StopIteration

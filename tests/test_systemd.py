@@ -1,4 +1,4 @@
-"""The units of systemd/, as systemd itself understands them. It need not run, only its tools be there."""
+"""The units of systemd/, as systemd itself reads them. Only its tools are needed."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from smtd.config import ServerConfig
 from smtd.errors import DaemonRuns, JournalError, StoreUnreachable, UsageError
+from smtd.server.acceptor import BACKLOG
 
 UNITS = Path(__file__).parents[1] / "systemd"
 SYSTEM = ["smtd.service", "smtd@.service", "smtd-server.service"]
 USER = ["user/smtd.service"]
+SOCKET = "smtd-server.socket"
 LARGEST_EXPOSURE = 2.0
 
 
 def analyze(*words: str | Path, runtime: Path) -> subprocess.CompletedProcess[str]:
-    """Run systemd-analyze; *runtime* is the runtime directory that --user wants."""
+    """Run systemd-analyze; *runtime* is the runtime directory that --user needs."""
     return subprocess.run(
         ["systemd-analyze", "--no-pager", *map(str, words)],
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "XDG_RUNTIME_DIR": str(runtime), "HOME": str(runtime)},
@@ -29,10 +32,10 @@ def analyze(*words: str | Path, runtime: Path) -> subprocess.CompletedProcess[st
 
 
 def installed(unit: str, directory: Path) -> Path:
-    """Return a copy of *unit* in *directory*, which names its programs by their paths in this environment.
+    """Return a copy of *unit* in *directory*, with paths of programs in this environment.
 
-    systemd-analyze complains of a program that is not there, and looks for it in /usr alone, whatever
-    ExecSearchPath= says. All else is as it is.
+    systemd-analyze complains about missing programs, and looks for them only in /usr, whatever
+    ExecSearchPath= says. Everything else is unchanged.
     """
     programs = Path(sys.executable).parent
     text = (UNITS / unit).read_text("utf-8")
@@ -46,7 +49,7 @@ def settings(unit: str, name: str) -> list[str]:
     return re.findall(rf"^{name}=(.*)$", (UNITS / unit).read_text("utf-8"), re.MULTILINE)
 
 
-def test_unit_of_the_server_keeps_everything_where_commands_by_hand_look():
+def test_unit_of_the_server_keeps_its_files_where_commands_look():
     """In the home of its user, which is its state directory: `smtd user` and `smtd backup` know no other."""
     home = f"/var/lib/{settings('smtd-server.service', 'StateDirectory')[0]}"
     guide = (UNITS / "README.md").read_text("utf-8")
@@ -57,24 +60,24 @@ def test_unit_of_the_server_keeps_everything_where_commands_by_hand_look():
 
 
 @pytest.mark.parametrize("unit", SYSTEM + USER)
-def test_unit_lets_a_server_listen(unit):
-    """With [server] in the configuration each of them serves: over TCP, with its store in the state."""
+def test_units_permit_a_server(unit):
+    """With [server] in the configuration each of them serves over TCP, with its store in the state."""
     assert settings(unit, "RestrictAddressFamilies") == ["AF_INET AF_INET6 AF_UNIX"]
     assert settings(unit, "PrivateNetwork") == []
     assert settings(unit, "IPAddressDeny") == []
     assert settings(unit, "SocketBindDeny") == []
 
 
-def test_units_are_all_tested():
-    """No unit is left out here."""
+def test_all_units_are_tested():
+    """No unit is missing here."""
     found = {path.relative_to(UNITS).as_posix() for path in UNITS.rglob("*.*") if path.suffix != ".md"}
 
-    assert found == {*SYSTEM, *USER}
+    assert found == {*SYSTEM, *USER, SOCKET}
 
 
 @pytest.mark.parametrize("unit", SYSTEM + USER)
-def test_unit_is_understood(unit, tmp_path):
-    """systemd finds nothing to say; to unknown settings it says something, but returns 0 all the same."""
+def test_unit_is_valid(unit, tmp_path):
+    """systemd reports nothing; for unknown settings it would, but returns 0 all the same."""
     manager = "--user" if unit in USER else "--system"
 
     checked = analyze("verify", manager, installed(unit, tmp_path), runtime=tmp_path)
@@ -82,9 +85,25 @@ def test_unit_is_understood(unit, tmp_path):
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 
+def test_socket_of_the_server_is_understood(tmp_path):
+    """With its service, which systemd finds by the name."""
+    units = [installed(unit, tmp_path) for unit in (SOCKET, "smtd-server.service")]
+
+    checked = analyze("verify", "--system", *units, runtime=tmp_path)
+
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+def test_socket_of_the_server_listens_where_the_server_would():
+    """The defaults of both fit together; a connection is for the service, which accepts it."""
+    assert settings(SOCKET, "ListenStream") == [ServerConfig().listen]
+    assert settings(SOCKET, "Backlog") == [str(BACKLOG)]
+    assert settings(SOCKET, "Accept") == []
+
+
 @pytest.mark.parametrize("unit", SYSTEM)
-def test_unit_of_the_system_is_closed(unit, tmp_path):
-    """A fault in smtd harms little: the exposure, from 0 to 10, is small."""
+def test_system_unit_has_a_low_exposure(unit, tmp_path):
+    """A vulnerability in smtd does little harm: the exposure, from 0 to 10, is small."""
     told = analyze("security", "--offline=true", installed(unit, tmp_path), runtime=tmp_path)
 
     found = re.search(r"Overall exposure level for \S+: ([\d.]+)", told.stdout)
@@ -94,7 +113,7 @@ def test_unit_of_the_system_is_closed(unit, tmp_path):
 
 @pytest.mark.parametrize("unit", SYSTEM + USER)
 def test_unit_is_ready_when_smtd_says_so(unit):
-    """`systemctl start` and `reload` return when it is done, and a daemon that hangs is started anew."""
+    """`systemctl start` and `reload` return when it is done, and a hanging daemon is restarted."""
     assert settings(unit, "Type") == ["notify"]
     assert settings(unit, "ExecReload") == ["smtd-ctl reload"]
     assert settings(unit, "WatchdogSec") == ["1min"]
@@ -102,8 +121,8 @@ def test_unit_is_ready_when_smtd_says_so(unit):
 
 
 @pytest.mark.parametrize("unit", SYSTEM + USER)
-def test_unit_restarts_what_may_mend_itself(unit):
-    """What a person must mend is not tried again; a store or a disk that is away is."""
+def test_unit_restarts_after_passing_problems(unit):
+    """Not after one that a user must repair; but after a missing store or disk."""
     (prevented,) = settings(unit, "RestartPreventExitStatus")
     codes = {int(code) for code in prevented.split()}
 
@@ -112,8 +131,8 @@ def test_unit_restarts_what_may_mend_itself(unit):
 
 
 @pytest.mark.parametrize("unit", SYSTEM + USER)
-def test_unit_sees_who_has_a_shelf_open(unit):
-    """Nothing puts smtd into a user namespace, from which /proc/PID/fd of others is closed to it."""
+def test_unit_can_list_open_files_of_other_processes(unit):
+    """Nothing puts smtd into a user namespace, where /proc/PID/fd of others is closed to it."""
     assert settings(unit, "PrivateUsers") == []
     if unit in USER:  # systemd makes one for these in a user's manager
         assert settings(unit, "(?:Protect|Private|Bind|ReadOnly|ReadWrite|Inaccessible)[A-Za-z]*") == []

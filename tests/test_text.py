@@ -1,4 +1,4 @@
-"""Text that somebody else wrote is shown so that it can do nothing but be read."""
+"""Text of others is shown so that a terminal only displays it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ HARMLESS = ["", "run 7", "C:\\data\\new", "été ☃ 日本 e\u0301 \N{GRINNING 
 
 
 @pytest.mark.parametrize("case", HARMFUL)
-def test_what_a_terminal_would_obey_is_shown_as_an_escape(case: str) -> None:
-    """It is on one line, a person can read what is there, and every file can hold it."""
+def test_control_characters_are_escaped(case: str) -> None:
+    """The result is one readable line that every file can hold."""
     text, expected = HARMFUL[case]
 
     assert shown(text) == expected
@@ -33,18 +33,18 @@ def test_what_a_terminal_would_obey_is_shown_as_an_escape(case: str) -> None:
 
 
 @pytest.mark.parametrize("text", HARMLESS)
-def test_other_text_is_shown_as_it_is(text: str) -> None:
-    """Letters of all languages, and paths of other systems, stay as they are."""
+def test_ordinary_text_is_shown_unchanged(text: str) -> None:
+    """Letters of all languages, and paths of other systems."""
     assert (shown(text), shown_lines(text), encodable(text)) == (text, text, text)
 
 
-def test_lines_of_smtd_stay_lines() -> None:
-    """What smtd has put together keeps its line breaks and tabs, and nothing else."""
+def test_text_of_smtd_keeps_its_lines() -> None:
+    """Its line breaks and tabs, and no other control characters."""
     assert shown_lines("a\n\tb\r\x1b\u2028") == "a\n\tb\\r\\x1b\\u2028"
 
 
-def test_lone_surrogates_alone_are_not_encodable() -> None:
-    """JSON can hold everything else as it is."""
+def test_only_lone_surrogates_are_not_encodable() -> None:
+    """JSON can hold everything else unchanged."""
     text = encodable("a\x1b\n\ud800\udcff")
 
     assert text == "a\x1b\n\\ud800\\udcff"

@@ -1,4 +1,4 @@
-"""Text files are read as people save them."""
+"""Text files are read as users save them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from smtd.config import PairConfig
 from smtd.daemon import added
 
 
-def test_added_pairs_that_another_editor_has_saved_are_read(tmp_path: Path) -> None:
-    """The file is smtd's own, but a person may mend it."""
+def test_added_pairs_saved_by_any_editor_are_read(tmp_path: Path) -> None:
+    """The file is smtd's own, but a user may repair it."""
     pairs, file = {"lab": PairConfig("/a", "/b")}, tmp_path / "pairs.json"
     added.write(file, pairs)
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
@@ -26,7 +26,7 @@ def test_empty_file_is_an_empty_text(data: bytes) -> None:
     assert textfile.decode(data) == ""
 
 
-def test_line_that_is_not_utf_8_is_named() -> None:
+def test_line_that_is_not_utf_8_is_reported() -> None:
     """The first one."""
     with pytest.raises(ValueError, match=r"^line 3 is not UTF-8; save it as UTF-8$"):
         textfile.decode(b"a\r\nb\r\nth\xe8se\r\n\xff")

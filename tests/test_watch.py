@@ -87,7 +87,7 @@ async def test_watch_ends_as_soon_as_it_is_cancelled(file: Path) -> None:
 
 
 async def test_write_by_memory_map_is_reported_though_the_kernel_has_no_event(file: Path) -> None:
-    """This is how dbm.gnu writes."""
+    """dbm.gnu writes like that."""
     watch = Watch()
     calls = await watched(watch, file)
     async with running(watch):
@@ -119,7 +119,7 @@ async def test_write_without_an_event_is_reported_after_the_next_comparison(
 
 
 async def test_file_in_a_directory_that_does_not_exist_yet_is_reported(tmp_path: Path) -> None:
-    """The nearest directory above is watched, and the right one once it exists."""
+    """The nearest existing directory is watched, and the right one once it exists."""
     watch = Watch()
     path = tmp_path / "project" / ".smt" / "records"
     calls = await watched(watch, path)
@@ -134,7 +134,7 @@ async def test_file_in_a_directory_that_does_not_exist_yet_is_reported(tmp_path:
 
 
 async def test_acknowledged_write_is_not_reported(file: Path) -> None:
-    """A write of smtd, acknowledged at the end of its cycle, calls nothing back; the next write does."""
+    """smtd acknowledges its own writes at the end of a cycle; the next write is reported."""
     watch = Watch()
     calls = await watched(watch, file)
     write(file, b"own")
@@ -191,8 +191,8 @@ def test_file_below_a_file_counts_as_absent(tmp_path: Path) -> None:
     assert watching.stat([place / "records", loop, tmp_path / ("x" * 300)]) == (None, None, None)
 
 
-async def test_file_beside_with_a_name_that_is_not_unicode_ends_nothing(file: Path) -> None:
-    """Any program may create one, and the kernel has an event for it, too."""
+async def test_file_name_that_is_not_unicode_does_not_end_the_watch(file: Path) -> None:
+    """Any program may create one beside a store, and the kernel has an event for it, too."""
     watch = Watch()
     calls = await watched(watch, file)
     async with running(watch):
@@ -203,7 +203,7 @@ async def test_file_beside_with_a_name_that_is_not_unicode_ends_nothing(file: Pa
         await calls.news()
 
 
-def test_error_that_is_not_of_the_watch_is_not_hidden() -> None:
+def test_error_of_another_task_is_not_hidden_by_the_watch() -> None:
     """Alone, or in a group with others."""
     both = anyio_group(OSError(), ValueError())
 

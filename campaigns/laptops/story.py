@@ -16,10 +16,10 @@ import anyio
 from yarl import URL
 
 from campaigns.campaign import Tally
+from campaigns.comparing import differing
 from campaigns.laptops.laptop import Laptop
 from campaigns.laptops.line import Lines, laid
 from smtd.output.english import sentence
-from smtd.records import canonical
 from smtd.records.record import Key, Record
 from smtd.stores.access import Access
 from smtd.stores.base import Store
@@ -206,7 +206,7 @@ class Story:
             held = await store.read(sorted(scan.digests))
         stores = {"server": held} | {each.name: each.store.records for each in self.laptops}
         for laptop in self.laptops:
-            differ = _differing(held, laptop.store.records) | scan.unreadable.keys()
+            differ = differing(held, laptop.store.records) | scan.unreadable.keys()
             if unlisted := differ - laptop.listed.keys():
                 labels = ", ".join(sorted(key.label for key in unlisted))
                 self._wrong("differences", f"{laptop.name} differs in {labels}")
@@ -241,10 +241,3 @@ class Story:
 
     def _wrong(self, kind: str, what: str) -> None:
         getattr(self.tally, kind).append(f"story {self.number}: {what} after {'; '.join(self.log)}")
-
-
-def _differing(one: dict[Key, Record], other: dict[Key, Record]) -> set[Key]:
-    def digest(records: dict[Key, Record], key: Key) -> bytes | None:
-        return canonical.digest(records[key]) if key in records else None
-
-    return {key for key in one.keys() | other.keys() if digest(one, key) != digest(other, key)}

@@ -24,6 +24,7 @@ from smtd.config import Config, ServerConfig
 from smtd.errors import SmtdError, StoreRefused, StoreUnreachable, UsageError
 from smtd.output.counts import plural
 from smtd.paths import expanded
+from smtd.server import store_lock
 from smtd.server.accounts import users_file as users
 from smtd.server.opening import ServedState, served_state
 from smtd.stores.discovery import find
@@ -168,6 +169,7 @@ async def _store(config: Config, server: ServerConfig) -> str:
     if not await to_thread.run_sync(path.exists):
         await to_thread.run_sync(_check_new, path)
         return f"{path} does not exist yet; the server creates it"
+    await to_thread.run_sync(store_lock.check_names, path, str(path))
     held = await _held(await to_thread.run_sync(find, str(path)))
     if not await to_thread.run_sync(os.access, path, os.W_OK):
         raise StoreUnreachable(f"{path} cannot be served: this user may not write it; run smtd as its owner")

@@ -23,7 +23,7 @@ def trusting_all() -> ssl.SSLContext:
 def problems(cert_file: Path, key_file: Path, called: str | None) -> Iterator[SmtdError]:
     """Yield what is wrong with the certificate in *cert_file* and its key.
 
-    *called*: the name by which people reach the server (None: the name is not checked). Blocks.
+    *called*: the name by which clients reach the server (None: the name is not checked). Blocks.
     """
     unreadable = [*_unreadable("certificate", cert_file), *_unreadable("key", key_file)]
     yield from unreadable

@@ -1,4 +1,4 @@
-"""Ask the daemon for `smtd-ctl`, and print what it answers. Nothing heavy is imported."""
+"""Send requests to the daemon for `smtd-ctl`, and print its answers. No slow imports."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from smtd.control.client import ask
 from smtd.errors import SmtdError
 from smtd.text import shown
 
-#: Seconds that an answer may take which needs no store.
+#: The most seconds that an answer may take that needs no store.
 PATIENCE = 10.0
 
 _PAIR_HELP = {"*": "a pair or a glob [default: all]", "+": "a pair or a glob; '*' means all", "1": "a pair"}
 
-#: Options that stand before or after the verb; only where one stands does it say something.
+#: Options before or after the verb; the parser for the other place sets no value.
 _JSON: dict[str, Any] = {"action": "store_true", "help": "print one JSON object and nothing else"}
 _SOCKET: dict[str, Any] = {"metavar": "FILE", "help": "the control socket"}
 
@@ -29,7 +29,7 @@ Result = dict[str, Any]
 def add_verb(
     verbs: Any, name: str, do: Callable[[Any], int], text: str, *, pairs: str = ""
 ) -> argparse.ArgumentParser:
-    """Add the verb *name*, which *do* carries out, and return its parser; *pairs*: as nargs, or "1"."""
+    """Add the verb *name*, which calls *do*, and return its parser; *pairs*: how many, as nargs, or "1"."""
     verb: argparse.ArgumentParser = verbs.add_parser(
         name, help=text, description=f"{text[0].upper()}{text[1:]}."
     )
@@ -44,13 +44,13 @@ def add_verb(
 
 
 def add_options(top: argparse.ArgumentParser) -> None:
-    """Add what stands before or after the verb."""
+    """Add the options that can stand before the verb, too."""
     top.add_argument("--socket", **_SOCKET)
     top.add_argument("--json", **_JSON)
 
 
 def ask_daemon(arguments: Any, verb: str, patience: float | None = PATIENCE, **more: Any) -> Result:
-    """Return the result of one request. Raises what the daemon answers as an error."""
+    """Return the result of one request. Raises the error that the daemon answers with."""
     for answer in ask(socket_path(arguments.socket), {"verb": verb, **more}, patience):
         found = result_of(answer)
         if "progress" not in found:
@@ -61,9 +61,9 @@ def ask_daemon(arguments: Any, verb: str, patience: float | None = PATIENCE, **m
 
 
 def _show_progress(pairs: list[Result]) -> None:
-    """Show on one line how the cycles go on, in place of what stood there; nothing for no pairs."""
+    """Show the progress of the cycles on one line, in place of the last one; nothing for no pairs."""
     if sys.stderr.isatty():
-        import shutil  # a plain answer needs none of it
+        import shutil  # most answers do not need it
 
         line = "  ".join(shown(f"{pair['pair']}: {progress(pair)}") for pair in pairs)
         print(
@@ -72,7 +72,7 @@ def _show_progress(pairs: list[Result]) -> None:
 
 
 def result_of(answer: dict[str, Any] | None) -> Result:
-    """Return the result in *answer*. Raises the error that it is instead."""
+    """Return the result in *answer*. Raises SmtdError if it has an error instead."""
     if answer is None:
         answer = {"error": "the daemon stopped without an answer; see its log", "code": 3}
     if not answer.get("ok"):
@@ -84,7 +84,7 @@ def result_of(answer: dict[str, Any] | None) -> Result:
 
 
 def print_reports(found: Result, *, planned: bool = False) -> None:
-    """Print what cycles did, or with *planned* would do, and what they left."""
+    """Print what cycles did, or with *planned* would do, and the conflicts, holds and failures left."""
     for pair in found["pairs"]:
         for side in ("left", "right"):
             one = pair[side]

@@ -1,4 +1,4 @@
-"""`smtd-ctl`: ask the running daemon. Nothing heavy is imported: a plain answer must be quick."""
+"""`smtd-ctl`: control the running daemon. No slow imports, so that a simple request is quick."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from smtd.control.client import ask
 from smtd.errors import SmtdError
 from smtd.text import shown_lines
 
-#: Endings by which a bare name is that of a file, though none is there yet.
+#: A bare name with one of these endings is that of a file, even if it does not exist yet.
 _STORE_SUFFIXES = (".sqlite", ".sqlite3", ".db", ".shelf", ".json")
 
 
 def main() -> None:
-    """Run `smtd-ctl` with the words of the command line."""
+    """Run `smtd-ctl` with the arguments of the command line."""
     streams.install()
     try:
         code = run(sys.argv[1:])
     except SystemExit as exc:  # of argparse: --help, or wrong usage
         code = exc.code if isinstance(exc.code, int) else 0
-    sys.exit(streams.ended(code, "smtd-ctl"))
+    sys.exit(streams.exit_code(code, "smtd-ctl"))
 
 
 def run(words: Sequence[str]) -> int:
-    """Do what *words* ask for, and return the exit code."""
+    """Run the command with the arguments *words*, and return the exit code."""
     arguments = parser().parse_args(words)
     try:
         code: int = arguments.do(arguments)
@@ -47,14 +47,14 @@ def run(words: Sequence[str]) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Shows wrong words, whatever they hold: they may be names of files."""
+    """Shows wrong arguments with control characters escaped: they may be names of files."""
 
     def error(self, message: str) -> NoReturn:
         super().error(shown_lines(message))
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line, from which man page and completions are made, too."""
+    """Return the parser of the command line; the man page and the completions are made from it, too."""
     top = _Parser(
         prog="smtd-ctl",
         description="Control the smtd daemon.",
@@ -224,7 +224,7 @@ def _pair_add(arguments: Any) -> int:
 
 
 def _is_path(word: str) -> bool:
-    """Say whether *word* means a file or directory as seen from here, rather than a configured store."""
+    """Say whether *word* is the path of a file or directory, not the name of a configured store."""
     is_file = word.endswith(_STORE_SUFFIXES) or os.path.exists(os.path.expanduser(word))
     return "://" not in word and ("/" in word or is_file)
 

@@ -1,4 +1,4 @@
-"""A pair that a running daemon holds is synced by the daemon."""
+"""Let a running daemon sync a pair, if it has that pair."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from smtd.cli.socket_path import socket_path
 from smtd.control.client import ask
 from smtd.engine.report import Progress
-from smtd.errors import NoDaemon, SmtdError, UsageError
+from smtd.errors import DaemonNotRunning, SmtdError, UsageError
 from smtd.merge.sides import Both
 from smtd.output.shapes import Shape
 from smtd.stores.location import Location
 
-#: Seconds in which a daemon tells whether it holds a pair.
+#: The most seconds for a daemon to answer whether it has a pair.
 PATIENCE = 10.0
 
 
@@ -28,17 +28,17 @@ def sync(
     include_unfinished: bool,
     progress: Progress,
 ) -> Shape | None:
-    """Have the daemon run a cycle of its pair of the stores at *locations*; None if it holds no such pair.
+    """Have the daemon run a cycle of its pair of the stores at *locations*; None if it has no such pair.
 
-    The pair must keep just *projects*, if any are named, and *everything* if that is asked for. A daemon with
-    another state directory than *state* knows nothing of what was agreed here. Blocks. Raises what the cycle
-    raised.
+    The pair must sync exactly *projects*, if any are named, and all projects if *everything* is set. A daemon
+    with another state directory than *state* does not know what was agreed on here. Blocks. Raises what the
+    cycle raised.
     """
     words = [locations.left.identity, locations.right.identity]
     try:
         socket = socket_path(None)
         found = _ask_daemon(socket, PATIENCE, verb="pair of", stores=words, state=str(state.absolute()))
-    except (NoDaemon, UsageError):  # nor a place for one
+    except (DaemonNotRunning, UsageError):  # UsageError: this user has no place for a socket
         return None
     if found["pair"] is None or (everything and found["projects"] is not None):
         return None
@@ -72,7 +72,7 @@ def _ask_daemon(
         for pair in result["progress"]:
             if show is not None:
                 show(pair["state"], pair["total"] - (pair["pending"] or 0), pair["total"])
-    raise NoDaemon("the daemon stopped before the cycle was complete; sync again")
+    raise DaemonNotRunning("the daemon stopped before the cycle was complete; sync again")
 
 
 def _error(answer: dict[str, Any]) -> SmtdError:

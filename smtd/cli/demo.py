@@ -1,4 +1,4 @@
-"""`smtd demo`: the whole idea on sample stores and a daemon of their own, in a temporary directory."""
+"""`smtd demo`: shows smtd with sample stores and a daemon of its own, in a temporary directory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import click
 import msgspec
 
 from smtd.control.client import ask
-from smtd.errors import NoDaemon
+from smtd.errors import DaemonNotRunning
 from smtd.records import canonical
 from smtd.records.record import Component, Executable, Key, Parameters, Record, Repository
 from smtd.stores.base import Change, Store
@@ -29,7 +29,7 @@ from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 
 PROJECT = "Demo"
-#: Seconds after which something that takes a moment has failed.
+#: The most seconds to wait for a step that should take a moment.
 PATIENCE = 30.0
 
 
@@ -45,7 +45,7 @@ class Demo:
         self._seen = 0
 
     def play(self) -> int:
-        """Tell the story and return the exit code."""
+        """Run all steps and return the exit code."""
         _say("A shelf has three records, as Sumatra writes them; the SQLite store does not exist yet.")
         anyio.run(_write, self.shelf, [_record(number) for number in range(3)])
         with self._daemon():
@@ -65,7 +65,7 @@ class Demo:
 
     @contextmanager
     def _daemon(self) -> Iterator[None]:
-        """Run a daemon that knows nothing of this user's configuration and state."""
+        """Run a daemon that does not use this user's configuration and state."""
         config = self.directory / "config.toml"
         stores = {"laptop": self.shelf, "lab": self.database}
         lines = ['[daemon]\nlog_level = "warning"']
@@ -84,7 +84,7 @@ class Demo:
             daemon.wait()
 
     def _wait(self, text: str = "") -> None:
-        """Wait until a cycle has carried something, and say what."""
+        """Wait until a cycle has written something, and print what."""
         if text:
             _say(text)
         for event in self._events():
@@ -100,10 +100,10 @@ class Demo:
                 asked = {"verb": "events", "since": self._seen, "follow": True}
                 for answer in ask(self._socket, asked, PATIENCE):
                     yield answer["result"]
-            except NoDaemon:
+            except DaemonNotRunning:
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(0.05)  # it is about to start
+                time.sleep(0.05)  # the daemon is starting
 
     def _ctl(self, *words: str) -> int:
         click.echo(f"$ smtd-ctl {' '.join(words)}")
@@ -112,7 +112,7 @@ class Demo:
 
 
 def main() -> int:
-    """Play the demo and clean up."""
+    """Run the demo and clean up."""
     with tempfile.TemporaryDirectory(prefix="smtd-demo-") as directory:
         return Demo(Path(directory)).play()
 
@@ -122,7 +122,7 @@ def _say(text: str) -> None:
 
 
 def _summary(event: Mapping[str, Any], side: str) -> str:
-    """Return what a cycle did to one side, in words; nothing if it did nothing."""
+    """Return what a cycle did to one side, as a text (empty: nothing)."""
     done = [f"{count} {what}" for what, count in event[side].items() if count]
     return f"{side}: {', '.join(done)}  " if done else ""
 

@@ -1,18 +1,18 @@
-"""How Python's collector of cycles treats a process that remembers many records."""
+"""Tune Python's garbage collector for a process that keeps many records in memory."""
 
 from __future__ import annotations
 
 import gc
 
-#: Allocations, and collections of each generation, before the next one.
+#: The thresholds of the generations: allocations, then collections of the generation before.
 THRESHOLDS = (100_000, 20, 100)
 
 
-def ease() -> None:
-    """Let the collector look more rarely at what is remembered.
+def tune() -> None:
+    """Make the collector run less often.
 
-    Records, keys and digests refer to each other in no cycle. As Python comes, it goes through all of them
-    whenever a few thousand more are made: a third of a first sync of 100,000 (measured).
+    Records, keys and digests have no reference cycles. By default Python traverses all of them whenever a few
+    thousand more are created: that takes a third of a first sync of 100,000 (measured).
     """
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)

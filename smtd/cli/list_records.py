@@ -1,4 +1,4 @@
-"""`smtd list`: what a store holds."""
+"""`smtd list`: list the records of a store."""
 
 from __future__ import annotations
 

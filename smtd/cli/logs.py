@@ -1,4 +1,4 @@
-"""Log lines: what they say of records, servers and files is shown, never obeyed, and makes up no lines."""
+"""Log lines: text from records, servers and files can neither control a terminal nor fake lines."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from smtd.text import shown, shown_lines
 
-#: What systemd reads at the start of a line as its priority (sd-daemon(3)).
+#: The priorities that systemd reads at the start of a line (sd-daemon(3)).
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
 
 
 class Formatter(logging.Formatter):
-    """Writes each message on one line; lines of a traceback are indented, as no message is."""
+    """Writes each message on one line; only the lines of a traceback are indented."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         return shown(super().formatMessage(record))
@@ -32,7 +32,7 @@ class SystemdFormatter(Formatter):
 
 
 def handler(stream: Any, formatter: logging.Formatter) -> logging.Handler:
-    """Return what writes log lines to *stream*."""
+    """Return a handler that writes log lines to *stream*."""
     made = logging.StreamHandler(stream)
     made.setFormatter(formatter)
     return made

@@ -1,4 +1,4 @@
-"""The `smtd` command. Heavy imports wait until a command needs them."""
+"""The `smtd` command. Slow imports are delayed until a command needs them."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _TIMEZONE = click.option(
     metavar="ZONE",
     help="Time zone of times written by Sumatra before 0.8, such as Europe/Paris. [default: this machine's]",
 )
-#: What newer versions of click raise where a verb is missing: the whole help, in its lines.
+#: What newer versions of click raise if the verb is missing: its text is the whole help, on several lines.
 _Help: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 MODES = ("two-way", "left-to-right", "right-to-left")
 
 
 def _remember(ctx: click.Context, _option: click.Parameter, file: Path | None) -> None:
-    """Keep the configuration for the command; the one after the verb counts, if it stands in both places."""
+    """Store the configuration file for the command; one after the verb overrides one before it."""
     if file is not None:
         ctx.obj = file
 
 
 def _config_option() -> click.Option:
-    """Return the option for the configuration, which stands before or after the verb."""
+    """Return the option for the configuration file, which can stand before or after the verb."""
     return click.Option(
         ["-c", "--config"],
         metavar="FILE",
@@ -46,8 +46,8 @@ def _config_option() -> click.Option:
 
 
 @contextmanager
-def _showing() -> Iterator[None]:
-    """Let what click says of wrong words show them, whatever they hold: they may be names of files."""
+def _escaping_errors() -> Iterator[None]:
+    """Escape control characters in click's errors about wrong arguments: they may be names of files."""
     try:
         yield
     except _Help:
@@ -57,20 +57,20 @@ def _showing() -> Iterator[None]:
 
 
 class _Command(click.Group):
-    """A group whose errors are one sentence on standard error and an exit code."""
+    """A group whose errors become one sentence on standard error, and an exit code."""
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """Add a command, which takes the configuration, too."""
+        """Add a command, with the option for the configuration file."""
         cmd.params.append(_config_option())
         super().add_command(cmd, name)
 
     def make_context(self, *words: Any, **options: Any) -> click.Context:
-        with _showing():
+        with _escaping_errors():
             return super().make_context(*words, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with _showing():
+            with _escaping_errors():
                 return super().invoke(ctx)
         except SmtdError as exc:
             complain_of("smtd", exc)
@@ -85,7 +85,7 @@ class _Command(click.Group):
             return super().main(*words, **options)
         except SystemExit as exc:
             code = exc.code if isinstance(exc.code, int) else 0
-            raise SystemExit(streams.ended(code, "smtd")) from None
+            raise SystemExit(streams.exit_code(code, "smtd")) from None
 
 
 @click.group(
@@ -221,7 +221,8 @@ def serve(config: Path | None, /, location: str | None, listen: str | None, sock
     name of a configured store; a new file (.sqlite) is created, and so are tables in an empty database.
     Without it, smtd serves a store of its own, in its state directory. Sumatra's clients and smtd reach it at
     http://HOST:PORT/records/, as a user created with smtd user add. It uses [server] of the configuration,
-    and syncs no pairs; smtd run does both.
+    and syncs no pairs; smtd run does both. Both take over a socket of systemd that listens on the same
+    address.
     """
     from smtd.cli.run import Serving
     from smtd.cli.run import main as run_daemon

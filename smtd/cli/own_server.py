@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,9 +17,10 @@ from smtd.daemon.own_server import WantedServer
 from smtd.errors import UsageError
 from smtd.filestat import signature
 from smtd.paths import expanded
+from smtd.server import passed_sockets
 from smtd.server.accounts.rights import Right
 from smtd.server.server_settings import ServerSettings
-from smtd.stores.access import NOTHING_SAID
+from smtd.stores.access import NO_SETTINGS
 from smtd.stores.location import Location
 
 
@@ -48,16 +50,18 @@ def wanted_server(
     chosen: Path | None,
     state: Path,
     passwords: Callable[[str, StoreConfig], str | None] = passwords.secret,
+    sockets: Sequence[socket.socket] = (),
 ) -> WantedServer | None:
     """Return the server that *config*, from the file *chosen*, asks for (None: none). Blocks.
 
     *state*: the state directory, which has the store if *config* names none. *passwords* finds those of
-    configured stores. Raises SmtdError.
+    configured stores. *sockets*: those that systemd passes. Raises SmtdError.
     """
     server = config.server
     if server is None:
         return None
     host, port = configured_server.address(server.listen)
+    passed_sockets.check(sockets, server.listen)
     store = served_store(server, config, state, passwords)
     settings = ServerSettings(
         store,
@@ -68,9 +72,10 @@ def wanted_server(
         None if server.cert_file is None else expanded(server.cert_file),
         None if server.key_file is None else expanded(server.key_file),
         Right.of(server.anonymous),
+        tuple(sockets),
     )
     settings.check()
-    access = NOTHING_SAID if isinstance(store, Path) else store.access
+    access = NO_SETTINGS if isinstance(store, Path) else store.access
     certificate = signature([] if settings.cert_file is None else [settings.cert_file])
     return WantedServer(settings, users_file(server, chosen), certificate, access)
 

@@ -1,6 +1,6 @@
-"""Get the password or token of a store from where the configuration says it is.
+"""Read the password or token of a store from the place that the configuration names.
 
-It is read when it is needed, and never saved, logged or shown.
+smtd reads it when it needs it, and never saves, logs or shows it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from smtd.errors import UsageError
 from smtd.paths import expanded
 from smtd.textfile import decode
 
-#: Seconds that a command may take to print a password or token.
+#: The most seconds that a command may take to print a password or token.
 PATIENCE = 10.0
-#: What a token may consist of: a header can hold it as one word.
+#: The characters of a token: those that one word in a header can have.
 _TOKEN = re.compile(r"[\x21-\x7e]+\Z")
 
 
@@ -74,7 +74,7 @@ def from_netrc(address: str) -> tuple[str, str] | None:
         host = urlsplit(address).hostname
         regular.check([Path("~/.netrc").expanduser()])
         found = netrc.netrc().authenticators(host) if host else None
-    except (OSError, ValueError, RuntimeError, netrc.NetrcParseError):  # RuntimeError: no home is known
+    except (OSError, ValueError, RuntimeError, netrc.NetrcParseError):  # RuntimeError: unknown home
         return None
     return (found[0], found[2]) if found and found[0] and found[2] else None
 
@@ -106,7 +106,7 @@ def _command_output(name: str, command: list[str], what: str) -> str:
 def _first_line(name: str, path: Path, what: str) -> str:
     try:
         text = decode(regular.read(path, regular.SMALL))
-        if who := private.strangers(path.stat()):
+        if who := private.other_writers(path.stat()):
             step = f"chmod 600 {shlex.quote(str(path))}"
             raise UsageError(f"{who} can change the {what} file of store {name}; run {step}")
     except (OSError, ValueError) as exc:

@@ -1,4 +1,4 @@
-"""By which proxy an address is reached: http_proxy, https_proxy and no_proxy, or the same in capitals."""
+"""Find the proxy for an address: in http_proxy, https_proxy and no_proxy, or the same in capitals."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def proxy_for(address: str) -> str | None:
-    """Return the proxy for an http or https *address*, with what it is asked for; None: none.
+    """Return the proxy for an http or https *address*, with its login, if any; None: no proxy.
 
-    Raises UsageError for one that smtd cannot use, without any part of it: it may hold a password.
+    Raises UsageError for one that smtd cannot use, without any part of it: it may have a password.
     """
     scheme, place = _place(address)
     proxies = getproxies_environment()
@@ -30,7 +30,7 @@ def proxy_for(address: str) -> str | None:
 
 
 def _place(address: str) -> tuple[str, list[str]]:
-    """Return the scheme of *address*, and its host without and with its port (nothing: it has none)."""
+    """Return the scheme of *address*, and its host without and with the port (empty: there is none)."""
     try:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port

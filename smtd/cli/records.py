@@ -1,4 +1,4 @@
-"""`smtd-ctl` about single records: what waits for a person, what was done, and how to decide and undo it."""
+"""The verbs of `smtd-ctl` about single records: list conflicts, holds and history; resolve, undo, restore."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from smtd.cli.say import complain, say, say_json
 from smtd.errors import UsageError
 from smtd.output.counts import plural
 
-#: Lines of a value that are shown of a record, and letters of one line.
+#: The most lines of a value of a record that are shown, and the most characters of a line.
 _LINES, _WIDTH = 12, 160
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 
@@ -139,7 +139,7 @@ def _show(arguments: Any) -> int:
     if arguments.json:
         say_json(found)
         return 0
-    # Each record has a time at which it was run; one that has none is not there.
+    # Every record has a timestamp: a version without one does not exist.
     there = [name for name, value in found["fields"]["timestamp"].items() if value is not None]
     for field, values in found["fields"].items():
         if len({json.dumps(values[name]) for name in there}) == 1:
@@ -226,7 +226,7 @@ def _restore(arguments: Any) -> int:
 
 
 def _moment(text: str) -> str:
-    """Return a time in UTC, given one in the clock of this machine or an age such as 90m."""
+    """Return a time in UTC, given one in the time zone of this machine, or an age such as 90m."""
     from datetime import datetime, timezone
 
     beyond = UsageError(f"{text} is out of range; give a time between the years 1 and 9999")

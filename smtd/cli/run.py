@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 import threading
 from dataclasses import dataclass
@@ -22,12 +23,13 @@ from smtd.config import Config
 from smtd.daemon import malloc
 from smtd.daemon.daemon import Dependencies
 from smtd.daemon.service import run
+from smtd.errors import UsageError
 from smtd.stores.location import Location
-from smtd.systemd import Notifier
+from smtd.systemd import Notifier, passed_sockets
 
 log = logging.getLogger("smtd")
 
-#: Seconds that an orderly shutdown may take.
+#: The most seconds that an orderly shutdown may take.
 GRACE = 2.0
 
 
@@ -39,12 +41,15 @@ class Serving:
     listen: str | None = None
 
 
-def main(config: Path | None, socket: str | None, serving: Serving | None = None) -> int:
+def main(config: Path | None, control: str | None, serving: Serving | None = None) -> int:
     """Run the daemon until it is stopped, and return the exit code."""
     found = _configuration(config, serving)
     state = state_directory(None, found).absolute()
     _log(found)
     passwords = Passwords()
+    sockets = _passed_sockets()
+    if sockets and found.server is None:
+        log.warning("systemd listens for a server, but the configuration has no [server]: nobody answers")
 
     def load() -> Config:
         passwords.forget()
@@ -64,7 +69,7 @@ def main(config: Path | None, socket: str | None, serving: Serving | None = None
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     dependencies = Dependencies(
         state,
-        Path(new_socket_path(socket)),
+        Path(new_socket_path(control)),
         load,
         locate,
         passwords.forget,
@@ -72,11 +77,11 @@ def main(config: Path | None, socket: str | None, serving: Serving | None = None
         int(microseconds) / 1e6 if microseconds.isdigit() else None,
         _end_at_the_latest,
         proxy_for,
-        lambda config_now: wanted_server(config_now, config, state, passwords),
+        lambda config_now: wanted_server(config_now, config, state, passwords, sockets),
         keeps_pairs=serving is None,
         apply=apply,
     )
-    gc_tuning.ease()
+    gc_tuning.tune()
     malloc.limit_arenas()
     anyio.run(partial(run, dependencies))
     return 0
@@ -85,6 +90,14 @@ def main(config: Path | None, socket: str | None, serving: Serving | None = None
 def _configuration(chosen: Path | None, serving: Serving | None) -> Config:
     found = configuration(chosen)
     return found if serving is None else only_serving(found, serving.location, serving.listen)
+
+
+def _passed_sockets() -> list[socket.socket]:
+    """Return the sockets that systemd passes. Raises UsageError if something else is passed."""
+    try:
+        return passed_sockets(os.environ)
+    except OSError as exc:
+        raise UsageError(f"systemd passes what is no socket ({exc.strerror}); see the socket unit") from exc
 
 
 def _end_at_the_latest() -> None:

@@ -1,7 +1,7 @@
-"""The one way in which the commands write: results to standard output, all else to standard error.
+"""How all commands write: results to standard output, everything else to standard error.
 
-What a record, a server or a file name says is never obeyed by a terminal, and makes up no lines: each call
-writes one line, as `smtd/text.py` shows it. Nothing heavy is imported.
+Text from a record, a server or a file name cannot control a terminal, and cannot fake lines: each call
+writes one line, escaped by `smtd/text.py`. No slow imports.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ def say(line: str) -> None:
 
 
 def complain(line: str) -> None:
-    """Write one line about what went wrong, or goes on."""
+    """Write one line about an error, or about progress."""
     print(shown(line), file=sys.stderr)
 
 
 def complain_of(program: str, exc: SmtdError) -> None:
-    """Write what *program* failed with."""
+    """Write the error *exc* with which *program* failed."""
     first, *more = str(exc).split("\n") if exc.has_lines else [str(exc)]
     for line in (f"{program}: {first}", *more):
         complain(line)
 
 
 def say_json(value: Any) -> None:
-    """Write *value* as one line of JSON, at once; all that is not plain ASCII text is escaped in it."""
+    """Write *value* as one line of JSON, and flush it; all but printable ASCII is escaped."""
     print(json.dumps(value).replace("\x7f", "\\u007f"), flush=True)

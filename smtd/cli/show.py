@@ -1,4 +1,4 @@
-"""What a person reads: results on standard output, progress on a terminal's standard error."""
+"""Output of `smtd sync` for people: results on standard output, progress on a terminal's standard error."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from smtd.engine.report import Progress, no_progress
 from smtd.output.counts import plural
 from smtd.output.shapes import Shape
 
-#: How many of each kind of leftover are listed in full.
+#: The most conflicts, holds and failures, each, that are listed.
 MOST = 20
 
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Progress]:
-    """Give a callback that draws a bar on a terminal, and draws nothing elsewhere."""
+    """Yield a callback that draws a progress bar on a terminal, and nothing elsewhere."""
     if quiet or not sys.stderr.isatty():
         yield no_progress
         return
@@ -32,7 +32,7 @@ def progress(*, quiet: bool) -> Iterator[Progress]:
 
 
 def report(result: Shape, seconds: float, *, dry_run: bool) -> None:
-    """Print what a cycle did, or would do, and what it left."""
+    """Print what a cycle did, or would do, and the conflicts, holds and failures left."""
     for name in ("left", "right"):
         say(f"{name:<6} {result[name]['location']}  {_counts(result[name], dry_run)}")
     projects = ", ".join(result["projects"]) or "no projects"

@@ -1,4 +1,4 @@
-"""Where the control socket is. Apart from all else, since `smtd-ctl` starts with it."""
+"""Find the control socket. In a module of its own, since `smtd-ctl` imports it at every start."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from collections.abc import Iterator
 from smtd.control.protocol import addressed
 from smtd.errors import UsageError
 
-#: Seconds in which a socket must answer to be taken for that of a daemon.
+#: The most seconds for a socket to accept a connection if a daemon serves it.
 PATIENCE = 1.0
 
 
 def socket_path(chosen: str | None) -> str:
-    """Return *chosen*, else the control socket that answers, else the one that a daemon would make.
+    """Return *chosen*, else the control socket that answers, else the one that a daemon would create.
 
-    cron and ssh may lack the environment that the daemon was started with, or have more of it: so all places
-    are looked at. Raises UsageError if none is known.
+    Under cron and ssh the environment may have fewer or more variables than the daemon was started with. So
+    all places are tried. Raises UsageError if no place is known.
     """
     places = list(_places(chosen))
     there = [place for place in places if os.path.exists(place)]
-    if len(there) > 1:  # one is left of a daemon that was killed, or there are two
+    if len(there) > 1:  # a killed daemon left one, or two daemons run
         there = [place for place in there if _answers(place)] or there
     return (there or places or [_unknown()])[0]
 
 
 def new_socket_path(chosen: str | None) -> str:
-    """Return where a daemon makes its control socket. Raises UsageError if no place is known."""
+    """Return where a daemon creates its control socket. Raises UsageError if no place is known."""
     return next(_places(chosen), None) or _unknown()
 
 
 def _places(chosen: str | None) -> Iterator[str]:
-    """Yield the places of the socket: what is named, else those of systemd and XDG, and one in the home."""
+    """Yield the places of the socket: the named one, else those of systemd, XDG and the home directory."""
     if given := chosen or os.environ.get("SMTD_SOCKET"):
         yield os.path.expanduser(given)
         return
@@ -44,7 +44,7 @@ def _places(chosen: str | None) -> Iterator[str]:
         yield _in(runtime)
     if runtime != login and os.access(login, os.W_OK):
         yield _in(login)
-    # Without one, as in a plain shell of a server, a directory of the user's alone will do.
+    # Without one, as in a simple shell on a server, a private directory of the user is used.
     if (home := os.path.expanduser("~/.cache")) != "~/.cache":
         yield _in(home)
 
@@ -55,7 +55,7 @@ def _in(directory: str) -> str:
 
 def _answers(path: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(PATIENCE)  # a daemon that was stopped takes nobody once its queue is full
+        probe.settimeout(PATIENCE)  # a suspended daemon accepts no client once its queue is full
         try:
             with addressed(path) as address:
                 probe.connect(address)

@@ -1,4 +1,4 @@
-"""Where smtd finds its configuration and keeps its state, by the conventions of systemd and XDG."""
+"""Find smtd's configuration and state directory, by the conventions of systemd and XDG."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from smtd.paths import expanded
 
 
 def configuration(chosen: Path | None = None) -> Config:
-    """Return the configuration in *chosen*, else in the first file that is there, else the defaults.
+    """Return the configuration in *chosen*, else in the first usual file that exists, else the defaults.
 
-    Raises ConfigError for a file with mistakes, or if the one that was asked for is missing.
+    Raises ConfigError for a file with mistakes, or if the chosen file is missing.
     """
     file = configuration_file(chosen)
     return Config() if file is None else load(file)
 
 
 def configuration_file(chosen: Path | None = None) -> Path | None:
-    """Return *chosen*, else the file of SMTD_CONFIG, else the first that is there, if any."""
+    """Return *chosen*, else the file in SMTD_CONFIG, else the first usual one that exists, if any."""
     if chosen is not None:
         return expanded(chosen)
     if given := os.environ.get("SMTD_CONFIG"):
@@ -29,7 +29,7 @@ def configuration_file(chosen: Path | None = None) -> Path | None:
 
 
 def _may_be_there(file: Path) -> bool:
-    """Say whether *file* is there, or nobody can tell: then reading it says why."""
+    """Say whether *file* exists, or may exist but is inaccessible: reading it gives the error."""
     try:
         return file.is_file()
     except PermissionError:
@@ -37,7 +37,7 @@ def _may_be_there(file: Path) -> bool:
 
 
 def usual_files() -> list[Path]:
-    """Return where the configuration is looked for, in this order, if nothing names it."""
+    """Return the files that may have the configuration if no file is named, in this order."""
     home = _directory("XDG_CONFIG_HOME", ".config")
     directories = [*([] if home is None else [home]), Path("/etc")]
     return [directory / "smtd" / "config.toml" for directory in directories]
@@ -46,7 +46,7 @@ def usual_files() -> list[Path]:
 def state_directory(chosen: Path | None, config: Config) -> Path:
     """Return *chosen*, else the configured directory, else the one of systemd or XDG.
 
-    Raises UsageError if nothing names one, and the home of this user is not known.
+    Raises UsageError if nothing names one and the home directory of this user is unknown.
     """
     if chosen is not None:
         return expanded(chosen)
@@ -64,7 +64,7 @@ def state_directory(chosen: Path | None, config: Config) -> Path:
 
 
 def _directory(variable: str, default: str) -> Path | None:
-    """Return the directory that *variable* names, else *default* in this user's home, if that is known."""
+    """Return the directory in *variable*, else *default* in this user's home directory (None: unknown)."""
     if given := os.environ.get(variable):
         return Path(given)
     home = os.path.expanduser("~")

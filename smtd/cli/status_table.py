@@ -1,4 +1,4 @@
-"""The status of all pairs as a table that a person likes to read. Nothing heavy is imported here."""
+"""The status of all pairs as a readable table. No slow imports."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 from smtd.output.counts import plural
 from smtd.text import shown
 
-#: Colours, as ANSI terminals have them.
+#: Colours, as codes for ANSI terminals.
 _RED, _GREEN, _YELLOW, _FAINT = "31", "32", "33", "2"
 _STATES = {"idle": _GREEN, "offline": _YELLOW, "paused": _YELLOW, "halted": _RED}
 _ARROWS = {"two-way": "<->", "left-to-right": "-->", "right-to-left": "<--"}
 _COUNTS = ("in_sync", "pending", "conflicts", "held", "failed")
 _HEAD = ("pair", "state", "in sync", "pending", "conflicts", "held", "failed", "lag", "last cycle", "stores")
-#: Columns whose cells stand at the right.
+#: Columns whose cells are aligned to the right.
 _NUMBERS = range(2, 8)
 
 Pair = dict[str, Any]
 
 
 def table(pairs: list[Pair], *, colour: bool) -> str:
-    """Return a row for each pair, and a line for each thing that waits for a person."""
+    """Return a row for each pair, and a line for each problem that needs the user."""
     if not pairs:
         return "no pairs: add one with smtd-ctl pair add or in the configuration"
     rows = [_HEAD, *map(_row, pairs)]
@@ -42,7 +42,7 @@ def table(pairs: list[Pair], *, colour: bool) -> str:
 
 
 def progress(pair: Pair) -> str:
-    """Return how far the cycle of a pair is, in a few words."""
+    """Return the state of a pair, with the progress of its cycle, in a few words."""
     state = str(pair["state"])
     if not pair["total"] or pair["pending"] is None or state not in ("scanning", "applying", "proving"):
         return state
@@ -83,7 +83,7 @@ def _ago(moment: str | None) -> str:
 
 
 def _notes(pair: Pair) -> Iterator[str]:
-    """Yield what is wrong with a pair or waits for a person, each with what would help."""
+    """Yield what is wrong with a pair or needs the user, each with the next step."""
     name = pair["pair"]
     if pair["problem"]:
         yield f"{name}: {pair['problem']}{_waiting(pair)}{_next_try(pair)}"
@@ -98,14 +98,14 @@ def _notes(pair: Pair) -> Iterator[str]:
 
 
 def _waiting(pair: Pair) -> str:
-    """Return how much waits while a store of the pair cannot be reached."""
+    """Return how many records changed since the last sync, while a store of the pair is unreachable."""
     if pair["state"] != "offline" or pair["pending"] is None:
         return ""
     return f"; {plural(pair['pending'], 'record')} changed since the last sync"
 
 
 def _next_try(pair: Pair) -> str:
-    """Return when a pair whose store is away is tried again, by itself."""
+    """Return when smtd next tries a pair with an unreachable store."""
     if pair["state"] != "offline" or pair["next_cycle"] is None:
         return ""
     wait = (datetime.fromisoformat(pair["next_cycle"]) - datetime.now(timezone.utc)).total_seconds()
@@ -113,7 +113,7 @@ def _next_try(pair: Pair) -> str:
 
 
 def _found(pair: Pair) -> Iterator[str]:
-    """Yield what a scrub has found, as far as it was looked at again since."""
+    """Yield the findings of a scrub, and how many more there are."""
     name = pair["pair"]
     for found in pair["findings"]:
         yield f"{name}: {found['project']}/{found['label']}: {found['what']}; {found['next']}"

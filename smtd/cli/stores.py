@@ -43,7 +43,7 @@ def located(
 ) -> Location:
     """Return the location of the configured store *name*, else of the file, directory or address *name*.
 
-    None stands for the project of the current directory. *timezone* is from the command line, and applies to
+    None means the project of the current directory. *timezone* is from the command line, and applies to
     a store for which the configuration has none. Blocks. Raises UsageError for a *timezone* that does not
     exist, and as `find` does.
     """
@@ -110,5 +110,5 @@ def _same(one: str, other: str) -> bool:
         return one.rstrip("/") == other.rstrip("/")
     try:
         return Path(one).expanduser().absolute() == Path(other).expanduser().absolute()
-    except RuntimeError:  # the home directory is not known
+    except RuntimeError:  # the home directory is unknown
         return False

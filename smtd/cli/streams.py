@@ -1,7 +1,7 @@
-"""Standard output and error that never raise, whatever they are: full, closed, or of a narrow encoding.
+"""Standard output and error that never raise, even if they are full, closed, or have a narrow encoding.
 
-What was asked for is done before its result is written. So an output that is lost has an exit code of its
-own, and never that of something else; a reader that has gone has seen enough. Nothing heavy is imported.
+A command does its work before it writes the result. So lost output has an exit code of its own, and never
+that of another error. If the reader of a pipe has gone, that is not an error. No slow imports.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import sys
 import threading
 from typing import TextIO
 
-#: The exit code if the output could not be written, and nothing else went wrong that has a higher one than 1.
+#: The exit code if the output could not be written, unless another error has a code above 1.
 NOT_WRITTEN = 5
 
 
 class _Descriptor(io.RawIOBase):
-    """Writes to a file descriptor; what cannot be written is dropped, and `error` says why.
+    """Writes to a file descriptor; if a write fails, its data are dropped, and `error` has the reason.
 
-    With *for_good* nothing more is written after that; else the next write is tried.
+    With *for_good* it writes nothing after that; else it tries each later write.
     """
 
     def __init__(self, descriptor: int, *, for_good: bool) -> None:
@@ -42,7 +42,7 @@ class _Descriptor(io.RawIOBase):
         if self.error is None or not self._for_good:
             try:
                 return os.write(self._descriptor, view)
-            except BlockingIOError:  # somebody else has made it so, and will read
+            except BlockingIOError:  # another process has set it so, and will read
                 select.select([], [self._descriptor], [])
                 return self.write(view)
             except OSError as exc:
@@ -54,14 +54,14 @@ _output: _Descriptor | None = None
 
 
 def install() -> None:
-    """Let the two streams never raise, and show what their encoding does not have by its number.
+    """Make the two streams never raise, and escape characters that their encoding does not have.
 
-    Streams that are no longer Python's own, as in a test, are left as they are.
+    Streams that are no longer Python's own, as in a test, stay as they are.
     """
     global _output
     while (
         opened := os.open(os.devnull, os.O_RDWR)
-    ) <= 2:  # one that is closed wants nothing, and is no store's
+    ) <= 2:  # a store must not get the number of a closed stream
         os.set_inheritable(opened, True)
     os.close(opened)
     if sys.stdout is sys.__stdout__:
@@ -81,12 +81,12 @@ def _wrapped(stream: TextIO | None, descriptor: _Descriptor, *, line_buffering: 
 
 
 def is_lost() -> bool:
-    """Say whether nothing that is written to standard output arrives any more."""
+    """Say whether standard output has failed."""
     return _output is not None and _output.error is not None
 
 
 def end_with_reader() -> None:
-    """End the process, with code 0, when the reader of a pipe at standard output goes away while it waits."""
+    """From now on, end the process with code 0 when the reader of a pipe at standard output goes away."""
 
     def wait() -> None:
         poll = select.poll()
@@ -98,8 +98,8 @@ def end_with_reader() -> None:
         threading.Thread(target=wait, daemon=True).start()
 
 
-def ended(code: int, program: str) -> int:
-    """Return the exit code of a command that ends with *code*; say so if its output was lost."""
+def exit_code(code: int, program: str) -> int:
+    """Return the exit code of a command that ends with *code*; report it if the output was lost."""
     sys.stdout.flush()
     error = _output.error if _output is not None else None
     if error is None or isinstance(error, BrokenPipeError):

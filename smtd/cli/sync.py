@@ -29,7 +29,7 @@ from smtd.text import encodable
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The words of the command line."""
+    """The arguments of the command line."""
 
     left: str
     right: str | None = None
@@ -48,7 +48,7 @@ class Request:
 def run(request: Request, *, as_json: bool) -> int:
     """Sync, print the result, and return the exit code."""
     began = time.monotonic()
-    gc_tuning.ease()
+    gc_tuning.tune()
     config = configuration(request.config)
     locations = _locations(request, config)
     directory = state_directory(request.state, config)
@@ -70,7 +70,7 @@ def run(request: Request, *, as_json: bool) -> int:
 def _by_daemon(
     request: Request, locations: Both[Location], directory: Path, progress: Progress
 ) -> Shape | None:
-    """Have a daemon that holds the pair run the cycle, unless more is asked for than it does by itself."""
+    """Have a daemon that has the pair run the cycle, unless *request* has options that it does not know."""
     wanted = (request.mode, request.deletes, request.conflicts, request.verify)
     if wanted != ("two-way", "propagate", "ask", False) or request.timezone:
         return None
@@ -88,7 +88,7 @@ def _by_daemon(
 async def sync(
     request: Request, locations: Both[Location], directory: Path, progress: Progress
 ) -> PairReport:
-    """Run one cycle of the pair of the stores at *locations*, as *request* wants it."""
+    """Run one cycle of the pair of the stores at *locations*, with the options of *request*."""
     policy = Policy(
         projects=_projects(request, locations),
         mode=Mode(request.mode),
@@ -112,7 +112,7 @@ def _locations(request: Request, config: Config) -> Both[Location]:
 
 
 def _name(request: Request, locations: Both[Location]) -> str:
-    """Return what the person called the two sides, without the secrets of an address."""
+    """Return the names by which the user called the two sides, without the secrets of an address."""
     words = Both(request.left, request.right or ".")
     shown = [str(locations[side]) if "://" in words[side] else words[side] for side in SIDES]
     return encodable(" ".join(shown))

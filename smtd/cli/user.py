@@ -33,7 +33,7 @@ from smtd.textfile import decode
 Store: TypeAlias = Callable[[], "Path | Location | None"]
 #: The longest password, in characters: a longer one may not fit into a header.
 LONGEST_PASSWORD = 1000
-#: Bytes of standard input to read for a password.
+#: The most bytes of standard input to read for a password.
 _LONGEST_LINE = 2**16
 
 

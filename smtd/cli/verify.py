@@ -1,4 +1,4 @@
-"""`smtd-ctl verify`: compare what both sides of pairs really hold."""
+"""`smtd-ctl verify`: compare the actual contents of both sides of pairs."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The control socket: what travels on it, who serves it, and who asks."""
+"""The control socket: its protocol, its server and its client."""

@@ -1,4 +1,4 @@
-"""Ask the daemon. No asyncio: a plain answer must be quick."""
+"""Send requests to the daemon. Without asyncio, so that a simple request is quick."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from smtd.control.protocol import addressed
-from smtd.errors import NoDaemon
+from smtd.errors import DaemonNotRunning
 
 
 def ask(path: str, request: dict[str, Any], timeout: float | None = None) -> Iterator[dict[str, Any]]:
     """Send *request* to the daemon at the socket *path*, and yield its answers.
 
-    *timeout*: seconds to wait for each (None: for ever). Raises NoDaemon if none answers.
+    *timeout*: seconds to wait for each (None: no limit). Raises DaemonNotRunning if no daemon answers.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
@@ -26,15 +26,17 @@ def ask(path: str, request: dict[str, Any], timeout: float | None = None) -> Ite
                 for line in answers:
                     yield _answer(line)
         except TimeoutError:
-            raise NoDaemon(f"the daemon at {path} does not answer in time; see its log") from None
+            raise DaemonNotRunning(f"the daemon at {path} does not answer in time; see its log") from None
         except PermissionError:
             what = (
                 "it or its directory belongs to another user; run smtd-ctl as that user, or name another"
                 " socket with --socket"
             )
-            raise NoDaemon(f"permission denied at the control socket {path}: {what}") from None
+            raise DaemonNotRunning(f"permission denied at the control socket {path}: {what}") from None
         except (OSError, ValueError, RecursionError) as exc:
-            raise NoDaemon(f"no daemon answers at {path}; start it with smtd run ({_why(exc)})") from None
+            raise DaemonNotRunning(
+                f"no daemon answers at {path}; start it with smtd run ({_why(exc)})"
+            ) from None
 
 
 def _answer(line: bytes) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""The fields of a request, each with its type; a wrong field is answered with one sentence.
+"""The fields of a request, each with its type; the error for a wrong field is one sentence.
 
-A field that is missing, or null, is as good as not said.
+A field that is null counts as missing.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from smtd.errors import UsageError
 
 Fields: TypeAlias = dict[str, Any]
 
-#: Letters that a name, label or glob may have: more than any store has room for.
+#: The most characters of a name, label or glob: more than any store can hold.
 LONGEST_TEXT = 1000
 
 
 def text(fields: Fields, name: str) -> str:
-    """Return the text that must be there. Raises UsageError."""
+    """Return a required text. Raises UsageError if it is missing or wrong."""
     found = optional_text(fields, name)
     if found is None:
         raise UsageError(f"the request needs a {name}")
@@ -41,7 +41,7 @@ def texts(fields: Fields, name: str) -> list[str]:
 
 
 def flag(fields: Fields, name: str) -> bool:
-    """Return true or false, which is the default. Raises UsageError."""
+    """Return true or false; false is the default. Raises UsageError."""
     value = fields.get(name)
     if not isinstance(value, bool | None):
         raise UsageError(f"{name} must be true or false")
@@ -49,7 +49,7 @@ def flag(fields: Fields, name: str) -> bool:
 
 
 def whole(fields: Fields, name: str, default: int | None = None) -> int:
-    """Return a whole number from 0 on; without a *default* it must be there. Raises UsageError."""
+    """Return a whole number, 0 or more; without a *default* it is required. Raises UsageError."""
     value = fields.get(name, default)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise UsageError(f"{name} must be a whole number, 0 or more")
@@ -57,7 +57,7 @@ def whole(fields: Fields, name: str, default: int | None = None) -> int:
 
 
 def optional_whole(fields: Fields, name: str) -> int | None:
-    """Return a whole number from 0 on, or None if there is none. Raises UsageError."""
+    """Return a whole number, 0 or more, or None if there is none. Raises UsageError."""
     return None if fields.get(name) is None else whole(fields, name)
 
 

@@ -1,7 +1,7 @@
-"""What travels on the control socket: one JSON object a line.
+"""The protocol of the control socket: one JSON object a line.
 
-A client sends one request, `{"verb": "status", …}`, and reads answers until the daemon closes: as a
-rule one, `{"ok": true, "result": {…}}` or `{"ok": false, "error": "…", "code": 1}`; `events` with
+A client sends one request, `{"verb": "status", …}`, and reads answers until the daemon closes the connection.
+Usually there is one, `{"ok": true, "result": {…}}` or `{"ok": false, "error": "…", "code": 1}`; `events` with
 `follow` sends one for each event. docs/control.md lists the verbs.
 """
 
@@ -11,19 +11,19 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: Bytes that a request may have, and seconds that a client may take to send it.
+#: The most bytes of a request, and the most seconds that a client may take to send it.
 LARGEST_REQUEST, PATIENCE = 65_536, 10.0
-#: Clients that are served at once.
+#: The most clients that are served at once.
 MOST_CLIENTS = 100
-#: Bytes that the address of a Unix socket has room for.
+#: The most bytes of the address of a Unix socket.
 LONGEST_ADDRESS = 107
 
 
 @contextmanager
 def addressed(path: str) -> Iterator[str]:
-    """Give an address of the socket *path*, however long that is, for the length of a `with` block.
+    """Yield an address of the socket *path*, however long that is, for the length of a `with` block.
 
-    Raises OSError if the directory is not there, ValueError if the name of the socket alone is too long.
+    Raises OSError if the directory does not exist, ValueError if the name of the socket alone is too long.
     """
     if len(os.fsencode(path)) <= LONGEST_ADDRESS:
         yield path

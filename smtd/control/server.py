@@ -1,4 +1,4 @@
-"""The control socket: for its user and root alone, one request a connection, many clients at once."""
+"""Serve the control socket: for its user and root only, one request a connection, many clients at once."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import json
 import logging
 import os
 import select
-import shutil
 import socket
 import stat
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any, TypeAlias
 
 import anyio
@@ -35,9 +32,9 @@ Handler: TypeAlias = Callable[[dict[str, Any]], AsyncIterator[dict[str, Any]]]
 
 @asynccontextmanager
 async def serving(path: Path, handler: Handler, group: TaskGroup) -> AsyncIterator[None]:
-    """Answer at the socket *path* for the length of a `with` block; *group* owns the tasks.
+    """Answer requests at the socket *path* for the length of a `with` block; *group* owns the tasks.
 
-    A socket that nobody serves any more is replaced. Raises DaemonRuns if somebody does.
+    A socket that no process serves any more is replaced. Raises DaemonRuns if one does.
     """
     await to_thread.run_sync(_clear, path)
     listener = await _listener(path)
@@ -54,7 +51,7 @@ async def serving(path: Path, handler: Handler, group: TaskGroup) -> AsyncIterat
             if room.available_tokens < 1:
                 what = f"{MOST_CLIENTS} clients are connected already; stop some, such as events --follow"
                 with suppress(*_GONE), anyio.move_on_after(1):
-                    await stream.receive()  # a client that could not send may not read the answer
+                    await stream.receive()  # if a client cannot send its request, it may not read the answer
                 await _send(stream, {"ok": False, "error": what, "code": 3})
                 return
             async with room:
@@ -64,7 +61,7 @@ async def serving(path: Path, handler: Handler, group: TaskGroup) -> AsyncIterat
         with scope:
             async with anyio.create_task_group() as clients:
                 while True:
-                    await door.acquire()  # all others wait outside, where they cost nothing
+                    await door.acquire()  # further clients wait in the kernel's queue, at no cost
                     clients.start_soon(serve, await _accepted(listener))
 
     scope = anyio.CancelScope()
@@ -75,17 +72,17 @@ async def serving(path: Path, handler: Handler, group: TaskGroup) -> AsyncIterat
         scope.cancel()
         with anyio.CancelScope(shield=True):
             await listener.aclose()
-            limiter = anyio.CapacityLimiter(1)  # all other threads may be waiting for something
+            limiter = anyio.CapacityLimiter(1)  # all other worker threads may be busy
             await to_thread.run_sync(lambda: path.unlink(missing_ok=True), limiter=limiter)
 
 
 async def _listener(path: Path) -> SocketListener:
-    """Return a new socket at *path*, which nobody else can see before it is private.
+    """Return a new socket at *path*, which no other user can reach before it is private.
 
-    Raises DaemonRuns if there is one already, UsageError if it cannot be made.
+    Raises DaemonRuns if there is one already, UsageError if it cannot be created.
     """
     try:
-        directory = await to_thread.run_sync(partial(mkdtemp, prefix=".smtd-", dir=path.parent))
+        directory, lock = await to_thread.run_sync(private.make_scratch, path.parent)
         try:
             made = f"{directory}/s"
             with addressed(made) as address:
@@ -98,7 +95,7 @@ async def _listener(path: Path) -> SocketListener:
             return listener
         finally:
             with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(shutil.rmtree, directory)
+                await to_thread.run_sync(private.remove_scratch, directory, lock)
     except FileExistsError:
         raise DaemonRuns(f"another smtd has just started at {path}; stop it first") from None
     except (OSError, ValueError) as exc:
@@ -114,7 +111,7 @@ def _not_made(path: Path, exc: OSError | ValueError) -> UsageError:
 
 
 async def _accepted(listener: SocketListener) -> SocketStream:
-    """Return the next client; while this process has too many files open, wait until some are closed."""
+    """Return the next client; if this process has too many files open, wait until some are closed."""
     while True:
         try:
             return await listener.accept()
@@ -124,7 +121,7 @@ async def _accepted(listener: SocketListener) -> SocketStream:
 
 
 def _clear(path: Path) -> None:
-    """Make the directory of *path*, and remove a socket there that nobody serves. Blocks."""
+    """Create the directory of *path*, and remove a socket there that no process serves. Blocks."""
     try:
         private.make_directory(path.parent)
         with addressed(str(path)):
@@ -144,7 +141,7 @@ def _clear(path: Path) -> None:
             path.unlink(missing_ok=True)
             return
         except OSError:
-            pass  # it is there, and busy
+            pass  # a process serves it, but is busy
     raise DaemonRuns(f"another smtd runs at {path}; stop it first (smtd-ctl stop)")
 
 
@@ -166,16 +163,16 @@ async def _serve(stream: SocketStream, handler: Handler) -> None:
 
 
 async def _cancel_when_gone(stream: SocketStream, scope: anyio.CancelScope) -> None:
-    """End *scope* when the client has closed its end: who follows in quiet times must not stay for ever.
+    """Cancel *scope* when the client has closed the connection: else it would wait for events for ever.
 
-    A client that has only ended its request, as `nc -N` does, still wants its answer.
+    A client that has closed only its sending side, as `nc -N` does, still gets its answer.
     """
     with suppress(*_GONE):
         while True:
             await stream.receive()
     poll = select.poll()
     poll.register(stream.extra(SocketAttribute.raw_socket), 0)  # poll reports a hang-up in any case
-    while not poll.poll(0):  # noqa: ASYNC110 - nobody is woken for it
+    while not poll.poll(0):  # noqa: ASYNC110 - the loop has no event for it
         await anyio.sleep(1)
     scope.cancel()
 
@@ -212,16 +209,16 @@ async def _request(stream: SocketStream) -> dict[str, Any]:
 
 
 def _parsed(data: bytes) -> Any:
-    """Return what *data* says in JSON, None if it is none.
+    """Return the value of *data*, or None if it is not JSON.
 
-    Raises UsageError for numbers that are none, or have no room in 64 bits, and for text that no name of
-    a file can be.
+    Raises UsageError for NaN and infinities, for numbers beyond 64 bits, and for text that cannot be the name
+    of a file.
     """
     try:
         request = json.loads(data, parse_constant=_no_number, parse_int=_integer)
         os.fsencode(
             json.dumps(request, ensure_ascii=False)
-        )  # names of files may be any bytes, as Python has them
+        )  # Python's names of files that are not Unicode pass
     except UnicodeEncodeError:
         raise UsageError("the request has text with a lone surrogate, which is not Unicode") from None
     except (ValueError, RecursionError):
@@ -240,7 +237,7 @@ def _integer(digits: str) -> int:
 
 
 async def _send(stream: SocketStream, answer: dict[str, Any]) -> bool:
-    """Send one line; say whether the client took it. One that does not read keeps nobody waiting."""
+    """Send one line; say whether the client has read it. Give up on a client that does not read in time."""
     with suppress(*_GONE), anyio.move_on_after(PATIENCE):
         await stream.send(json.dumps(answer).encode() + b"\n")
         return True
@@ -248,7 +245,7 @@ async def _send(stream: SocketStream, answer: dict[str, Any]) -> bool:
 
 
 def _is_welcome(stream: SocketStream) -> bool:
-    """Say whether the other end is of the same user, or root's, by the word of the kernel."""
+    """Say whether the client belongs to the same user or to root, according to the kernel."""
     raw = stream.extra(SocketAttribute.raw_socket)
     _, uid, _ = struct.unpack("3i", raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     return uid in (0, os.getuid())

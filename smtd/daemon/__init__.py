@@ -1,1 +1,1 @@
-"""The daemon: keeps pairs in step as things happen, and does what the control socket asks."""
+"""The daemon: keeps pairs in sync as their stores change, and answers the control socket."""

@@ -1,4 +1,4 @@
-"""The file of the pairs that were added while the daemon ran. A damaged one keeps no daemon from starting."""
+"""The file of the pairs that were added while the daemon ran. The daemon starts even if it is damaged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Added(NamedTuple):
 
 
 def write(file: Path, pairs: Mapping[str, PairConfig]) -> None:
-    """Make *file* hold *pairs*, in ASCII: a path need not be Unicode. Blocks. Raises UsageError."""
+    """Save *pairs* in *file*, in ASCII, because a path need not be Unicode. Blocks. Raises UsageError."""
     data = json.dumps(msgspec.to_builtins(dict(pairs)), indent=2).encode("ascii")
     try:
         private.replace(file, data)
@@ -32,7 +32,7 @@ def write(file: Path, pairs: Mapping[str, PairConfig]) -> None:
 
 
 def read(file: Path) -> Added:
-    """Return the pairs in *file*, of a damaged one those that are whole; that is then set aside. Blocks."""
+    """Return the intact pairs in *file*; move a damaged file aside. Blocks."""
     pairs: dict[str, PairConfig] = {}
     try:
         found = msgspec.convert(
@@ -58,7 +58,7 @@ def read(file: Path) -> Added:
 
 
 def _set_aside(file: Path, damage: str) -> str:
-    """Rename the damaged *file*, and return what a person has to know."""
+    """Rename the damaged *file*, and return a message for the user."""
     why = f"the file of added pairs {file} is damaged ({damage})"
     name = f"{file.name}.damaged-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
     places = (file.with_name(f"{name}{ending}") for ending in ("", *(f"-{n}" for n in range(2, 1000))))

@@ -1,4 +1,4 @@
-"""Count the records that wait while a pair cannot sync: those that changed on a side that can be read."""
+"""Count the records that wait while a pair cannot sync: those that changed on a readable side."""
 
 from __future__ import annotations
 

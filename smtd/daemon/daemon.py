@@ -128,11 +128,11 @@ class Daemon:
         return self._journal.history
 
     async def known_pairs(self) -> Mapping[int, tuple[str, str]]:
-        """Return the identities of the stores of every pair that the journal knows, by its number there."""
+        """Return the identities of the stores of every pair in the journal, by the pair's number there."""
         return await self._journal.pairs()
 
     async def serve(self, handler: Handler) -> None:
-        """Start everything, report that it is ready, and run until `stop`; *handler* answers the socket."""
+        """Start everything, report readiness, and run until `stop`; *handler* answers the control socket."""
         notifier = self._dependencies.notifier
         await self._group.start(self._handle_signals)
         config = await to_thread.run_sync(self._dependencies.load)
@@ -164,7 +164,7 @@ class Daemon:
         log.info("stopped")
 
     def stop(self) -> None:
-        """Shut down in an orderly way: the next start finishes what a cycle has begun."""
+        """Shut down; the next start finishes the writes of an interrupted cycle."""
         if not self._stopped.is_set():
             self._stopped.set()
             self._dependencies.ending()
@@ -182,7 +182,7 @@ class Daemon:
             try:
                 config = await to_thread.run_sync(self._dependencies.load)
                 wanted = settings.of(config, self._added)
-                await self._server.follow(config)  # first: nothing else can fail
+                await self._server.follow(config)  # first: only this can fail
                 self._use(config)
                 done = await self._reconcile(wanted)
             finally:

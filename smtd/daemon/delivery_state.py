@@ -27,10 +27,10 @@ class DeliveredFile:
         self._path = path
         self._delivered: dict[str, dict[str, Delivered]] = {}
         self._failing = False
-        self._saving = anyio.Lock()  # two that write at once would take each other's new file
+        self._saving = anyio.Lock()  # two writers at once would use the same temporary file
 
     async def read(self) -> None:
-        """Take what the file says, if it can be read."""
+        """Load the file, if it can be read."""
         try:
             data = await to_thread.run_sync(regular.read, self._path, regular.SMALL)
             self._delivered = msgspec.json.decode(data, type=dict[str, dict[str, Delivered]])
@@ -44,7 +44,7 @@ class DeliveredFile:
         return self._delivered.get(channel, {}).get(pair, Delivered())
 
     async def put(self, channel: str, pair: str, delivered: Delivered) -> None:
-        """Remember what *channel* has delivered about *pair*."""
+        """Save what *channel* has delivered about *pair*."""
         if delivered != self.get(channel, pair):
             self._delivered.setdefault(channel, {})[pair] = delivered
             await self._save()
@@ -62,7 +62,7 @@ class DeliveredFile:
     async def _save(self) -> None:
         data = msgspec.json.encode(self._delivered, order="deterministic")
         try:
-            with anyio.CancelScope(shield=True):  # else a restart would deliver it again
+            with anyio.CancelScope(shield=True):  # otherwise a restart would deliver it again
                 async with self._saving:
                     await to_thread.run_sync(private.replace, self._path, data)
         except OSError as exc:

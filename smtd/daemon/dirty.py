@@ -7,18 +7,18 @@ from enum import Enum, auto
 
 
 class ChangeSource(Enum):
-    """What a watcher saw: files that look different, or a store that itself reported a change."""
+    """What a watcher saw: files with a different status, or a store that reported a change itself."""
 
     FILES = auto()
     REPORT = auto()
 
 
 class DirtyFlag:
-    """Set by watchers, taken by cycles; all times are of *clock*, and *wake* is called when it is set.
+    """Set by watchers, taken by cycles; all times are of *clock*, and *wake* is called when the flag is set.
 
-    While a job runs, its own writes change the files and raise reports. So the flag is held meanwhile: what
-    watchers see is only remembered as *touched*. A cycle that ended well releases one source after the other,
-    each once its own writes can no longer be what a watcher sees, and compares the stores itself.
+    While a job runs, its own writes change the files and cause reports. So the flag is held during a job:
+    what watchers see only sets *touched*. A successful cycle releases one source after the other, each when
+    watchers can no longer see the cycle's own writes there, and compares the stores itself.
     """
 
     def __init__(self, clock: Callable[[], float], wake: Callable[[], None]) -> None:
@@ -30,25 +30,25 @@ class DirtyFlag:
         self.noticed_at = float("-inf")
         #: When the first change was seen that no cycle has carried (None: there is none).
         self.since: float | None = None
-        #: When the first change was seen since the last cycle began; after one that failed, none is.
+        #: When the first change was seen since the last cycle began (None: none was, or that cycle failed).
         self.marked_at: float | None = None
         #: A watcher saw something while the flag was held.
         self.touched = False
 
     @property
     def last_write(self) -> float:
-        """When a store was last written to, as far as `observe` and reports tell."""
+        """When a store was last written to, according to `observe` and reports."""
         return max(self._written_at, self._reported_at)
 
     def observe(self, age: float) -> None:
-        """Note that the files were last written to *age* seconds ago.
+        """Record that the files were last written to *age* seconds ago.
 
-        A file from the future tells nothing: its clock is wrong.
+        A time in the future is ignored, as it comes from a wrong clock.
         """
         self._written_at = self._clock() - age if age >= 0 else float("-inf")
 
     def notice(self, source: ChangeSource) -> None:
-        """A watcher saw a change."""
+        """Record that a watcher saw a change."""
         if source is ChangeSource.REPORT:
             self._reported_at = self._clock()
         if source in self._held:
@@ -58,26 +58,26 @@ class DirtyFlag:
             self.mark()
 
     def mark(self) -> None:
-        """Set the flag: there is a change that no cycle has seen."""
+        """Set the flag: there is a change that no cycle has synced."""
         now = self._clock()
         self.since = now if self.since is None else self.since
         self.marked_at = now if self.marked_at is None else self.marked_at
         self._wake()
 
     def hold(self) -> None:
-        """A job begins that may write."""
+        """Hold the flag, because a job begins that may write."""
         self._held = {*ChangeSource}
         self.touched = False
 
     def release(self, *sources: ChangeSource) -> None:
-        """From now on what *sources* see is not the job's own write."""
+        """Stop holding the flag for *sources*: they no longer see the job's own writes."""
         self._held.difference_update(sources)
 
     def take(self) -> float | None:
-        """A cycle begins that will see all changes so far: clear the flag, and return `since`."""
+        """Clear the flag, and return `since`: a cycle begins that will see all changes so far."""
         since, self.since, self.marked_at = self.since, None, None
         return since
 
     def restore(self, since: float | None) -> None:
-        """The cycle failed: what it took is not carried, and does not ask for a cycle before one is due."""
+        """Restore `since` after a failed cycle, which synced no change; do not ask for another cycle."""
         self.since = self.since if since is None else since

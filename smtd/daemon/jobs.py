@@ -18,7 +18,7 @@ from smtd.records.record import Key
 T = TypeVar("T")
 AnyJob = TypeVar("AnyJob", bound="Job[Any]")
 
-#: Something to do with a pair while no cycle runs; its result is what JSON can say.
+#: Something to do with a pair while no cycle runs; JSON can represent its result.
 Work: TypeAlias = Callable[[Pair], Awaitable[T]]
 
 
@@ -57,12 +57,12 @@ class Job(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class SyncOptions:
-    """How a cycle differs from one that nobody asked for.
+    """How a requested cycle differs from a scheduled one.
 
     *resolution* is stored before the cycle. With *expected_plan* the cycle runs only if that is still its
-    plan. *recheck* keys are read whatever the stores say of changes. *force_retry*: a person asks, so writes
-    that a store refused are tried again now, the findings of the last scrub are read again, and a record that
-    may be half saved is waited for.
+    plan. *recheck* keys are read whatever the stores say about changes. *force_retry*: a user asks for the
+    cycle, so it retries refused writes now, reads the findings of the last scrub again, and waits for records
+    that may be half saved.
     """
 
     include_unfinished: bool = False
@@ -105,9 +105,9 @@ class Query(Job[T]):
 
 @dataclass(eq=False)
 class Exclusive(Job[T]):
-    """Call *work* while nothing else uses the pair; it brings its own stores, and only reads.
+    """Call *work* while nothing else uses the pair; it has its own stores, and only reads.
 
-    These belong to the client: *work* does not run, nor goes on, after the client has left `Worker.submit`.
+    These belong to the client: *work* neither starts nor continues after the client has left `Worker.submit`.
     """
 
     outlives_client: ClassVar[bool] = False
@@ -152,7 +152,7 @@ class Inbox(Generic[AnyJob]):
         return self._running[0] if self._running else None
 
     def finish(self, outcome: Any) -> None:
-        """The job that was taken last, if any, has this *outcome*."""
+        """Give the last job that was taken, if any, this *outcome*."""
         running, self._running = self._running, []
         for job in running:
             job.finish(outcome)

@@ -5,25 +5,25 @@ from __future__ import annotations
 import ctypes
 from contextlib import suppress
 
-#: What mallopt(3) calls the number of arenas, and how many there may be.
+#: The option of mallopt(3) for the number of arenas, and the number to allow.
 _ARENA_MAX, ARENAS = -8, 2
 
 
 def limit_arenas() -> None:
-    """Have all threads take memory from few arenas, where the C library has them; call it before they start.
+    """Limit the arenas from which threads allocate, if the C library has any; call it before threads start.
 
-    glibc has up to eight arenas for each processor, and gives back little of what is free in each. Of a
-    daemon with twenty pairs that was a twentieth of its memory (measured). Python's own lock lets hardly two
-    threads allocate at once.
+    glibc has up to eight arenas for each processor, and returns little of the free memory in each. With
+    twenty pairs that was a twentieth of the daemon's memory (measured). Two threads hardly ever allocate at
+    once, because of Python's own lock.
     """
-    with suppress(OSError, AttributeError):  # another C library, which does as it likes
+    with suppress(OSError, AttributeError):  # another C library, without arenas
         ctypes.CDLL(None).mallopt(_ARENA_MAX, ARENAS)
 
 
 def trim() -> None:
-    """Give back to the system what is free of it, where the C library can. Blocks for some milliseconds.
+    """Return free memory to the system, if the C library can. Blocks for some milliseconds.
 
-    glibc keeps what is free between other things: a tenth of what a daemon has that has gone through 100,000
+    glibc keeps free memory between used pieces: a tenth of the memory of a daemon that has processed 100,000
     records (measured).
     """
     with suppress(OSError, AttributeError):

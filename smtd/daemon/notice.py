@@ -1,9 +1,9 @@
-"""Decide which changes in the state of a pair to notify a person of. Pure: no I/O, no clock.
+"""Decide which changes in the state of a pair to notify a user of. Pure: no I/O, no clock.
 
-These are: records that are newly in conflict, or newly held for a person; a pair that becomes offline or
+These are: records that are newly in conflict, or newly held for a user; a pair that becomes offline or
 halted; and a pair that has recovered. Each change makes one notification. A state that is over is forgotten,
-so it makes a new notification if it returns. Unfinished runs are held too, but make no notification, because
-no person has to act.
+so it makes a new notification if it returns. Unfinished runs are held, too, but make no notification, because
+no user has to act.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Condition(msgspec.Struct, frozen=True):
 
 
 class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One change of state, for a person (*message*, one sentence) and for a program.
+    """One change of state, for a user (*message*, one sentence) and for a program.
 
     *records* lists at most MOST of the *count* new records. Message, problem and records can be shown on any
     terminal.
@@ -91,7 +91,7 @@ def _without_the_past(delivered: Delivered, now: Condition) -> Delivered:
 
 
 def _waiting(now: Condition) -> list[Held] | None:
-    """Return the holds that wait for a person (None: not known)."""
+    """Return the holds that wait for a user (None: not known)."""
     return None if now.holds is None else [each for each in now.holds if each.kind is not Hold.RUNNING]
 
 

@@ -20,7 +20,7 @@ from smtd.filestat import Signature
 from smtd.server.accounts.authenticator import Authenticator
 from smtd.server.accounts.users import Users
 from smtd.server.server_settings import ServerSettings
-from smtd.stores.access import NOTHING_SAID, Access
+from smtd.stores.access import NO_SETTINGS, Access
 from smtd.text import encodable
 
 log = logging.getLogger("smtd")
@@ -39,7 +39,7 @@ class WantedServer(NamedTuple):
     settings: ServerSettings
     users: Path
     certificate: Signature = ()
-    access: Access = NOTHING_SAID
+    access: Access = NO_SETTINGS
 
 
 @dataclass(eq=False, slots=True)

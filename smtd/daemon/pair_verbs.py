@@ -1,4 +1,4 @@
-"""What the control socket can ask of the daemon; docs/control.md describes each verb."""
+"""The requests of the control socket about the daemon and its pairs; docs/control.md describes each verb."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from smtd.output import shapes
 Answers: TypeAlias = AsyncIterator[dict[str, Any]]
 Asked: TypeAlias = dict[str, Any]
 
-#: Seconds between two words of how a cycle goes on.
+#: Seconds between two progress reports of a cycle.
 PROGRESS = 0.5
 
 
@@ -87,7 +87,7 @@ class Verbs:
             yield answer
 
     async def _synced(self, asked: Asked, make: Callable[[], Job[PairReport]]) -> Answers:
-        """Ask for cycles, tell how they go on if that is wished for, and at last what came of them."""
+        """Submit a job for each pair, yield progress if the client asks for it, and finally the results."""
         timeout, progress = fields.seconds(asked, "timeout"), fields.flag(asked, "progress")
         began = anyio.current_time()
         end = began + (float("inf") if timeout is None else timeout)
@@ -113,7 +113,7 @@ class Verbs:
             yield answer
 
     async def _pair_of(self, asked: Asked) -> Answers:
-        """Tell which pair is the one of two stores, for a command that would sync them itself."""
+        """Return which pair has two given stores, for a command that would otherwise sync them itself."""
         stores = asked.get("stores")
         if asked.get("state") not in (None, str(self._daemon.state)):
             stores = None
@@ -198,7 +198,7 @@ class Verbs:
         self._daemon.stop()
 
     def _pair_named(self, asked: Asked) -> Worker:
-        """Return the worker of the one pair that was named."""
+        """Return the worker of the one pair that the request names."""
         name = fields.text(asked, "pair")
         for worker in self._daemon.workers:
             if worker.name == name:
@@ -206,7 +206,7 @@ class Verbs:
         raise UsageError(f"there is no pair {name}; smtd-ctl pair list shows the pairs")
 
     def _chosen(self, asked: Asked, *, must_name: bool = False) -> list[Worker]:
-        """Return the workers of the pairs that were named, or all; names may be globs."""
+        """Return the workers of the pairs that the request names, or all; names may be globs."""
         names = fields.texts(asked, "pairs") or ([] if must_name else ["*"])
         if not names:
             raise UsageError("name the pairs; '*' means all")
@@ -225,7 +225,7 @@ class Verbs:
 def _results(
     seconds: float, waiting: Sequence[tuple[Worker, Job[PairReport]]], *, mirrored: bool
 ) -> dict[str, Any]:
-    """Return the JSON of a sync, with the errors of the pairs that had no cycle."""
+    """Return the JSON of a sync, with the errors of the pairs whose cycle failed or has not ended."""
     reports, errors = [], []
     for worker, job in waiting:
         outcome = job.outcome or StoreUnreachable(

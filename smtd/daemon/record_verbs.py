@@ -1,4 +1,4 @@
-"""What the control socket can ask about single records and cycles; docs/control.md describes each verb."""
+"""The requests of the control socket about single records and cycles; docs/control.md describes each verb."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LIMIT = 100
 
 
 class Cases:
-    """Answers requests about single records of *daemon*'s pairs, and about what was done to them."""
+    """Answers requests about single records of *daemon*'s pairs, and about their history."""
 
     def __init__(self, daemon: Daemon, pair_named: Callable[[Asked], Worker]) -> None:
         self._daemon = daemon
@@ -68,7 +68,7 @@ class Cases:
         yield await self._decided(asked, Resolution(choice, labels=tuple(labels)))
 
     async def _decided(self, asked: Asked, wish: Resolution) -> dict[str, Any]:
-        """Write down *wish*, run a cycle, and return its report."""
+        """Store *wish*, run a cycle, and return its report."""
         report = await self._pair_named(asked).submit(Sync(SyncOptions(resolution=wish)))
         return shapes.sync(0.0, [shapes.pair(report)])
 
@@ -125,7 +125,7 @@ class Cases:
         return await self._pair_named(asked).submit(Query(work))
 
     async def _names(self) -> Mapping[int, tuple[str, bool]]:
-        """Return for each pair of the journal its name, and whether that names the sides the other way."""
+        """Return the name of each pair in the journal, and whether it names the sides the other way round."""
         known = {worker.session.identities: worker.name for worker in self._daemon.workers}
         names = {}
         for number, (left, right) in (await self._daemon.known_pairs()).items():
@@ -140,7 +140,7 @@ def _key(asked: Asked) -> Key:
 
 
 def _moment(text: str) -> datetime:
-    """Return a time in UTC; one without a zone is of UTC. Raises UsageError."""
+    """Return a time in UTC, which is also the default time zone. Raises UsageError."""
     try:
         at = datetime.fromisoformat(text)
         return (at if at.tzinfo else at.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
@@ -151,7 +151,7 @@ def _moment(text: str) -> datetime:
 
 
 def _literally(name: str) -> str:
-    """Return a pattern that means *name* and nothing else."""
+    """Return a pattern that matches only *name*."""
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 
 

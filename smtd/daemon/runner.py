@@ -32,7 +32,7 @@ log = logging.getLogger("smtd")
 
 T = TypeVar("T")
 
-#: After a cycle that wrote at least this many records, memory is given back to the system.
+#: After a cycle that wrote at least this many records, free memory is returned to the system.
 MANY = 100
 
 
@@ -84,8 +84,8 @@ class PairRunner:
 
     async def _open(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run *work*, and return its result; close the stores after an error, as the class says."""
-        # Keep the error in no variable here: it refers to this frame, and the two would keep in memory all
-        # that the failed work held.
+        # Store the error in no variable here: it refers to this frame, and together they would keep all
+        # objects of the failed work in memory.
         try:
             return await work()
         except (UsageError, PlanMoved):

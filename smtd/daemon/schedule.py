@@ -1,4 +1,4 @@
-"""When the next cycle of a pair is due. Synchronous; nothing here waits."""
+"""When the next cycle of a pair is due. Synchronous: nothing here waits."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from smtd.errors import SmtdError, StoreBusy
 
 #: Seconds between two cycles of a pair whose files are watched, for changes that the watch misses.
 FALLBACK_POLL = 300.0
+#: The same if a server has to be asked, which announces its changes: an hour at least, whatever the jitter.
+FOLLOWED_POLL = 4000.0
 #: Seconds until a failed cycle is tried again: the first and the longest pause.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 #: Factors of the poll interval: SPEEDUP after a cycle that moved records; else each cycle multiplies the
@@ -23,8 +25,8 @@ JITTER = (0.9, 1.1)
 REREAD_JITTER = (0.88, 0.96)
 #: For how many settle times a burst of changes may delay a cycle.
 MAX_DEBOUNCE = 10
-#: The share of the settle time after which a change is synced, where cycles know of each record whether it
-#: is complete.
+#: The share of the settle time after which a change is synced, if cycles can tell whether each record is
+#: complete.
 BY_KEY = 0.5
 #: Seconds: in a burst such a pair rests after a cycle for the time that the cycle took beyond this.
 LONG = 0.5
@@ -36,9 +38,9 @@ IN_VAIN = 0.2
 class Schedule:
     """Says when the next cycle of one pair is due; all times are of *clock*, in seconds.
 
-    After a change, a cycle is due when no program has written for *settle* seconds. It is due sooner where
-    cycles know of each record whether it is complete, because the complete ones need not wait for the end of
-    a burst. Without a change, a cycle is due every *poll* seconds: sooner after changes, later in quiet times
+    After a change, a cycle is due when no program has written for *settle* seconds. It is due sooner if
+    cycles can tell whether each record is complete, because complete ones need not wait for the end of a
+    burst. Without a change, a cycle is due every *poll* seconds: sooner after changes, later in quiet times
     and after each failure, and never in step with other pairs.
     """
 
@@ -49,7 +51,7 @@ class Schedule:
         self._pauses: Iterator[float] = pauses(FIRST_PAUSE, LONGEST_PAUSE)
         self._interval = 1.0
         self._free_since = clock()
-        #: Seconds that the last cycle took (None: it did not know of each record whether it is complete).
+        #: Seconds that the last cycle took (None: it could not tell whether each record is complete).
         self._took: float | None = None
         #: How many cycles in a row have moved nothing.
         self._in_vain = 0
@@ -73,7 +75,7 @@ class Schedule:
         quiet = BY_KEY * self._settle
         if wanted > self._free_since:
             return min(dirty.last_write, wanted) + quiet
-        # The burst went on during the cycle, or the cycle left records that had not settled.
+        # The burst continued during the cycle, or the cycle left records that had not settled.
         return min(dirty.last_write + quiet, self._free_since + max(0.0, self._took - LONG))
 
     def pause(self) -> None:
@@ -90,23 +92,26 @@ class Schedule:
         *,
         moved: bool,
         watched: bool,
+        followed: bool = False,
         rereads: bool = False,
         again: float | None = None,
         took: float | None = None,
     ) -> None:
         """Set the next poll after a successful cycle; *moved*: it moved records.
 
-        *watched*: a watch notices changes of both stores. *rereads*: a store shows an edit only when its
-        record is read again, so quiet times do not slow down the polls. *again*: seconds after which there is
-        something to do even without a change. *took*: seconds that the cycle took, if it knew of each record
-        whether it is complete; a burst of changes then hardly delays the next cycle.
+        *watched*: a watch notices changes of both stores. *followed*: a server announces some of them.
+        *rereads*: a store shows an edit only when its record is read again, so quiet times do not slow down
+        the polls. *again*: seconds after which there is something to do even without a change. *took*:
+        seconds that the cycle took, if it could tell whether each record is complete; a burst of changes then
+        hardly delays the next cycle.
         """
         self._took = None if took is None else min(took, LONG + MAX_DEBOUNCE * self._settle)
         self._in_vain = 0 if moved else self._in_vain + 1
         self._pauses = pauses(FIRST_PAUSE, LONGEST_PAUSE)
         slowest = 1.0 if rereads else SLOWEST
         self._interval = SPEEDUP if moved else min(slowest, max(1.0, self._interval * BACKOFF))
-        wait = max(FALLBACK_POLL, self._poll) if watched else self._poll * self._interval
+        fallback = FOLLOWED_POLL if followed else FALLBACK_POLL
+        wait = max(fallback, self._poll) if watched else self._poll * self._interval
         wait *= random.uniform(*(REREAD_JITTER if rereads else JITTER))
         if again is not None:
             wait = min(wait, max(FIRST_PAUSE, again))

@@ -1,8 +1,8 @@
 """Verifies one pair: a slice at a time in the background, and the whole pair on request.
 
-The worker carries changes; a scrubber sees whether what both agreed on is still there. It opens stores of its
-own each time and reads them beside the worker. What seems to differ it reads again in a job of the worker,
-while no cycle runs. It writes to no store.
+The worker syncs changes; the scrubber checks that the agreed records are still there. It opens its own stores
+each time, and reads them beside the worker. Records that seem to differ it reads again in a job of the
+worker, while no cycle runs. It writes to no store.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ from smtd.stores.location import Location
 
 log = logging.getLogger("smtd")
 
-#: How often people may be quicker than a scrub before what they change is left to the next cycle.
+#: How often a scrub is repeated because programs change the stores; then it leaves changes to the next cycle.
 TRIES = 3
-#: Seconds until a scrub that failed is tried again.
+#: Seconds until a failed scrub is retried.
 PAUSE = 300.0
-#: After a slice, the scrubber rests for so many times as long as that took: a twentieth of a core at most.
+#: After a slice, the scrubber pauses for this many times as long as it took: a twentieth of a core at most.
 REST = 20.0
-#: Seconds for which the scrubber waits after a cycle: others that are due go first, and many have one slice.
+#: Seconds to wait after a cycle: other cycles that are due go first, and one slice follows many of them.
 CALM = 1.0
-#: Findings that are looked at again after a cycle.
+#: Findings that are read again after a cycle.
 MOST_AGAIN = 100
 #: Findings that are logged one by one, if there are many at once.
 MOST_REPORTED = 20
 
 
 class _Place(NamedTuple):
-    """Where the stores of the pair are, what is kept of them, and how far the scrub of these two has come."""
+    """Where the stores of the pair are, how it is synced, and the scrub log of these two stores."""
 
     locations: Both[Location]
     policy: Policy
@@ -60,11 +60,11 @@ class _Place(NamedTuple):
 
 
 class Scrubber:
-    """Verifies the pair of *worker*, once `run` is running; *one_at_a_time*: pairs take turns in it."""
+    """Verifies the pair of *worker* while `run` runs; pairs take turns through *one_at_a_time*."""
 
     def __init__(self, worker: Worker, journal: Journal, events: Events, one_at_a_time: anyio.Lock) -> None:
         self.worker = worker
-        #: How far a scrub that somebody asked for is, and of how many records.
+        #: How many records the requested scrub has compared, of how many.
         self.done, self.total = 0, 0
         self._journal = journal
         self._events = events
@@ -72,10 +72,10 @@ class Scrubber:
         self._asked = anyio.Event()
         self._inbox = Inbox[Verification](lambda: self._asked.set(), "verification")
         self._round: ScrubProgress | None = None
-        self._findings: dict[Key, Finding | None] = {}  # None: found before the last start, to be looked at
+        self._findings: dict[Key, Finding | None] = {}  # None: found before the start, to be read again
 
     def submit_nowait(self, job: Verification) -> None:
-        """Verify the whole pair, also while it is paused; if the scrubber stops before, *job* says so."""
+        """Verify the whole pair, also while it is paused; if the scrubber stops, *job* gets an error."""
         self._inbox.put(job)
 
     async def run(self) -> None:
@@ -94,7 +94,7 @@ class Scrubber:
             self._inbox.close()
 
     async def _answer(self, job: Verification) -> VerifyReport | SmtdError:
-        """Return the outcome of *job*, until its client has left."""
+        """Return the outcome of *job*; stop if its client leaves."""
         with job.scope:
             try:
                 return await self._whole(deep=job.deep)
@@ -106,7 +106,7 @@ class Scrubber:
         return StoreUnreachable("the client that asked for this scrub has left")
 
     async def _whole(self, *, deep: bool) -> VerifyReport:
-        """Verify the whole pair, and remember it."""
+        """Verify the whole pair, and record the result."""
         began = time.time()
         place = await self._place()
         now, found = await self._recall(place)
@@ -124,9 +124,9 @@ class Scrubber:
         return report
 
     async def _in_background(self) -> float:
-        """Verify what is due, and look again at what was found; return the seconds until more is due."""
+        """Verify what is due, and read the findings again; return the seconds until more is due."""
         if self.worker.status.state != "idle":
-            return float("inf")  # it ends with a good cycle, which wakes us
+            return float("inf")  # this state ends with a good cycle, which wakes `run`
         try:
             async with self._one_at_a_time:
                 began = time.monotonic()
@@ -139,7 +139,7 @@ class Scrubber:
         return PAUSE
 
     async def _slice(self) -> float:
-        """Verify the next records if they are due; return when the next are, in seconds since 1970."""
+        """Verify the next records if they are due; return when more are due, in seconds since 1970."""
         place, within = await self._place(), self.worker.settings.prove_within
         now, found = await self._recall(place)
         keys = list(found)[:MOST_AGAIN]
@@ -158,7 +158,7 @@ class Scrubber:
         return pace.next_slice(now, total, within)
 
     async def _found_in(self, look: ScrubSession, keys: Sequence[Key]) -> dict[Key, Finding]:
-        """Verify *keys*; what a person can have done is first left to a cycle that looks there."""
+        """Verify *keys*; first let a cycle read those whose difference a user can have made."""
         suspects = await verify.differing(look, keys)
         found = await self._judged(look, suspects)
         handed = [
@@ -173,7 +173,7 @@ class Scrubber:
         return found
 
     async def _judged(self, look: ScrubSession, keys: Sequence[Key]) -> dict[Key, Finding]:
-        """Return what is found of *keys* while no cycle runs."""
+        """Return the findings among *keys*, judged while no cycle runs."""
         found: dict[Key, Finding] = {}
         for start in range(0, len(keys), verify.BATCH):
             verdicts = await self._confirm(look, keys[start : start + verify.BATCH])
@@ -181,11 +181,11 @@ class Scrubber:
         return found
 
     async def _confirm(self, look: ScrubSession, keys: Sequence[Key]) -> Sequence[Verdict]:
-        """Judge *keys* while no cycle runs; if somebody changed a store, a cycle carries that first."""
+        """Judge *keys* while no cycle runs; if a program changed a store, let a cycle sync that first."""
         worker, carried, tries = self.worker, True, TRIES
 
         async def judge() -> Sequence[Verdict] | None:
-            # A cycle that fails does not carry what differs: then it is to be reported.
+            # A failed cycle does not sync a difference, which must then be reported.
             moving = carried and not worker.paused and not await worker.session.is_settled()
             return (
                 None
@@ -198,7 +198,7 @@ class Scrubber:
         return verdicts
 
     async def _cycle(self, recheck: Sequence[Key] = ()) -> bool:
-        """Have a cycle run, and say whether it ended well."""
+        """Run a cycle, and say whether it succeeded."""
         try:
             await self.worker.submit(Sync(SyncOptions(force_retry=False, recheck=frozenset(recheck))))
         except SmtdError:
@@ -218,7 +218,7 @@ class Scrubber:
             yield look
 
     async def _recall(self, place: _Place) -> tuple[ScrubProgress, Mapping[Key, Finding | None]]:
-        """Return how far the scrub is, and what it has found; from the journal, if that is not known yet."""
+        """Return the progress and the findings of the scrub, the first time from the journal."""
         if self._round is None:
             self._findings = dict.fromkeys(await place.scrubs.found())
             if (known := await place.scrubs.round()) is None:
@@ -228,7 +228,7 @@ class Scrubber:
         return self._round, self._findings
 
     async def _note(self, place: _Place, now: ScrubProgress, found: Mapping[Key, Finding | None]) -> None:
-        """Remember how far the scrub is, and what it has found; tell of what is new."""
+        """Store the progress *now* and the findings *found*, and report new findings."""
         if (now, found) != (self._round, self._findings):
             await place.scrubs.note(now, found.keys())
         new = [finding for key, finding in sorted(found.items()) if finding and key not in self._findings]
@@ -246,7 +246,7 @@ class Scrubber:
         self._events.add("finding", pair=name, problem=facts.pop("what"), **facts)
 
     def _show(self, now: ScrubProgress, total: int) -> None:
-        """Show in the status how far the scrub of *total* records is."""
+        """Show the progress of the scrub of *total* records in the status."""
         whole = now.before is not None
         since = now.before if whole else now.began if now.counted else None
         self.worker.proven(

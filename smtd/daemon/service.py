@@ -1,4 +1,4 @@
-"""One daemon a state directory, from its start to its end."""
+"""Run one daemon for a state directory, from its start to its end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from smtd.journal.journal import open_journal
 async def run(dependencies: Dependencies) -> None:
     """Run the daemon until it is stopped by a signal or by the control socket.
 
-    Raises DaemonRuns if another one has the state directory or the socket, ConfigError for a
+    Raises DaemonRuns if another daemon has the state directory or the socket, ConfigError for a
     configuration with mistakes.
     """
     async with open_journal(dependencies.state) as journal:
@@ -31,7 +31,7 @@ async def run(dependencies: Dependencies) -> None:
                 try:
                     await daemon.serve(Verbs(daemon))
                 except SmtdError as exc:
-                    errors.append(exc)  # the group would hand it on in a group of one
+                    errors.append(exc)  # the group would raise it in an ExceptionGroup
                 group.cancel_scope.cancel()
             for error in errors:
                 raise error

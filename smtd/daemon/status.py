@@ -1,4 +1,4 @@
-"""How a pair is, in the shape that `smtd-ctl status --json` prints."""
+"""The status of a pair, in the shape that `smtd-ctl status --json` prints."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ State: TypeAlias = Literal["starting", "idle", "scanning", "applying", "paused",
 
 
 class SideStatus(msgspec.Struct):
-    """One side of a pair, and how many records it held when it was last looked at."""
+    """One side of a pair, and how many records it had at the last look (None: there was none)."""
 
     location: str
     records: int | None = None
 
 
 class Proven(msgspec.Struct, frozen=True):
-    """How many of the records that are agreed on were verified, each *since* then or later."""
+    """How many of the agreed records were verified, each at the time *since* or later."""
 
     records: int = 0
     of: int = 0
@@ -28,11 +28,11 @@ class Proven(msgspec.Struct, frozen=True):
 
 
 class PairStatus(msgspec.Struct):
-    """A pair: times are ISO 8601 in UTC; *problem* says what is wrong and what would mend it.
+    """The status of a pair: times are ISO 8601 in UTC; *problem* says what is wrong and how to repair it.
 
-    *pending* of *total* steps of the cycle that is running are still to be done; of a pair that is offline,
-    *pending* is the number of records that changed on the side that can be read (None: unknown). *failures*
-    names some of the *failed* records, with the reason, *findings* some of those that a scrub found.
+    *pending* of *total* steps of the running cycle are still to be done. For an offline pair, *pending* is
+    the number of records that changed on the readable side (None: unknown). *failures* lists some of the
+    *failed* records, with the reason, *findings* some of those that a scrub found.
     """
 
     pair: str

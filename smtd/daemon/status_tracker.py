@@ -29,7 +29,7 @@ MOST_FAILURES = 20
 
 
 def unnoted(condition: Condition) -> None:
-    """Notify nobody of how the pair is."""
+    """Ignore the state of the pair: there are no notifications."""
 
 
 class StatusTracker:
@@ -50,7 +50,7 @@ class StatusTracker:
 
     @property
     def state(self) -> State:
-        """What the pair is doing, or what keeps it from that."""
+        """What the pair is doing, or why it cannot sync."""
         return self._status.state
 
     def snapshot(self, *, lag: float, next_cycle: float | None) -> PairStatus:
@@ -62,7 +62,7 @@ class StatusTracker:
         return msgspec.structs.replace(self._status, lag_seconds=round(lag, 3), next_cycle=due)
 
     def relocated(self, before: Both[Location] | None, now: Both[Location]) -> None:
-        """The stores are at *now*, and were at *before*."""
+        """Record that the stores are at *now*, and were at *before* (None: not found before)."""
         for side in SIDES:
             if before is not None and before[side] != now[side]:
                 where = (self._name, side.value, now[side], before[side])
@@ -71,12 +71,12 @@ class StatusTracker:
         self._status.left.location, self._status.right.location = str(now.left), str(now.right)
 
     def progressed(self, phase: str, done: int, total: int) -> None:
-        """A cycle is in *phase*, with *done* of *total* steps done."""
+        """Record that a cycle is in *phase*, with *done* of *total* steps done."""
         self.transition("applying" if phase == "applying" else "scanning")
         self._status.pending, self._status.total = total - done, total
 
     def succeeded(self, report: PairReport, *, paused: bool) -> None:
-        """A cycle ended well."""
+        """Record that a cycle succeeded."""
         status = self._status
         before = (status.conflicts, status.held, status.failed)
         status.in_sync, status.pending, status.problem = report.in_sync, 0, None
@@ -97,25 +97,30 @@ class StatusTracker:
         self.transition("paused" if paused else "idle")
         self._note(Condition(self._name, conflicts=report.conflicts, holds=report.held))
 
+    def confirmed(self) -> None:
+        """The stores say that nothing has changed since the last cycle: if that was good, so is the pair."""
+        if self._status.state == "idle":
+            self._note(Condition(self._name))
+
     def failed(self, exc: SmtdError) -> None:
-        """A cycle ended with an error."""
+        """Record that a cycle ended with an error."""
         self._status.problem, self._status.pending = encodable(str(exc)), None
         state: Trouble = "offline" if isinstance(exc, StoreUnreachable) else "halted"
         self.transition(state)
         self._note(Condition(self._name, state, str(exc)))
 
     def backlog(self, records: int | None) -> None:
-        """The pair is offline, and so many *records* wait for it (None: unknown)."""
+        """Record how many *records* wait while the pair is offline (None: unknown)."""
         self._status.pending = records
 
     def proven(self, proven: Proven, findings: Collection[Finding]) -> None:
-        """A scrub has come so far, and has these *findings*."""
+        """Record how much a scrub has proven, and its *findings*."""
         self._status.proven = proven
         self._status.findings = [shapes.finding(each, self._name) for each in list(findings)[:MOST_FAILURES]]
 
     @contextmanager
     def querying(self) -> Iterator[None]:
-        """Show for the length of a `with` block that stores are read; no cycle, so the state is kept."""
+        """Show during a `with` block that stores are read, and restore the state: this is no cycle."""
         before = self._status.state, self._status.pending
         self._status.state = "scanning"
         try:

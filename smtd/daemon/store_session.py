@@ -15,18 +15,19 @@ from smtd.daemon.dirty import ChangeSource, DirtyFlag
 from smtd.daemon.settings import PairSettings
 from smtd.errors import SmtdError
 from smtd.filestat import age
-from smtd.merge.sides import SIDES, Both
+from smtd.merge.sides import SIDES, Both, Side
 from smtd.stores.base import Store
 from smtd.stores.discovery import known_while_open
+from smtd.stores.driver import Announcements
 from smtd.stores.location import Location
-from smtd.stores.registry import listening
+from smtd.stores.registry import subscribe
 from smtd.watch import Watch
 
 log = logging.getLogger("smtd")
 
 
 class StoreSession:
-    """The stores of the pair of *settings*; between two cycles they stay open, and hold no lock.
+    """The stores of the pair of *settings*; between two cycles they stay open and hold no lock.
 
     *dirty* is set when the status of their files changes, when a store reports a change, and when a
     subscription to such reports is lost. *relocated* is called with the previous locations of the stores
@@ -53,8 +54,8 @@ class StoreSession:
         self._stores: Both[Store] | None = None
         #: When the last cycle, or other job, began, on the monotonic clock.
         self._began = time.monotonic()
-        #: Whether the subscriptions to all stores that report changes still work.
-        self._subscribed: Callable[[], bool] = bool
+        #: The subscriptions to all stores that report changes.
+        self._announcements = Announcements(bool, bool)
 
     @property
     def identities(self) -> tuple[str, ...]:
@@ -70,12 +71,20 @@ class StoreSession:
 
     @property
     def are_watched(self) -> bool:
-        """Whether a write to either store is noticed: its files show it, or the store announces it."""
-        locations, stores = self.locations, self._stores
+        """Whether a write to either store is noticed now: its files show it, or the store announces it."""
+        locations = self.locations
         return locations is not None and all(
-            locations[side].files or (stores is not None and stores[side].capabilities.announces)
-            for side in SIDES
+            locations[side].files or self._is_followed(side) for side in SIDES
         )
+
+    @property
+    def are_followed(self) -> bool:
+        """Whether a store announces its changes now, so that it need not be asked."""
+        return any(self._is_followed(side) for side in SIDES)
+
+    def _is_followed(self, side: Side) -> bool:
+        stores = self._stores
+        return stores is not None and stores[side].capabilities.announces and self._announcements.is_current()
 
     @property
     def rereads(self) -> bool:
@@ -87,7 +96,7 @@ class StoreSession:
     def settles_by_key(self) -> bool:
         """Whether cycles are cheap and know which records may be half saved, so need not await a burst's end.
 
-        False with a server that is asked for its whole listing in each cycle.
+        False with a server from which each cycle gets the whole listing.
         """
         locations, stores = self.locations, self._stores
         return (
@@ -105,11 +114,11 @@ class StoreSession:
         """Return where the stores are now, and the open stores. Raises SmtdError."""
         self._began = time.monotonic()
         locations = await self.locate()
-        if self._stores is None or not self._are_at(locations) or not self._subscribed():
+        if self._stores is None or not self._are_at(locations) or not self._announcements.is_alive():
             await self._open.aclose()
             self._follow(locations)
             both = [locations[side] for side in SIDES]
-            self._subscribed = await self._open.enter_async_context(listening(both, self._reported))
+            self._announcements = await self._open.enter_async_context(subscribe(both, self._reported))
             self._stores = await self._open.enter_async_context(pairing.open_stores(locations))
             for location in both:
                 self._open.enter_context(await to_thread.run_sync(known_while_open, location))
@@ -140,7 +149,7 @@ class StoreSession:
     async def is_settled(self) -> bool:
         """Say whether no program wrote to a store since the last cycle, as far as the stores can tell.
 
-        To be called only while no other task uses the stores.
+        Call it only while no other task uses the stores.
         """
         if self._stores is None or self._dirty.since is not None:
             return False
@@ -158,7 +167,7 @@ class StoreSession:
         return self._are_at(again)
 
     def _are_at(self, locations: Both[Location]) -> bool:
-        """Say whether the stores are still at *locations*, and any links still lead to the same files."""
+        """Say whether the stores are still at *locations*, and links still lead to the same files."""
         before = self.locations
         names = locations.map(lambda each: each.name)
         return locations == before and names == before.map(lambda each: each.name)

@@ -18,9 +18,9 @@ Waiting: TypeAlias = Sequence[tuple[Scrubber, Verification]]
 async def verified(
     scrubbers: Sequence[Scrubber], *, deep: bool, progress: float | None
 ) -> AsyncGenerator[dict[str, Any], None]:
-    """Yield how the scrubs go on every *progress* seconds (None: never), and at last what they found.
+    """Yield the progress of the scrubs every *progress* seconds (None: never), and finally their results.
 
-    A client that does not wait for the end cancels them.
+    If the client leaves before the end, the scrubs are cancelled.
     """
     began = anyio.current_time()
     waiting = [(scrubber, Verification(deep)) for scrubber in scrubbers]
@@ -40,7 +40,7 @@ async def verified(
 
 
 def _progress(scrubber: Scrubber, job: Verification) -> dict[str, Any]:
-    """Return how far a scrub is, in the keys of a pair's status."""
+    """Return the progress of a scrub, with the keys of a pair's status."""
     state = "done" if job.done.is_set() else "proving"
     return {
         "pair": scrubber.worker.name,

@@ -1,4 +1,4 @@
-"""Send notifications and heartbeats over HTTP. Addresses may hold secrets, and are never shown."""
+"""Send notifications and heartbeats over HTTP. Addresses may contain secrets, and are never shown."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Webhook:
         await self._send("POST", msgspec.json.encode(notice))
 
     async def beat(self) -> None:
-        """Send a GET, which reports that all is well. Raises Undelivered as `deliver` does."""
+        """Send a GET request as a heartbeat. Raises Undelivered as `deliver` does."""
         await self._send("GET", None)
 
     async def _send(self, method: str, data: bytes | None) -> None:
@@ -48,7 +48,7 @@ class Webhook:
             ) as response:
                 status, wait = response.status, retry_after(response.headers.get("Retry-After"))
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
-            # The text of the error may hold the address.
+            # The text of the error may contain the address.
             raise Undelivered(f"{host} cannot be reached ({_why(exc)})", again=True) from None
         if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             later = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _LATER

@@ -17,7 +17,7 @@ from smtd.daemon.first_cycles import FirstCycles
 from smtd.daemon.jobs import Exclusive, Inbox, Job, Preview, Query, Sync, SyncOptions
 from smtd.daemon.notice import Condition
 from smtd.daemon.runner import PairRunner
-from smtd.daemon.schedule import Schedule
+from smtd.daemon.schedule import FALLBACK_POLL, Schedule
 from smtd.daemon.settings import PairSettings
 from smtd.daemon.status import PairStatus, Proven
 from smtd.daemon.status_tracker import StatusTracker, unnoted
@@ -39,8 +39,8 @@ T = TypeVar("T")
 class Worker:
     """Keeps the pair of *settings* in sync while `run` runs.
 
-    The task of `run` alone uses the session of the pair's stores: it does one thing at a time, and holds
-    nothing while it waits for the next. All other tasks submit jobs to it, or call methods that change its
+    Only the task of `run` uses the session of the pair's stores: it does one thing at a time, and holds no
+    lock while it waits for the next. All other tasks submit jobs to it, or call methods that change its
     state and return at once. Every state change is synchronous; what has to be awaited comes after it.
     """
 
@@ -57,17 +57,17 @@ class Worker:
     ) -> None:
         clock = anyio.current_time
         self.settings = settings
-        #: What the last cycle that ended well did and left.
+        #: The report of the last successful cycle.
         self.report: PairReport | None = None
-        #: Keys with findings of a scrub: a person's cycle reads them again in any case.
+        #: Keys with findings of a scrub: a cycle that a user asks for reads them again in any case.
         self.suspects: Collection[Key] = ()
-        #: Set at the end of the next cycle that ends well.
+        #: Set at the end of the next successful cycle.
         self.cycle_done = anyio.Event()
         #: For the watchdog: whether a job runs, and when it last made progress.
         self.running, self.last_progress = False, clock()
         self.dirty = DirtyFlag(clock, self._wake)
         self._wakeup = anyio.Event()
-        #: A job went before a cycle that was due.
+        #: Whether a job was taken before a cycle that was due.
         self._overtaken = False
         self._refused = refused
         self._inbox = Inbox[Job[Any]](self._wake, "cycle")
@@ -80,20 +80,20 @@ class Worker:
         )
         self._backlog = Backlog(settings, self.session.locate, journal)
 
-    # What others may call.
+    # For other tasks.
 
     def submit_nowait(self, job: Job[Any]) -> None:
         """Have *job* run as soon as possible, also while the pair is paused.
 
-        It gets an outcome in any case: if the worker stops before, a StoreUnreachable that says so.
+        It gets an outcome in any case: StoreUnreachable if the worker stops first.
         """
         self._inbox.put(job)
 
     async def submit(self, job: Job[T]) -> T:
         """Have *job* run as `submit_nowait` does, and return its result. Raises the SmtdError it ends with.
 
-        A client that is cancelled meanwhile is forgotten, and its job goes on; but one that does not outlive
-        its client is withdrawn, or waited for if it has begun.
+        If the client is cancelled, its job still runs. A job that does not outlive its client is withdrawn
+        instead, or waited for if it has begun.
         """
         self.submit_nowait(job)
         try:
@@ -105,17 +105,17 @@ class Worker:
             raise
 
     def pause(self) -> None:
-        """Run no cycle but those that are asked for; one that runs goes on."""
+        """Run only requested cycles from now on; a running cycle continues."""
         self._schedule.pause()
         self._wake()
 
     def resume(self) -> None:
-        """End a pause; what changed meanwhile is carried now."""
+        """End a pause, and sync changes made meanwhile now."""
         self._schedule.resume()
         self._wake()
 
     def proven(self, proven: Proven, findings: Collection[Finding]) -> None:
-        """Show how far the scrub of the pair is, and what it has found."""
+        """Show the progress and the findings of the scrub of the pair."""
         self._tracker.proven(proven, findings)
         self.suspects = [finding.key for finding in findings]
 
@@ -126,12 +126,12 @@ class Worker:
 
     @property
     def paused(self) -> bool:
-        """Whether only cycles run that are asked for."""
+        """Whether only requested cycles run."""
         return self._schedule.paused
 
     @property
     def status(self) -> PairStatus:
-        """How the pair is now."""
+        """The current status of the pair."""
         now = anyio.current_time()
         next_cycle = None if self.running or self.paused else self._schedule.next_poll - now
         return self._tracker.snapshot(
@@ -141,7 +141,7 @@ class Worker:
     # The task.
 
     async def run(self) -> None:
-        """Keep the pair in sync until cancelled; then no job is left without an outcome."""
+        """Keep the pair in sync until cancelled; then give all remaining jobs an outcome."""
         try:
             while True:
                 await self._perform(await self._next_job())
@@ -151,10 +151,10 @@ class Worker:
             self._inbox.close()
 
     async def _next_job(self) -> Job[Any]:
-        """Wait for a job, or until a cycle is due, which is a job of the worker's own.
+        """Wait for a job, or until a cycle is due, which is the worker's own job.
 
         Jobs come first, and neither they nor a pause wait for a burst of changes to settle. But only one job
-        goes before a cycle that is due, so that clients without end do not keep it waiting.
+        may precede a cycle that is due, so that an endless row of clients cannot delay it.
         """
         while True:
             self.last_progress = anyio.current_time()
@@ -170,12 +170,14 @@ class Worker:
             if wait <= 0:
                 self._overtaken = False
                 return Sync(SyncOptions(force_retry=False))
-            with anyio.move_on_after(wait):
+            with anyio.move_on_after(min(wait, FALLBACK_POLL)) as waiting:
                 await self._wakeup.wait()
+            if waiting.cancelled_caught and self.session.are_followed:
+                self._tracker.confirmed()
 
     async def _perform(self, job: Job[Any]) -> None:
-        """Run *job*; its outcome is that of all jobs that were taken with it."""
-        self.running = not isinstance(job, Exclusive)  # which reports no progress, and may take long
+        """Run *job*, and give its outcome to all jobs that were taken with it."""
+        self.running = not isinstance(job, Exclusive)  # these report no progress, and may take long
         try:
             self._inbox.finish(await self._run(job))
         finally:
@@ -200,9 +202,9 @@ class Worker:
             self.dirty.release(*ChangeSource)
 
     async def _sync(self, options: SyncOptions) -> PairReport | SmtdError:
-        """Run a cycle as *options* say, and note how it ended."""
+        """Run a cycle as *options* say, and record how it ended."""
         if options.resolution is not None:
-            # What the last cycle listed is read again: a person decides of what they see now.
+            # Read what the last cycle listed again: the user decides about the current state.
             store = partial(self._runner.store_resolution, options.resolution, {*listed(self.report)})
             if (error := await self._caught(store)) is not None:
                 if self.dirty.touched:
@@ -226,6 +228,7 @@ class Worker:
         self._schedule.succeeded(
             moved=report.wrote,
             watched=session.are_watched,
+            followed=session.are_followed,
             rereads=session.rereads,
             again=again,
             took=took if session.settles_by_key else None,
@@ -245,7 +248,7 @@ class Worker:
         self._tracker.failed(exc)
 
     async def _query(self, work: Callable[[], Awaitable[T]], *, may_write: bool) -> T | SmtdError:
-        """Return the outcome of *work*; what changed meanwhile is for the next cycle."""
+        """Return the outcome of *work*; the next cycle syncs what changed meanwhile."""
         with self._tracker.querying():
             outcome = await self._caught(work)
         if self.dirty.touched or may_write:
@@ -253,7 +256,7 @@ class Worker:
         return outcome
 
     async def _caught(self, work: Callable[[], Awaitable[T]]) -> T | SmtdError:
-        """Return what *work* returns, or its error; after a defect in smtd the worker goes on, too."""
+        """Return the result of *work*, or its error; the worker continues even after a bug in smtd."""
         try:
             return await work()
         except SmtdError as exc:
@@ -263,7 +266,7 @@ class Worker:
             return SmtdError(f"a bug in smtd ({type(exc).__name__}); see its log and report it")
 
     async def _count_backlog(self) -> None:
-        """Show how many records wait while a store is away; what changes meanwhile wakes the worker."""
+        """Show how many records wait while a store is unreachable; a change still wakes the worker."""
         found = await self._caught(self._backlog.count)
         self._tracker.backlog(None if isinstance(found, SmtdError) else found)
 

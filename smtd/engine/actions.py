@@ -26,10 +26,10 @@ class ActionKind(Enum):
 
     COPY = "Copy"  # one side gets the record of the other one
     DELETE = "Delete"  # one side loses its record
-    MERGE = "Merge"  # both sides get a record that combines theirs
+    MERGE = "Merge"  # both sides get a record that combines the two
     SPLIT = "Split"  # both sides get the record of one side under another label; then the key is free
-    AGREE = "Agree"  # both sides hold equal records, and the journal notes it
-    FORGET = "Forget"  # neither side holds the key any more, and the journal notes it
+    AGREE = "Agree"  # both sides hold equal records, and the journal records that
+    FORGET = "Forget"  # neither side holds the key any more, and the journal records that
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +120,12 @@ def split(key: Key, alias: str, aliased: Side, seen: Both[Digest]) -> Action:
 
 
 def agree(key: Key, digest: Digest) -> Action:
-    """Return the action that notes that both sides hold the record with *digest*."""
+    """Return the action that records in the journal that both sides hold the record with *digest*."""
     return Action(key, ActionKind.AGREE, because(Code.EQUAL), seen=Both(digest, digest))
 
 
 def forget(key: Key) -> Action:
-    """Return the action that notes that neither side holds the key."""
+    """Return the action that records in the journal that neither side holds the key."""
     return Action(key, ActionKind.FORGET, because(Code.ABSENT))
 
 

@@ -1,7 +1,7 @@
 """Carry out a plan in batches: log the intents, write, read back, advance the journal.
 
 A crash at any point leaves intents behind, from which the next cycle recovers. A record that fails is
-reported, and the others go on.
+reported, and does not stop the others.
 """
 
 from __future__ import annotations

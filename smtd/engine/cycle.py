@@ -25,16 +25,16 @@ from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.record import BAD_BYTES, Key
 
-#: How often a cycle starts over because somebody changed a record between scan and write.
+#: Rounds of one cycle at most: it starts over when another program changes a record between scan and write.
 ROUNDS = 3
 
 
 async def preview(
     pair: Pair, *, progress: Progress = no_progress, recheck: Collection[Key] = ()
 ) -> PairReport:
-    """Return what the next cycle of *pair* would do; nothing is written anywhere.
+    """Return what the next cycle of *pair* would do; write to no store.
 
-    *recheck* keys are looked at in any case. Raises StoreError if a store cannot be read whole,
+    The keys of *recheck* are read in any case. Raises StoreError if a store cannot be read whole,
     JournalError if the journal fails.
     """
     if (remembered := await _remembered(pair, await position(pair), recheck)) is not None:
@@ -55,10 +55,11 @@ async def run(
     progress: Progress = no_progress,
     recheck: Collection[Key] = (),
 ) -> PairReport:
-    """Run one cycle of *pair* and return what it did and left.
+    """Run one cycle of *pair*, and return what it did and what it left.
 
-    With *expected_plan* the plan must be that one. *recheck* keys are read in any case. Raises
-    StoreError if a store cannot be read whole, JournalError if the journal fails, PlanMoved.
+    *expected_plan*: the identity that the plan must have (None: any). The keys of *recheck* are read in any
+    case. Raises StoreError if a store cannot be read whole, JournalError if the journal fails, PlanMoved if
+    the plan is not the expected one.
     """
     try:
         return await _run(pair, expected_plan, progress, recheck)
@@ -67,7 +68,7 @@ async def run(
 
 
 def _release_caches(pair: Pair) -> None:
-    """Let the stores forget what they know by the journal, which may be closed now."""
+    """Have the stores release what they got from the journal, which may be closed after this."""
     for side in SIDES:
         pair.stores[side].rest()
 
@@ -84,7 +85,7 @@ async def _run(
     checkpoint = known.checkpoint or NOWHERE
     finished = await finish_intents(pair)
     recheck = {*recheck, *finished.keys}
-    if expected_plan is not None:  # the plan was made after a look at these
+    if expected_plan is not None:  # the expected plan was made after these keys were read again
         scratch = blank(pair.name, pair.stores.map(lambda store: store.location))
         _, seen = await deciding.preview(pair, scratch, progress, recheck)
         recheck = {*recheck, *seen}
@@ -95,7 +96,7 @@ async def _run(
             raise PlanMoved(f"the stores have changed since plan {expected_plan} was made; make a new plan")
         expected_plan = None
         if plan.adopted:
-            checkpoint = NOWHERE  # it is forgotten with all that was agreed
+            checkpoint = NOWHERE  # the journal forgets it together with the baselines
         await deciding.note(pair, learnt)
         executor = await _carry_out(pair, cycle, report, progress, plan)
         await deciding.note_rotations(pair, learnt)
@@ -112,14 +113,14 @@ async def _run(
 
 
 async def _remembered(pair: Pair, known: Position, recheck: Collection[Key]) -> PairReport | None:
-    """Return the last report if nothing needs a look: no key of *recheck*, and no write to try again."""
+    """Return the last report if nothing needs a look; None if keys are to be read or writes to be retried."""
     if recheck or (pair.policy.force_retry and await pair.journal.refused()):
         return None
     return await _unchanged_report(pair, known)
 
 
 async def _carry_out(pair: Pair, cycle: int, report: PairReport, progress: Progress, plan: Plan) -> Executor:
-    """Carry out *plan*, and report what it leaves."""
+    """Carry out *plan*, and report what it leaves undone."""
     if plan.adopted:
         await pair.journal.forget_all(canonical.VERSION)
     if plan.asked or plan.void:
@@ -145,9 +146,9 @@ def _record_unresolved(plan: Plan, report: PairReport) -> None:
 
 
 def _next_due(report: PairReport, waiting: Sequence[Refusal], look: float | None) -> float | None:
-    """Return when there is something to do by the mere course of time, in seconds since 1970.
+    """Return when there will be something to do without any change, in seconds since 1970 (None: never).
 
-    *look*: when a record is read again that smtd has written.
+    *look*: when smtd next reads one of its own writes again.
     """
     ends = [datetime.fromisoformat(held.until).timestamp() for held in report.held if held.until]
     ends += [] if look is None else [look]
@@ -183,7 +184,7 @@ def _planned(action: Action) -> PlannedAction:
 async def _unchanged_report(pair: Pair, known: Position) -> PairReport | None:
     """Return the last report, with nothing done, if nothing has changed since and nothing is due.
 
-    A report that cannot be read back tells nothing.
+    None otherwise, and if the stored report cannot be decoded.
     """
     checkpoint = known.checkpoint
     if checkpoint is None or checkpoint.report is None or checkpoint.policy != pair.policy.fingerprint:
@@ -201,9 +202,9 @@ async def _unchanged_report(pair: Pair, known: Position) -> PairReport | None:
 
 
 async def is_settled(pair: Pair) -> bool:
-    """Say whether nobody wrote to a store of *pair* since its last cycle, as far as stores can tell.
+    """Say whether no other program has written to *pair* since its last cycle, as far as its stores can tell.
 
-    Nor did its records have to be looked at once more, as they may have been half saved.
+    False also while a record may be half saved.
     """
     known = await position(pair)
     if not known.has_decided:
@@ -216,17 +217,17 @@ async def is_settled(pair: Pair) -> bool:
 
 
 async def has_decided(pair: Pair) -> bool:
-    """Say whether the last cycle of *pair* left nothing for later of what is known of its stores by now."""
+    """Say whether the last cycle of *pair* dealt with all that the indexes of its stores have by now."""
     return (await position(pair)).has_decided
 
 
 async def _save(
     pair: Pair, report: PairReport, cursors: Both[Cursor], waiting: Collection[Key], *, complete: bool
 ) -> None:
-    """Save a checkpoint at *cursors*, but for the keys *waiting*, and what both stores look like now.
+    """Save a checkpoint at *cursors*, with the keys *waiting* as not in sync, and the heads of both stores.
 
-    What keeps a side from being written may end without a change of its store: so that is looked at each
-    time, and so is all that a cycle has left that is not *complete*.
+    The report is saved for the next cycle only if this cycle is *complete* and both sides can be written: a
+    side may become writable without a change of its store, so the next cycle must look again.
     """
     remembered = complete and not any(report.side(side).read_only for side in SIDES)
     encoded = msgspec.msgpack.encode(_idle(report)) if remembered else None
@@ -241,7 +242,7 @@ async def _save(
 
 
 def _idle(report: PairReport) -> PairReport:
-    """Return what *report* leaves, as a cycle that has nothing to do says it."""
+    """Return the report of a cycle that finds what *report* leaves, and has nothing to do."""
     idle = blank(report.pair, Both(report.left.location, report.right.location))
     for side in SIDES:
         idle.side(side).records = report.side(side).records + report.side(side).grown

@@ -1,6 +1,7 @@
-"""Look at both sides and decide what to do: scans, what the journal knows, and the records of merges.
+"""Look at both sides and decide what to do, from scans, the journal and the records of merges.
 
-Nothing is written to a store here, and to the journal only by `note`.
+Nothing here writes to a store. In the journal a look updates the indexes; `note` and `note_rotations` write
+the rest.
 """
 
 from __future__ import annotations
@@ -38,18 +39,18 @@ from smtd.stores.base import Scan
 _LAST = datetime.max.replace(tzinfo=timezone.utc)
 #: No intent was open.
 NOTHING_OPEN = Judged()
-#: Records of keys to merge that are read at a time.
+#: Keys whose records are read at a time.
 BATCH = 500
 
 
-#: Updates whose records a plan may have, with what each overwrites.
+#: A plan with at most this many updates keeps the records that were read for them.
 FEW_RECORDS = 100
-#: How often a look starts over because it led to keys that had not been read.
+#: Looks of one preview at most: each may show more keys that must be read.
 ROUNDS = 3
 
 
 class Learnt(NamedTuple):
-    """What a look has shown that is no action: `note` and `note_rotations` write it down."""
+    """What a look has shown besides actions; `note` and `note_rotations` write it to the journal."""
 
     rotations: Both[Rotation | None]
     lost_updates: Both[LostUpdates]
@@ -57,7 +58,7 @@ class Learnt(NamedTuple):
 
 
 class Noted(NamedTuple):
-    """What the journal has of the keys to decide, at one moment; see `PairJournal` and `WriteLog`."""
+    """What the journal has for the keys to decide, all of one moment; see `PairJournal` and `WriteLog`."""
 
     agreed: Mapping[Key, Both[Digest]]
     decisions: Mapping[Key, Decision]
@@ -65,7 +66,7 @@ class Noted(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """The plan, what was observed for it, and what was learnt on the way."""
+    """The plan, what was observed for it, and what the journal has to record besides."""
 
     plan: Plan
     observed: Observed
@@ -73,7 +74,7 @@ class Decided(NamedTuple):
 
 
 async def look(pair: Pair, recheck: Collection[Key] = ()) -> Plan:
-    """Return what a cycle would do now; nothing is written anywhere. For *recheck* see `preview`."""
+    """Return what a cycle would do now; write to no store. For *recheck* see `preview`."""
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
     plan, _ = await preview(pair, report, no_progress, recheck)
     return plan
@@ -82,10 +83,10 @@ async def look(pair: Pair, recheck: Collection[Key] = ()) -> Plan:
 async def preview(
     pair: Pair, report: PairReport, progress: Progress, recheck: Collection[Key] = ()
 ) -> tuple[Plan, Collection[Key]]:
-    """Return what a cycle would do now, and the keys that were read again for it; nothing is written.
+    """Return what a cycle would do now, and the keys that were read again for it; write to no store.
 
-    A look at a server trusts what it saw before, and a cycle reads a record there before it writes. So a
-    preview reads again whatever its plan is about, and *recheck*, until it has seen what the cycle will see.
+    A look at a server trusts earlier reads, but a cycle reads a record there before it writes. So a preview
+    reads *recheck* and all keys of its plan again, until it has seen what the cycle will see.
     """
     checkpoint = await pair.journal.checkpoints.get() or NOWHERE
     keys = {*recheck, *(write.key for write in await pair.journal.begun() if pair.policy.covers(write.key))}
@@ -101,7 +102,7 @@ async def preview(
 
 
 async def note(pair: Pair, learnt: Learnt) -> None:
-    """Write down what was *learnt* of writes, before the plan is carried out."""
+    """Record in the journal what was *learnt* about smtd's writes; call it before the plan is carried out."""
     for side in SIDES:
         await lost_updates.note(pair, side, learnt.lost_updates[side])
     if learnt.late:
@@ -111,7 +112,10 @@ async def note(pair: Pair, learnt: Learnt) -> None:
 
 
 async def note_rotations(pair: Pair, learnt: Learnt) -> None:
-    """Write down how far the turn has come, once what it has shown was carried: else it is read again."""
+    """Record how far the verification of each side has come, after the plan was carried out.
+
+    After a crash before that, the next look reads the same keys again.
+    """
     for side in SIDES:
         if (rotation := learnt.rotations[side]) is not None:
             await pair.journal.scrub_log.turn(side, rotation)
@@ -127,15 +131,15 @@ async def decided(
 ) -> Decided:
     """Look at both sides and decide every key that may not be in sync; nothing is written to a store.
 
-    *judged* is what came of open intents, as far as that is not noted. The keys of *recheck* are read in any
-    case.
+    *judged* is the outcome of open intents, if the journal does not have it yet. The keys of *recheck* are
+    read in any case.
     """
     progress("scanning", 0, 0)
     observed = await observe(pair, checkpoint, recheck)
     found = await _decided(pair, report, observed, judged)
     believed = observed.scans.left.believed or observed.scans.right.believed
     if found.plan.adopted and (observed.keys is not None or believed):
-        # What was seen before tells nothing of a store that was put back.
+        # Earlier reads say nothing about a store that was restored.
         observed = await observe(pair, checkpoint, recheck, afresh=True)
         found = await _decided(pair, report, observed, judged)
     return found
@@ -145,7 +149,7 @@ async def _decided(pair: Pair, report: PairReport, observed: Observed, judged: J
     """Decide the keys that were *observed*; see `decided`."""
     keys, scans, policy = observed.keys, observed.scans, pair.policy
     for side in SIDES:
-        counts = report.side(side)  # of a step before, it may be
+        counts = report.side(side)  # may have counts of an earlier round
         counts.records = sum(held.records for held in observed.held[side].values()) - counts.grown
     until: dict[Key, datetime] = {}
     if policy.hold_unfinished and policy.stale_after is not None:
@@ -194,7 +198,7 @@ async def _decided(pair: Pair, report: PairReport, observed: Observed, judged: J
 
 
 async def _noted(pair: Pair, keys: Collection[Key] | None) -> Noted:
-    """Return what the journal has of *keys* (None: of all); it awaits nothing else."""
+    """Return what the journal has for *keys* (None: for all); await nothing but the journal."""
     journal = pair.journal
     if keys is None:
         agreed = await journal.agreed(pair.policy.projects)
@@ -207,9 +211,9 @@ async def _noted(pair: Pair, keys: Collection[Key] | None) -> Noted:
 async def _others(
     pair: Pair, scans: Both[Scan], noted: Collection[Key], agreed: Collection[Key]
 ) -> Mapping[str, int]:
-    """Return how much was agreed on beside the keys *noted*, by project, if one of *agreed* is missing.
+    """Return how many keys besides *noted* are agreed, by project; nothing if a side lacks none of *agreed*.
 
-    Only all that was agreed shows whether what is missing was deleted.
+    Only a comparison with all agreed keys shows whether missing records were deleted.
     """
     if all(key in scans[side].digests for side in SIDES for key in agreed):
         return {}
@@ -219,7 +223,7 @@ async def _others(
 
 
 async def _recent(pair: Pair, scans: Both[Scan], agreed: Collection[Key]) -> Both[int]:
-    """Return how many records were deleted lately on each side that has one of *agreed* and the other not."""
+    """Return how many records smtd deleted lately on each side (0: no key is to be deleted there now)."""
     found, journal, moment = [], pair.journal, time.time()
     for side in SIDES:
         here, there = scans[side].digests, scans[side.other].digests
@@ -229,7 +233,7 @@ async def _recent(pair: Pair, scans: Both[Scan], agreed: Collection[Key]) -> Bot
 
 
 def _projects(pair: Pair, observed: Observed) -> list[str]:
-    """Return the projects of which this cycle is."""
+    """Return the names of the projects that this cycle covers."""
     if pair.policy.projects is not None:
         return sorted(pair.policy.projects)
     held = observed.held
@@ -239,7 +243,7 @@ def _projects(pair: Pair, observed: Observed) -> list[str]:
 
 
 async def _late(pair: Pair, found: Both[LostUpdates]) -> tuple[list[Agreement], set[Key]]:
-    """Return the writes that a store shows only now, which are nobody's edits, and keys that changed."""
+    """Return agreements on writes that a store shows only now, which are no edits, and keys that changed."""
     moved = {*found.left.moved, *found.right.moved}
     late: list[Agreement] = []
     for side in SIDES:
@@ -255,13 +259,13 @@ async def _late(pair: Pair, found: Both[LostUpdates]) -> tuple[list[Agreement], 
 async def _expire_abandoned_runs(pair: Pair, side: Side, scan: Scan, until: dict[Key, datetime]) -> Scan:
     """Treat runs that began too long ago as ended: their process was killed.
 
-    Of the others *until* gets the time at which that will be so.
+    For each other run, *until* receives the time at which smtd will treat it so.
     """
     if not scan.unfinished or pair.policy.stale_after is None:
         return scan
     patience = timedelta(seconds=pair.policy.stale_after)
     records = await pair.stores[side].read(scan.unfinished)
-    # A run that began at the last possible date has no end that a date can hold.
+    # A run that began near the last possible date would end beyond what a datetime can hold.
     began = {key: record.timestamp for key, record in records.items()}
     ends = {key: moment + patience for key, moment in began.items() if moment < _LAST - patience}
     now = datetime.now(timezone.utc)
@@ -271,9 +275,9 @@ async def _expire_abandoned_runs(pair: Pair, side: Side, scan: Scan, until: dict
 
 
 def _restrict_to_writable(pair: Pair, report: PairReport) -> Pair:
-    """Let changes travel only to where they can be written; a scan tells whether they can.
+    """Return *pair* with a mode that writes only to writable sides; a scan shows which sides are writable.
 
-    Raises StoreRefused if that leaves nothing to do.
+    Raises StoreRefused if no side is left to write to.
     """
     reasons = {side: pair.stores[side].capabilities.read_only for side in SIDES}
     for side in SIDES:
@@ -299,7 +303,7 @@ async def _decide_merges(
             ancestor = None if plan.adopted else ancestors.get(key) or await pair.journal.ancestor(key)
             now = Both(left[key], right[key])
             if any(canonical.digest(now[side]) != plan.now[side].get(key) for side in SIDES):
-                plan.moved.add(key)  # what it has become may have to be read with other eyes
+                plan.moved.add(key)  # its new state may need something else than a merge
                 continue
             found = {side: overtaken[side][key] for side in SIDES if key in overtaken[side]}
             if found and ancestor is not None:
@@ -309,9 +313,9 @@ async def _decide_merges(
 
 
 async def _repair_stripped_data(pair: Pair, plan: Plan) -> None:
-    """Look at the records of all updates for data that Sumatra took away.
+    """Find updates that would copy a loss of data caused by Sumatra, and repair them in the plan.
 
-    Of a few updates the records stay in the plan, and need not be read again to be written.
+    If there are few updates, their records stay in the plan, and need not be read again for the write.
     """
     updates = [action for action in plan.actions if action.edits]
     loaded: dict[Key, Action] = {}

@@ -1,4 +1,4 @@
-"""Say of one record what each side holds, what was agreed, which rule decides, and what would unblock it."""
+"""Explain one record: what each side holds, what was agreed, which rule applies, what would unblock it."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Past(msgspec.Struct, frozen=True):
 
 
 class Explanation(msgspec.Struct):
-    """What is known of one key: *rule* is what holds for it now, and *then* what happens next.
+    """What is known about one key: *rule* is what applies to it now, *then* what happens next.
 
-    Where nothing happens by itself *then* is None, and what would help follows from *rule*. *until* is when a
-    hold ends by itself, if it does (ISO 8601). *left*, *right* and the two digests of *agreed* are short
-    digests (None: absent); equal ones, equal records. *history* has the newest writes; what was written until
-    *forgotten* is not known any more.
+    *then* is None if nothing happens by itself; *rule* then implies what the user can do. *until* is when a
+    hold ends by itself (ISO 8601; None: it does not). *left*, *right* and the two digests of *agreed* are
+    short digests (None: absent); equal digests mean equal records. *history* has the newest writes; writes
+    up to *forgotten* are no longer known.
     """
 
     project: str
@@ -53,7 +53,7 @@ class Explanation(msgspec.Struct):
 
 
 class _Rule(NamedTuple):
-    """What holds for a key, what happens next, and when a hold ends."""
+    """What applies to a key, what happens next, and when a hold ends."""
 
     rule: Reason
     then: Reason | None = None
@@ -61,7 +61,7 @@ class _Rule(NamedTuple):
 
 
 async def explain(pair: Pair, key: Key) -> Explanation:
-    """Explain *key*. Raises UsageError if neither side has it and nothing is known of it."""
+    """Explain *key*. Raises UsageError if neither side has it and the journal has nothing about it."""
     plan = await deciding.look(pair, [key])
     agreed = (await pair.journal.agreed({key.project})).get(key)
     entries = await pair.journal.history.entries(pair.journal.number, key=key, limit=_LATEST)
@@ -92,7 +92,7 @@ async def _forgotten(pair: Pair) -> str | None:
 
 
 def _planned(plan: Plan, key: Key) -> _Rule | None:
-    """Return what the plan has of *key*: a conflict, a hold, a failure or an action."""
+    """Return what the plan has for *key*: a conflict, a hold, a failure or an action (None: nothing)."""
     for conflict in plan.conflicts:
         if (conflict.project, conflict.label) == key:
             return _Rule(because(Code.BOTH_CHANGED, None, *conflict.fields))
@@ -114,7 +114,7 @@ def _planned(plan: Plan, key: Key) -> _Rule | None:
 
 
 async def _refused(pair: Pair, key: Key) -> _Rule | None:
-    """Return why a side refused *key*, and when it is offered again."""
+    """Return why a side refused *key*, and when smtd retries the write (None: no side refused it)."""
     for side in SIDES:
         if (refusal := (await pair.journal.refused()).get((key, side))) is not None:
             until = datetime.fromtimestamp(refusal.until, timezone.utc).isoformat(timespec="seconds")
@@ -137,8 +137,7 @@ def _past(entry: HistoryEntry) -> Past:
 class RecordDiff(msgspec.Struct):
     """One record field by field: what each side has and what was agreed (None: no record or no value).
 
-    *differing* are the fields that the two sides do not have in common. What was written until *forgotten*
-    is not known any more.
+    *differing* are the fields in which the two sides differ. Writes up to *forgotten* are no longer known.
     """
 
     project: str
@@ -149,7 +148,7 @@ class RecordDiff(msgspec.Struct):
 
 
 async def show(pair: Pair, key: Key) -> RecordDiff:
-    """Read *key* from both sides and from the journal. Raises UsageError if nobody has it."""
+    """Read *key* from both sides and from the journal. Raises UsageError if none of them has it."""
     left, right = [(await pair.stores[side].read([key])).get(key) for side in SIDES]
     agreed = await pair.journal.ancestor(key)
     if left is None and right is None and agreed is None:

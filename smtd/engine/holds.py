@@ -1,4 +1,4 @@
-"""What waits for a person or for time, as a report has it."""
+"""Holds: actions that wait for a user or for time, as a report lists them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def deletion(key: Key, why: Reason) -> Held:
 
 
 def undone(key: Key, why: Reason) -> Held:
-    """Hold what an undo has left, until a person says more."""
+    """Hold a key in the state that an undo left, until a user decides."""
     return Held(*key, Hold.UNDONE, why)
 
 
 def closed(key: Key, side: Side) -> Held:
-    """Hold what a person decided, which would write to *side*, the source of a one-way pair."""
+    """Hold a user's decision that would write to *side*, the source of a one-way pair."""
     return Held(*key, Hold.DECIDED, because(Code.SOURCE_OF_ONE_WAY, side))
 
 
 def running(key: Key, until: datetime | None) -> Held:
-    """Hold a record whose run is not over; *until*: when it is taken to have been killed."""
+    """Hold a record whose run is not over; *until*: when smtd takes the run to have been killed."""
     end = None if until is None else until.isoformat(timespec="seconds")
     return Held(*key, Hold.RUNNING, because(Code.RUNNING), end)
 
@@ -37,5 +37,5 @@ def lost_write(key: Key, code: Code, side: Side) -> Held:
 
 
 def lost_data(key: Key) -> Held:
-    """Hold a record of which Sumatra took data away, where a one-way pair cannot give it back."""
+    """Hold a record that lost data through Sumatra, because a one-way pair cannot restore the data."""
     return Held(*key, Hold.LOST_DATA, because(Code.DATA_TAKEN_AWAY))

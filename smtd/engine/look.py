@@ -28,10 +28,10 @@ from smtd.stores.index import ABSENT, Entry, TrackedStore
 
 
 class Look(NamedTuple):
-    """What came of a look at one side, and where the sequence was then: the entries are right up to there.
+    """The result of a look at one side; the entries of its index are right up to *cursor*.
 
-    Where each record costs a request: the keys that were not read, and those that were read anew, which are
-    to be decided, changed or not.
+    Where each read costs a request: *believed* were not read, *reread* were, and are to be decided whether
+    they changed or not.
     """
 
     cursor: Cursor
@@ -41,7 +41,7 @@ class Look(NamedTuple):
 
 
 class _Followed(NamedTuple):
-    """The number of the last scan of a store, and where its index was when it said what that had found."""
+    """The number of the last scan of a store, and the cursor of its index with the findings of that scan."""
 
     scan: int
     cursor: Cursor
@@ -52,15 +52,15 @@ _turns: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
 
 
 async def look(pair: Pair, side: Side, recheck: Collection[Key], soon: Collection[Key], afresh: bool) -> Look:
-    """Look at *side* as its store can be looked at, and note in its index what is there.
+    """Look at *side* in the way that its store allows, and update its index.
 
-    The keys of *recheck* are read in any case, those of *soon* where each record costs a request, *afresh*
-    all. Raises StoreError if the store cannot be read whole.
+    The keys of *recheck* are read in any case, those of *soon* if each read costs a request, and all keys if
+    *afresh*. Raises StoreError if the store cannot be read whole.
     """
     store, index, turn = pair.stores[side], pair.journal.indexes[side], turn_of(pair.journal.indexes[side])
     if store.capabilities.tracks and turn.locked() and not (recheck or afresh):
         async with turn:
-            pass  # another pair looks: what it finds may be all there is
+            pass  # another pair is looking, and may find all that this look would
         if (known_look := await _as_known(pair, side)) is not None:
             return known_look
     async with turn:
@@ -84,9 +84,9 @@ async def look(pair: Pair, side: Side, recheck: Collection[Key], soon: Collectio
 
 
 async def _as_known(pair: Pair, side: Side) -> Look | None:
-    """Return what a look at *side* would find if its index is up to date; None: it may not be.
+    """Return the result of a look at *side* from its index if that is up to date (None: it may not be).
 
-    The store tracks its records. Other pairs may look at the same time.
+    The store must track its records. Other pairs may look at the same time.
     """
     store, index = cast(TrackedStore, pair.stores[side]), pair.journal.indexes[side]
     state = await index.state(None)
@@ -97,20 +97,23 @@ async def _as_known(pair: Pair, side: Side) -> Look | None:
 
 
 async def _track(pair: Pair, side: Side, recheck: Collection[Key], *, afresh: bool) -> Look:
-    """Look at a store that tells by its rows what has changed: at all projects, whichever are kept."""
+    """Look at a store that tracks changes by its rows: at all projects, also those that are not synced."""
     store, index = cast(TrackedStore, pair.stores[side]), pair.journal.indexes[side]
     enough: float | None = None
     again = False
     while True:
-        (since, head, _), moment = await _settled(index, again=again), time.time()
+        (since, head, unsettled_since), moment = await _settled(index, again=again), time.time()
         began = anyio.current_time()
         if head is None or recheck or afresh or not await _is_as(store, head):
-            look = await store.track(index, recheck, afresh=afresh)
+            partly = not pair.policy.wait_to_settle and unsettled_since is None
+            look = await store.track(index, recheck, afresh=afresh, may_be_partial=partly)
+            if look.partial and await pair.is_another(side):
+                look = await store.track(index)  # what another file lacks is not deleted
             cursor = await index.update_rows(look, await store.token(), since=since) or since
             _followed[store] = _Followed(0, cursor)
         else:
             cursor = await index.settle(moment)
-        # A look that begins so long after the first one takes even what changes all the time for whole.
+        # A look that begins this long after the first one takes even records that keep changing for whole.
         enough = enough or anyio.current_time() + LONGEST
         if began >= enough or not (pair.policy.wait_to_settle and await index.unsettled()):
             break
@@ -120,10 +123,10 @@ async def _track(pair: Pair, side: Side, recheck: Collection[Key], *, afresh: bo
 
 
 async def _settled(index: StoreIndex, *, again: bool) -> IndexState:
-    """Return how *index* is when a look can tell whether its first unsettled record has stayed as it is.
+    """Wait until a look can tell whether the first unsettled record is still; return the state of *index*.
 
-    *again*: a look has just left it unsettled. If it has waited for long enough, it waits for others, as a
-    deletion does.
+    *again*: a look has just left the record unsettled. If it was still for long enough even so, it waits for
+    other records, as a deletion does; then wait for another `STILL` seconds.
     """
     state = await index.state(None)
     if state.unsettled_since is None:
@@ -136,7 +139,7 @@ async def _settled(index: StoreIndex, *, again: bool) -> IndexState:
 async def _changed(index: StoreIndex, scan: Scan, before: _Followed | None) -> Collection[Key] | None:
     """Return the keys whose entries may differ from *scan* (None: any may).
 
-    Those are what changed in the store since the scan *before*, and in the index since it had that.
+    These are the keys that changed in the store since the scan *before*, and in the index since that scan.
     """
     if before is None or scan.changes is None or scan.changes.since != before.scan:
         return None
@@ -148,7 +151,7 @@ async def _changed(index: StoreIndex, scan: Scan, before: _Followed | None) -> C
 async def _is_as(store: Store, head: Token) -> bool:
     """Say whether *store* still has the state *head*. A store that can resume continues from *head*.
 
-    A shelf that is rewritten whole would be read again for that: if this process has scanned it, it
+    A shelf that is rewritten whole would have to be read again for that. If this process has scanned it, it
     continues from its own scan instead.
     """
     if store.capabilities.resumes and (store.capabilities.tracks or store not in _followed):
@@ -157,7 +160,7 @@ async def _is_as(store: Store, head: Token) -> bool:
 
 
 async def _look_at_server(pair: Pair, side: Side, unsure: Collection[Key], afresh: bool) -> Look:
-    """List what is there, and read what is new, what is *unsure*, and what is due to be verified."""
+    """List the records of a server, and read those that are new, *unsure*, or due for verification."""
     store, index, projects = pair.stores[side], pair.journal.indexes[side], pair.policy.projects
     since = await index.cursor()
     entries = await index.all(projects)
@@ -173,7 +176,7 @@ async def _look_at_server(pair: Pair, side: Side, unsure: Collection[Key], afres
     cursor = await index.update({**changed, **gone}, projects, None, whole=False, since=since)
     read = (await index.newest(projects)).keys() - believed if cursor is not None else set()
     await index.note_reads(read, answer.moment, answer.looked)
-    # What was sent lately is looked at whether it is there or not.
+    # Keys that smtd wrote lately are decided whether the server lists them or not.
     return Look(cursor or since, believed, (entries.keys() - believed).union(answer.again), answer.rotation)
 
 
@@ -183,9 +186,9 @@ async def _scan_server(
     digests: Mapping[Key, Digest],
     seen: Collection[str],
 ) -> Scan:
-    """Return a scan of *store* that believes *digests*; *seen* are the projects of what was there before.
+    """Return a scan of *store* that trusts *digests*; *seen* are the projects of the records known so far.
 
-    A project that is not listed any more may only be hidden: so it is asked for, and the server says so then.
+    A project that is no longer listed may only be hidden. Asked for it by name, the server says so.
     """
     scan = await store.scan(projects, known=digests)
     gone = {*seen} - {key.project for key in scan.digests.keys() | scan.unreadable.keys()}
@@ -201,7 +204,7 @@ async def _scan_server(
 
 
 def turn_of(index: StoreIndex) -> anyio.Lock:
-    """Return what lets one task of this process after another look at a store."""
+    """Return the lock that lets the tasks of this process look at a store one after the other."""
     return _turns.setdefault(index.location, anyio.Lock())
 
 

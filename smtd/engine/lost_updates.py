@@ -25,6 +25,7 @@ from smtd.merge.write import Write
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
+from smtd.records.run_status import is_final
 from smtd.stores.base import Scan
 
 #: How often smtd repeats a lost write before it asks a user, in stores where programs save single records.
@@ -184,17 +185,31 @@ async def _find_edited(
 
     smtd's transaction cannot prevent that: the program reads before it and saves after it. Only writes of
     the last `UNSEEN` seconds are checked, and none that already restored a lost write: any other change
-    counts as an edit. `note` drops the older writes from the log.
+    counts as an edit. `note` drops the older writes from the log. But until a run is over, its program saves
+    the record again and again, and never reads it: all writes to it are checked.
     """
     begin = time.time() - UNSEEN
-    fresh = {
+    running = {
+        key
+        for key, writes in written.items()
+        if (writes[-1].at < begin or writes[-1].rebased) and await _is_running(pair, key)
+    }
+    checked = {
         key: writes
         for key, writes in written.items()
-        if key in agreed and key in scan.digests and writes[-1].at >= begin and not writes[-1].rebased
+        if key in agreed
+        and key in scan.digests
+        and (key in running or (writes[-1].at >= begin and not writes[-1].rebased))
     }
-    overtaken, changed = await _overtaken_writes(pair, side, fresh, scan.digests, agreed, ())
-    old = [Reread(key, False, None) for key, writes in written.items() if writes[-1].at < begin]
-    return LostUpdates(overtaken=overtaken, moved=changed, looks=old)
+    overtaken, changed = await _overtaken_writes(pair, side, checked, scan.digests, agreed, ())
+    old = [key for key, writes in written.items() if writes[-1].at < begin and key not in running]
+    return LostUpdates(overtaken=overtaken, moved=changed, looks=[Reread(key, False, None) for key in old])
+
+
+async def _is_running(pair: Pair, key: Key) -> bool:
+    """Say whether the run was not over in the state on which both sides last agreed."""
+    agreed = await pair.journal.ancestor(key)
+    return agreed is not None and not is_final(agreed)
 
 
 def _not_shown(writes: Sequence[LoggedWrite]) -> Iterable[LoggedWrite]:

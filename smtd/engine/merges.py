@@ -1,4 +1,4 @@
-"""Decide the keys of which the records are needed, and not only their digests; no I/O."""
+"""Decide the keys for which digests do not suffice, from their records; no I/O."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from smtd.records.record import Key, Record
 
 
 def repair_stripped_data(copy: Action, source: Record, before: Record, policy: Policy, plan: Plan) -> None:
-    """Replace *copy*, if it would carry the loss of data that Sumatra took away, by its mending."""
+    """If *copy* would spread a loss of data caused by Sumatra, replace it by a merge that restores the data.
+
+    A one-way pair cannot write to both sides, so it holds the record instead.
+    """
     record = fields.mended(before, source)
     if record is source:
         return
@@ -40,9 +43,10 @@ def rebased(
     policy: Policy,
     plan: Plan,
 ) -> None:
-    """Decide a key that was saved by somebody who had not seen what smtd had written there.
+    """Decide a key that a program saved without having seen smtd's last write.
 
-    It is merged with that once; the second time a person is asked.
+    smtd merges the saved record with its write. If it has restored lost writes of the key often enough
+    (`OvertakenWrite.again`), a user decides.
     """
     sides = Both(*[overtaken[side].rebased if side in overtaken else now[side] for side in SIDES])
     result = fields.merge(ancestor, sides.left, sides.right)
@@ -70,7 +74,7 @@ def merged(key: Key, ancestor: Record | None, now: Both[Record], policy: Policy,
 def _resolve_conflict(
     key: Key, differing: tuple[str, ...], now: Both[Record], policy: Policy, plan: Plan
 ) -> None:
-    """Let the rule of the pair decide a conflict of the fields *differing*, or a person."""
+    """Resolve a conflict of the fields *differing* by the rule of the pair, or leave it to a user."""
     winner = _winner(policy.conflicts, now)
     if winner is not None and winner.other in policy.mode.targets:
         code = Code.NEWEST_RUN if policy.conflicts is Conflicts.NEWEST else Code.SIDE_PREFERRED
@@ -81,9 +85,9 @@ def _resolve_conflict(
 
 
 def _winner(rule: Conflicts, now: Both[Record]) -> Side | None:
-    """Return the side that wins a conflict by *rule* (None: a person decides).
+    """Return the side that wins a conflict by *rule* (None: a user decides).
 
-    The newest run wins; of one run nobody knows which edit is newer.
+    NEWEST compares the times of the runs: of two edits of one run, nothing shows which is newer.
     """
     if rule is Conflicts.NEWEST:
         if now.left.timestamp == now.right.timestamp:

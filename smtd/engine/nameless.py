@@ -1,4 +1,4 @@
-"""A record that has lost its name is one record's failure, and not the deletion of the one that it was."""
+"""Report a record that has lost its name as one failure, not as the deletion of the key that it had."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from smtd.stores.base import Scan
 
 
 class Hidden(str):
-    """In place of the reason why a record is unreadable: it may be one that has lost its name."""
+    """Stands for the reason why a record is unreadable: it may be one that has lost its name."""
 
 
 def kept(scan: Scan, agreed: Collection[Key]) -> Scan:
-    """Return *scan* with each *agreed* key as unreadable that a record without a name may have borne."""
+    """Return *scan*, in which each missing *agreed* key that a nameless record may have had is unreadable."""
     if not (projects := scan.nameless):
         return scan
     there = scan.digests.keys() | scan.unreadable.keys()

@@ -1,7 +1,7 @@
-"""Look at both stores, bring their indexes up to date, and tell which keys are to be decided.
+"""Look at both stores, bring their indexes up to date, and find the keys to decide.
 
-What a store holds is in its index, and in nothing that a cycle remembers: so a process that has just begun
-decides as one that goes on, and pairs that have a store in common share what was seen there.
+The index alone has what a store holds; cycles remember nothing else. So a new process decides as a running
+one does, and pairs that share a store share what was seen there.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from smtd.stores import index as known
 from smtd.stores.base import Scan, Store, Token
 from smtd.stores.index import TrackedStore
 
-#: So many keys that are not in sync are read again each time where the store cannot tell what has changed.
+#: If at most this many keys are not in sync, each look reads them again where the store reports no changes.
 FEW = 100
-#: To read so many records again that smtd wrote, as soon as others write, takes longer than to learn now what
-#: their rows look like.
+#: If smtd wrote more records than this, learning now what their rows look like takes less time than reading
+#: them all again after the next write of another program.
 MANY_WRITTEN = 500
-#: There was no cycle yet: all keys are to be decided.
+#: The checkpoint before the first cycle: all keys are to be decided.
 NOWHERE = Checkpoint(Both(Cursor(0, 0), Cursor(0, 0)), frozenset())
 
 
 class Observed(NamedTuple):
-    """What both sides hold of the *keys* to decide (None: of all), and up to which change that is known.
+    """What both sides hold under the *keys* to decide (None: all keys), up to the changes *cursors*.
 
-    *held*: how many records each side has, by project. Of all other keys both sides equal each other and what
-    was agreed on. *rotations*: how far the verification of a side has come with this look. *unsettled* are
-    keys whose records may be half saved: of them nothing is to be decided yet.
+    All other keys are in sync. *held*: how many records each side has, by project. *rotations*: how far the
+    verification of each side has come with this look. *unsettled* are keys whose records may be half saved;
+    they must not be decided yet.
     """
 
     keys: Collection[Key] | None
@@ -51,16 +51,16 @@ class Observed(NamedTuple):
 async def observe(
     pair: Pair, checkpoint: Checkpoint, recheck: Collection[Key] = (), *, afresh: bool = False
 ) -> Observed:
-    """Look at both sides, and return what is to be decided since *checkpoint*.
+    """Look at both sides, and return what has to be decided since *checkpoint*.
 
-    The keys of *recheck* are read and decided in any case; *afresh*: all are. Raises StoreError if a store
-    cannot be read whole.
+    The keys of *recheck* are read and decided in any case, and all keys if *afresh*. Raises StoreError if a
+    store cannot be read whole.
     """
     waiting = await pair.journal.checkpoints.out_of_sync()
     soon = waiting if len(waiting) <= FEW else set()
     left, right = await gather([partial(look, pair, side, recheck, soon, afresh) for side in SIDES])
     again = waiting.union(recheck, left.reread, right.reread)
-    # Of one moment: what another look brings in between is noted whole, or not at all.
+    # Read both indexes at one moment: they then have the findings of another look whole, or not at all.
     return await pair.journal.at_one_moment(
         partial(_read_indexes, pair, checkpoint, Both(left, right), again, afresh=afresh)
     )
@@ -69,7 +69,7 @@ async def observe(
 async def _read_indexes(
     pair: Pair, checkpoint: Checkpoint, looks: Both[Look], again: Collection[Key], *, afresh: bool
 ) -> Observed:
-    """Return what the indexes hold after *looks*; it awaits nothing but the journal."""
+    """Return what the indexes hold after *looks*; await nothing but the journal."""
     projects, cursors = pair.policy.projects, looks.map(lambda look: look.cursor)
     keys = None if afresh else await _keys(pair, checkpoint, cursors, again)
     scans, held, unsettled = [], [], set[Key]()
@@ -85,9 +85,9 @@ async def _read_indexes(
 
 
 class Position(NamedTuple):
-    """How far a pair has come (None: it has no checkpoint), and how its indexes are: of one moment.
+    """The checkpoint of a pair (None: it has none) and the states of its indexes, all of one moment.
 
-    *unsettled* are keys of its projects whose records may be half saved.
+    *unsettled* are keys of the pair's projects whose records may be half saved.
     """
 
     checkpoint: Checkpoint | None
@@ -96,7 +96,7 @@ class Position(NamedTuple):
 
     @property
     def has_decided(self) -> bool:
-        """The last cycle left nothing for later of what is known of the stores by now."""
+        """Whether the last cycle dealt with all that the indexes have now, and every record has settled."""
         known = self.checkpoint
         return (
             known is not None
@@ -106,7 +106,7 @@ class Position(NamedTuple):
 
 
 async def position(pair: Pair) -> Position:
-    """Return how far *pair* has come. Ask it before the stores: another pair may look at them meanwhile."""
+    """Return how far *pair* has come. Call it before asking the stores: another pair may look in between."""
     return await pair.journal.at_one_moment(partial(_position, pair))
 
 
@@ -125,7 +125,7 @@ async def _states(pair: Pair) -> Both[IndexState]:
 
 
 async def is_followed(pair: Pair, side: Side, position: Position) -> bool:
-    """Say whether nobody changed *side* since the checkpoint of *position*, as far as it can tell."""
+    """Say whether *side* is surely unchanged since the checkpoint of *position*."""
     state, checkpoint = position.states[side], position.checkpoint
     return (
         checkpoint is not None
@@ -136,9 +136,10 @@ async def is_followed(pair: Pair, side: Side, position: Position) -> bool:
 
 
 async def heads(pair: Pair, cursors: Both[Cursor]) -> dict[Side, Token]:
-    """Return what the sides look like after the writes of a cycle, unless others have written meanwhile.
+    """Return new heads for the sides that the writes of a cycle left without one.
 
-    Their indexes have those writes, and nothing else beyond the look of this cycle, if they are at *cursors*.
+    A side is left out if another program has written to it meanwhile. The heads fit only indexes that are
+    still at *cursors*: they have the writes of this cycle, and nothing else that came after its look.
     """
     found: dict[Side, Token] = {}
     for side, must_learn in (await pair.journal.at_one_moment(partial(_headless, pair, cursors))).items():
@@ -155,13 +156,13 @@ async def heads(pair: Pair, cursors: Both[Cursor]) -> dict[Side, Token]:
 
 
 async def _headless(pair: Pair, cursors: Both[Cursor]) -> dict[Side, bool]:
-    """Return the sides that have no head any more, and of which to learn what all rows look like."""
+    """Return the sides without a valid head, each with whether to learn what all its rows look like."""
     states, found = await _states(pair), {}
     for side in SIDES:
         store, index = pair.stores[side].capabilities, pair.journal.indexes[side]
         if store.dear_reads:
             continue
-        # Else the look has noted it, and nothing was written since.
+        # Otherwise the look has stored the head, and nothing was written since.
         if states[side].head is None or states[side].cursor != cursors[side]:
             found[side] = store.tracks and await index.must_learn(MANY_WRITTEN)
     return found
@@ -170,7 +171,7 @@ async def _headless(pair: Pair, cursors: Both[Cursor]) -> dict[Side, bool]:
 async def _keys(
     pair: Pair, checkpoint: Checkpoint, cursors: Both[Cursor], keys: Collection[Key]
 ) -> Collection[Key] | None:
-    """Return *keys* and what has changed since *checkpoint*; None: everything may have, or nearly so."""
+    """Return *keys* and all keys that changed since *checkpoint* (None: too many, or any key may have)."""
     policy, journal = pair.policy, pair.journal
     if not checkpoint.covers(policy.projects) or any(
         checkpoint.cursors[side].epoch != cursors[side].epoch for side in SIDES
@@ -185,5 +186,5 @@ async def _keys(
 
 
 def _may_undo_unseen(store: Store) -> bool:
-    """Say whether a program may save all records of a project as it read them before smtd wrote there."""
+    """Say whether a program may save a whole project of *store* as it was before smtd wrote there."""
     return not (store.capabilities.exclusive_writes or store.capabilities.saves_records)

@@ -1,4 +1,4 @@
-"""A pair: two stores, what is known of them, and how they are to be kept."""
+"""A pair: two stores, their journal, and the policy by which smtd syncs them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from smtd.stores.base import Store
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How a pair is to be kept; the defaults are those of the configuration."""
+    """How a pair is synced; the defaults are those of the configuration."""
 
     projects: frozenset[str] | None = None
     mode: Mode = Mode.TWO_WAY
@@ -25,23 +25,23 @@ class Policy:
     conflicts: Conflicts = Conflicts.ASK
     hold_unfinished: bool = True
     limit: DeletionLimit = field(default_factory=DeletionLimit)
-    #: Seconds within which every record of a store that is dear to read is read again.
+    #: Seconds within which every record is read again in a store where each read costs a request.
     verify_within: float = 3600.0
-    #: Offer what a store refused in every cycle; else ever more rarely.
+    #: Retry refused writes in every cycle, not at growing intervals, and read the newest records of a server.
     force_retry: bool = True
-    #: A person waits for all that is there now: wait, for a second or so, until no record may be half saved.
-    #: Else such a record is left for a later cycle.
+    #: Wait, for a second or so, until no record may be half saved: a user waits for all that is there now.
+    #: Otherwise such a record is left for a later cycle.
     wait_to_settle: bool = True
-    #: Seconds for which a run may go on; then it is taken to have been killed (None: for ever).
+    #: Seconds after which an unfinished run is taken to have been killed (None: never).
     stale_after: float | None = None
 
     def covers(self, key: Key) -> bool:
-        """Say whether *key* is of a project that is kept."""
+        """Say whether the pair syncs the project of *key*."""
         return self.projects is None or key.project in self.projects
 
     @property
     def fingerprint(self) -> str:
-        """What tells two policies apart; a cycle of another policy proves nothing for this one."""
+        """A hash that tells policies apart: a cycle with another policy proves nothing for this one."""
         projects = None if self.projects is None else sorted(self.projects)
         held = (self.hold_unfinished, self.stale_after)
         text = repr((projects, self.mode, self.propagate_deletes, self.conflicts, held, self.limit))
@@ -49,32 +49,32 @@ class Policy:
 
 
 class Marks(Protocol):
-    """Tells both stores, files or tables on a server, from others in their place."""
+    """Returns marks, which tell both stores (files or tables on a server) from others in their place."""
 
     async def __call__(self, written: Both[bool], ended: bool = False) -> Both[str]:
-        """Return what tells them, given whether smtd has written to each of them in this cycle.
+        """Return the marks, given whether smtd has written to each store in this cycle.
 
-        Until the cycle has *ended*, a store that was exchanged since the last one is not known as its own.
+        Until the cycle has *ended*, a store that was exchanged keeps the mark of its predecessor.
         """
 
 
 async def _no_look() -> None:
-    """Look at nothing, as of stores that have no mark."""
+    """Look at nothing: the stores have no marks."""
 
 
 async def _never(side: Side) -> bool:
-    """Say that a store is the one that it was, as of one that has no mark."""
+    """Say that the store was not replaced: it has no mark that could show it."""
     return False
 
 
 async def _no_marks(written: Both[bool], ended: bool = False) -> Both[str]:
-    """Return no marks, as of stores that have none."""
+    """Return no marks: the stores have none."""
     return Both("", "")
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two stores and their journal, for the length of one or more cycles."""
+    """Two stores and their journal, open for one or more cycles."""
 
     name: str
     stores: Both[Store]
@@ -84,10 +84,10 @@ class Pair:
     begin: Callable[[], Awaitable[None]] = _no_look
     #: Says whether the store of a side is now another one than at the end of the last cycle.
     is_another: Callable[[Side], Awaitable[bool]] = _never
-    #: Returns what tells the stores from others now (empty: nothing does).
+    #: Returns the marks of the stores (empty: none).
     marks: Marks = _no_marks
 
     async def flush(self, sides: Iterable[Side] = SIDES) -> None:
-        """Make durable what was read of *sides*: before the journal agrees on it, or forgets what is gone."""
+        """Make what was read of *sides* durable; call it before the journal agrees on it or forgets keys."""
         for side in sides:
             await self.stores[side].flush()

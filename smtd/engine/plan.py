@@ -42,22 +42,22 @@ class Facts:
     moved: Collection[Key] = ()
     #: Keys whose records may be half saved: not decided now, either.
     unsettled: Collection[Key] = ()
-    #: When runs that are not over will be taken to have been killed.
+    #: When smtd will take unfinished runs to have been killed.
     until: Mapping[Key, datetime] = field(default_factory=dict)
-    #: What a person decided.
+    #: What users decided.
     decisions: Mapping[Key, Decision] = field(default_factory=dict)
-    #: Keys that a program saved as they were before smtd's last writes, on each side.
+    #: Keys that a program saved from a copy read before smtd's last writes, on each side.
     overtaken: Both[Mapping[Key, OvertakenWrite]] = field(default_factory=lambda: Both({}, {}))
-    #: How many records are agreed on beside those of `agreed`, by project: both sides have them.
+    #: How many records besides those of `agreed` are agreed on, by project: both sides have them.
     others: Mapping[str, int] = field(default_factory=dict)
-    #: How many records were deleted lately on each side, since the other one lacked them.
+    #: How many records smtd deleted lately on each side, because the other side lacked them.
     recent: Both[int] = field(default_factory=lambda: Both(0, 0))
-    #: How many records the left side has that can be read.
+    #: How many readable records the left side has.
     readable: int = 0
 
 
 def build_plan(known: Facts, policy: Policy, keys: Collection[Key] | None = None) -> Plan:
-    """Decide every key from its digests, or only *keys*: no other one needs anything, nor is any missing."""
+    """Decide every key from its digests, or only *keys* if all others are in sync."""
     plan = Plan(moved=set(known.moved), now=known.scans.map(lambda scan: scan.digests))
     deletes: dict[Side, list[Action]] = {side: [] for side in SIDES}
     unreadable = _unreadable(known, plan)
@@ -81,7 +81,10 @@ def build_plan(known: Facts, policy: Policy, keys: Collection[Key] | None = None
 
 
 def _unreadable(known: Facts, plan: Plan) -> Collection[Key]:
-    """List the records that cannot be read, unless that may be half of a save; nothing is decided of them."""
+    """Report the unreadable records, except half-saved ones, as failed; return the keys of all of them.
+
+    They are not decided.
+    """
     scans = known.scans
     for side in SIDES:
         for key, text in sorted(scans[side].unreadable.items()):
@@ -94,7 +97,7 @@ def _unreadable(known: Facts, plan: Plan) -> Collection[Key]:
 
 
 def _fail_name(key: Key, scans: Both[Scan], plan: Plan) -> None:
-    """List a record whose name is not text, if there still is one."""
+    """Report a record whose name is not text as failed, if a side still has it."""
     holder = next((side for side in SIDES if key in scans[side].digests), None)
     if holder is None:
         plan.open.remove(key)
@@ -120,7 +123,7 @@ def _decide_key(
     lost = next((side for side in SIDES if key in known.lost[side]), None)
     if lost is not None and agreed is not None and now.left != now.right:
         if lost in overtaken and agreed[lost] != known.lost[lost][key].after:
-            plan.merges.append(key)  # the other side does not have what was lost
+            plan.merges.append(key)  # the other side lacks what was lost, too
         elif lost in policy.mode.targets:
             _reapply(key, lost, agreed, now, known, plan)
         else:
@@ -149,7 +152,7 @@ def _decide_key(
 
 
 def _is_alias_taken(decision: Decision, known: Facts) -> bool:
-    """Say whether something else has the alias by now: then a person is asked again."""
+    """Say whether another record has the alias by now: then a user has to decide again."""
     alias = Key(decision.key.project, decision.alias)
     digest = decision.digests[decision.aliased]
     taken = [known.scans[side].digests.get(alias, digest) for side in SIDES]
@@ -159,9 +162,9 @@ def _is_alias_taken(decision: Decision, known: Facts) -> bool:
 def _apply_decision(
     decision: Decision, now: Both[Digest | None], known: Facts, policy: Policy, plan: Plan
 ) -> None:
-    """Do what a person decided of a key that still is as it was then."""
+    """Do what a user decided about a key that has not changed since then."""
     key, choice = decision.key, decision.choice
-    held = next((side for side in SIDES if now[side] is not None), Side.LEFT)  # of a deletion: by one only
+    held = next((side for side in SIDES if now[side] is not None), Side.LEFT)  # if only one has it
     if choice is Choice.HELD:
         plan.held.append(holds.deletion(key, _why(decision, held.other)))
     elif choice is Choice.REST:
@@ -178,21 +181,21 @@ def _apply_decision(
 
 
 def _why(decision: Decision, side: Side | None = None) -> Reason:
-    """Return why a decision was written down, as of *side*: an earlier smtd noted no side."""
+    """Return why a decision was recorded, with *side*: earlier versions of smtd recorded no side."""
     return msgspec.structs.replace(decision.why or Reason(Code.TEXT), side=side)
 
 
 def _take_side(
     key: Key, side: Side, source: Side | None, now: Both[Digest | None], policy: Policy, plan: Plan
 ) -> None:
-    """Give *side* exactly what *source* has (None: nothing), because a person decided so."""
+    """Give *side* exactly what *source* has (None: nothing), because a user decided so."""
     why = because(Code.DECIDED)
     if side not in policy.mode.targets:
         plan.held.append(holds.closed(key, side))
     elif source is not None and now[source] is not None:
         plan.actions.append(actions.copy(key, side, now, why, exact=True))
     else:
-        assert now[side] is not None  # nobody decides of what neither side has
+        assert now[side] is not None  # no decision is about a key that neither side has
         plan.actions.append(actions.delete(key, side, now, why))
 
 
@@ -208,7 +211,7 @@ def _split(decision: Decision, now: Both[Digest | None], known: Facts, policy: P
     elif there == [now[side], now[side]]:
         _take_side(key, side, side.other, now, policy, plan)
     else:
-        plan.moved.add(key)  # a crash left it on one side; it is carried like any new record
+        plan.moved.add(key)  # a crash left the alias on one side only: it is synced like any new record
 
 
 def _is_held(key: Key, verdict: Verdict, scans: Both[Scan], policy: Policy) -> bool:
@@ -234,10 +237,10 @@ def _propagate(
 def _reapply(
     key: Key, side: Side, agreed: Both[Digest], now: Both[Digest | None], known: Facts, plan: Plan
 ) -> None:
-    """Write again what another program undid on *side*; if that was done before, ask a person.
+    """Write again what another program undid on *side*, or ask a user if smtd has done that often enough.
 
-    That program may have been a person who deleted or reverted exactly what smtd wrote last,
-    which looks the same. If the other side lost the record too, there is nothing to restore.
+    A user who deletes or reverts exactly what smtd wrote last looks the same. If the other side lost the
+    record, too, there is nothing to restore.
     """
     digest = now[side.other]
     if digest is None:
@@ -249,7 +252,7 @@ def _reapply(
 
 
 def _guard(side: Side, deletes: list[Action], known: Facts, policy: Policy, plan: Plan) -> None:
-    """Let the deletions on *side* pass, or hold them; those that a person approved do not count."""
+    """Plan the deletions on *side*, or hold them; approved deletions do not count towards the limit."""
     if not deletes:
         return
     source, other = known.scans[side.other], known.scans[side]
@@ -273,6 +276,6 @@ def _guard(side: Side, deletes: list[Action], known: Facts, policy: Policy, plan
 
 
 def _is_approved(key: Key, known: Facts, plan: Plan) -> bool:
-    """Say whether a person approved that *key* is deleted, and that still holds."""
+    """Say whether a user approved the deletion of *key*, and the approval still holds."""
     decision = known.decisions.get(key)
     return decision is not None and decision.choice is Choice.APPROVE and key not in plan.void

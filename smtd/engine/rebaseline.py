@@ -1,9 +1,8 @@
-"""Know what was put back from a copy: a store, or the journal.
+"""Recognize a store or a journal that was restored from a copy.
 
-If a store was replaced, nobody deleted the records that it lacks, and nobody edited those that it has in
-an old state. A journal that is older than the stores takes for agreed what has been deleted since. So the
-pair is adopted anew then, as at a first meeting: a union, in which the longer text wins and nothing is
-deleted.
+No user deleted the records that a restored store lacks, or edited those that it has in an old state. A
+journal that is older than the stores takes for agreed what has been deleted since. So smtd then adopts the
+pair anew, as in a first sync: the union of both sides, in which the longer text wins and nothing is deleted.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from smtd.records.canonical import Digest
 from smtd.records.record import Key, encode, is_plain
 from smtd.stores.base import Scan, Store
 
-#: Records that are read, at the most, before what is missing in a store without a mark is taken for deleted.
+#: Most records that smtd reads before it takes missing records of a store without a mark for deleted.
 LOOKS = 50
 
 
 async def replaced_sides(pair: Pair, known: Facts, plan: Plan) -> frozenset[Side]:
-    """Return the sides whose stores are others now, if they lack records or have some as they once were.
+    """Return the sides whose store was replaced and lacks records, or has an old state of some.
 
-    Asked after the scan: a file that was exchanged before it is known here. A store without a mark shows that
-    it was put back only by both: it lacks records, and has others as they once were.
+    Call it after the scan, so that a file that was exchanged before the scan is recognized. A store without a
+    mark counts as restored only if both are true: it lacks records, and has an old state of others.
     """
     agreed, scans = known.agreed, known.scans
     found = set()
@@ -47,12 +46,12 @@ async def replaced_sides(pair: Pair, known: Facts, plan: Plan) -> frozenset[Side
 
 
 async def has_missed(pair: Pair, agreed: Mapping[Key, Both[Digest]], scans: Both[Scan]) -> bool:
-    """Say whether a record is missing on one side, and the stores went on in step without this journal.
+    """Say whether a record is missing on one side, and the stores were synced without this journal.
 
-    Both have the same new record, and no pair's history knows of it. Two people cannot have made it: it was
-    copied, by a cycle of which this journal has no memory, or by another program than smtd. An edit or a
-    deletion that both sides have is no sign, as two people may well have done that. Nor is a record that no
-    journal can hold: it is new in every cycle.
+    They were if both have the same new record, and no pair's history has it. Two users cannot have created
+    it: a cycle that this journal does not remember copied it, or another program did. An edit or a deletion
+    on both sides proves nothing, as two users may have made it. Nor does a record that no journal can hold,
+    because it is new in every cycle.
     """
     if not any(_lacks_record(key, side, scans) for key in agreed for side in SIDES):
         return False
@@ -65,7 +64,7 @@ async def has_missed(pair: Pair, agreed: Mapping[Key, Both[Digest]], scans: Both
 
 
 async def _can_be_known(pair: Pair, key: Key) -> bool:
-    """Say whether a journal can hold the record *key*, which both sides have."""
+    """Say whether a journal can hold the record under *key*, which both sides have."""
     record = (await pair.stores.left.read([key])).get(key)
     try:
         return record is None or bool(encode(record))
@@ -78,10 +77,10 @@ def _bears_mark(store: Store) -> bool:
 
 
 async def _was_put_back(pair: Pair, side: Side, known: Facts, plan: Plan) -> bool:
-    """Say whether *side*, which bears no mark, lacks records that would be deleted, and went back in others.
+    """Say whether *side*, which has no mark, lacks records and has an old state of others.
 
-    What a program undid that had not seen smtd's last write (`lost_updates.py`) is no evidence, nor is what a
-    person has decided on.
+    False if no deletion would follow from the missing records. Keys where a program undid smtd's last write
+    unseen (`lost_updates.py`) prove nothing, nor do keys that a user decided.
     """
     if not pair.policy.propagate_deletes or side.other not in pair.policy.mode.targets:
         return False
@@ -94,7 +93,7 @@ async def _was_put_back(pair: Pair, side: Side, known: Facts, plan: Plan) -> boo
     if await _has_gone_back(pair, side, read, known.agreed, other, unclear):
         return True
     if not plan.asked and not any(each.deletes_from(side.other) for each in plan.actions):
-        return False  # what is missing is held, and was when this was last asked
+        return False  # all deletions are held, and were at the last check
     edited = await pair.journal.history.edited(pair.journal.number)
     keys = [key for key in edited if key not in read and key not in known.moved and is_plain([*key])][:LOOKS]
     held = await pair.stores[side].read(keys)
@@ -113,9 +112,10 @@ async def _has_gone_back(
     other: Mapping[Key, Digest],
     unclear: Collection[Key],
 ) -> bool:
-    """Say whether *side* holds a record *now* as the record was before an edit or a deletion.
+    """Say whether *side* holds *now* a record in a state from before an edit or a deletion.
 
-    *agreed* and *other* are what was agreed on, and what the other side holds, of the same keys.
+    *agreed* and *other* have what was agreed on, and what the other side holds, under the same keys. The keys
+    *unclear* are skipped.
     """
     for key, digest in now.items():
         known = agreed.get(key)
@@ -132,13 +132,13 @@ def _lacks_record(key: Key, side: Side, scans: Both[Scan]) -> bool:
 
 
 def _changed(plan: Plan, side: Side) -> list[Key]:
-    """Return the keys that *side* changed, alone or not."""
+    """Return the keys that changed on *side*, whether or not they changed on the other side, too."""
     edits = [action for action in plan.actions if action.edits and action.copies_to(side.other)]
     return [action.key for action in edits] + plan.merges
 
 
 async def _matches_history(pair: Pair, side: Side, keys: list[Key], scans: Both[Scan]) -> bool:
-    """Say whether one of *keys* is again what smtd overwrote, or wrote, before."""
+    """Say whether *side* holds one of *keys* in a state that smtd overwrote or wrote before."""
     for key in keys:
         if await pair.journal.history.held(pair.journal.number, key, scans[side].digests[key]):
             return True

@@ -1,8 +1,8 @@
 """Finish the writes that a crash left open, before anything is planned: look, judge, commit.
 
-A write that landed contains what the other side held when it began; so that is what both sides
-have in common, and the ancestor of whatever people did since. No write is made again: a plan does that.
-Only a change of two steps, of which the crash left one, is taken back.
+A write that landed contains what the other side held when the write began. So this is what both sides have in
+common, and the ancestor of all later edits. No write is repeated here: a plan does that. Only a change of two
+steps, of which the crash left one, is reverted.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ SETTLED = 5.0
 
 
 class _Moved(Exception):
-    """A record changed between the look at it and the reading of it."""
+    """A record changed after the look at it, and before it was read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What came of open intents, as both stores show it; nothing of that is noted yet.
+    """The outcome of open intents, as both stores show it; the journal does not have it yet.
 
-    *unseen* are writes that do not show: a request that broke off may still be on its way to a server.
-    *moved* are the keys that nothing can be said of yet: they changed meanwhile, or are put right first.
-    *interrupted* are writes of two steps that left their record deleted, and *partial* those that left a part
-    of it.
+    *unseen* are writes that do not show: an interrupted request may still be on its way to a server.
+    *moved* are keys that cannot be judged yet: they changed meanwhile, or must be repaired first.
+    *interrupted* are writes of two steps that left their record deleted, *partial* those that left a part of
+    it.
     """
 
     agreements: Sequence[Agreement] = ()
@@ -54,7 +54,7 @@ class Judged:
     partial: Sequence[tuple[Write, Record]] = ()
 
     def agreed(self, noted: Mapping[Key, Both[Digest]]) -> Mapping[Key, Both[Digest]]:
-        """Return what is agreed once this is noted, where the journal has *noted* so far."""
+        """Return what will be agreed once the journal has this outcome; *noted*: what it has so far."""
         if not (self.agreements or self.forgotten):
             return noted
         agreed = {**noted, **{each.key: each.digests for each in self.agreements}}
@@ -69,9 +69,9 @@ class Judged:
 
 
 class Finished(NamedTuple):
-    """The *keys* of open intents, and those of them of which nothing can be said yet (*moved*).
+    """The *keys* of open intents, and those among them that cannot be judged yet (*moved*).
 
-    What was seen of *keys* is not trusted by what follows: they are to be read again.
+    Earlier reads of *keys* must not be trusted: read them again.
     """
 
     keys: Collection[Key] = ()
@@ -79,19 +79,19 @@ class Finished(NamedTuple):
 
 
 async def finish_intents(pair: Pair) -> Finished:
-    """Finish what a crash left open."""
+    """Judge the intents that a crash left open, and commit their outcome to the journal."""
     begun = await _pending_intents(pair)
     if not begun:
         return Finished()
     now = await _look(pair, begun)
-    for side in SIDES:  # what others undid must be noted before this is: it would seem to be the later one
+    for side in SIDES:  # flag lost updates before these writes are logged, which would seem to follow them
         if not pair.stores[side].capabilities.exclusive_writes:
             await lost_updates.flag_suspects(pair, side)
     judged = await _judge(pair, begun, now)
     if judged.partial:
         await _remove_partial(pair, judged.partial)
     await _revert(pair, judged.interrupted)
-    await pair.flush()  # a write may have been cut off when all had seen it, but before it was durable
+    await pair.flush()  # a write may have been visible, but not durable, at the crash
     async with pair.journal.transaction() as tx:
         tx.set_baselines(judged.agreements)
         tx.drop_baselines(judged.forgotten)
@@ -105,7 +105,7 @@ async def finish_intents(pair: Pair) -> Finished:
 
 
 async def judge_intents(pair: Pair) -> Judged:
-    """Return what `finish_intents` would find; nothing is written anywhere."""
+    """Return what `finish_intents` would find; write nothing."""
     begun = await _pending_intents(pair)
     return await _judge(pair, begun, await _look(pair, begun)) if begun else Judged()
 
@@ -118,7 +118,7 @@ async def _look(pair: Pair, keys: Collection[Key]) -> Both[Mapping[Key, Digest]]
 
 
 async def _judge(pair: Pair, begun: Mapping[Key, Sequence[Write]], now: Both[Mapping[Key, Digest]]) -> Judged:
-    """Say what came of the writes *begun*, by key, now that both sides have these digests."""
+    """Return the outcome of the writes *begun*, by key, given the digests that both sides have *now*."""
     pinned = await _pinned(pair, now)
     landed: list[Write] = []
     unseen: list[Write] = []
@@ -145,17 +145,17 @@ async def _judge(pair: Pair, begun: Mapping[Key, Sequence[Write]], now: Both[Map
         landed += done
         unseen += [write for write in writes if write not in done]
         if key in pinned:
-            forgotten.append(key)  # of an undo: both sides stay as they are, and have nothing in common
+            forgotten.append(key)  # by an undo: both sides stay as they are, without a common ancestor
         elif common is not None:
             digest = canonical.digest(common)
             agreements.append(Agreement(key, Both(digest, digest), common))
-    # Who was deleted and is there again is new.
+    # A record that was deleted and exists again is new.
     forgotten += [write.key for write in landed if write.digest is None]
     return Judged(agreements, forgotten, landed, unseen, begun.keys() - moved, moved, interrupted, partial)
 
 
 async def _pinned(pair: Pair, now: Both[Mapping[Key, Digest]]) -> set[Key]:
-    """Return the keys that an undo has left as they still are."""
+    """Return the keys that an undo pinned, and that have not changed since."""
     return {
         key
         for key, decision in (await pair.journal.decisions.all()).items()
@@ -164,7 +164,7 @@ async def _pinned(pair: Pair, now: Both[Mapping[Key, Digest]]) -> set[Key]:
 
 
 async def _pending_intents(pair: Pair) -> dict[Key, list[Write]]:
-    """Return the writes that a crash left undecided, of the projects that are kept, by key."""
+    """Return the writes that a crash left open, by key, of the projects that the pair syncs."""
     begun: dict[Key, list[Write]] = defaultdict(list)
     for write in await pair.journal.begun():
         if pair.policy.covers(write.key):
@@ -173,17 +173,17 @@ async def _pending_intents(pair: Pair) -> dict[Key, list[Write]]:
 
 
 async def _landed(pair: Pair, writes: Sequence[Write], now: Both[Mapping[Key, Digest]]) -> Sequence[Write]:
-    """Return those of the *writes* of one key that landed. Raises _Moved."""
+    """Return those among the *writes* of one key that landed. Raises _Moved."""
     done = [write for write in writes if await _has_landed(pair, write, now)]
     if any(write.side is pair.journal.order[1] for write in done):
-        return writes  # the other side came first: what it does not show any more was undone there
+        return writes  # the other side was written first: if it shows no write now, that was undone there
     return done
 
 
 async def _partial_writes(
     pair: Pair, begun: Sequence[Write], now: Both[Mapping[Key, Digest]]
 ) -> list[tuple[Write, Record]]:
-    """Return what writes that broke off have left of their records, where those are made bit by bit."""
+    """Return the parts of records that interrupted writes left, where a store writes a record in steps."""
     found: list[tuple[Write, Record]] = []
     for write in begun:
         held, other = now[write.side].get(write.key), write.side.other
@@ -213,7 +213,7 @@ async def _remove_partial(pair: Pair, partial: Sequence[tuple[Write, Record]]) -
 
 
 async def _has_landed(pair: Pair, write: Write, now: Both[Mapping[Key, Digest]]) -> bool:
-    """Say whether *write* reached its store, though somebody may have edited the record since."""
+    """Say whether *write* reached its store, even if a program edited the record since. Raises _Moved."""
     held = now[write.side].get(write.key)
     if held == write.digest:
         return True
@@ -227,13 +227,13 @@ async def _has_landed(pair: Pair, write: Write, now: Both[Mapping[Key, Digest]])
     record = await _read(pair, write.side, write.key, held)
     store = pair.stores[write.side].capabilities
     if store.saves_records and not store.exclusive_writes:
-        # Another one may have made the record meanwhile, or the same change: what is not there, it may lack.
+        # Another client may have made the record, or a part of the same change: all of it must be there.
         return holds_all(record, wanted, write.before)
     return is_built_on(record, wanted, write.before)
 
 
 def _was_interrupted(pair: Pair, write: Write, now: Both[Mapping[Key, Digest]]) -> bool:
-    """Say whether a change that is not one step in its store has left the record deleted."""
+    """Say whether a change that its store makes in two steps has left the record deleted."""
     return (
         not pair.stores[write.side].capabilities.atomic_updates
         and write.before is not None
@@ -243,7 +243,7 @@ def _was_interrupted(pair: Pair, write: Write, now: Both[Mapping[Key, Digest]]) 
 
 
 async def _revert(pair: Pair, cut: Sequence[Write]) -> None:
-    """Bring back what was there before; the next look decides as if the change had never begun."""
+    """Restore what the writes *cut* deleted; the next look decides as if they had never begun."""
     for write in cut:
         await pair.stores[write.side].write([Change(write.key, write.before, None)])
 
@@ -251,13 +251,13 @@ async def _revert(pair: Pair, cut: Sequence[Write]) -> None:
 async def _infer_base(
     pair: Pair, begun: Sequence[Write], landed: Sequence[Write], now: Both[Mapping[Key, Digest]]
 ) -> Record | None:
-    """Return what both sides have in common after those writes of one key that landed, if anything."""
+    """Return what both sides have in common after the *landed* writes of one key (None: nothing)."""
     first, last = pair.journal.order
     for write in sorted(landed, key=lambda each: each.side is first):
         if write.digest is None:
             continue
         if write.side is first and any(each.side is last and each.digest == write.digest for each in begun):
-            return write.origin  # the last side was not written to yet: it holds that (None: nothing)
+            return write.origin  # the last side was not written yet, and holds this (None: nothing)
         if write.record is not None:
             return write.record
         holders = [side for side in SIDES if now[side].get(write.key) == write.digest]
@@ -274,7 +274,7 @@ async def _read(pair: Pair, side: Side, key: Key, digest: Digest) -> Record:
 
 
 def _unlocked_writes(pair: Pair, landed: Sequence[Write], agreements: Sequence[Agreement]) -> list[Landed]:
-    """Return the writes to stores without a lock, as the journal remembers them."""
+    """Return the log entries of the *landed* writes to stores without a lock."""
     agreed = {each.key: each.digests for each in agreements}
     found = []
     for write in landed:

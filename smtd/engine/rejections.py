@@ -1,4 +1,4 @@
-"""Offer a record that a store refused again, but ever more rarely.
+"""Retry writes that a store refused, at growing intervals.
 
 The reason may go away: an administrator raises a limit, a program is repaired. Until then the record
 stays listed as failed, and costs nothing.
@@ -15,18 +15,18 @@ from smtd.journal.values import Refusal
 from smtd.merge.sides import Side
 from smtd.records.record import Key
 
-#: Seconds until a refused record is offered again, at the most.
+#: Longest pause before a retry, in seconds.
 LONGEST = 86_400.0
-#: Seconds until a write that a store took, and did not keep, is made again for the first time.
+#: Seconds until the first retry of a write that a store accepted and did not keep.
 IGNORED = 5.0
-#: What stands for the digest of nothing, where a deletion is refused.
+#: Stands for the digest of a refused deletion, which has none.
 NOTHING = b""
 
 Refusals = Mapping[tuple[Key, Side], Refusal]
 
 
 def defer(plan: Plan, refused: Refusals, now: float) -> list[Refusal]:
-    """Take out of *plan* what would be refused again, report it as failed, and return the refusals."""
+    """Remove the actions from *plan* whose retry is not due, report them as failed; return their refusals."""
     spared: list[Refusal] = []
     for action in list(plan.actions):
         waiting = [
@@ -44,7 +44,7 @@ def defer(plan: Plan, refused: Refusals, now: float) -> list[Refusal]:
 
 
 def schedule(refusals: Iterable[Refusal], refused: Refusals, now: float) -> list[Refusal]:
-    """Return *refusals* of this cycle with the time at which each is offered again."""
+    """Return the *refusals* of this cycle, each with the time of its next retry."""
     return [_put_off(each, refused.get((each.key, each.side)), now) for each in refusals]
 
 

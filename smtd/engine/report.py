@@ -1,4 +1,4 @@
-"""What a cycle did and what it left, as data; `smtd.output` says it in English and in JSON."""
+"""What a cycle did and what it left, as data; `smtd.output` formats it as English and as JSON."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def no_progress(phase: str, done: int, total: int) -> None:
 
 
 class Hold(Enum):
-    """What kind of action is not taken yet. The words are those of JSON."""
+    """Why an action is not taken yet. The values appear in JSON."""
 
     RUNNING = "running"  # a run that is not over
-    DELETION = "deletion"  # a deletion that may be none
-    UNDONE = "undone"  # what an undo has left, until a person says more
-    DECIDED = "decided"  # what a person decided cannot be done
+    DELETION = "deletion"  # a deletion that may not be meant
+    UNDONE = "undone"  # what an undo has left, until a user decides
+    DECIDED = "decided"  # a user's decision that cannot be carried out
     LOST_WRITE = "lost write"  # another program undid what smtd wrote
     LOST_DATA = "lost data"  # Sumatra took data away from the record
 
@@ -41,7 +41,7 @@ class Conflict(msgspec.Struct, frozen=True):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """An action not taken yet, and why; *until*: when smtd goes on by itself (ISO 8601)."""
+    """An action not taken yet, and why; *until*: when the hold ends by itself, if it does (ISO 8601)."""
 
     project: str
     label: str
@@ -60,14 +60,14 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 def failure(key: Key, side: Side | None, why: Reason) -> Failure:
-    """Return the failure of *key* in a form that the journal and JSON can hold, whatever a store said."""
+    """Return the failure of *key*, with names that the journal and JSON can hold, whatever the store has."""
     return Failure(encodable(key.project), encodable(key.label), side, why)
 
 
 class PlannedAction(msgspec.Struct, frozen=True):
-    """One action of a plan: *action* is create, update, delete, merge or split; *side* is where.
+    """One action of a plan: *action* is create, update, delete, merge or split.
 
-    None: on both sides.
+    *side* is where it happens (None: on both sides).
     """
 
     action: str
@@ -78,9 +78,9 @@ class PlannedAction(msgspec.Struct, frozen=True):
 
 
 class SideReport(msgspec.Struct):
-    """What was written to one side; *read_only* says why nothing can be, if so.
+    """What was written to one side; *read_only* says why it cannot be written (empty: it can).
 
-    *records* is how many it held when it was looked at, before that.
+    *records* is how many it held before these writes, when the cycle looked at it.
     """
 
     location: str
@@ -92,7 +92,7 @@ class SideReport(msgspec.Struct):
 
     @property
     def grown(self) -> int:
-        """By how many records it grew."""
+        """By how many records the side grew."""
         return self.created - self.deleted
 
     @property
@@ -102,12 +102,12 @@ class SideReport(msgspec.Struct):
 
 
 class PairReport(msgspec.Struct):
-    """The result of one cycle of one pair, or the plan of one that was not run.
+    """The result of one cycle of one pair, or the plan of a cycle that was not run.
 
-    *again* is when the next cycle has something to do though nobody changed anything, in seconds since
-    1970: a run counts as killed then, or what was refused is offered again. *adopted* are the sides
-    whose store is another one than before, so that the pair was adopted anew. *plan* is the identity of a
-    plan that was not run, and *actions* what it would write.
+    *again* is when the next cycle has something to do even without a change, in seconds since 1970 (None:
+    never): a run counts as killed then, a refused write is retried, or a write is read again. *adopted* are
+    the sides whose store was replaced, so that the pair was adopted anew. *plan* is the identity of a plan
+    that was not run, *actions* what it would write.
     """
 
     pair: str
@@ -125,19 +125,19 @@ class PairReport(msgspec.Struct):
 
     @property
     def wrote(self) -> bool:
-        """Something was written to a store."""
+        """Whether something was written to a store."""
         return bool(self.left.written + self.right.written)
 
     @property
     def ok(self) -> bool:
-        """Nothing is left for a person or for a later cycle."""
+        """Whether nothing is left for a user or for a later cycle."""
         return not (self.conflicts or self.held or self.failed)
 
     def side(self, side: Side) -> SideReport:
-        """Return the part of one side."""
+        """Return the report of *side*."""
         return self.left if side is Side.LEFT else self.right
 
 
 def blank(name: str, locations: Both[str]) -> PairReport:
-    """Return the report of a cycle that has not done anything yet."""
+    """Return the report of a cycle that has done nothing yet."""
     return PairReport(name, SideReport(locations.left), SideReport(locations.right))

@@ -1,4 +1,4 @@
-"""Write down what a person decides of conflicts and of held deletions; the next cycle does it."""
+"""Record what a user decides about conflicts and held deletions; the next cycle carries it out."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from smtd.merge.aliases import alias
 from smtd.merge.sides import SIDES, Both
 from smtd.records.record import Key
 
-#: What can be decided of conflicts and of what was undone, and what of deletions that are held.
+#: The choices for conflicts and for undone records, and those for held deletions.
 OF_CONFLICTS = (Choice.LEFT, Choice.RIGHT, Choice.BOTH)
 OF_DELETIONS = (Choice.APPROVE, Choice.REJECT)
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """*choice* for every key that waits for one in *project* under one of *labels*; both may be globs."""
+    """*choice* for every key that waits for it in *project* under one of *labels*; both may be globs."""
 
     choice: Choice
     project: str = "*"
     labels: Sequence[str] = ("*",)
 
     def means(self, key: Key) -> bool:
-        """Say whether *key* is meant."""
+        """Say whether *project* and *labels* match *key*."""
         return _fits(key.project, self.project) and any(_fits(key.label, label) for label in self.labels)
 
 
 async def resolve(pair: Pair, wish: Resolution, recheck: Collection[Key] = ()) -> list[Key]:
-    """Remember *wish* for all keys that it means, and return them; *recheck* keys are read again.
+    """Record *wish* for all waiting keys that it matches, and return them; *recheck* keys are read again.
 
-    Raises UsageError if nothing that waits for it is meant.
+    Raises UsageError if it matches none, or if it keeps both records of a key that only one store has.
     """
     plan = await deciding.look(pair, recheck)
     keys = [key for key in _waiting(plan, wish.choice) if wish.means(key)]
@@ -51,7 +51,7 @@ async def resolve(pair: Pair, wish: Resolution, recheck: Collection[Key] = ()) -
 
 
 def _waiting(plan: Plan, choice: Choice) -> list[Key]:
-    """Return the keys that wait for a choice of that kind."""
+    """Return the keys that wait for a choice of the kind of *choice*."""
     held = {Key(held.project, held.label): held.kind for held in plan.held}
     if choice in OF_DELETIONS:
         return [key for key, kind in held.items() if kind is Hold.DELETION]
@@ -62,7 +62,7 @@ def _waiting(plan: Plan, choice: Choice) -> list[Key]:
 def _decisions(
     plan: Plan, keys: Sequence[Key], choice: Choice, taken: Mapping[str, set[str]]
 ) -> list[Decision]:
-    """Return *choice* for *keys*; *taken* are the labels of each project."""
+    """Return the decision *choice* for each of *keys*; *taken* has the labels of each project."""
     made = []
     for key in keys:
         there = Both(plan.now.left.get(key), plan.now.right.get(key))

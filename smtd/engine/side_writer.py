@@ -19,7 +19,7 @@ from smtd.merge.write import Write
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record, encode
-from smtd.stores.base import Change, Outcome, Result
+from smtd.stores.base import Change, Kept, Outcome, Result
 
 
 class Arrived(NamedTuple):
@@ -117,9 +117,11 @@ class SideWriter:
             for write, outcome in zip(writes, outcomes, strict=True)
             if self._check_outcome(write, outcome)
         ]
-        back = await store.read([write.key for write in done])
-        arrived = {}
-        for write in done:
+        kept = {write: outcome.kept for write, outcome in zip(writes, outcomes, strict=True)}
+        arrived = {write: write.digest for write in done if kept[write] == Kept(write.digest)}
+        unread = [write for write in done if write not in arrived]
+        back = await store.read([write.key for write in unread])
+        for write in unread:
             found = back.get(write.key)
             if digest_of(found) == write.expect != write.digest:
                 self._fail_ignored(write)

@@ -1,7 +1,7 @@
-"""Bring back what a cycle overwrote, deleted or created; and one record as it was at a time.
+"""Revert what a cycle overwrote, deleted or created, or restore one record to an earlier time.
 
-What is brought back stays so: both sides rest as they are until a person edits the record or takes one
-side, since the next cycle would else do again what was undone.
+The next cycle would repeat what was undone. So both sides stay as they are, pinned, until a user edits the
+record or chooses a side.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from smtd.records.record import Key, Record
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One record that is brought back: *action* is what happens to it on *side*."""
+    """One record that is reverted: *action* is what happens to it on *side*."""
 
     project: str
     label: str
@@ -39,7 +39,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Undone(msgspec.Struct):
-    """What an undo did, or with a dry run would do; *refused* are the keys that moved on since, and why."""
+    """What an undo did, or as a dry run would do; *refused* are the keys that changed since, and why."""
 
     cycle: int
     done: list[Step]
@@ -48,7 +48,7 @@ class Undone(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class _Back:
-    """What one side of a key is to hold again, and what it must hold now (None: nothing)."""
+    """What one side of a key is to hold again (*before*), and must hold now (*after*); None: nothing."""
 
     entry: HistoryEntry
     before: Digest | None
@@ -56,10 +56,10 @@ class _Back:
 
 
 async def undo(pair: Pair, number: int, *, dry_run: bool = False) -> Undone:
-    """Bring both sides of *pair* back to where they were before the cycle *number*.
+    """Bring both sides of *pair* back to their state before the cycle *number*.
 
-    Keys that moved on since are refused, whole. Raises UsageError if that cycle wrote nothing, or wrote
-    what is no longer known.
+    A key that changed since is refused on both sides. Raises UsageError if that cycle wrote nothing, or if
+    its history is no longer complete.
     """
     forgotten = await pair.journal.history.forgotten(pair.journal.number)
     if forgotten is not None and number <= forgotten.cycle:
@@ -99,7 +99,7 @@ def _reversals(entries: Sequence[HistoryEntry]) -> dict[Key, dict[Side, _Back]]:
 
 
 def _blocker(back: _Back, now: Digest | None) -> Reason | None:
-    """Return why it cannot be brought back, if so."""
+    """Return why *back* cannot be done (None: it can)."""
     if (back.before is not None) != (back.entry.action != "create"):
         return because(Code.NOTED_TOO_LITTLE)
     return None if now == back.after else because(Code.CHANGED_SINCE)
@@ -114,12 +114,12 @@ def _action(back: _Back) -> str:
 async def _revert(
     pair: Pair, wanted: Mapping[Key, Mapping[Side, _Back]], plan: Plan, number: int, result: Undone
 ) -> None:
-    """Write what is *wanted*, and let the keys rest."""
+    """Write what is *wanted*, and pin the keys."""
     report = blank(pair.name, pair.stores.map(lambda store: store.location))
     made = await pair.journal.begin_cycle()
     executor = Executor(pair, made, report, no_progress)
     why = because(Code.CYCLE_UNDONE, None, number)
-    # Deletions last: a record that was kept under another label is there until it is back under its own.
+    # Deletions last: a record that was kept under an alias stays there until it is back under its own label.
     for key, sides in sorted(wanted.items(), key=lambda each: _only_deletes(each[1])):
         goal = {side: sides[side].before if side in sides else plan.now[side].get(key) for side in SIDES}
         rest = Decision(key, Choice.REST, Both(goal[Side.LEFT], goal[Side.RIGHT]), why=why)
@@ -136,7 +136,7 @@ async def _revert(
     result.refused += [
         failure(key, None, because(Code.CHANGED_DURING_UNDO)) for key in sorted(executor.stale)
     ]
-    # What was not undone does not rest.
+    # Keys that were not undone are not pinned.
     await pair.journal.decisions.put([], [key for key in wanted if tuple(key) in failed])
 
 
@@ -145,10 +145,10 @@ def _only_deletes(sides: Mapping[Side, _Back]) -> bool:
 
 
 def _is_edited(writes: Sequence[Write], held: Mapping[Side, Record | None]) -> bool:
-    """Say whether the other side holds an edit of the one record that is brought back.
+    """Say whether the other side holds an edit of the one record that is reverted.
 
-    Else an edit of either side would later overwrite what the other one holds: of two edits, or of
-    another experiment.
+    Only then may that record become the baseline. If the other side holds a second edit or another
+    experiment, a later edit of one side would overwrite it.
     """
     if len(writes) != 1:
         return False
@@ -157,9 +157,9 @@ def _is_edited(writes: Sequence[Write], held: Mapping[Side, Record | None]) -> b
 
 
 async def restore(pair: Pair, key: Key, at: datetime) -> PairReport:
-    """Bring the record *key* to both sides as it was at the time *at*; what is there now goes to the history.
+    """Write the record *key* to both sides as it was at the time *at*; the current one goes to the history.
 
-    Raises UsageError if there was none then, or if it is as it was.
+    Raises UsageError if no version of that time is known, or if the record has not changed since.
     """
     record = await _as_of(pair, key, at)
     now = {side: (await pair.stores[side].read([key])).get(key) for side in SIDES}
@@ -178,10 +178,10 @@ async def restore(pair: Pair, key: Key, at: datetime) -> PairReport:
 
 
 async def _as_of(pair: Pair, key: Key, at: datetime) -> Record | None:
-    """Return the record as the first write after *at* found it, else as it was agreed on.
+    """Return the record as the first write after *at* found it, or else as it was agreed on.
 
-    What a person wrote since that agreement was never seen: nobody knows when that was. Raises UsageError
-    if it is not known any more, or was not known yet, what was there then.
+    An edit since that agreement is left out, as smtd does not know when a user made it. Raises UsageError if
+    the state of that time is no longer known, or was not known yet.
     """
     later = [
         entry

@@ -1,1 +1,1 @@
-"""smtd's own SQLite file: what was agreed, what is under way, what was overwritten."""
+"""smtd's own SQLite file: what was agreed, which writes are open, what was overwritten."""

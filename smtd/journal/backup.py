@@ -1,8 +1,8 @@
-"""Copies of the journal: made while everything runs, and known again when one is put back.
+"""Copies of the journal: made while smtd runs, and recognized when one is restored.
 
-What an older journal says was agreed may since have been deleted or recreated: taken for the truth, it
-would let smtd delete a record that nobody deleted. So whatever was put back is believed in its history and
-its events only, and the pairs are adopted anew.
+Records that an older journal lists as agreed may since have been deleted or recreated. If smtd trusted it,
+it would delete a record that no user deleted. So it trusts only the history and the events of a restored
+journal, and adopts the pairs anew.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from smtd.sqlite import ERRORS, Connection
 
 #: The application_id of a copy ("smtc"); that of the journal itself is 0.
 COPY = 0x736D7463
-#: How the names of smtd's own files in the state directory begin.
+#: The prefixes of the names of smtd's own files in the state directory.
 OWN_FILES = ("journal.", "pair-", "pairs.", "daemon.", "told.")
-#: Pages that are copied between two looks at whether it is still wanted: some milliseconds.
+#: Pages that are copied between two checks whether the caller has given up: some milliseconds.
 _PAGES = 1000
 
 
 def copy(journal: Path, target: Path, given_up: Event) -> int:
-    """Copy *journal*, as it is now, to the new file *target*, and return its size in bytes. Blocks.
+    """Copy the current state of *journal* to the new file *target*, and return its size in bytes. Blocks.
 
-    Writers go on meanwhile. *given_up* ends it early. Raises UsageError if *target* exists, has a name that
-    smtd uses, or cannot be made, JournalError if the journal cannot be read; then nothing is at *target*.
+    Writers are not blocked. *given_up* stops the copy. Raises UsageError if *target* exists, has a name that
+    smtd uses, or cannot be created, JournalError if the journal cannot be read; no file is left then.
     """
     try:
         if target.name.startswith(OWN_FILES) and target.parent.samefile(journal.parent):
@@ -63,14 +63,14 @@ def _fill(journal: Path, target: Path, given_up: Event) -> None:
         closing(sqlite3.connect(target, isolation_level=None)) as db,
     ):
         source.execute("BEGIN")
-        source.execute("SELECT 1 FROM sqlite_master").fetchone()  # from now on it is seen as it is
+        source.execute("SELECT 1 FROM sqlite_master").fetchone()  # begins the snapshot that is copied
         source.backup(db, pages=_PAGES, progress=look, sleep=0)
-        db.execute("PRAGMA journal_mode = DELETE")  # one file, whole in itself
+        db.execute("PRAGMA journal_mode = DELETE")  # one complete file, without a log beside it
         db.execute(f"PRAGMA application_id = {COPY}")
 
 
 async def is_older(db: Connection, note: Note | None) -> bool:
-    """Say whether the journal is a copy, or behind what *note* says of the one that was here."""
+    """Say whether the journal is a copy, or older than the one that *note* was written for."""
     return await is_copy(db) or (note is not None and await cycles(db) < note.cycles)
 
 
@@ -85,7 +85,7 @@ async def cycles(db: Connection) -> int:
 
 
 async def disown(db: Connection) -> None:
-    """Forget what was agreed by any pair; then the journal is as good as any."""
+    """Drop the baselines of all pairs and all indexes; the journal then no longer counts as a copy."""
     for (number,) in await db.fetch("SELECT id FROM pair"):
         await PairJournal(db, number).forget_all(canonical.VERSION)
     async with db.transaction():

@@ -16,10 +16,11 @@ from smtd.sqlite import Connection
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The end of a cycle: of the changes up to *cursors*, in *projects* (None: in all), none waits.
+    """The end of a cycle: it dealt with all changes up to *cursors* in *projects* (None: in all).
 
-    What waits is listed beside it (`Checkpoints.out_of_sync`). *report* is that cycle's own, under the policy
-    with the fingerprint *policy*; None: another cycle began since, or one would report something else.
+    `Checkpoints.out_of_sync` lists the keys that are still to be dealt with. *report* is the report of the
+    cycle under the policy with the fingerprint *policy* (None: another cycle has begun since, or the next one
+    would report something else).
     """
 
     cursors: Both[Cursor]
@@ -28,7 +29,7 @@ class Checkpoint:
     report: bytes | None = None
 
     def covers(self, projects: frozenset[str] | None) -> bool:
-        """Say whether it is of all *projects* (None: of all there are)."""
+        """Say whether the checkpoint covers all of *projects* (None: every project)."""
         if self.projects is None:
             return True
         return projects is not None and projects <= self.projects
@@ -43,7 +44,7 @@ class Checkpoints:
         self._sides = sides
 
     async def get(self) -> Checkpoint | None:
-        """Return the last checkpoint; None: there is none, and every key is to be decided."""
+        """Return the last checkpoint (None: there is none, and every key is to be decided)."""
         rows = await self._db.fetch(
             "SELECT left_epoch, left_seq, right_epoch, right_seq, projects, policy, report FROM checkpoint"
             " WHERE pair = ?",
@@ -54,13 +55,13 @@ class Checkpoints:
         ((*numbers, projects, policy, report),) = rows
         cursors = self._sides.both(Cursor(*numbers[:2]), Cursor(*numbers[2:]))
         scope = None if projects is None else frozenset(json.loads(projects))
-        # A report names the sides in one order only.
+        # The stored report names the sides in one order, and is useless in the other.
         is_mirrored = policy.endswith(_MIRRORED)
         fits = is_mirrored == self._sides.mirrored
         return Checkpoint(cursors, scope, policy.removesuffix(_MIRRORED), report if fits else None)
 
     async def out_of_sync(self) -> set[Key]:
-        """Return the keys that were not in sync at the checkpoint, or were touched without a cycle since."""
+        """Return the keys that were not in sync at the checkpoint, or that `add` has added since."""
         return {
             key_of(project, label)
             for project, label in await self._db.fetch(
@@ -69,7 +70,7 @@ class Checkpoints:
         }
 
     async def put(self, checkpoint: Checkpoint, out_of_sync: Collection[Key]) -> None:
-        """Put *checkpoint* in place of the last one, in the transaction that is open."""
+        """Replace the last checkpoint by *checkpoint*, within the open transaction."""
         (left, right), scope = self._sides.columns(checkpoint.cursors), checkpoint.projects
         policy = checkpoint.policy + (_MIRRORED if self._sides.mirrored else "")
         known = await self.out_of_sync()
@@ -92,12 +93,12 @@ _MIRRORED = " mirrored"
 
 
 async def add(db: Connection, pair: int, keys: Collection[Key]) -> None:
-    """Have the next cycle decide *keys*, whatever the stores show; in the transaction that is open."""
+    """Make the next cycle decide *keys*, even if no store has changed; within the open transaction."""
     await db.run_many(
         "INSERT OR IGNORE INTO out_of_sync VALUES (?, ?, ?)", [(pair, *columns(key)) for key in keys]
     )
 
 
 async def reopen(db: Connection, pair: int) -> None:
-    """Have the next cycle look again, though the stores may be unchanged; in the transaction that is open."""
+    """Make the next cycle look again, even if no store has changed; within the open transaction."""
     await db.run("UPDATE checkpoint SET report = NULL WHERE pair = ?", (pair,))

@@ -1,4 +1,4 @@
-"""What a person decided of single records, and what waits for a person to decide."""
+"""What users decided about single records, and what waits for a user's decision."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from smtd.sqlite import Connection
 
 
 class Choice(Enum):
-    """What is to become of a key."""
+    """A decision about a key."""
 
-    HELD = "held"  # a deletion that waits for a person
-    APPROVE = "approve"  # that deletion may travel
-    REJECT = "reject"  # the record comes back to where it was deleted
+    HELD = "held"  # a deletion that waits for a user's decision
+    APPROVE = "approve"  # the deletion is carried out on the other side
+    REJECT = "reject"  # the record is restored on the side that deleted it
     LEFT = "left"  # what the left side has goes to the right
     RIGHT = "right"
     BOTH = "both"  # one record gets an alias, and both go to both sides
-    REST = "rest"  # both sides stay as they are: a cycle was undone
+    REST = "rest"  # both sides stay as they are, because a cycle was undone
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A choice for *key*, which holds as long as the sides hold what they held then (None: nothing).
+    """A choice for *key*, valid as long as the sides have the same *digests* as then (None: absent).
 
-    If both records are kept, that of *aliased* gets the label *alias*. *why* is the reason of a hold.
+    If both records are kept, that of the side *aliased* gets the label *alias*. *why*: why it is held.
     """
 
     key: Key
@@ -42,7 +42,7 @@ class Decision:
     aliased: Side = Side.RIGHT
 
 
-#: The word for a choice of both, by the word for the side whose record gets the alias.
+#: The column's word for BOTH, by its word for the side whose record gets the alias.
 _BOTH = {"right": Choice.BOTH.value, "left": "both-turned"}
 _ALIASED = {word: side for side, word in _BOTH.items()}
 #: Choices that name a side.
@@ -86,9 +86,9 @@ class Decisions:
         return self._sides.word(Side(word)) if word in _SIDED else word
 
     async def put(self, decisions: Iterable[Decision], void: Iterable[Key] = ()) -> None:
-        """Remember *decisions*, each in place of an older one of its key, and forget those of *void*.
+        """Store *decisions*, each in place of an older one of its key, and delete those of *void*.
 
-        The next cycle has something to do then, though neither store has changed.
+        The next cycle then looks again, even if neither store has changed.
         """
         async with self._db.transaction():
             await checkpoint.reopen(self._db, self._pair)

@@ -15,19 +15,19 @@ from smtd.stores.index import ABSENT, Busy, Entry, State
 
 T = TypeVar("T")
 
-#: Keys that are asked for in one query: SQLite takes 999 values.
+#: Keys in one query: SQLite accepts 999 values.
 _ASKED = 400
-#: A save of Sumatra is several commits (measured: up to 55 ms apart). A record that was not changed for so
-#: many seconds is whole; one that changes all the time is taken for whole after so many.
+#: A save of Sumatra is several commits (measured: up to 55 ms apart). A record that has not changed for STILL
+#: seconds is complete; one that keeps changing counts as complete after LONGEST seconds.
 STILL, LONGEST = 2 * SETTLE, 20 * SETTLE
-#: What was last seen to change so many seconds ago has not changed all the time: nobody looked, it may be.
+#: A record does not count as changing all the time across a gap of this many seconds between two changes.
 BURST = 60.0
-#: From so many keys on it takes longer to ask for each than for all there are.
+#: For more keys than this, a query for each takes longer than a query for all entries.
 MANY = 5000
 
 
 async def clear(db: Connection, store: int) -> None:
-    """Forget all entries of *store*, in the transaction that is open: no cursor fits them any more."""
+    """Delete all entries of *store*, within the open transaction; a new epoch makes old cursors void."""
     for table in ("entry", "held", "head", "extra_row", "fingerprint"):
         await db.run(f"DELETE FROM {table} WHERE store = ?", (store,))
     await db.run("UPDATE store SET epoch = ?, blocks = NULL WHERE id = ?", (new_epoch(), store))
@@ -41,11 +41,11 @@ def new_epoch() -> int:
 async def put(
     db: Connection, store: int, found: Mapping[Key, Entry], seen: float | None = None
 ) -> tuple[int, int]:
-    """Put the entries *found* in place of what is known of their keys, in the transaction that is open.
+    """Store the entries *found* in place of the known ones of their keys, within the open transaction.
 
-    Those that are new get the next number of the sequence; they may be half saved if others were writing
-    during the look, and then were *seen* before that moment (seconds since 1970). Returns the number before,
-    and after.
+    Entries that differ get the next number of the sequence. If a program was writing during the look, the
+    records may be half saved, and *seen* is when the look ended (seconds since 1970; None: none was writing).
+    Returns the numbers before and after.
     """
     before = int(await db.value("SELECT seq FROM store WHERE id = ?", (store,)))
     known = await entries(db, store, found)
@@ -75,16 +75,17 @@ async def unsettled(db: Connection, store: int) -> set[Key]:
 
 
 async def settle(db: Connection, store: int, busy: Busy | None) -> None:
-    """Take the records of *store* for whole that a look found as they were, in the transaction that is open.
+    """Mark records of *store* as settled that a look found unchanged, within the open transaction.
 
-    It was at *busy*; None: nobody was writing. Those that change all the time are taken for whole, too.
-    Deletions settle together, once there is no new one: a guard must see all of them. What is taken for
-    whole gets the next number of the sequence, so that every pair decides it, whichever pair has looked.
+    *busy* is when the look took place (None: no other program was writing, so all settle). Records that keep
+    changing settle, too, in the end. Deletions settle together, once there is no new one, because the
+    deletion guard must see all of them. Settled records get the next number of the sequence, so that every
+    pair decides them, whichever pair has looked.
     """
     still, longest, calm = float("inf"), float("inf"), True
     if busy is not None:
         still, longest = busy.began - STILL, busy.began - LONGEST
-        # The clock was put back: nobody can tell for how long those have waited that are of a later moment.
+        # The clock was set back: records with a later time may have waited for any time, so they begin again.
         later = f"UPDATE entry SET changed = ?, changing = min(changing, ?) WHERE {_CHANGED} AND changed > ?"
         await db.run(later, (busy.ended, busy.ended, store, busy.ended))
         absent = f"SELECT max(changed) FROM entry INDEXED BY entry_changed WHERE {_CHANGED} AND state = 0"
@@ -102,7 +103,7 @@ _CHANGED = "store = ? AND changed IS NOT NULL"
 
 
 async def _count(db: Connection, store: int, changed: Mapping[Key, tuple[Entry, Entry]]) -> None:
-    """Count by project what was known of each key, and what is known now."""
+    """Update the counts of each project for the keys *changed*, given their entries before and now."""
     grown: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for key, (before, now) in changed.items():
         for each, sign in ((before, -1), (now, 1)):
@@ -117,7 +118,7 @@ async def _count(db: Connection, store: int, changed: Mapping[Key, tuple[Entry, 
 
 
 async def entries(db: Connection, store: int, keys: Collection[Key]) -> dict[Key, Entry]:
-    """Return the entries of *store* under those *keys* that have one."""
+    """Return the entries of *store* for *keys*; keys without an entry are left out."""
     if len(keys) > MANY:
         rows = await db.fetch(f"{_SELECT} WHERE store = ?", (store,))
         asked = keys if isinstance(keys, (set, frozenset, dict)) else set(keys)
@@ -135,22 +136,22 @@ async def entries(db: Connection, store: int, keys: Collection[Key]) -> dict[Key
 
 
 def wanted(keys: Sequence[Key]) -> tuple[str, list[str | bytes]]:
-    """Return how a query begins that is about *keys*, and its first parameters.
+    """Return the beginning of a query about *keys*, and its first parameters.
 
-    SQLite finds them by the whole of a primary key only in a join: by `IN` it goes through all of a store.
+    SQLite uses the whole primary key only in a join: with `IN` it goes through all entries of a store.
     """
     values = ", ".join(["(?, ?)"] * len(keys))
     return f"WITH wanted (project, label) AS (VALUES {values})", [*chain.from_iterable(map(columns, keys))]
 
 
 def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Give *items*, as many at a time as one query may be about."""
+    """Yield *items* in chunks that one query can ask for."""
     for start in range(0, len(items), _ASKED):
         yield items[start : start + _ASKED]
 
 
 async def present(db: Connection, store: int, projects: Collection[str] | None) -> dict[Key, Entry]:
-    """Return the entries of all records of *projects* in *store* (None: of all), without the absent ones."""
+    """Return the entries of *projects* in *store* (None: of all projects), except those of absent records."""
     rows = await db.fetch(f"{_SELECT} WHERE store = ? AND state > 0", (store,))
     return {key: each for key, each in map(_read, rows) if projects is None or key.project in projects}
 
@@ -166,17 +167,17 @@ def _read(row: Sequence[object]) -> tuple[Key, Entry]:
 
 
 def key_of(project: object, label: object) -> Key:
-    """Return the key that two columns of an index have."""
+    """Return the key for the values of its two columns in an index."""
     return Key(text(project), text(label))
 
 
 def columns(key: Key) -> tuple[str | bytes, str | bytes]:
-    """Return the two columns that an index has for *key*."""
+    """Return the values of the two columns for *key* in an index."""
     return column(key.project), column(key.label)
 
 
 def column(name: str) -> str | bytes:
-    """Return what a column has for *name*: a name that is no text is kept as well, as bytes."""
+    """Return the value of a column for *name*: as bytes if the name is not valid Unicode."""
     if name.isascii():
         return name
     encoded = name.encode("utf-8", "surrogatepass")
@@ -188,7 +189,7 @@ def column(name: str) -> str | bytes:
 
 
 def text(column: object) -> str:
-    """Return the text that a column has for a name."""
+    """Return the name for the value of its column."""
     if isinstance(column, bytes):
         return column.decode("utf-8", "surrogatepass")
     assert isinstance(column, str)
@@ -196,6 +197,6 @@ def text(column: object) -> str:
 
 
 async def clear_all(db: Connection) -> None:
-    """Forget the entries of all stores, in the transaction that is open."""
+    """Delete the entries of all stores, within the open transaction."""
     for (number,) in await db.fetch("SELECT id FROM store"):
         await clear(db, number)

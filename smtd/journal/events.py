@@ -1,7 +1,7 @@
-"""What happened: events, numbered without a gap across restarts.
+"""The log of events, numbered without gaps across restarts.
 
-Where numbers may have been given that are not known any more, the next one is the seconds since 1970: the
-gap shows, and no number means two things.
+After a loss of the journal the last number is unknown. The next number is then the seconds since 1970: the
+gap shows, and no number is used twice.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 
 from smtd.sqlite import Connection
 
-#: Events that are kept for those who come late.
+#: Events that are kept for clients that ask later.
 KEPT = 10_000
 
 
@@ -24,7 +24,7 @@ class EventLog:
         self._db = db
 
     async def add(self, texts: Sequence[str]) -> None:
-        """Make *texts* durable under the next numbers, and forget those that are too old."""
+        """Make *texts* durable under the next numbers, and delete events that are too old."""
         async with self._db.transaction():
             await self._db.run_many("INSERT INTO event (text) VALUES (?)", [(text,) for text in texts])
             await self._db.run(
@@ -33,7 +33,7 @@ class EventLog:
             )
 
     async def add_with_new_number(self, what: str, **facts: str | None) -> None:
-        """Add the event *what* with a number that no event had before, even in a lost journal."""
+        """Add the event *what* with a number that no event had before, not even in a lost journal."""
         at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         text = json.dumps({"at": at, "event": what, **facts})
         await self._db.run(

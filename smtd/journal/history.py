@@ -1,7 +1,7 @@
 """Everything that smtd wrote to a store, with what was there before; sealed, so that a change shows.
 
-Rows are only ever added, batch by batch, and each batch is sealed by a hash over its rows and the seal
-before it. The oldest seal is an anchor, whose rows were removed when they were too old.
+Rows are only added, batch by batch, and each batch is sealed by a hash of its rows and of the previous seal.
+The oldest seal is an anchor: its rows were deleted because they were too old.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 from smtd.sqlite import Connection, Row
 
-#: Columns that are sealed: all but whether the write landed, which is known later.
+#: The sealed columns: all but `landed`, which is known later.
 _SEALED = "cycle, at, side, project, label, action, reason, record, before, after"
 _ENTRY = (
     "h.id, c.pair, h.cycle, h.at, h.side, h.project, h.label, h.action, h.reason, h.before, h.after, h.landed"
 )
-#: `ends` has the entries with which all cycles end that have begun by then: there the history may be cut.
+#: `ends` has the entries at which no cycle is unfinished: the history may be cut there.
 _ENDS = """
 WITH cycles AS (SELECT id, max(id) OVER (PARTITION BY cycle) AS last FROM history),
     begun AS (SELECT id, max(last) OVER (ORDER BY id) AS last FROM cycles),
     ends AS (SELECT id FROM begun WHERE id = last)
 """
-#: Note what is no longer known once the entries up to one are gone.
+#: Records what is no longer known once the entries up to one are deleted.
 _FORGET = """
 INSERT INTO forgotten
     SELECT c.pair, max(h.cycle), max(h.at) FROM history h JOIN cycle c ON c.id = h.cycle
     WHERE h.id <= ? GROUP BY c.pair
     ON CONFLICT (pair) DO UPDATE SET cycle = max(cycle, excluded.cycle), at = max(at, excluded.at)
 """
-#: What was deleted on a side of a pair since a time, and did not come back. The history is read from its end;
-#: a time far ahead is of a clock that was wrong.
+#: What smtd deleted on a side of a pair since a time, and what did not come back. The history is read from
+#: its end; a time far in the future is of a clock that was wrong.
 _DELETED = """
 SELECT h.project, h.label, h.reason FROM history h JOIN cycle c ON c.id = h.cycle
     WHERE h.id > ifnull((SELECT id FROM history WHERE at < ?1 ORDER BY id DESC LIMIT 1), 0)
@@ -52,7 +52,7 @@ SELECT h.project, h.label, h.reason FROM history h JOIN cycle c ON c.id = h.cycl
         AND NOT EXISTS
             (SELECT 1 FROM agreed a WHERE a.pair = ?4 AND a.project = h.project AND a.label = h.label)
 """
-#: Rows that are checked at a time.
+#: Rows to check at a time.
 _PAGE = 500
 
 
@@ -78,7 +78,7 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """What a check found: how many entries there are, and the last seal over them."""
+    """The result of a check: the number of entries, and the last seal as hex."""
 
     entries: int
     head: str
@@ -86,14 +86,14 @@ class Seal:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What of a pair is not known any more: *cycle*, or a part of it, and those before; until *at*."""
+    """What the history of a pair has lost: *cycle*, or a part of it, and all before, up to the time *at*."""
 
     cycle: int
     at: str
 
 
 class History:
-    """The history of all pairs in one journal; *sides* names those of the pair that is asked for."""
+    """The history of all pairs in one journal; *sides* names the sides of the pair that a caller asks for."""
 
     def __init__(self, db: Connection, sides: Orientation = STRAIGHT) -> None:
         self._db = db
@@ -136,7 +136,7 @@ class History:
         data = await self._db.value("SELECT record FROM history WHERE id = ?", (entry,))
         try:
             return unpack_any(data)
-        except JournalError as exc:  # whose advice, to begin a new journal, would give the rest up
+        except JournalError as exc:  # its advice, to start a new journal, would lose the rest
             raise JournalError(
                 f"the record in entry {entry} of the history is damaged: {exc.__cause__}"
             ) from exc.__cause__
@@ -153,8 +153,8 @@ class History:
     async def deleted(self, pair: int, side: Side, moment: float, period: float) -> int:
         """Return how many records smtd deleted on *side* of *pair* in the *period* seconds before *moment*.
 
-        Those count that the other side had deleted, and that did not come back; not what a person decided.
-        *moment* is in seconds since 1970.
+        Only records count that the other side had deleted and that did not come back, and not those that a
+        user decided to delete. *moment* is in seconds since 1970.
         """
         since, until = (_iso(moment - period), _iso(moment + period))
         rows = await self._db.fetch(_DELETED, (since, until, self._sides.word(side), pair))
@@ -171,7 +171,7 @@ class History:
         return [Key(*row) for row in rows]
 
     async def replaced(self, pair: int, key: Key, digest: Digest) -> Record | None:
-        """Return the record of *key* with *digest* that was last overwritten (None: it is not kept whole)."""
+        """Return the record of *key* with *digest* that smtd overwrote last (None: the history lacks it)."""
         entry = await self._db.value(
             "SELECT h.id FROM history h JOIN cycle c ON c.id = h.cycle WHERE c.pair = ?"
             " AND h.project = ? AND h.label = ? AND h.before = ? AND h.record IS NOT NULL"
@@ -183,7 +183,7 @@ class History:
         return None
 
     async def check(self) -> Seal:
-        """Compute every seal anew. Raises JournalError, naming the first entry that is not as it was."""
+        """Recompute every seal. Raises JournalError that names the first entries that were altered."""
         seals = await self._db.fetch("SELECT last, hash FROM seal ORDER BY last")
         entries = 0
         for (first, before), (last, expected) in pairwise(seals):
@@ -211,26 +211,26 @@ class History:
         return _hash(before, rows), len(rows)
 
     async def forgotten(self, pair: int) -> Forgotten | None:
-        """Return what is no longer known of *pair* (None: everything is)."""
+        """Return what the history of *pair* has lost (None: nothing)."""
         rows = await self._db.fetch("SELECT cycle, at FROM forgotten WHERE pair = ?", (pair,))
         return Forgotten(*rows[0]) if rows else None
 
     async def pair_of(self, cycle: int) -> int | None:
-        """Return the pair whose *cycle* that is (None: nobody's), be it known or not what it wrote."""
+        """Return the pair of *cycle* (None: there is no such cycle), even if its entries were pruned."""
         found = await self._db.value("SELECT pair FROM cycle WHERE id = ?", (cycle,))
         return None if found is None else int(found)
 
     async def prune(self, age: timedelta, size: int) -> int:
-        """Forget cycles older than *age*, and the oldest ones while all take more than *size* bytes.
+        """Delete cycles older than *age*, and the oldest ones while all take more than *size* bytes.
 
-        Whole cycles go; the seal of the last one stays as the anchor, and what is no longer known is noted.
-        Returns how many entries went.
+        Only whole cycles are deleted. The seal of the last one stays as the anchor, and `forgotten` records
+        the loss. Returns how many entries were deleted.
         """
         oldest = (datetime.now(timezone.utc) - age).isoformat(timespec="milliseconds")
         async with self._db.transaction():
-            # Up to the first that is young: what comes after it was written later, whatever the clock said.
+            # Stop at the first young entry: those after it were written later, whatever the clock said.
             young = await self._db.value("SELECT min(id) FROM history WHERE at >= ?", (oldest,))
-            # The newest entry which, with all that came after it, takes too much.
+            # The newest entry that takes too much together with all after it.
             large = await self._db.value(
                 "SELECT max(id) FROM (SELECT id, sum(length(record)) OVER (ORDER BY id DESC) AS taken"
                 " FROM history) WHERE taken > ?",
@@ -251,9 +251,9 @@ class History:
 
 
 async def append(db: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
-    """Add *rows* to the history, sealed, inside the transaction that is open; return the id of the first.
+    """Add *rows* to the history and seal them, within the open transaction; return the id of the first.
 
-    A row has the columns that are sealed, in their order.
+    A row has the columns of `_SEALED`, in that order.
     """
     if not rows:
         return 0
@@ -265,7 +265,7 @@ async def append(db: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
 
 
 async def seal_all(db: Connection) -> None:
-    """Seal what an earlier smtd had not sealed, inside the transaction that is open."""
+    """Seal all entries, which an earlier version of smtd did not seal, within the open transaction."""
     rows = await db.fetch(f"SELECT {_SEALED} FROM history ORDER BY id")
     if rows:
         last = await db.value("SELECT max(id) FROM history")

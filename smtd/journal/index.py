@@ -1,7 +1,7 @@
 """The index of a store: what was last seen there, numbered by a sequence of its changes.
 
-An index belongs to a store, not to a pair. Each entry has the number of the change that it came with. So who
-remembers up to which number it knows the entries finds what has changed since.
+An index belongs to a store, not to a pair. Each entry has the number of its last change. So a reader that
+remembers a number finds what has changed since.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from smtd.sqlite import Connection, at_once
 from smtd.stores.base import Token
 from smtd.stores.index import ABSENT, Busy, Entry, Fingerprints, RowLook
 
-#: So many records that changed last are the newest of a store.
+#: How many of the records that changed last are the newest of a store.
 NEWEST = 100
 
 
@@ -31,10 +31,10 @@ class Cursor(NamedTuple):
 
 
 class IndexState(NamedTuple):
-    """Where the sequence of a store is, and what the store looked like then.
+    """The cursor of an index, and the token of its store at that cursor (*head*; None: not known).
 
-    *unsettled_since*: since when the first unsettled record looks as it does (None: all are settled), in
-    seconds since 1970.
+    *unsettled_since*: when the first unsettled record last changed (None: all have settled), in seconds since
+    1970.
     """
 
     cursor: Cursor
@@ -50,7 +50,7 @@ class RecordCount(NamedTuple):
 
     @property
     def records(self) -> int:
-        """How many there are at all."""
+        """The number of all records."""
         return self.readable + self.unreadable
 
 
@@ -59,12 +59,12 @@ class StoreIndex(IndexedRows):
 
     def __init__(self, db: Connection, location: str) -> None:
         super().__init__(db, location)
-        #: Where the sequence was before and after each note of this object, in order.
+        #: The numbers of the sequence before and after each `note` of this object, in order.
         self._noted: list[tuple[int, int]] = []
 
     @at_once
     async def begin(self) -> None:
-        """Make the index if there is none; begin it anew if another version of smtd read the records."""
+        """Create the index if there is none; clear it if it holds another version of the digests."""
         reader = str(canonical.VERSION)
         query = "SELECT id, reader FROM store WHERE location = ?"
         if (known := await self._db.fetch(query, (self.location,))) and known[0][1] == reader:
@@ -81,14 +81,14 @@ class StoreIndex(IndexedRows):
                 await self._db.run("UPDATE store SET reader = ? WHERE id = ?", (reader, self._number))
 
     async def cursor(self) -> Cursor:
-        """Return where the sequence is now."""
+        """Return the current cursor."""
         rows = await self._db.fetch("SELECT epoch, seq FROM store WHERE location = ?", (self.location,))
         return Cursor(*rows[0]) if rows else Cursor(0, 0)
 
     async def head(self, projects: Collection[str] | None) -> Token | None:
-        """Return what the store looked like when the entries of *projects* (None: all) were as it is.
+        """Return the token of the store for which the entries of *projects* (None: all) were right.
 
-        None: nobody could tell.
+        None: there is none, so a look is needed.
         """
         found = await self._db.value(
             "SELECT head FROM head WHERE store = ? AND projects = ?", (await self._id(), _scope(projects))
@@ -96,16 +96,16 @@ class StoreIndex(IndexedRows):
         return None if found is None else bytes(found)
 
     async def put_head(self, projects: Collection[str] | None, head: Token, at: Cursor) -> None:
-        """Note that a store that looks like *head* holds what the entries of *projects* say up to *at*.
+        """Store *head* as the token for which the entries of *projects* up to *at* are right.
 
-        In the transaction that is open. Nothing is noted if others have changed an entry since: they
+        Within the open transaction. Does nothing if another pair or process has changed an entry since, as it
         may have looked earlier.
         """
         if await self.cursor() == at and await self.head(projects) != head:
             await self._set_head(projects, head)
 
     async def state(self, projects: Collection[str] | None) -> IndexState:
-        """Return how the index is at one moment; its head is that of *projects* (None: all)."""
+        """Return the state of the index, all of one moment, with the head of *projects* (None: all)."""
         rows = await self._db.fetch(
             "SELECT s.epoch, s.seq, h.head, (SELECT min(changed) FROM entry INDEXED BY entry_changed"
             " WHERE store = s.id AND changed IS NOT NULL) FROM store s"
@@ -117,16 +117,20 @@ class StoreIndex(IndexedRows):
 
     @at_once
     async def entries(self, keys: Collection[Key]) -> dict[Key, Entry]:
-        """Return the entries of those *keys* that have one."""
+        """Return the entries of *keys*; keys without an entry are left out."""
         return await entries.entries(self._db, await self._id(), keys)
 
     async def all(self, projects: Collection[str] | None) -> dict[Key, Entry]:
-        """Return the entries of all records of *projects* (None: of all), without the absent ones."""
+        """Return the entries of *projects* (None: of all projects), except those of absent records."""
         return await entries.present(self._db, await self._id(), projects)
 
     async def present(self) -> dict[Key, Entry]:
-        """Return the entries of all records, without the absent ones."""
+        """Return all entries except those of absent records."""
         return await self.all(None)
+
+    async def count(self) -> int:
+        """Return how many records the store holds."""
+        return sum(each.records for each in (await self.held(None)).values())
 
     async def changed_since(self, cursor: Cursor, projects: Collection[str] | None) -> set[Key]:
         """Return the keys of *projects* (None: of all) whose entries changed after *cursor*."""
@@ -142,8 +146,8 @@ class StoreIndex(IndexedRows):
     async def newest(self, projects: Collection[str] | None) -> dict[Key, float | None]:
         """Return the `NEWEST` records of *projects* (None: of all) that changed last, the last one first.
 
-        Of those that changed together the larger labels come first: they are of later runs. With each comes
-        when it was last read, in seconds since 1970 (None: nobody knows).
+        Of records that changed together, larger labels come first: they are of later runs. The values are the
+        times of the last read, in seconds since 1970 (None: not known).
         """
         rows = await self._db.fetch(
             "SELECT project, label, read FROM entry WHERE store = ? AND state > 0"
@@ -164,7 +168,7 @@ class StoreIndex(IndexedRows):
 
     @at_once
     async def note_reads(self, keys: Collection[Key], moment: float, looked: float | None) -> None:
-        """Remember that the records of *keys* were read at *moment*, and when some were last read again."""
+        """Store that the records of *keys* were read at *moment*; *looked*: when some were last reread."""
         async with self._db.transaction():
             await self._db.run_many(
                 "UPDATE entry SET read = ? WHERE store = ? AND project = ? AND label = ?",
@@ -173,7 +177,7 @@ class StoreIndex(IndexedRows):
             await self._db.run("UPDATE store SET looked = ? WHERE id = ?", (looked, await self._id()))
 
     async def held(self, projects: Collection[str] | None) -> dict[str, RecordCount]:
-        """Return how many records the store holds, by each of *projects* (None: by all) that has any."""
+        """Return the number of records in each of *projects* (None: in each) that has any."""
         return {
             entries.text(project): RecordCount(readable, unreadable)
             for project, readable, unreadable in await self._db.fetch(
@@ -192,12 +196,12 @@ class StoreIndex(IndexedRows):
         whole: bool,
         since: Cursor | None = None,
     ) -> Cursor | None:
-        """Remember what a look at *projects* (None: all) has *found*; return where the sequence is then.
+        """Store what a look at *projects* (None: all) has *found*, and return the new cursor.
 
-        *whole*: there are no other records. *head* is what the store looks like if nobody wrote since. The
-        look began when the sequence was at *since* (None: nobody else looks). What others have noted after
-        that stays, as it may be what came later; and None is returned, as it may have come earlier, too:
-        the store is to be looked at again, whole.
+        *whole*: there are no other records. *head* is the token of the store if nothing was written since.
+        The look began at the cursor *since* (None: there are no other looks). If another pair or process has
+        stored entries after that, these stay, as they may be the newer ones. None is returned then, as they
+        may be the older ones, too: the store must be looked at again, whole.
         """
         async with self._db.transaction():
             newer = await self._newer(since)
@@ -210,7 +214,7 @@ class StoreIndex(IndexedRows):
             return await self.cursor() if newer is None else None
 
     async def _void_heads(self, cursor: Cursor) -> None:
-        """Forget the heads of projects whose entries changed after *cursor*: they are of other entries."""
+        """Delete the heads of projects whose entries changed after *cursor*: they fit these no longer."""
         changed = {project for project, _ in await self.changed_since(cursor, None)}
         query = "SELECT projects FROM head WHERE store = ?"
         for (scope,) in await self._db.fetch(query, (await self._id(),)):
@@ -227,13 +231,13 @@ class StoreIndex(IndexedRows):
         *,
         whole: bool,
     ) -> dict[Key, Entry]:
-        """Return what was *found*, with what is gone if that is *whole*, but for keys that are *newer*."""
+        """Return what was *found*, with absences of all other keys if *whole*, without the keys *newer*."""
         known = await entries.present(self._db, await self._id(), projects) if whole else {}
         gone = dict.fromkeys(known.keys() - found.keys(), ABSENT)
         return {key: each for key, each in {**gone, **found}.items() if key not in newer}
 
     async def _newer(self, since: Cursor | None) -> Collection[Key] | None:
-        """Return the keys whose entries others have changed after *since*; None: they have done nothing."""
+        """Return the keys whose entries others changed after *since* (None: the cursor has not moved)."""
         if since is None or await self.cursor() == since:
             return None
         return await self.changed_since(since, None)
@@ -242,9 +246,10 @@ class StoreIndex(IndexedRows):
     async def update_rows(
         self, look: RowLook, head: Token | None, *, since: Cursor | None = None
     ) -> Cursor | None:
-        """Remember what *look* has found; *head* is what the store looks like if nobody wrote since.
+        """Store what *look* has found; *head* is the token of the store if nothing was written since.
 
-        For the rest see `update`: where others were at it, the blocks that differed do so at the next look.
+        For the rest see `update`. If others have stored entries after *since*, the blocks that differed in
+        this look differ again in the next one.
         """
         store = await self._id()
         async with self._db.transaction():
@@ -254,7 +259,7 @@ class StoreIndex(IndexedRows):
                 look, head = look.doubted(newer), None
                 await self.unlist(newer)
             await entries.put(self._db, store, found, None if look.busy is None else look.busy.ended)
-            if newer is None:  # else a record may have changed after this look, and be seen by another one
+            if newer is None:  # otherwise a record may have changed after this look, as another look saw
                 await entries.settle(self._db, store, look.busy)
             await self.set_rows({**dict.fromkeys(found, ()), **look.rows})
             if look.whole:
@@ -269,14 +274,14 @@ class StoreIndex(IndexedRows):
             return await self.cursor() if newer is None else None
 
     async def unsettled(self) -> set[Key]:
-        """Return the keys whose records may be half saved: they changed while others were writing."""
+        """Return the keys whose records may be half saved: they changed while a program was writing."""
         return await entries.unsettled(self._db, await self._id())
 
     @at_once
     async def settle(self, moment: float) -> Cursor:
-        """Take those for whole that have not changed up to *moment* (seconds since 1970) for long enough.
+        """Mark records as settled that have not changed for long enough before *moment* (seconds since 1970).
 
-        Returns where the sequence is then.
+        Returns the cursor after that.
         """
         if await self.unsettled():
             async with self._db.transaction():
@@ -285,9 +290,9 @@ class StoreIndex(IndexedRows):
 
     @at_once
     async def learn(self, fingerprints: Fingerprints, rows: Mapping[Key, Sequence[int]], at: Cursor) -> None:
-        """Remember what all rows look like now, and the new *rows*: the entries up to *at* are as they say.
+        """Store the fingerprints of all rows and the new *rows*, which fit the entries up to *at*.
 
-        Nothing is remembered if others have changed an entry since.
+        Does nothing if another pair or process has changed an entry since.
         """
         async with self._db.transaction():
             if await self.cursor() != at:
@@ -299,16 +304,16 @@ class StoreIndex(IndexedRows):
             )
 
     async def note(self, found: Mapping[Key, Entry]) -> None:
-        """Remember what smtd wrote and read back, in the transaction that is open.
+        """Store what smtd wrote and read back, within the open transaction.
 
-        That makes every head void: a store that looks like an old one again was put back.
+        This makes every head void: if the store has the token of an old head again, it was restored.
         """
         await self._db.run("DELETE FROM head WHERE store = ?", (await self._id(),))
         self._noted.append(await entries.put(self._db, await self._id(), found))
         await self.unlist(found)
 
     def advanced(self, cursor: Cursor) -> Cursor:
-        """Return *cursor* after what this object noted since, as far as nobody else did in between."""
+        """Return *cursor* moved past the notes of this object, up to the first change by others."""
         for before, after in self._noted:
             if before == cursor.seq:
                 cursor = cursor._replace(seq=after)

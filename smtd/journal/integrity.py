@@ -1,7 +1,7 @@
-"""Whether a journal file is whole, and where it goes if it is not.
+"""Check whether a journal file is intact, and move it aside if it is damaged.
 
-Damaged is only what SQLite calls so. A file that is locked, that may not be read, or a disk that is full
-is an error for a person, and the file stays where it is.
+A file counts as damaged only if SQLite calls it so. If it is locked or cannot be read, or the disk is full,
+that is an error for the user, and the file stays in its place.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 from smtd.journal.shutdown_marker import read_note
 from smtd.sqlite import ERRORS, check
 
-#: Bytes up to which a journal is read whole at every start. It takes 0.6 ms for each MB that is in memory
-#: (measured: 0.08 s for 140 MB), and as long as the disk takes for what is not.
+#: A journal of up to this many bytes is read whole at every start. That takes 0.6 ms for each MB that is in
+#: memory (measured: 0.08 s for 140 MB), and the time of the disk for the rest.
 SMALL = 32 * 2**20
 #: Seconds to wait for another program's lock.
 PATIENCE = 10.0
@@ -24,23 +24,23 @@ PATIENCE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What was known is lost, and *why*; the damaged file is *kept*, if there is one."""
+    """The journal was lost, and *why*; *kept* is the new place of the damaged file (None: there is none)."""
 
     why: str
     kept: Path | None = None
 
 
 def is_damage(exc: BaseException | None) -> bool:
-    """Say whether SQLite means that the file is damaged or no database, and nothing that may pass."""
-    # Others are subclasses of the first, and need not mean that; the second is in place of the first.
+    """Say whether *exc* means that the file is damaged or no database, and not a passing problem."""
+    # Subclasses of DatabaseError need not mean that; UnicodeDecodeError may come in its place.
     return type(exc) in (sqlite3.DatabaseError, UnicodeDecodeError)
 
 
 def examine(path: Path) -> Loss | None:
-    """Look for damage in the journal at *path*, and move a damaged one aside. Blocks; be alone with it.
+    """Check the journal at *path* for damage, and move a damaged one aside. Blocks.
 
-    A large journal that was closed in an orderly way is believed to be whole. Raises sqlite3.Error or
-    OSError if it cannot be looked at; it is left as it is then.
+    No other process may use the journal. A large journal that was closed cleanly is not checked. Raises
+    sqlite3.Error or OSError if the file cannot be checked; it then stays as it is.
     """
     check(path)
     size = path.stat().st_size if path.exists() else 0
@@ -56,7 +56,7 @@ def examine(path: Path) -> Loss | None:
 
 
 def _damage(path: Path) -> str | None:
-    address = f"{path.absolute().as_uri()}?mode=ro"  # a damaged file is kept as it was found
+    address = f"{path.absolute().as_uri()}?mode=ro"  # leaves a damaged file unchanged
     with closing(sqlite3.connect(address, uri=True, timeout=PATIENCE)) as db:
         try:
             (found,) = db.execute("PRAGMA integrity_check(1)").fetchone()
@@ -68,9 +68,9 @@ def _damage(path: Path) -> str | None:
 
 
 def _set_aside(path: Path) -> Path:
-    """Rename the journal and what belongs to it, and return its new place. Nothing is overwritten.
+    """Rename the journal and its other files, overwriting none, and return the new path.
 
-    The file itself goes first: without it SQLite takes nothing from the others.
+    The journal itself is renamed first: without it SQLite ignores the others.
     """
     name = f"{path.name}.damaged-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
     places = (path.with_name(f"{name}{ending}") for ending in ("", *(f"-{n}" for n in range(2, 1000))))

@@ -36,10 +36,10 @@ from smtd.text import encodable
 
 log = logging.getLogger("smtd")
 
-#: Raise this with any change of schema.sql, and say in migrations.py how older journals get there.
+#: Raise this with any change of schema.sql, and add the migration of older journals to migrations.py.
 VERSION = 12
 
-#: Seconds to wait for another process that has the same pair, as the daemon has during a cycle.
+#: Seconds to wait for another process that syncs the same pair.
 PATIENCE = 10.0
 
 
@@ -53,9 +53,9 @@ class Journal:
         self.history = History(db)
 
     async def copy(self, target: Path) -> int:
-        """Copy the journal, as it is now, to the new file *target*, and return its size in bytes.
+        """Copy the current state of the journal to the new file *target*, and return its size in bytes.
 
-        Raises UsageError if *target* exists or cannot be made, JournalError if the copy cannot be had.
+        Raises UsageError if *target* exists or cannot be created, JournalError if the copy fails.
         """
         given_up = threading.Event()
         try:
@@ -66,7 +66,7 @@ class Journal:
             given_up.set()
 
     async def _find(self, left: str, right: str) -> tuple[int, int, Orientation] | None:
-        """Return the number of a pair, the version of its digests, and how its sides were named."""
+        """Return the number of a pair, the version of its digests and its orientation (None: not known)."""
         for sides in (STRAIGHT, Orientation(mirrored=True)):
             for number, version in await self._db.fetch(
                 "SELECT id, canonical_version FROM pair WHERE left_location = ? AND right_location = ?",
@@ -76,9 +76,9 @@ class Journal:
         return None
 
     async def _add(self, left: str, right: str) -> tuple[int, int, Orientation]:
-        """Add the pair as it is named now, and return what `_find` returns.
+        """Add the pair with the sides in this order, and return what `_find` returns.
 
-        Two who ask at once, each in an order of its own, agree on one.
+        If two processes add the pair at once in different orders, the first one's order holds for both.
         """
         async with self._db.transaction():
             if (found := await self._find(left, right)) is not None:
@@ -95,10 +95,10 @@ class Journal:
         return {number: (left, right) for number, left, right in rows}
 
     async def known(self, left: str, right: str) -> PairJournal | None:
-        """Return the part of a pair to look at, while others may work with it; None if it was never synced.
+        """Return the part of a pair for reading; others may sync the pair (None: it was never synced).
 
-        Its sides are named as here, in whatever order it was synced. Nothing may be noted in it but how far
-        scrubbing has come.
+        The sides have the names of this call, in whatever order the pair was synced. The caller may write
+        nothing but the progress of scrubbing.
         """
         found = await self._find(left, right)
         if found is None or found[1] != canonical.VERSION:
@@ -108,11 +108,11 @@ class Journal:
 
     @asynccontextmanager
     async def pair(self, left: str, right: str) -> AsyncIterator[PairJournal]:
-        """Give the part of the pair of two locations, and keep other processes off it.
+        """Yield the part of the pair of two locations, and lock the pair against other processes.
 
-        Its sides are named as here, in whatever order it was synced before. Digests of another version of
-        the canonical form are forgotten: the pair is then adopted anew. Raises JournalError if another
-        process has the pair.
+        The sides have the names of this call, in whatever order the pair was synced before. Digests of
+        another version of the canonical form are deleted: the pair is then adopted anew. Raises JournalError
+        if another process has the lock.
         """
         number, version, sides = await self._find(left, right) or await self._add(left, right)
         async with _alone(self._directory / f"pair-{number}.lock", f"the pair {left} and {right}"):
@@ -124,9 +124,9 @@ class Journal:
 
 
 class _JournalConnection(Connection):
-    """A connection whose errors are the journal's, so that none is taken for a store's.
+    """A connection that raises JournalError, so that no error is taken for one of a store.
 
-    *damaged*: SQLite found the file damaged; the next start looks at it.
+    *damaged*: SQLite has found damage in the file, so the next start must check it.
     """
 
     def __init__(self, db: Connection, path: Path) -> None:
@@ -172,7 +172,7 @@ def _translating(path: Path) -> Iterator[None]:
 
 
 def _wrong(exc: Exception) -> str:
-    """Return what is wrong with the journal, and what to do: only what cannot mend itself is given up."""
+    """Return what is wrong with the journal, and what to do; only a damaged journal has to be given up."""
     if is_damage(exc):
         return (
             f"is damaged ({exc}); stop every smtd and start it again: it keeps the file, syncs the stores"
@@ -188,11 +188,11 @@ def _wrong(exc: Exception) -> str:
 
 @asynccontextmanager
 async def open_journal(directory: Path) -> AsyncIterator[Journal]:
-    """Open the journal in the state directory, making both if they are not there.
+    """Open the journal in the state directory; create both if they do not exist.
 
-    A damaged journal is moved aside, and an older one that was put back is believed in its history only:
-    the pairs are then adopted anew, with a warning and an event. Raises JournalError if the file cannot be
-    used for another reason, or was made by a newer smtd.
+    A damaged journal is moved aside; of an older one that was restored, only the history and the events are
+    trusted. The pairs are then adopted anew, with a warning and an event. Raises JournalError if the file
+    cannot be used for another reason, or was made by a newer smtd.
     """
     path = _file(directory)
     try:
@@ -207,9 +207,9 @@ async def open_journal(directory: Path) -> AsyncIterator[Journal]:
         note, seen = await to_thread.run_sync(read_note, path), await to_thread.run_sync(witness.look, path)
         with _translating(path):
             loss = await to_thread.run_sync(examine, path) if use.alone else None
-            if use.alone:  # until it is closed: should it be damaged, the next start looks at all of it
+            if use.alone:  # if it is not closed cleanly, the next start checks all of it
                 await to_thread.run_sync(write_note, path, Note(note.cycles if note else 0, well=False))
-            await to_thread.run_sync(private.ensure, path)  # SQLite's files beside it take its mode
+            await to_thread.run_sync(private.ensure, path)  # SQLite gives its other files the same mode
             raw = await stack.enter_async_context(connect(str(path), trusted=True))
         db = _JournalConnection(raw, path)
         await _prepare(db, path)
@@ -264,7 +264,7 @@ async def _report_loss(journal: Journal, path: Path, loss: Loss) -> None:
 
 
 async def _disown(journal: Journal, db: Connection, path: Path) -> None:
-    """Forget what is not to be believed, and tell of it."""
+    """Drop what a restored journal cannot be trusted with, and report it in the log and as an event."""
     await backup.disown(db)
     log.warning(
         "the journal %s was restored from an older copy: smtd keeps its history, syncs the stores from"
@@ -275,7 +275,7 @@ async def _disown(journal: Journal, db: Connection, path: Path) -> None:
 
 
 async def _end(db: _JournalConnection, path: Path, use: Use) -> None:
-    """Leave word that all was well, if this is the last use and it was."""
+    """Mark the journal as closed cleanly, if no other process uses it and no damage was found."""
     with suppress(JournalError):
         if not db.damaged and use.is_last():
             await witness.renew(db, path)
@@ -288,7 +288,7 @@ def _file(directory: Path) -> Path:
 
 @asynccontextmanager
 async def _alone(path: Path, what: str) -> AsyncIterator[None]:
-    """Hold a lock that the kernel releases with the process; wait a while if another process has it."""
+    """Hold a lock that the kernel releases with the process; wait up to PATIENCE seconds for it."""
     try:
         handle = await to_thread.run_sync(regular.lock, path)
     except OSError as exc:

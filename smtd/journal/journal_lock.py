@@ -1,4 +1,4 @@
-"""Who uses the journal of a state directory: only who is alone may look for damage and move the file."""
+"""The lock on the journal of a state directory: only its sole user may check for damage and move the file."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from anyio import to_thread
 from smtd import denied, regular
 from smtd.errors import JournalError
 
-#: Seconds to wait for one who is opening the journal: a large one is read whole, perhaps from a slow disk.
+#: Seconds to wait for a process that opens the journal: it may read a large one whole from a slow disk.
 PATIENCE = 120.0
 
 
 class Use:
-    """A lock on the journal that the kernel releases with the process; *alone*: nobody else has one."""
+    """A lock on the journal that the kernel releases with the process; *alone*: the lock is exclusive."""
 
     def __init__(self, handle: int) -> None:
         self._handle = handle
         self.alone = False
 
     def take(self) -> bool:
-        """Take the lock, alone if possible; say whether it could be had."""
+        """Take the lock, exclusively if possible; say whether it was taken."""
         self.alone = self._lock(fcntl.LOCK_EX)
         return self.alone or self._lock(fcntl.LOCK_SH)
 
     async def share(self) -> None:
-        """Let others in."""
+        """Turn the exclusive lock into a shared one."""
         await to_thread.run_sync(fcntl.flock, self._handle, fcntl.LOCK_SH)
         self.alone = False
 
     def is_last(self) -> bool:
-        """Say whether nobody else uses the journal any more; if so, nobody can before this use ends."""
+        """Say whether no other process uses the journal; if so, none can until this use ends."""
         return self._lock(fcntl.LOCK_EX)
 
     def _lock(self, kind: int) -> bool:
@@ -49,9 +49,10 @@ class Use:
 
 @asynccontextmanager
 async def using(directory: Path) -> AsyncIterator[Use]:
-    """Give the use of the journal in *directory*; a process alone with it makes others wait until it shares.
+    """Yield the lock on the journal in *directory*; with an exclusive one, other processes wait for `share`.
 
-    Raises JournalError if somebody does not share for long, or the directory cannot be used.
+    Raises JournalError if another process keeps an exclusive lock for more than PATIENCE seconds, or the
+    directory cannot be used.
     """
     try:
         handle = await to_thread.run_sync(regular.lock, directory / "journal.lock")

@@ -1,8 +1,8 @@
-"""How a journal of each earlier version becomes one of the next; what it knows is kept.
+"""Migrations of journals of earlier versions, which keep all data.
 
-`MIGRATIONS[n]` makes version n + 1 of version n: statements, or a function for what statements cannot say.
-All that a journal needs run in one transaction. A migration never changes once it was released: it builds
-on the schema of its time, not on schema.sql, which is what a new journal begins with.
+`MIGRATIONS[n]` turns version n into version n + 1: statements, or a function for what statements cannot say.
+All migrations that a journal needs run in one transaction. A migration never changes once it was released: it
+builds on the schema of its time, not on schema.sql, which is for new journals.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ async def _to_version_6(db: Connection) -> None:
 
 
 async def _version_12(db: Connection) -> None:
-    """Add the columns that a journal of version 11 lacks: two of them came without another number."""
+    """Add the columns that a journal of version 11 lacks: two were added earlier without a new version."""
     for table, column in (
         ("store", "looked"),
         ("entry", "read"),
@@ -233,7 +233,7 @@ CREATE TABLE out_of_sync (
 
 
 async def migrate(db: Connection, version: int) -> None:
-    """Bring a journal of *version* up to date, inside the transaction that is open."""
+    """Bring a journal of *version* up to date, within the open transaction."""
     while (migration := MIGRATIONS.get(version)) is not None:
         if isinstance(migration, str):
             await db.run_script(script(migration))

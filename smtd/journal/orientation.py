@@ -15,7 +15,7 @@ from smtd.records.record import BAD_BYTES
 T = TypeVar("T")
 
 _STORE = r"the (?P<side>left|right) store "
-#: What smtd wrote down as English until version 8 of the journal.
+#: The English sentences that smtd stored until version 8 of the journal.
 _EARLIER = [
     (Code.NEW, re.compile(r"new on the (?P<side>left|right)")),
     (Code.CHANGED, re.compile(r"changed on the (?P<side>left|right)")),
@@ -42,10 +42,10 @@ _EARLIER = [
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """How a pair is known to the journal: with the sides as its user names them, or *mirrored*.
+    """Whether the journal names the sides of a pair as the caller does, or the other way round (*mirrored*).
 
-    The first who syncs two stores decides which one the journal calls left. Who names them the other way
-    round later sees only sides in his own order.
+    The first sync of two stores decides which one the journal calls left. A caller that names them the other
+    way round later sees only sides in its own order.
     """
 
     mirrored: bool = False
@@ -55,19 +55,19 @@ class Orientation:
         return Side(word).other if self.mirrored else Side(word)
 
     def word(self, side: Side) -> str:
-        """Return what a column has for *side*."""
+        """Return the column value for *side*."""
         return (side.other if self.mirrored else side).value
 
     def both(self, left: T, right: T) -> Both[T]:
-        """Return what the two columns *left* and *right* have."""
+        """Return the values of the two columns *left* and *right* by side."""
         return Both(right, left) if self.mirrored else Both(left, right)
 
     def columns(self, both: Both[T]) -> tuple[T, T]:
-        """Return what the columns of the left and of the right side get."""
+        """Return the values for the left and the right column."""
         return (both.right, both.left) if self.mirrored else (both.left, both.right)
 
     def reason(self, text: str) -> Reason:
-        """Return the reason that a column has; a sentence of an earlier smtd is one as well."""
+        """Return the reason in a column, which may be an English sentence of an earlier version of smtd."""
         try:
             found = msgspec.json.decode(text, type=Reason) if text.startswith("{") else _earlier(text)
         except BAD_BYTES:
@@ -75,11 +75,11 @@ class Orientation:
         return found.mirrored if self.mirrored else found
 
     def text(self, reason: Reason) -> str:
-        """Return what a column has for *reason*."""
+        """Return the column value for *reason*."""
         return msgspec.json.encode(reason.mirrored if self.mirrored else reason).decode()
 
 
-#: Sides as the journal itself names them.
+#: The sides in the journal's own order.
 STRAIGHT = Orientation()
 
 

@@ -28,7 +28,7 @@ from smtd.sqlite import Connection, at_once
 
 T = TypeVar("T")
 
-#: What is forgotten of a pair that is adopted anew.
+#: The tables that are cleared when a pair is adopted anew.
 _KNOWLEDGE = (
     *(
         "agreed",
@@ -46,7 +46,7 @@ _KNOWLEDGE = (
 
 
 class PairJournal:
-    """What is known of one pair, whose sides are named by *sides*. Every method is one transaction."""
+    """What the journal has about one pair; *sides* names its sides. Every method is one transaction."""
 
     def __init__(
         self,
@@ -64,12 +64,12 @@ class PairJournal:
         self.scrub_log = ScrubLog(db, number, sides)
         self.write_log = WriteLog(db, number, sides)
         self.checkpoints = Checkpoints(db, number, sides)
-        #: What is known of both stores; other pairs may have the same.
+        #: The indexes of both stores, which other pairs may share.
         self.indexes = stores.map(lambda location: StoreIndex(db, location))
 
     @at_once
     async def begin(self) -> None:
-        """Make the indexes that there are none of yet."""
+        """Create the indexes that do not exist yet."""
         for side in SIDES:
             await self.indexes[side].begin()
 
@@ -80,14 +80,14 @@ class PairJournal:
 
     @property
     def order(self) -> tuple[Side, Side]:
-        """The sides in the order in which a merge is written to them, however they are named now.
+        """The sides in the order in which a merge is written to them, however the caller names them.
 
-        What a crash left is judged by it, and the next cycle may name the sides the other way round.
+        Recovery relies on this order, and the next cycle may name the sides the other way round.
         """
         return self._sides.side("left"), self._sides.side("right")
 
     async def agreed(self, projects: Collection[str] | None) -> dict[Key, Both[Digest]]:
-        """Return the digests that were agreed on, of *projects* (None: of all)."""
+        """Return the agreed digests of *projects* (None: of all)."""
         return {
             Key(project, label): self._sides.both(left, right)
             for project, label, left, right in await self._db.fetch(
@@ -98,7 +98,7 @@ class PairJournal:
 
     @at_once
     async def agreed_on(self, keys: Collection[Key]) -> dict[Key, Both[Digest]]:
-        """Return the digests that were agreed on, of *keys*."""
+        """Return the agreed digests of *keys*."""
         found: dict[Key, Both[Digest]] = {}
         for chunk in chunks(list(keys)):
             begin, given = wanted(chunk)
@@ -112,16 +112,16 @@ class PairJournal:
         return found
 
     async def agreed_counts(self, projects: Collection[str] | None) -> dict[str, int]:
-        """Return how many records were agreed on in each of *projects* (None: in each)."""
+        """Return the number of agreed records in each of *projects* (None: in each project)."""
         rows = await self._db.fetch(
             "SELECT project, count(*) FROM agreed WHERE pair = ? GROUP BY project", (self._pair,)
         )
         return {project: count for project, count in rows if projects is None or project in projects}
 
     async def made_by_others(self, side: Side) -> set[str]:
-        """Return the projects with records that were agreed on, and that smtd did not make on *side*.
+        """Return the projects with agreed records that smtd did not create on *side*.
 
-        Of what was agreed on before the history begins nobody knows who made it.
+        Records that were agreed on before the history begins are left out, as it cannot say who created them.
         """
         rows = await self._db.fetch(
             "SELECT DISTINCT a.project FROM agreed a WHERE a.pair = ?"
@@ -140,7 +140,7 @@ class PairJournal:
         return found is not None
 
     async def agreed_at(self, key: Key) -> str | None:
-        """Return when the sides last agreed on *key*, ISO 8601 in UTC, as far as that is known."""
+        """Return when the sides last agreed on *key*, ISO 8601 in UTC (None: not known)."""
         found = await self._db.value(
             "SELECT c.started FROM agreed a JOIN cycle c ON c.id = a.cycle"
             " WHERE a.pair = ? AND a.project = ? AND a.label = ?",
@@ -159,14 +159,14 @@ class PairJournal:
         return found is not None
 
     async def ancestor(self, key: Key) -> Record | None:
-        """Return the record that was agreed on, or None if there never was one."""
+        """Return the agreed record of *key* (None: there is none)."""
         found = await self._db.value(
             "SELECT record FROM ancestor WHERE pair = ? AND project = ? AND label = ?", (self._pair, *key)
         )
         return None if found is None else unpack(found)
 
     async def refused(self) -> dict[tuple[Key, Side], Refusal]:
-        """Return what the sides refused, and have not taken since."""
+        """Return the writes that a side refused and has not accepted since."""
         return {
             (Key(project, label), self._sides.side(side)): Refusal(
                 Key(project, label), self._sides.side(side), digest, attempts, until, self._sides.reason(text)
@@ -179,7 +179,7 @@ class PairJournal:
 
     @at_once
     async def set_refused(self, refusals: Iterable[Refusal]) -> None:
-        """Remember *refusals*, and forget all others."""
+        """Store *refusals*, and delete all others."""
         async with self._db.transaction():
             await self._db.run("DELETE FROM refused WHERE pair = ?", (self._pair,))
             await self._db.run_many(
@@ -200,20 +200,20 @@ class PairJournal:
             )
 
     async def store_marks(self) -> Both[str]:
-        """Return the marks that the stores had when something was last agreed on (empty: none)."""
+        """Return the marks of the stores at the last agreement (empty: none)."""
         rows = await self._db.fetch("SELECT left_file, right_file FROM files WHERE pair = ?", (self._pair,))
         return self._sides.both(*rows[0]) if rows else Both("", "")
 
     @at_once
     async def set_store_marks(self, marks: Both[str]) -> None:
-        """Remember the marks of the stores."""
+        """Store the marks of the stores."""
         if marks != await self.store_marks():
             async with self.transaction() as tx:
                 tx.set_store_marks(marks)
 
     @at_once
     async def begin_cycle(self) -> int:
-        """Return the number of a new cycle; cycles of all pairs are numbered in one row."""
+        """Return the number of a new cycle; the cycles of all pairs share one sequence of numbers."""
         async with self._db.transaction():
             await checkpoint.reopen(self._db, self._pair)
             self._cycle = await self._db.run(
@@ -223,9 +223,9 @@ class PairJournal:
 
     @at_once
     async def intend(self, cycle: int, writes: Sequence[Write]) -> int:
-        """Make durable what is about to be written, and all that it will overwrite.
+        """Make durable the *writes* that are about to be made, and all that they will overwrite.
 
-        Returns the number of the first of their entries in the history; the others follow in order.
+        Returns the number of their first entry in the history; the others follow in order.
         """
         now = _now()
         async with self._db.transaction():
@@ -257,7 +257,7 @@ class PairJournal:
                         self._sides.word(write.side),
                         write.expect,
                         write.digest,
-                        # The other side has the record that is new on this one.
+                        # A record that this side lacks is not stored: the other side has it.
                         *map(
                             pack_any,
                             (write.before, write.record if write.before is not None else None, write.origin),
@@ -270,7 +270,7 @@ class PairJournal:
         return first
 
     async def at_one_moment(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return what *work* returns, which awaits only this journal: all that it reads is of one moment."""
+        """Return the result of *work*, all of whose reads are of one moment; it awaits only this journal."""
 
         async def read() -> T:
             async with self._db.reading():
@@ -280,7 +280,7 @@ class PairJournal:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """Give what notes what became true, together when the block ends; it is durable in the stores."""
+        """Yield a transaction that is written when the block ends; its facts are durable in the stores."""
         notes = Transaction(self._db, self._pair, self._sides, self._cycle, self.indexes)
         yield notes
         await self._write(notes)
@@ -290,7 +290,7 @@ class PairJournal:
         await notes.write()
 
     async def begun(self) -> list[Write]:
-        """Return the writes that a crash left behind; the record of one that creates it is not known."""
+        """Return the writes that a crash left open; one that creates a record comes without that record."""
         rows = await self._db.fetch(
             "SELECT i.project, i.label, i.side, i.expect, i.result, h.reason, i.wanted, i.before, i.origin,"
             " i.history FROM intent i LEFT JOIN history h ON h.id = i.history WHERE i.pair = ?",
@@ -311,7 +311,7 @@ class PairJournal:
 
     @at_once
     async def forget_all(self, canonical_version: int) -> None:
-        """Forget what was agreed, not the history: the stores are then adopted anew."""
+        """Delete what was agreed, but not the history: the pair is then adopted anew."""
         async with self._db.transaction():
             for table in _KNOWLEDGE:
                 await self._db.run(f"DELETE FROM {table} WHERE pair = ?", (self._pair,))

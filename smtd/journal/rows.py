@@ -1,4 +1,4 @@
-"""Which row of a store bears which key, and what all rows looked like when they were read."""
+"""Which rows of a store have which keys, and the fingerprints of all rows when they were read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from smtd.records.record import Key
 from smtd.sqlite import Connection, at_once
 from smtd.stores.index import Block, Fingerprints
 
-#: Where the number of a row that bears a key is kept: most keys have one.
+#: Where the numbers of the rows of a key are stored: most keys have one row.
 _ROWS = (("entry", "row"), ("extra_row", "id"))
 
 
@@ -27,11 +27,11 @@ class IndexedRows:
         if self._number is None:
             query = "SELECT id FROM store WHERE location = ?"
             self._number = await self._db.value(query, (self.location,))
-        return -1 if self._number is None else self._number  # the number of no store
+        return -1 if self._number is None else self._number  # no store has this number
 
     @at_once
     async def fingerprints(self) -> Fingerprints | None:
-        """Return what all rows of the store looked like (None: nobody knows)."""
+        """Return the fingerprints of all rows of the store (None: not known)."""
         said = await self._db.value("SELECT blocks FROM store WHERE id = ?", (await self._id(),))
         if said is None:
             return None
@@ -45,7 +45,7 @@ class IndexedRows:
 
     @at_once
     async def rows_of(self, keys: Collection[Key]) -> dict[Key, list[int]]:
-        """Return the numbers of the rows that bore *keys*."""
+        """Return the numbers of the rows that had *keys*."""
         found: dict[Key, list[int]] = defaultdict(list)
         for chunk in chunks(list(keys)):
             begin, given = wanted(chunk)
@@ -61,7 +61,7 @@ class IndexedRows:
 
     @at_once
     async def keys_of(self, rows: Collection[int]) -> set[Key]:
-        """Return the keys that *rows* bore."""
+        """Return the keys that *rows* had."""
         found: set[Key] = set()
         for chunk in chunks(list(rows)):
             marks = ", ".join("?" * len(chunk))
@@ -72,7 +72,7 @@ class IndexedRows:
 
     @at_once
     async def highest_row(self) -> int | None:
-        """Return the highest number of a row (None: there is none)."""
+        """Return the highest row number (None: there is no row)."""
         tops = [
             await self._db.value(
                 f"SELECT max({column}) FROM {table} WHERE store = ? AND {column} IS NOT NULL",
@@ -83,13 +83,13 @@ class IndexedRows:
         return max((int(top) for top in tops if top is not None), default=None)
 
     async def unlisted(self) -> set[Key]:
-        """Return the keys that smtd wrote since the rows were looked at."""
+        """Return the keys that smtd wrote since the last look at the rows."""
         query = "SELECT project, label FROM entry INDEXED BY entry_unlisted WHERE store = ? AND unlisted"
         return {key_of(*row) for row in await self._db.fetch(query, (await self._id(),))}
 
     @at_once
     async def must_learn(self, most: int) -> bool:
-        """Say whether smtd wrote more than *most* records of whose rows nobody knows what they look like."""
+        """Say whether more than *most* records have rows whose fingerprints are not known."""
         store = await self._id()
         if await self._db.value("SELECT blocks FROM store WHERE id = ?", (store,)) is None:
             query = "SELECT count(*) FROM entry WHERE store = ? AND state > 0"
@@ -98,7 +98,7 @@ class IndexedRows:
         return int(await self._db.value(query, (store,))) > most
 
     async def set_rows(self, rows: Mapping[Key, Sequence[int]]) -> None:
-        """Note the numbers of the *rows* that bear each key, in the transaction that is open."""
+        """Store the row numbers *rows* of each key, within the open transaction."""
         store = await self._id()
         one = [(numbers[0] if numbers else None, store, *columns(key)) for key, numbers in rows.items()]
         await self._db.run_many(
@@ -119,7 +119,7 @@ class IndexedRows:
         return await self._db.value(query, (await self._id(),)) is not None
 
     async def set_fingerprints(self, found: Fingerprints | None) -> None:
-        """Note what all rows look like (None: nobody knows), in the transaction that is open."""
+        """Store the fingerprints of all rows (None: not known), within the open transaction."""
         store = await self._id()
         await self._db.run("DELETE FROM fingerprint WHERE store = ?", (store,))
         said = None if found is None else json.dumps([list(found.sizes), found.average, found.scheme])
@@ -134,7 +134,7 @@ class IndexedRows:
             )
 
     async def set_blocks(self, blocks: Mapping[tuple[int, int], Block | None]) -> None:
-        """Note what some *blocks* look like (None: they are gone), in the transaction that is open."""
+        """Store the fingerprints of some *blocks* (None: the block is gone), within the open transaction."""
         store = await self._id()
         await self._db.run_many(
             "DELETE FROM fingerprint WHERE store = ? AND place = ? AND block = ?",
@@ -146,7 +146,7 @@ class IndexedRows:
         )
 
     async def unlist(self, keys: Collection[Key]) -> None:
-        """Have the next look read *keys*, if it compares blocks; in the transaction that is open."""
+        """Make the next look read *keys*, if it compares blocks; within the open transaction."""
         await self._db.run_many(
             "UPDATE entry SET unlisted = 1 WHERE store = ? AND project = ? AND label = ?"
             " AND (SELECT blocks IS NOT NULL FROM store WHERE id = ?)",

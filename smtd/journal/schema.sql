@@ -1,5 +1,5 @@
--- Digests are of the canonical form whose version the pair names; records are encoded
--- (records/record.py), and compressed with zlib in the history and if large. Times are ISO 8601 in UTC.
+-- Digests are of the version of the canonical form that the pair names. Records are encoded (records/record.py),
+-- and compressed with zlib in the history and if large. Times are ISO 8601 in UTC.
 CREATE TABLE pair (
     id INTEGER PRIMARY KEY,
     left_location TEXT NOT NULL,
@@ -7,7 +7,7 @@ CREATE TABLE pair (
     canonical_version INTEGER NOT NULL,
     UNIQUE (left_location, right_location)
 );
--- The digest that each side had when they last agreed on a key, and the cycle in which they did.
+-- The digest of each side at the last agreement on a key, and the cycle of that agreement.
 CREATE TABLE agreed (
     pair INTEGER NOT NULL REFERENCES pair,
     project TEXT NOT NULL,
@@ -17,7 +17,7 @@ CREATE TABLE agreed (
     cycle INTEGER,
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
--- The record that they agreed on: the ancestor of a later merge.
+-- The record that the sides agreed on: the ancestor of a later merge.
 CREATE TABLE ancestor (
     pair INTEGER NOT NULL REFERENCES pair,
     project TEXT NOT NULL,
@@ -25,9 +25,9 @@ CREATE TABLE ancestor (
     record BLOB NOT NULL,
     PRIMARY KEY (pair, project, label)
 );
--- Writes that have begun and are not known to have ended: the digest that the key had and that it is
--- to have (NULL: none). `before` and `wanted` are the records that go with them, where both are there;
--- `origin` is what the other side held, where that is not the result itself; `history` is its entry there.
+-- Writes that have begun and are not known to have ended: the digests before and after (NULL: absent).
+-- `before` and `wanted` are the records of these digests, if there are both; `origin` is what the other side
+-- held, if that is not the result itself; `history` is the entry of the write in the history.
 CREATE TABLE intent (
     pair INTEGER NOT NULL REFERENCES pair,
     project TEXT NOT NULL,
@@ -46,8 +46,8 @@ CREATE TABLE cycle (
     pair INTEGER NOT NULL REFERENCES pair,
     started TEXT NOT NULL
 );
--- Everything that smtd wrote: what was there before (NULL: nothing), the digests before and after (NULL:
--- absent), why, and whether it is known to have landed. All else is sealed.
+-- Everything that smtd wrote: the record before (NULL: none), the digests before and after (NULL: absent), the
+-- reason, and whether the write is known to have landed. All columns but `landed` are sealed.
 CREATE TABLE history (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     cycle INTEGER NOT NULL REFERENCES cycle,
@@ -64,13 +64,13 @@ CREATE TABLE history (
 );
 CREATE INDEX history_label ON history (label);
 CREATE INDEX history_cycle ON history (cycle);
--- A hash over the entries after the seal before, up to the entry `last`; the first one is the anchor.
+-- A hash of the entries after the previous seal, up to the entry `last`; the first seal is the anchor.
 CREATE TABLE seal (
     last INTEGER PRIMARY KEY,
     hash BLOB NOT NULL
 );
 INSERT INTO seal VALUES (0, x'');
--- What a person decided of single records, and what waits for one: void once a side holds something else.
+-- What users decided about single records, and what waits for a decision; void once a side changes.
 CREATE TABLE decision (
     pair INTEGER NOT NULL REFERENCES pair,
     project TEXT NOT NULL,
@@ -82,11 +82,11 @@ CREATE TABLE decision (
     why TEXT NOT NULL,
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
--- The last writes under each key of a store without a lock, to know a lost update when it is seen. `undone`:
--- by somebody who had not seen it, before whatever was written since; `merged`: with such an edit; `record`:
--- what was written, if both sides did not agree on that then. `seen` is 0 if the store said that it was done, and
--- still showed what was there before. `at` is when (seconds since 1970), `due` when it is looked at again;
--- `confirmed`: it was there then.
+-- The last writes under each key of a store without a lock, by which smtd recognizes lost updates. `undone`: a
+-- program that had not seen the write undid it, before any later write; `merged`: the write is a merge with such
+-- an edit; `record`: what was written, if it did not become the baseline. `seen` is 0 if the store reported
+-- success, but still showed the previous state. `at` is the time of the write, `due` when the record is read
+-- again (seconds since 1970); `confirmed`: a later read showed the write.
 CREATE TABLE written (
     pair INTEGER NOT NULL REFERENCES pair,
     side TEXT NOT NULL,
@@ -105,10 +105,10 @@ CREATE TABLE written (
     due REAL,
     PRIMARY KEY (pair, side, project, label, number)
 ) WITHOUT ROWID;
--- A store that was looked at. `seq` numbers the changes that were seen there; `epoch` is another one whenever its
--- entries were forgotten, and `reader` the version of the canonical form that their digests are of. `blocks` says
--- how large the blocks of `fingerprint` are (JSON; NULL: nobody knows what the rows look like). `looked` is when
--- records of a server were last read again, in seconds since 1970.
+-- A store that smtd has looked at. `seq` is the number of the last change that was seen there; `epoch` changes
+-- whenever the entries are cleared; `reader` is the version of the canonical form of their digests. `blocks` has
+-- the sizes of the blocks of `fingerprint` (JSON; NULL: no fingerprints are known). `looked` is when records of a
+-- server were last read again, in seconds since 1970.
 CREATE TABLE store (
     id INTEGER PRIMARY KEY,
     location TEXT NOT NULL UNIQUE,
@@ -118,11 +118,12 @@ CREATE TABLE store (
     blocks TEXT,
     looked REAL
 );
--- What a store held under a key when that was last read, and the change that it came with. `state` is one of
--- `State` in stores/index.py. A name that is not Unicode is a BLOB. `row` is the row of a table that bears the
--- key, and `unlisted` says that smtd wrote it since the blocks were looked at. `read` is when a record of a server
--- was last read, in seconds since 1970, of the newest ones only. `changed` is when it was last seen to have
--- changed while others were writing, `changing` when that began: until it stays as it is, it may be half saved.
+-- What a store held under a key at the last read, and the number of the change that it came with. `state` is one
+-- of `State` in stores/index.py. A name that is not Unicode is a BLOB. `row` is the table row with the key;
+-- `unlisted` says that smtd wrote the record since the last look at the blocks. `read` is when a record of a
+-- server was last read, in seconds since 1970, for the newest ones only. `changed` is when the record was last
+-- seen to have changed while others were writing, `changing` when that began: until it is still, it may be half
+-- saved.
 CREATE TABLE entry (
     store INTEGER NOT NULL REFERENCES store,
     project NOT NULL,
@@ -142,7 +143,7 @@ CREATE INDEX entry_seq ON entry (store, seq);
 CREATE INDEX entry_row ON entry (store, row) WHERE row IS NOT NULL;
 CREATE INDEX entry_unlisted ON entry (store) WHERE unlisted;
 CREATE INDEX entry_changed ON entry (store) WHERE changed IS NOT NULL;
--- Further rows that bear the same key as another one.
+-- Further rows with the same key as another one.
 CREATE TABLE extra_row (
     store INTEGER NOT NULL REFERENCES store,
     id INTEGER NOT NULL,
@@ -150,7 +151,7 @@ CREATE TABLE extra_row (
     label NOT NULL,
     PRIMARY KEY (store, id)
 ) WITHOUT ROWID;
--- What some rows of a table looked like when their records were read, and the records that own them.
+-- Fingerprints of blocks of rows of a table when their records were read, and the records that own the rows.
 CREATE TABLE fingerprint (
     store INTEGER NOT NULL REFERENCES store,
     place INTEGER NOT NULL,
@@ -167,15 +168,15 @@ CREATE TABLE held (
     unreadable INTEGER NOT NULL,
     PRIMARY KEY (store, project)
 ) WITHOUT ROWID;
--- What a store looked like when it held what the entries of these projects say (JSON; empty: of all).
+-- The token of a store for which the entries of these projects are right (JSON; empty: all projects).
 CREATE TABLE head (
     store INTEGER NOT NULL REFERENCES store,
     projects TEXT NOT NULL,
     head BLOB NOT NULL,
     PRIMARY KEY (store, projects)
 ) WITHOUT ROWID;
--- How far a pair has come: the cursors of its sides, of which projects (JSON; NULL: of all), and the report of
--- the last cycle under that policy (NULL: another one has begun since).
+-- How far a pair has come: the cursors of its sides, the projects (JSON; NULL: all), and the report of the last
+-- cycle under that policy (NULL: another cycle has begun since).
 CREATE TABLE checkpoint (
     pair INTEGER PRIMARY KEY REFERENCES pair,
     left_epoch INTEGER NOT NULL,
@@ -186,15 +187,15 @@ CREATE TABLE checkpoint (
     policy TEXT NOT NULL,
     report BLOB
 );
--- The keys that were not in sync then.
+-- The keys that were not in sync at the checkpoint.
 CREATE TABLE out_of_sync (
     pair INTEGER NOT NULL REFERENCES pair,
     project NOT NULL,
     label NOT NULL,
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
--- How far the verification of a store that is dear to read has come: the last key that was read anew
--- (NULL: none yet), and when, in seconds since 1970.
+-- How far the verification has come of a store where each read costs a request: the last key that was read
+-- again (NULL: none yet), and when, in seconds since 1970.
 CREATE TABLE rotation (
     pair INTEGER NOT NULL REFERENCES pair,
     side TEXT NOT NULL,
@@ -203,7 +204,7 @@ CREATE TABLE rotation (
     at REAL NOT NULL,
     PRIMARY KEY (pair, side)
 ) WITHOUT ROWID;
--- Records that a side refused, until when they are not offered again (seconds since 1970), and why.
+-- Records that a side refused, when smtd retries (seconds since 1970), and why they were refused.
 CREATE TABLE refused (
     pair INTEGER NOT NULL REFERENCES pair,
     side TEXT NOT NULL,
@@ -215,19 +216,19 @@ CREATE TABLE refused (
     reason TEXT NOT NULL,
     PRIMARY KEY (pair, side, project, label)
 ) WITHOUT ROWID;
--- What told the stores of a pair from others in their place when it last agreed on something: their marks.
+-- The marks of the stores of a pair at the last agreement, which tell them from other stores in their place.
 CREATE TABLE files (
     pair INTEGER PRIMARY KEY REFERENCES pair,
     left_file TEXT NOT NULL,
     right_file TEXT NOT NULL
 );
--- What happened, as JSON; the numbers are never used again.
+-- The events, as JSON; no number is used twice.
 CREATE TABLE event (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     text TEXT NOT NULL
 );
--- How far the proof of a pair has come: the last key that was proven (NULL: none yet), how many were since
--- the round began, and when the round before began (NULL: there was none), in seconds since 1970.
+-- How far the scrub of a pair has come: the last key that was verified (NULL: none yet), how many were since the
+-- round began, and when the previous round began (NULL: there was none), in seconds since 1970.
 CREATE TABLE proof (
     pair INTEGER PRIMARY KEY REFERENCES pair,
     began REAL NOT NULL,
@@ -236,16 +237,16 @@ CREATE TABLE proof (
     counted INTEGER NOT NULL,
     before REAL
 );
--- Records that a store does not hold as was agreed; looked at again after each cycle.
+-- Records that a store does not hold as agreed; they are read again after each cycle.
 CREATE TABLE finding (
     pair INTEGER NOT NULL REFERENCES pair,
     project TEXT NOT NULL,
     label TEXT NOT NULL,
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
--- What the file `journal.witness` held when it was last written, when that was (its ctime, in nanoseconds), and
--- the inode of the journal then; `next` is what it is about to hold, as a crash may leave it, and `state` tells
--- how far the journal had come.
+-- The content of the file `journal.witness` at its last write, its ctime (in nanoseconds), and the inode of the
+-- journal then; `next` is the content that is about to be written, in case of a crash; `state` is the state of
+-- the journal then.
 CREATE TABLE witness (
     content TEXT NOT NULL,
     changed INTEGER NOT NULL,
@@ -253,7 +254,7 @@ CREATE TABLE witness (
     next TEXT NOT NULL,
     state TEXT NOT NULL
 );
--- The last cycle of each pair of which the history has forgotten something, and when that was written.
+-- The last cycle of each pair that the history has lost in whole or in part, and the time of its last lost entry.
 CREATE TABLE forgotten (
     pair INTEGER PRIMARY KEY REFERENCES pair,
     cycle INTEGER NOT NULL,

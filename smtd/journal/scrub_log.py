@@ -1,4 +1,4 @@
-"""How far the scrubbing of one pair has come, and what it found: the part of the journal for that."""
+"""The progress and the findings of the scrubbing of one pair, as the journal has them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from smtd.sqlite import Connection, at_once
 class ScrubProgress(NamedTuple):
     """One scrub of all records, in order of their keys; times are seconds since 1970.
 
-    *counted* records, up to *after*, have been verified since it *began*. The round before, of all records,
-    began at *before* (None: there was none).
+    *counted* records, up to *after*, have been verified since it *began*. The previous complete round began
+    at *before* (None: there was none).
     """
 
     began: float
@@ -26,7 +26,7 @@ class ScrubProgress(NamedTuple):
 
 
 class ScrubLog:
-    """What is known of the scrubs of one pair. Every method is one transaction, whole or not at all."""
+    """What the journal has about the scrubs of one pair. Every method is one atomic transaction."""
 
     def __init__(self, db: Connection, pair: int, sides: Orientation) -> None:
         self._db = db
@@ -34,7 +34,7 @@ class ScrubLog:
         self._sides = sides
 
     async def rotation(self, side: Side) -> Rotation | None:
-        """Return how far the verification of *side* has come, or None before it began."""
+        """Return how far the verification of *side* has come (None: it has not begun)."""
         rows = await self._db.fetch(
             "SELECT project, label, at FROM rotation WHERE pair = ? AND side = ?",
             (self._pair, self._sides.word(side)),
@@ -43,7 +43,7 @@ class ScrubLog:
 
     @at_once
     async def turn(self, side: Side, rotation: Rotation) -> None:
-        """Remember how far the verification of *side* has come."""
+        """Store how far the verification of *side* has come."""
         async with self._db.transaction():
             await self._db.run(
                 "INSERT OR REPLACE INTO rotation (pair, side, project, label, at) VALUES (?, ?, ?, ?, ?)",
@@ -51,7 +51,7 @@ class ScrubLog:
             )
 
     async def round(self) -> ScrubProgress | None:
-        """Return the round that is under way, or None before the first."""
+        """Return the current round (None: there was none yet)."""
         rows = await self._db.fetch(
             "SELECT began, project, label, counted, before FROM proof WHERE pair = ?", (self._pair,)
         )
@@ -74,7 +74,7 @@ class ScrubLog:
 
     @at_once
     async def note(self, now: ScrubProgress, found: Collection[Key]) -> None:
-        """Remember how far the scrub is, and the keys of all findings."""
+        """Store how far the scrub is, and the keys of all findings."""
         async with self._db.transaction():
             await self._db.run(
                 "INSERT OR REPLACE INTO proof (pair, began, project, label, counted, before)"
@@ -88,14 +88,14 @@ class ScrubLog:
             )
 
     async def count(self, projects: Collection[str] | None) -> int:
-        """Return how many records of *projects* (None: of all) are agreed on."""
+        """Return the number of agreed records in *projects* (None: in all)."""
         counts = await self._db.fetch(
             "SELECT project, count(*) FROM agreed WHERE pair = ? GROUP BY project", (self._pair,)
         )
         return sum(count for project, count in counts if projects is None or project in projects)
 
     async def following(self, after: Key | None, count: int, projects: Collection[str] | None) -> list[Key]:
-        """Return the next *count* keys that are agreed on, of *projects* (None: of all), in order."""
+        """Return the next *count* agreed keys after *after*, of *projects* (None: of all), in order."""
         names = [] if projects is None else sorted(projects)
         chosen = "" if projects is None else f" AND project IN ({', '.join('?' * len(names))})"
         rows = await self._db.fetch(

@@ -1,4 +1,4 @@
-"""A note beside the journal, for its next start: how far it had come, and whether it was closed."""
+"""A note beside the journal for the next start: how many cycles had begun, and whether it was closed."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from smtd.records.record import BAD_BYTES
 
 
 class Note(msgspec.Struct, frozen=True):
-    """The journal had begun *cycles* cycles; *well*: it was closed, and nothing was found amiss in it."""
+    """How many *cycles* had begun in the journal; *well*: it was closed, and no damage had been found."""
 
     cycles: int
     well: bool
 
 
 def read_note(journal: Path) -> Note | None:
-    """Return the note beside *journal*; one that is missing or cannot be read says nothing. Blocks."""
+    """Return the note beside *journal* (None: it is missing or unreadable). Blocks."""
     with suppress(OSError, *BAD_BYTES):
         return msgspec.json.decode(regular.read(_place(journal), regular.SMALL), type=Note)
     return None
 
 
 def write_note(journal: Path, note: Note) -> None:
-    """Leave *note* beside *journal*. Blocks. Where it cannot be written, the next start only does more."""
+    """Write *note* beside *journal*. Blocks. If that fails, the next start only checks more."""
     with suppress(OSError):
         private.replace(_place(journal), msgspec.json.encode(note))
 

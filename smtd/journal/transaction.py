@@ -1,4 +1,4 @@
-"""What becomes true of one pair in one step, noted whole or not at all."""
+"""What becomes true for one pair in one step, recorded in the journal as one transaction."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ P = ParamSpec("P")
 
 
 class Transaction:
-    """The notes of one step, which `PairJournal.transaction` writes down together when its block ends.
+    """The notes of one step, which `PairJournal.transaction` writes together when its block ends.
 
-    *cycle* is the one that is running (None: nobody began one).
+    *cycle* is the current cycle (None: none has begun).
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Transaction:
         self._rests = False
 
     async def write(self) -> None:
-        """Write down all notes, in their order, in a transaction."""
+        """Write all notes, in their order, in one transaction."""
         async with self._db.transaction():
             for note in self._notes:
                 await note()
@@ -57,7 +57,7 @@ class Transaction:
         self._notes.append(partial(note, *args, **kwargs))
 
     def set_baselines(self, agreements: Sequence[Agreement]) -> None:
-        """Both sides agree on the records of these keys."""
+        """Record that both sides agree on the records of these keys."""
         self._add(
             self._db.run_many,
             "INSERT OR REPLACE INTO agreed VALUES (?, ?, ?, ?, ?, ?)",
@@ -70,9 +70,9 @@ class Transaction:
         )
 
     def drop_baselines(self, keys: Iterable[Key]) -> None:
-        """The sides have nothing in common under these keys any more, nor is a write there remembered.
+        """Record that the sides no longer have anything in common under these keys, and drop logged writes.
 
-        But a deletion that may still be on its way is.
+        A deletion that may still be on its way stays logged.
         """
         gone = [(self._pair, *key) for key in keys]
         of_key = "pair = ? AND project = ? AND label = ?"
@@ -84,32 +84,32 @@ class Transaction:
             self._add(self._db.run_many, f"DELETE FROM {table} WHERE {of_key}{which}", gone)
 
     def note(self, side: Side, found: Mapping[Key, Entry]) -> None:
-        """This is what *side* holds now."""
+        """Record in the index that *side* holds the entries *found* now."""
         self._add(self._indexes[side].note, found)
 
     def set_head(self, side: Side, projects: Collection[str] | None, head: Token, at: Cursor) -> None:
-        """So looks *side* when it holds what its entries of *projects* (None: of all) say up to *at*."""
+        """Record *head* as the token of *side* with its entries of *projects* (None: all) up to *at*."""
         self._add(self._indexes[side].put_head, projects, head, at)
 
     def rest(self) -> None:
-        """The pair has nothing to do for now: the pages that were read, two megabytes, are given back."""
+        """Release the cached pages of the database, two megabytes: the pair has nothing to do for now."""
         self._rests = True
 
     def save(self, checkpoint: Checkpoint, out_of_sync: Collection[Key]) -> None:
-        """So far has the pair come, but for the keys that are *out of sync*."""
+        """Record *checkpoint*, with the keys *out_of_sync*."""
         self._add(Checkpoints(self._db, self._pair, self._sides).put, checkpoint, out_of_sync)
 
     def reopen(self, keys: Collection[Key]) -> None:
-        """The next cycle is to decide these keys, whatever the stores show."""
+        """Make the next cycle decide these keys, even if no store has changed."""
         self._add(checkpoint.add, self._db, self._pair, keys)
         self._add(checkpoint.reopen, self._db, self._pair)
 
     def log_writes(self, landed: Sequence[Landed]) -> None:
-        """These writes may get lost later; they are one batch."""
+        """Log writes that other programs may undo later, as one batch."""
         self._add(WriteLog(self._db, self._pair, self._sides).append, landed)
 
     def finish(self, keys: Iterable[Key]) -> None:
-        """The intents of these keys are over."""
+        """End the intents of these keys."""
         self._add(
             self._db.run_many,
             "DELETE FROM intent WHERE pair = ? AND project = ? AND label = ?",
@@ -117,15 +117,15 @@ class Transaction:
         )
 
     def mark_landed(self, entries: Iterable[int]) -> None:
-        """The writes of these entries of the history have arrived."""
+        """Record that the writes of these entries of the history have landed."""
         self._add(
             self._db.run_many, "UPDATE history SET landed = 1 WHERE id = ?", [(entry,) for entry in entries]
         )
 
     def end_decisions(self, keys: Iterable[Key]) -> None:
-        """What a person decided of these keys is done.
+        """Delete the decisions about these keys, which were carried out.
 
-        Should the sides ever hold the same again, nobody has decided of that.
+        They must not apply again if the sides ever hold the same records again.
         """
         self._add(
             self._db.run_many,
@@ -134,6 +134,6 @@ class Transaction:
         )
 
     def set_store_marks(self, marks: Both[str]) -> None:
-        """These are the marks of the stores by now."""
+        """Record the current marks of the stores."""
         row = self._sides.columns(marks)
         self._add(self._db.run_many, "INSERT OR REPLACE INTO files VALUES (?, ?, ?)", [(self._pair, *row)])

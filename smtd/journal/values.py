@@ -1,4 +1,4 @@
-"""The values that go into the journal of a pair, and come from it."""
+"""The values that the journal of a pair takes and returns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from smtd.records.record import Key, Record
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """A key on which both sides agree: their digests and the record (and that encoded, if known)."""
+    """A key on which both sides agree: their digests, and the record (*encoded*: the same, if known)."""
 
     key: Key
     digests: Both[Digest]
@@ -25,9 +25,9 @@ class Agreement:
 class Landed:
     """A write that another program may undo unseen; see `merge.lost_updates.LoggedWrite`.
 
-    *record* is what was written, if that is not what both sides have in common now. *due* is when to look at
-    it again, in seconds since 1970. Who *begins* makes a record that nobody can undo unseen: it is not
-    remembered, and no earlier write under its key any more.
+    *record* is what was written, if that is not what both sides have in common now. *due* is when to read the
+    record again, in seconds since 1970. A write that *begins* a record cannot be undone unseen: it is not
+    logged, and earlier writes under its key are dropped.
     """
 
     key: Key
@@ -42,7 +42,7 @@ class Landed:
 
 
 class Rotation(NamedTuple):
-    """How far verification has come: the last key that was read, and when (seconds since 1970)."""
+    """How far the verification of a side has come: the last key read, and when (seconds since 1970)."""
 
     after: Key | None
     at: float
@@ -50,9 +50,9 @@ class Rotation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A record with *digest* that *side* refused *attempts* times, and is offered again at *until*.
+    """A record with *digest* that *side* refused *attempts* times; smtd retries the write at *until*.
 
-    The digest of a deletion is empty. *pause*: the seconds until it is offered again for the first time.
+    The digest of a deletion is empty. *pause*: the seconds before the first retry.
     """
 
     key: Key

@@ -1,9 +1,9 @@
 """A file beside the journal that tells a state directory from a copy of it.
 
-No tool that copies or restores files can choose their time of change (ctime). So the journal remembers what
-the witness holds and when that was written: in a copy, whatever the tool and whatever it restores together
-with the journal, the two no longer fit. The content changes whenever the journal has, so that a journal which
-is restored alone does not fit either.
+No tool that copies or restores files can set their time of change (ctime). So the journal stores the content
+of the witness and the ctime of that content. In a copy the two no longer match, whatever the tool, and
+whatever it restores together with the journal. The content changes whenever the journal does, so a journal
+that is restored alone does not match either.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from anyio import to_thread
 from smtd import durable, regular
 from smtd.sqlite import Connection
 
-#: What grows with every change of the journal.
+#: A value that changes with every change of the journal.
 _STATE = "SELECT group_concat(name || seq) FROM (SELECT name, seq FROM sqlite_sequence ORDER BY name)"
 
 
 class Witness(NamedTuple):
-    """What the witness holds, when that was written (ctime, in nanoseconds), and the inode of the journal."""
+    """The content of the witness, its ctime (in nanoseconds), and the inode of the journal."""
 
     content: str
     changed: int
@@ -32,7 +32,7 @@ class Witness(NamedTuple):
 
 
 def look(journal: Path) -> Witness | None:
-    """Return how the witness of *journal* is; None if it or the journal is missing, or no file. Blocks."""
+    """Return the witness of *journal* (None: it or the journal is missing or no regular file). Blocks."""
     with suppress(OSError, UnicodeDecodeError):
         place = _place(journal)
         return Witness(
@@ -42,9 +42,9 @@ def look(journal: Path) -> Witness | None:
 
 
 async def fits(db: Connection, seen: Witness | None) -> bool:
-    """Say whether the witness, which was *seen*, is the one that the journal remembers.
+    """Say whether the witness as *seen* is the one that the journal has stored.
 
-    A journal that remembers none was never copied, as far as anybody can tell.
+    A journal that has stored none counts as not copied.
     """
     rows = await db.fetch("SELECT content, changed, inode, next FROM witness")
     if not rows:
@@ -56,9 +56,9 @@ async def fits(db: Connection, seen: Witness | None) -> bool:
 
 
 async def renew(db: Connection, journal: Path) -> None:
-    """Write a new witness and remember it, unless the remembered one is as new as the journal.
+    """Write a new witness and store it in the journal, unless the stored one is as new as the journal.
 
-    A crash at any point leaves two that fit. Where the witness cannot be written the one before stays.
+    After a crash at any point journal and witness match. If the witness cannot be written, the old one stays.
     """
     state, seen = str(await db.value(_STATE) or ""), await to_thread.run_sync(look, journal)
     known = await db.fetch("SELECT content, changed, inode, state FROM witness")
@@ -79,9 +79,9 @@ async def _remember(db: Connection, witness: Witness | None, following: str, sta
 
 
 def _write(place: Path, content: str) -> None:
-    """Write in place, and durably, as is the name of a new file.
+    """Write *content* in place, durably, also the name of a new file.
 
-    What the journal remembers of it must not outlive it.
+    After a power cut the journal must not have stored a witness that is lost.
     """
     handle = regular.lock(place)
     try:

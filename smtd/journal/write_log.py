@@ -1,4 +1,4 @@
-"""The log of writes to stores in which another program may undo them, or save over them, unseen."""
+"""The log of writes to stores where another program may undo or overwrite them without having seen them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 from smtd.sqlite import Connection, at_once
 
-#: A program that read a store before more writes of one key than this is not recognised.
+#: Writes that are kept for each key: a program that read the store before more of them is not recognised.
 _KEPT = 50
 
-#: What stands for the digest of a record that was to be deleted.
+#: Stands for the digest in the entry of a deletion.
 _GONE = b""
 
 _OF_KEY = "pair = ? AND side = ? AND project = ? AND label = ?"
 
 
 class Reread(NamedTuple):
-    """A look at what was written under *key*: it was there (*confirmed*) or not; *due* is the next look.
+    """A read of what was written under *key*: it was there (*confirmed*) or not; *due* is the next read.
 
-    None: there is no other, and nothing more is remembered.
+    None: there is no other read, and the writes of the key are dropped.
     """
 
     key: Key
@@ -61,7 +61,7 @@ class WriteLog:
         return writes
 
     async def record(self, side: Side, key: Key) -> Record | None:
-        """Return what was last written under *key* of *side*, if the sides did not agree on that."""
+        """Return what was last written under *key* of *side*, if that did not become the baseline."""
         found = await self._db.value(
             f"SELECT record FROM written WHERE {_OF_KEY} ORDER BY number DESC LIMIT 1",
             (self._pair, self._sides.word(side), *key),
@@ -69,7 +69,7 @@ class WriteLog:
         return unpack_any(found)
 
     async def next_due(self, projects: Collection[str] | None) -> float | None:
-        """Return when the next look at a write to *projects* (None: to all) is due (None: none is).
+        """Return when a write to *projects* (None: to any) is to be read again next (None: never).
 
         In seconds since 1970.
         """
@@ -81,7 +81,7 @@ class WriteLog:
 
     @at_once
     async def flag(self, side: Side, writes: Iterable[tuple[Key, int]]) -> None:
-        """Remember which *writes* to *side*, by key and number, were undone unseen: these and no others."""
+        """Flag the *writes* to *side*, by key and number, as undone unseen, and clear all other flags."""
         of_side = (self._pair, self._sides.word(side))
         async with self._db.transaction():
             await self._db.run(
@@ -94,7 +94,7 @@ class WriteLog:
 
     @at_once
     async def look(self, side: Side, looks: Iterable[Reread]) -> None:
-        """Remember what *looks* at *side* have shown."""
+        """Store what *looks* at *side* have shown."""
         async with self._db.transaction():
             for key, confirmed, due in looks:
                 of_key = (self._pair, self._sides.word(side), *key)
@@ -109,7 +109,7 @@ class WriteLog:
 
     @at_once
     async def set_seen(self, side: Side, arrived: Iterable[tuple[Key, Digest]]) -> None:
-        """Remember that writes which could not be read back at first have *arrived* after all."""
+        """Store that writes which could not be read back at first have *arrived* after all."""
         async with self._db.transaction():
             for key, digest in arrived:
                 of_key = (self._pair, self._sides.word(side), *key)
@@ -122,18 +122,18 @@ class WriteLog:
                 )
 
     async def append(self, landed: Sequence[Landed]) -> None:
-        """Remember writes as one batch, in the transaction that is open; only the last of each key."""
+        """Log writes as one batch, within the open transaction; at most `_KEPT` of each key are kept."""
         if not landed:
             return
         begun = [(self._pair, self._sides.word(write.side), *write.key) for write in landed if write.begins]
-        # What has not been seen there may still arrive.
+        # Keep writes that have not shown yet: they may still arrive.
         await self._db.run_many(f"DELETE FROM written WHERE {_OF_KEY} AND seen", begun)
         landed = [write for write in landed if not write.begins]
         number = 1 + await self._db.value("SELECT coalesce(max(number), 0) FROM written")
         keys = [(self._pair, self._sides.word(write.side), *write.key) for write in landed]
         now = time.time()
         await self._db.run_many(f"UPDATE written SET due = NULL WHERE {_OF_KEY} AND due IS NOT NULL", keys)
-        # The last write there, if it was of the same.
+        # The last write of the key, if it wrote the same.
         last = (
             f"{_OF_KEY} AND after_digest = ? AND number = (SELECT max(number) FROM written WHERE {_OF_KEY})"
         )

@@ -1,7 +1,7 @@
-"""Say what one key needs, from what was agreed and what each side holds now.
+"""Decide what one key needs, from what was agreed and what each side holds now.
 
-A side has *changed* when it differs from what that side held when last agreed. Two sides are
-*equal* when their digests are. The whole policy is `decide` and `allowed`; the truth table in
+A side has *changed* if it differs from what it held at the last agreement. Two sides are *equal* if
+their digests are. The whole policy is `decide` and `allowed`; the truth table in
 tests/merge/test_decide.py has a row for every distinguishable situation.
 """
 
@@ -17,8 +17,8 @@ from smtd.records.canonical import Digest
 class Verdict(Enum):
     """What one key needs."""
 
-    NOTHING = "nothing"  # both sides are as they were when last agreed, or never had the key
-    AGREE = "agree"  # the sides are equal, and the journal does not know it yet
+    NOTHING = "nothing"  # neither side has changed since they agreed, or neither ever had the key
+    AGREE = "agree"  # the sides are equal, and the journal does not have it yet
     FORGET = "forget"  # both sides deleted it
     TO_RIGHT = "to right"  # the left side's record, or its deletion, goes to the right
     TO_LEFT = "to left"
@@ -34,22 +34,22 @@ class Mode(Enum):
 
     @property
     def targets(self) -> frozenset[Side]:
-        """The sides that may be written to."""
+        """The sides that smtd may write to."""
         return _TARGETS[self]
 
     def sparing(self, read_only: Collection[Side]) -> Mode | None:
-        """Return the mode that is left if nothing can be written to *read_only* (None: none is)."""
+        """Return the mode that does not write to *read_only* (None: no side is left to write to)."""
         left = self.targets.difference(read_only)
         return next((mode for mode in Mode if mode.targets == left), None)
 
 
 class Conflicts(Enum):
-    """Who decides what both sides changed and no rule can merge."""
+    """Who wins if both sides changed a record and no rule can merge it."""
 
-    ASK = "ask"  # a person
+    ASK = "ask"  # a user decides
     LEFT = "left"
     RIGHT = "right"
-    NEWEST = "newest"  # the newest run
+    NEWEST = "newest"  # the side with the newest run
 
 
 _TARGETS = {
@@ -61,7 +61,7 @@ _TOWARDS = {Verdict.TO_LEFT: Side.LEFT, Verdict.TO_RIGHT: Side.RIGHT}
 
 
 def decide(agreed: Both[Digest] | None, now: Both[Digest | None]) -> Verdict:
-    """Say what a key needs, given its agreed and current digests (None: absent)."""
+    """Return what a key needs, given its agreed and current digests (None: absent)."""
     if now.left == now.right:
         return _equal(agreed, now.left)
     left_changed = now.left != (None if agreed is None else agreed.left)
@@ -83,9 +83,9 @@ def _equal(agreed: Both[Digest] | None, digest: Digest | None) -> Verdict:
 
 
 def allowed(verdict: Verdict, mode: Mode) -> bool:
-    """Say whether *mode* lets the verdict be carried out.
+    """Say whether *mode* permits the verdict.
 
-    A merge writes both sides, so a one-way pair cannot: it remains a conflict.
+    A merge writes to both sides, so a one-way pair cannot merge: the key remains in conflict.
     """
     if verdict is Verdict.MERGE:
         return mode is Mode.TWO_WAY

@@ -1,8 +1,8 @@
-"""Is an absence a deletion? Pure rules that keep a broken store from deleting anything.
+"""Decide whether an absence is a deletion. Pure rules, by which a broken store deletes nothing.
 
-Deletions travel only from a store that still holds what it held. A store that lost everything,
-or more than a person is likely to delete in a short time, deletes nothing: those deletions are
-held. They are judged as a set, however many cycles saw them: what was carried lately counts, too.
+smtd carries deletions only from a store that still holds its other records. If a store lost
+everything, or more than a user is likely to delete in a short time, smtd holds the deletions. It
+judges them as a set, however many cycles saw them: deletions that it carried lately count, too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import Side
 from smtd.records.record import Key
 
-#: Seconds for which deletions count that were carried.
+#: Seconds for which a deletion counts after it was carried.
 PERIOD = 600.0
 
 
@@ -29,9 +29,9 @@ class DeletionLimit:
 def mass_deletion(
     agreed: int, missing: int, limit: DeletionLimit, side: Side, recent: int = 0
 ) -> Reason | None:
-    """Return why *missing* of *agreed* records, which *side* lacks, are held and not deleted, or None.
+    """Return why to hold the deletion of *missing* of the *agreed* records, which *side* lacks, or None.
 
-    *recent* more were deleted within the last `PERIOD` seconds, because *side* lacked them: they had been
+    smtd deleted *recent* more within the last `PERIOD` seconds, because *side* lacked them: they had been
     agreed on, and belong to the same set.
     """
     if not missing:
@@ -47,10 +47,10 @@ def mass_deletion(
 def emptied_projects(
     agreed: Collection[Key], missing: Collection[Key], side: Side, others: Collection[str] = ()
 ) -> dict[str, Reason]:
-    """Return the projects of *agreed* all of whose records are *missing* on *side*, and why theirs are held.
+    """Return why to hold deletions, for each project of *agreed* whose records are all *missing* on *side*.
 
-    *others* are projects that have more records than those. Who is not shown a project any more sees none of
-    its records.
+    *others* are projects with more records than those of *agreed*. If a server no longer shows a project to
+    smtd, all of its records are missing.
     """
     left = {key.project for key in agreed if key not in missing}.union(others)
     return {

@@ -1,8 +1,8 @@
 """Merge two versions of one record field by field, with their common ancestor.
 
 Annotations merge: tags as a set, the status by life cycle, `reason` and `outcome` by side or by
-appendage. Where the data lies may change on one side (`smt migrate`). All else is provenance: what
-differs there is a different experiment under one label, and no rule may decide.
+appended lines. Where the data lies may change on one side (`smt migrate`). All else is provenance:
+a difference there is a different experiment under the same label, and no rule may decide.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PROVENANCE = tuple(field for field in FIELDS if field not in ANNOTATIONS + WHERE
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """A record that says what both sides said."""
+    """A record that combines both sides."""
 
     record: Record
 
@@ -69,7 +69,7 @@ class _Taken(NamedTuple):
 
 
 def _assembled(base: Record, other: Record, taken: dict[str, _Taken]) -> Record:
-    """Return *base* with the fields *taken*, and with all that only a shelf has of either."""
+    """Return *base* with the fields *taken*, and with the pickles of both records that only a shelf holds."""
     opaque = base.opaque | {
         name: pickled
         for name, pickled in other.opaque.items()
@@ -84,11 +84,11 @@ def _assembled(base: Record, other: Record, taken: dict[str, _Taken]) -> Record:
 
 
 def mended(before: Record, after: Record) -> Record:
-    """Return *after* with the data that Sumatra itself took away from it.
+    """Return *after* with the data that Sumatra removed from it as a side effect.
 
-    In a relational store, deleting a record takes its outputs away from those that used them
-    as input, and saving a record takes equal outputs away from others (docs/formats.md). No
-    person can edit the data of a record whose run is over, so what is missing was not meant.
+    In a relational store, deleting a record removes its outputs from records that used them as
+    input, and saving a record removes equal outputs from others (docs/formats.md). No user can
+    edit the data of a record whose run is over, so nobody meant to remove it.
     """
     if not is_final(before) or not is_final(after) or before.timestamp != after.timestamp:
         return after
@@ -103,7 +103,7 @@ def mended(before: Record, after: Record) -> Record:
 def is_built_on(now: Record, wanted: Record, before: Record | None) -> bool:
     """Say whether *now* is an edit of *wanted*, rather than of *before* (None: there was none).
 
-    It is if it has any of what made *wanted* out of *before*.
+    It is one if it has any part of the change from *before* to *wanted*.
     """
     if before is None:
         return not _differ(now, wanted)
@@ -116,7 +116,7 @@ def is_built_on(now: Record, wanted: Record, before: Record | None) -> bool:
         elif field in ("reason", "outcome"):
             had, has = (_lines(getattr(one, field) or "") for one in (before, wanted))
             lines = set(_lines(getattr(now, field) or ""))
-            # Wherever they are: a merge puts the lines of both sides in another order than either's.
+            # The order of lines does not count: a merge may change it.
             removed = set(_without(had, has))
             if lines & set(_without(has, had)) or (removed and not lines & removed and lines >= set(has)):
                 return True
@@ -124,7 +124,7 @@ def is_built_on(now: Record, wanted: Record, before: Record | None) -> bool:
 
 
 def holds_all(now: Record, wanted: Record, before: Record | None) -> bool:
-    """Say whether *now* has all that made *wanted* out of *before* (None: all of *wanted*)."""
+    """Say whether *now* has the whole change from *before* to *wanted* (None: all of *wanted*)."""
     if before is None:
         fields: tuple[str, ...] = ANNOTATIONS
         before = msgspec.structs.replace(wanted, reason="", outcome="", tags=wanted.tags & STATUS_TAGS)
@@ -145,13 +145,13 @@ def _holds_change(field: str, now: Record, wanted: Record, before: Record) -> bo
 
 
 class _Undecided(Exception):
-    """Both sides changed a field, and differently."""
+    """Both sides changed a field in different ways."""
 
 
 def _same_experiment(ancestor: Record | None, left: Record, right: Record) -> Record | None:
-    """Return the record whose provenance holds for both, or None if they differ.
+    """Return the record whose provenance holds for both (None: they are different experiments).
 
-    Provenance only ever changes while a run goes on: the side that completed it has it all.
+    Provenance only changes during a run: the side that completed the run has all of it.
     """
     if not _differ(left, right):
         return left
@@ -173,7 +173,7 @@ def _field(field: str, ancestor: Record | None, left: Record, right: Record) -> 
             return _taken(field, right)
         if canonical.same(ancestor, right, field):
             return _taken(field, left)
-    if field in WHEREABOUTS or field in (*left.beyond_words, *right.beyond_words):
+    if field in WHEREABOUTS or field in (*left.unmodelled_fields, *right.unmodelled_fields):
         raise _Undecided
     if field == "tags":
         return _Taken(_tags(frozenset() if ancestor is None else ancestor.tags, left.tags, right.tags))
@@ -186,12 +186,12 @@ def _taken(field: str, record: Record) -> _Taken:
 
 
 def _text(before: str | None, left: str, right: str) -> str:
-    """Merge two texts that Sumatra's `comment` may have appended lines to.
+    """Merge two texts to which Sumatra's `comment` may have appended lines. Raises _Undecided.
 
-    A text that holds all lines of the other, in order, is the merged one; so a merge that was
-    cut short half way can be made again.
-    Stores may be joined by more ways than one, over a third store or by two pairs: what comes to both
-    sides comes in any order, and must neither double a line nor end as a conflict, nor go to and fro.
+    A text that has all lines of the other, in order, is the merged one; so a merge that was
+    interrupted can be repeated. Two stores may be linked in several ways, through a third store or
+    by two pairs. An edit then reaches both sides in any order; it must not double a line, end as a
+    conflict, or be copied to and fro.
     """
     if not left or not right:
         return left or right  # a change wins over a deletion
@@ -208,9 +208,9 @@ def _text(before: str | None, left: str, right: str) -> str:
     if before is None:
         raise _Undecided
     ours, theirs = (_without(_lines(side), _lines(before)) for side in (left, right))
-    more, theirs = _without(ours, theirs), _without(theirs, ours)  # what both have came another way
+    more, theirs = _without(ours, theirs), _without(theirs, ours)  # lines on both sides came another way
     if not more and not theirs:
-        return min(left, right)  # only the order differs: all pairs of these stores choose the same
+        return min(left, right)  # only the order differs: every pair of these stores must choose the same
     return "\n".join([*_lines(left), *theirs])
 
 
@@ -224,7 +224,7 @@ def _holds(text: str, part: str) -> bool:
 
 
 def _without(lines: list[str], others: list[str]) -> list[str]:
-    """Return *lines* without those of *others*, each as often as it is there."""
+    """Return *lines* without the lines of *others*, each removed as often as *others* has it."""
     counts, rest = Counter(others), []
     for line in lines:
         if counts[line]:
@@ -235,7 +235,7 @@ def _without(lines: list[str], others: list[str]) -> list[str]:
 
 
 def _added(text: str, before: str) -> list[str]:
-    """Return the lines of *text* that are not those of *before*."""
+    """Return the lines that *text* has in addition to those of *before*, which come in the same order."""
     old = _lines(before)
     added = []
     for line in _lines(text):
@@ -248,8 +248,8 @@ def _added(text: str, before: str) -> list[str]:
 
 def _tags(before: frozenset[str], left: frozenset[str], right: frozenset[str]) -> frozenset[str]:
     if any(set(tag) & {",", '"'} or tag != tag.strip() for tag in before | left | right):
-        # A relational store takes such tags apart: compare what is left of them.
-        before, left, right = tags.settled(before), tags.settled(left), tags.settled(right)
+        # A relational store splits such tags: compare the parts.
+        before, left, right = tags.normalized(before), tags.normalized(left), tags.normalized(right)
     kept = (left & right) | (left - before) | (right - before)
     statuses = [_status(side) for side in (left, right)]
     return (kept - STATUS_TAGS) | _further(_status(before), *statuses)
@@ -260,7 +260,7 @@ def _status(held: frozenset[str]) -> frozenset[str]:
 
 
 def _further(before: frozenset[str], left: frozenset[str], right: frozenset[str]) -> frozenset[str]:
-    """Return the status of the side that is further along, or that changed it."""
+    """Return the status of the one side that changed it, or of the side that is further along."""
     if left == right or right == before:
         return left
     if left == before:

@@ -1,7 +1,7 @@
-"""Which writes of smtd did other programs undo without having seen them? Pure detection from a log of writes.
+"""Detect writes of smtd that other programs undid without having seen them. Pure: works on a log of writes.
 
-A program that had read a store before smtd wrote there, and saves after that, takes the write away: a shelf
-is saved project by project, a server record by record. That is no edit and no deletion.
+A program that reads a store before smtd writes there, and saves after that, undoes the write: it saves a
+shelf project by project, a server record by record. That is neither an edit nor a deletion.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from smtd.records.record import Key
 class LoggedWrite:
     """One write by smtd under a key. Another program may overwrite it with the earlier record.
 
-    *number* grows with every batch of writes; *reapplied* says how often in a row the same had
-    to be written again; *reverted* says that it was found undone, or edited over, by somebody who had not
-    seen it, and nothing was written there since; *rebased*, that it was merged with such an edit. What was
-    not *seen* was sent to the store, which still showed what was there before; of deletions (*after* None)
-    only such are logged. *confirmed*: it was there at
-    a later look. *at* and *due*, in seconds since 1970: when it was made, and when it is looked at again.
+    *number* grows with every batch of writes. *reapplied*: how often in a row smtd had to repeat the same
+    write. *reverted*: a program that had not seen the write has undone it or saved an edit over it, and smtd
+    has not written there since. *rebased*: the write is a merge with such an edit. A write that was not
+    *seen* was sent to the store, which still showed the previous state; deletions (*after* None) are logged
+    only then. *confirmed*: it was there at a later read. *at* and *due*, in seconds since 1970: when it was
+    made, and when smtd reads the record again.
     """
 
     number: int
@@ -41,16 +41,17 @@ class LoggedWrite:
 def reverted(
     written: Mapping[Key, Sequence[LoggedWrite]], now: Mapping[Key, Digest], *, by_record: bool = False
 ) -> dict[Key, Sequence[LoggedWrite]]:
-    """Return the writes that were undone by a program that had read the store before, by key.
+    """Return the writes that a program undid which had read the store before them, by key.
 
-    *written* has the writes under each key, in order. Such a program puts back all of a project as it was
-    when it read it. So a key that is as before one of smtd's writes was lost, not edited, unless a
-    write to that project as late or later is still there: then the program that changed the key had
-    seen it. (So no key is lost that still is as smtd left it.) What was found undone before, and still is,
-    stays so: what smtd has written elsewhere since does not show that anybody had seen it.
+    *written* has the writes under each key, in order. Such a program restores a whole project to the state
+    that it had read. So a key in the state from before one of smtd's writes was lost, not edited, unless a
+    write to that project of the same or a later batch is still there: then the program that changed the key
+    had seen the write. (So a key is never lost while it is as smtd left it.) A write that was found undone
+    before, and still is, stays so: later writes of smtd to other keys do not prove that a program saw it.
 
-    *by_record*: programs save single records, so only a write of the same key shows that. A record that is
-    gone was lost, too, if nobody has seen the last write to it yet: who deleted it may not have seen that.
+    *by_record*: programs save single records, so only a later write of the same key proves that. A record
+    that is gone was lost, too, if its last write is not confirmed: the program that deleted the record may
+    not have seen that write.
     """
     latest = _latest(written, now, by_record=by_record)
     found = {
@@ -68,9 +69,9 @@ def reverted(
 def possibly_unseen(
     written: Mapping[Key, Sequence[LoggedWrite]], now: Mapping[Key, Digest], *, by_record: bool = False
 ) -> dict[Key, LoggedWrite]:
-    """Return the last writes under keys that were edited since by somebody who need not have seen them.
+    """Return the last writes under keys that a program has edited since, perhaps without having seen them.
 
-    As with `reverted`, a write as late or later that is still there shows that they had.
+    As with `reverted`, a write of the same or a later batch that is still there proves that it had.
     """
     latest = _latest(written, now, by_record=by_record)
     last = {key: writes[-1] for key, writes in written.items() if writes}
@@ -88,10 +89,10 @@ def arrived_late(
     agreed: Mapping[Key, Digest | None],
     since: float = 0.0,
 ) -> set[Key]:
-    """Return the keys that show a write which did not show before both sides *agreed* on another one.
+    """Return the keys that now show a write which had not shown when both sides *agreed* on another state.
 
-    Nothing that was sent before *since* is on its way any more. A deletion may be of just what was agreed on:
-    the other side has the record then, because somebody brought it back.
+    Requests sent before *since* can no longer arrive. A deletion may be of exactly the agreed record: the
+    other side has the record then, because a program restored it.
     """
     return {
         key
@@ -110,7 +111,7 @@ def arrived_late(
 def _latest(
     written: Mapping[Key, Sequence[LoggedWrite]], now: Mapping[Key, Digest], *, by_record: bool
 ) -> Mapping[Key | str, int]:
-    """Return the number of the last write to each project, or key, that is still there (-1: none is)."""
+    """Return the number of the last write to each project (or key) that is still there (-1: none is)."""
     latest: dict[Key | str, int] = defaultdict(lambda: -1)
     for key, writes in written.items():
         if writes and now.get(key) == writes[-1].after:

@@ -1,6 +1,6 @@
-"""Why smtd acts, waits, fails or finds something, as data: a code, the side and the values that belong to it.
+"""Why smtd acts, waits, fails or finds something, as data: a code, and the side and values that go with it.
 
-Nothing here is prose. `smtd.output.english` has the sentence for each code, and JSON gives both.
+Nothing here is prose. `smtd.output.english` has the sentence for each code, and JSON has both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from smtd.text import encodable
 class Code(Enum):
     """A reason. The comment says which side it names and which values it has."""
 
-    # Of an action. The side is the one from which a change comes, or that wins.
+    # Reasons of actions. The side is the one from which a change comes, or that wins.
     NEW = "new"  # side
     CHANGED = "changed"  # side
     DELETED = "deleted"  # side
@@ -33,12 +33,12 @@ class Code(Enum):
     CYCLE_UNDONE = "cycle undone"  # the number of the cycle
     RESTORED = "restored"  # the time, ISO 8601
 
-    # Of a deletion that is held. The side is the one that lacks the records.
+    # Reasons of held deletions. The side is the one that lacks the records.
     ALL_GONE = "all gone"  # side
     MANY_GONE = "many gone"  # side, how many are missing, how many were agreed on
     PROJECT_GONE = "project gone"  # side, the project
 
-    # Of other holds. The side is the one to which nothing is written, or where a write of smtd was undone.
+    # Reasons of other holds. The side is the one that smtd does not write to, or where its write was undone.
     RUNNING = "running"
     SOURCE_OF_ONE_WAY = "source of one-way pair"  # side
     LOST_AND_DELETED = "lost write, deleted on the other side"  # side
@@ -47,7 +47,7 @@ class Code(Enum):
     LOST_OUT_OF_REACH = "lost write, not written there now"  # side
     DATA_TAKEN_AWAY = "data taken away"
 
-    # Of a failure. The side is the one that fails.
+    # Reasons of failures. The side is the one that fails.
     UNREADABLE = "unreadable"  # side, what the store says
     NAMELESS = "nameless"  # side
     NAME_NOT_TEXT = "name is not text"  # side
@@ -64,7 +64,7 @@ class Code(Enum):
     CHANGED_DURING_UNDO = "changed during undo"
     CHANGED_DURING_RESTORE = "changed during restore"
 
-    # Why two stores differ, as is known. The cause is the reason of the hold or of the failure.
+    # Known reasons why two stores differ. The cause is the reason of the hold or of the failure.
     IN_CONFLICT = "in conflict"
     HELD = "held"  # cause
     FAILED = "failed"  # cause
@@ -73,14 +73,14 @@ class Code(Enum):
     DELETION_NOT_CARRIED = "deletion not carried"  # side
     BEING_CHANGED = "being changed"
 
-    # What `verify` finds. The side is the one that is to blame.
+    # Findings of `verify`. The side is the one to blame.
     FOUND_UNREADABLE = "found unreadable"  # side, what the store says
     FOUND_MISSING = "found missing"  # side
     FOUND_DIFFERENT = "found different"
     FOUND_CHANGED_ON_BOTH = "found changed on both sides"
     FOUND_CHANGED = "found changed"  # side
 
-    # What holds for one record now, when it is not one of the above. The cause is the reason of the failure.
+    # What else may apply to one record now. The cause is the reason of the failure.
     BOTH_CHANGED = "both changed"  # the fields
     FAILED_THERE = "failed there"  # side, cause
     EQUAL = "equal"
@@ -90,18 +90,18 @@ class Code(Enum):
     ONE_SIDED = "one-sided"
     ABSENT = "absent"
 
-    # What happens next. The side is the one that is written to.
+    # What happens next. The side is the one that smtd writes to.
     COPIES = "copies"  # side
     DELETES = "deletes"  # side
 
-    #: A sentence that an earlier smtd wrote down.
+    #: A sentence that an earlier version of smtd stored.
     TEXT = "text"
 
 
 class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
     """A *code* with the *side*, the *values* and the *cause* that its comment in `Code` lists.
 
-    Texts among the values can be encoded; what a store says may be among them.
+    Texts among the values can be encoded as UTF-8; they may be messages of a store.
     """
 
     code: Code
@@ -111,7 +111,7 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def mirrored(self) -> Reason:
-        """The same when the sides are named the other way round."""
+        """The same reason with the names of the sides exchanged."""
         side = None if self.side is None else self.side.other
         cause = None if self.cause is None else self.cause.mirrored
         return msgspec.structs.replace(self, side=side, cause=cause)
@@ -119,7 +119,7 @@ class Reason(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @cache
 def _plain(code: Code, side: Side | None) -> Reason:
-    """Return the one reason without values: a plan of many actions shares it."""
+    """Return the one shared object for a reason without values: a plan may have many actions."""
     return Reason(code, side)
 
 

@@ -42,5 +42,5 @@ class Both(Generic[T]):
 
     @property
     def swapped(self) -> Both[T]:
-        """The same values seen from the other side."""
+        """The same values with the sides exchanged."""
         return Both(self.right, self.left)

@@ -12,9 +12,9 @@ from smtd.records.record import Key, Record
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Write:
-    """Let *side* hold *record*, which has *digest*, under *key*, if it still holds what has *expect*.
+    """Make *side* hold *record*, which has *digest*, under *key*, if it still holds a record with *expect*.
 
-    A digest is None for a record that is absent. Two writes are equal only if they are the same one.
+    A digest is None for an absent record. Two writes are equal only if they are the same object.
     """
 
     key: Key
@@ -22,15 +22,15 @@ class Write:
     expect: Digest | None
     digest: Digest | None
     why: Reason
-    #: None: it is to be deleted, or the other side has it and it was not read yet.
+    #: The record to write (None: this is a deletion, or the record was not read from the other side yet).
     record: Record | None = None
-    #: What it overwrites or deletes.
+    #: The record that the write overwrites or deletes.
     before: Record | None = None
-    #: What the other side holds, if that is not the record itself.
+    #: The record that the other side holds, if that is another one.
     origin: Record | None = None
-    #: The record as the journal keeps it, once that is known to be possible.
+    #: The record encoded for the journal (None: not tried yet).
     encoded: bytes | None = None
-    #: It brings back what a program took away that had not seen it.
+    #: Whether the write restores one that a program undid without having seen it.
     rebased: bool = False
-    #: Its entry in the history, once it is there.
+    #: The number of its entry in the history (None: not logged yet).
     entry: int | None = None

@@ -1,1 +1,1 @@
-"""What smtd says of its work: reasons in English, and reports as JSON has them."""
+"""The texts that smtd shows about its work: reasons in English, and reports as JSON."""

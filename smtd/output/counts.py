@@ -1,4 +1,4 @@
-"""How a count reads in English. Nothing is imported here: `smtd-ctl` must start quickly."""
+"""Counts in English. This module imports nothing, because `smtd-ctl` must start quickly."""
 
 from __future__ import annotations
 

@@ -158,6 +158,6 @@ def _filled(template: str, why: Reason, known: Mapping[str, Any]) -> str:
     side, other = ("", "") if why.side is None else (why.side.value, why.side.other.value)
     cause = "" if why.cause is None else sentence(why.cause)
     values = ", ".join(map(str, why.values))
-    # A reason that an earlier smtd wrote down may lack values.
+    # A reason in the journal of an earlier smtd may lack values.
     texts = [*why.values, *[""] * max(0, 2 - len(why.values))]
     return template.format(*texts, side=side, other=other, values=values, cause=cause, **known)

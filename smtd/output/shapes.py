@@ -1,6 +1,7 @@
-"""Reports as `--json` and the control socket have them (docs/json.md): dictionaries of plain values.
+"""Convert reports into the plain values of `--json` and the control socket (docs/json.md).
 
-*mirrored*: the sides are named the other way round, as by somebody who names the stores of a pair so.
+*mirrored*: the names of the sides are exchanged, for a user who names the stores of a pair in the other
+order.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from smtd.output.english import next_step, sentence
 
 Shape: TypeAlias = dict[str, Any]
 
-#: Reasons whose hold says by itself that it is one.
+#: Reasons whose sentence already says that something is held.
 _HELD_DELETIONS = (Code.ALL_GONE, Code.MANY_GONE, Code.PROJECT_GONE)
 
 
@@ -35,7 +36,7 @@ def sync(seconds: float, reports: Sequence[Shape]) -> Shape:
 
 
 def pair(report: PairReport, *, mirrored: bool = False) -> Shape:
-    """Return the report of one cycle, or of the plan of one."""
+    """Return the report of a cycle, or of the plan of one."""
     left, right = (report.right, report.left) if mirrored else (report.left, report.right)
     shape = {
         "pair": report.pair,
@@ -60,7 +61,7 @@ def conflict(each: Conflict) -> Shape:
 
 
 def held(each: Held, *, mirrored: bool = False) -> Shape:
-    """Return a record of which an action is held."""
+    """Return a record with a held action."""
     why = _turned(each.why, mirrored)
     return {
         "project": each.project,
@@ -98,7 +99,7 @@ def _action(each: PlannedAction, mirrored: bool) -> Shape:
 
 
 def verify_report(report: VerifyReport) -> Shape:
-    """Return what was found in a pair."""
+    """Return the result of a scrub of a pair."""
     shape: Shape = msgspec.to_builtins(report)
     explained = [
         {
@@ -115,7 +116,7 @@ def verify_report(report: VerifyReport) -> Shape:
 
 
 def finding(each: Finding, name: str) -> Shape:
-    """Return a record of the pair *name* that a store does not hold as agreed."""
+    """Return a record of the pair *name* for which a store does not have what was agreed on."""
     known = {"fields": ", ".join(each.fields), "pair": name}
     return {
         "project": each.project,
@@ -139,7 +140,7 @@ def verify(seconds: float, reports: Sequence[VerifyReport], errors: Sequence[Map
 
 
 def explanation(found: Explanation) -> Shape:
-    """Return what is known of one record."""
+    """Return what is known about one record."""
     rule = found.rule
     if rule.code is Code.HELD and rule.cause is not None:
         step = next_step(rule.cause)
@@ -179,7 +180,7 @@ def shown(found: RecordDiff) -> Shape:
 
 
 def undone(found: Undone) -> Shape:
-    """Return what an undo did."""
+    """Return the result of an undo."""
     return {
         "cycle": found.cycle,
         "done": [msgspec.to_builtins(each) for each in found.done],

@@ -1,1 +1,1 @@
-"""What a record is, and when two of them say the same."""
+"""What a record is, and when two records are equal."""

@@ -1,6 +1,6 @@
-"""The canonical form of a record: when two records say the same, and their digest.
+"""The canonical form of a record: when two records are equal, and their digest.
 
-Stores lose detail, each in its own way. What any of them loses does not count here, so that no
+Stores lose detail, each in its own way. Details that any of them loses do not count here, so that no
 pair of stores sends a record to and fro for ever (measured losses: docs/design.md, "Equal").
 The form has a version: digests of different versions never compare equal.
 """
@@ -35,20 +35,20 @@ from smtd.records.record import (
 
 Digest: TypeAlias = bytes
 
-#: Raise this with any change of the form; pairs are then adopted anew.
+#: Increase this with any change of the form; pairs are then adopted again.
 VERSION = 2
 DIGEST_SIZE = 16
-#: What Sumatra itself notes where a program does not tell its version.
+#: What Sumatra itself stores as the version of a program that does not report one.
 NO_VERSION = "unknown"
 
 _encoder = msgspec.msgpack.Encoder(order="sorted")
 
 
 def digest(record: Record) -> Digest:
-    """Return the digest of what *record* says, without its label.
+    """Return the digest of the content of *record*, without its label.
 
-    It is computed once for each object: records are not changed. Raises RecordUnusable for a
-    record whose content cannot be read without running it, or compared.
+    It is computed once for each object: records are immutable. Raises RecordUnusable for a
+    record whose content cannot be read without running code, or cannot be compared.
     """
     known: Digest | None = record.__dict__.get("digest")
     if known is None:
@@ -62,18 +62,18 @@ def digest(record: Record) -> Digest:
 
 
 def set_digest(record: Record, known: Digest) -> None:
-    """Let *record* have the digest that another process has computed for it."""
+    """Set the digest of *record* to *known*, which was computed elsewhere."""
     record.__dict__["digest"] = known
 
 
 def differences(left: Record, right: Record) -> list[str]:
-    """Return the fields in which the records do not say the same, in Sumatra's order."""
+    """Return the fields in which the records differ, in Sumatra's order."""
     return [field for field in FIELDS if not same(left, right, field)]
 
 
 def identical(left: Record, right: Record) -> bool:
-    """Say whether all fields hold the very same values: then so do the digests, and it is quicker."""
-    if left.beyond_words or right.beyond_words:
+    """Say whether all fields have identical values: then the digests are equal, and this is quicker."""
+    if left.unmodelled_fields or right.unmodelled_fields:
         return False
     try:
         return bool(_encoder.encode(_fields(left)) == _encoder.encode(_fields(right)))
@@ -82,29 +82,29 @@ def identical(left: Record, right: Record) -> bool:
 
 
 def _fields(record: Record) -> tuple[Any, ...]:
-    """Return the values of FIELDS: all that a record has between its label and what is opaque."""
+    """Return the values of FIELDS, which are all fields of a record between `label` and `opaque`."""
     return msgspec.structs.astuple(record)[1:-1]
 
 
 def same(left: Record, right: Record, field: str) -> bool:
-    """Say whether *field* says the same in both records."""
+    """Say whether *field* is equal in both records."""
     return bool(_bytes(_value(left, field)) == _bytes(_value(right, field)))
 
 
 def lacks(record: Record, other: Record, field: str) -> bool:
-    """Say whether the list *field* of *record* has less than that of *other*, and nothing else."""
+    """Say whether the list *field* of *record* lacks items of that of *other*, and has no others."""
     held, wanted = ({_bytes(item) for item in _value(each, field)} for each in (record, other))
     return held < wanted
 
 
-#: The fields that hold many things.
+#: The fields that are lists.
 _MANY = ("input_data", "output_data", "dependencies", "platforms")
 
 
 def is_part(record: Record, other: Record) -> bool:
-    """Say whether *record* lacks data, dependencies or platforms of *other*, and says nothing else.
+    """Say whether *record* only lacks data, dependencies or platforms of *other*.
 
-    A server that breaks off in the middle of a record leaves such a part; tags may be missing, too.
+    A server that fails in the middle of a record leaves such a part; tags may be missing, too.
     """
     differing = differences(record, other)
     lacking = [field for field in differing if field in _MANY]
@@ -120,7 +120,7 @@ def _bytes(value: Any) -> bytes:
     try:
         return _encoder.encode(value)
     except UnicodeEncodeError:
-        # Text that is not Unicode (a lone surrogate) can live in a shelf only.
+        # Text that is not Unicode (a lone surrogate) can be in a shelf only.
         return _encoder.encode(_escaped(value))
 
 
@@ -138,9 +138,9 @@ def _escaped(value: Any) -> Any:
 
 
 def _values(record: Record) -> list[Any]:
-    """Return the canonical values of all fields, at once if none of them is odd."""
-    if not record.beyond_words:
-        with suppress(RecordUnusable):  # said again below, with the name of the field
+    """Return the canonical values of all fields, in one pass if none of them is odd."""
+    if not record.unmodelled_fields:
+        with suppress(RecordUnusable):  # raised again below, with the name of the field
             return [form(value) for form, value in zip(_FORM_OF_EACH, _fields(record), strict=True)]
     return [_value(record, field) for field in FIELDS]
 
@@ -158,7 +158,7 @@ def _value(record: Record, field: str) -> Any:
 
 
 def _text(value: str | None) -> str:
-    """No text is as good as an empty one."""
+    """Return a text; None counts as an empty one."""
     return value or ""
 
 
@@ -167,12 +167,12 @@ _ONE_SECOND = timedelta(seconds=1)
 
 
 def _second(moment: datetime | None) -> int | None:
-    """Sumatra's JSON and its server keep whole seconds."""
+    """Return a time in whole seconds: Sumatra's JSON and its server keep no fractions."""
     return None if moment is None else (moment - _EPOCH) // _ONE_SECOND
 
 
 def _duration(seconds: float | None) -> Any:
-    """A relational store keeps not-a-number as null."""
+    """Return a duration; not-a-number counts as None, since a relational store keeps it as NULL."""
     return None if seconds is None or seconds != seconds else content.plain(float(seconds))
 
 
@@ -193,7 +193,7 @@ def _component(value: Component) -> Any:
 
 
 def _set_of(form: Callable[[Any], Any]) -> Callable[[Iterable[Any]], Any]:
-    """Lists whose order and repetitions a relational store loses are sets."""
+    """Return the form of a list that counts as a set: a relational store loses order and repetitions."""
 
     def canonical(values: Iterable[Any]) -> Any:
         plain = [form(value) for value in values]
@@ -236,9 +236,9 @@ def _platform(value: Platform) -> Any:
 
 @lru_cache(maxsize=256)
 def _address(text: str) -> str:
-    """IPv6 addresses come back from a relational store in their shortest form.
+    """Return an IP address in one form; of an IPv6 address the bytes.
 
-    Their bytes count, since Pythons differ in how they write them.
+    A relational store returns IPv6 addresses in their shortest form, which Pythons write differently.
     """
     try:
         address = ipaddress.ip_address(text)
@@ -258,7 +258,7 @@ _FORMS: dict[str, Callable[[Any], Any]] = {
     "launch_mode": _component,
     "datastore": _component,
     "input_datastore": _component,
-    "tags": lambda value: sorted(tags.settled(value)),
+    "tags": lambda value: sorted(tags.normalized(value)),
     "dependencies": _set_of(_dependency),
     "platforms": _set_of(_platform),
 }

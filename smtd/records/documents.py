@@ -1,4 +1,4 @@
-"""JSON that others wrote: what is ambiguous in it is refused, and never guessed."""
+"""Read JSON that other programs wrote; an ambiguous object is never interpreted."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from typing import Any
 
 
 class Doubled:
-    """Stands for an object of JSON in which a name is there twice; it is no plain value."""
+    """Stands for a JSON object with a duplicate name; it is not a plain value."""
 
 
 def read(data: bytes, *, doubled: Callable[[str], Any]) -> Any:
-    """Return what *data* says, which must be UTF-8.
+    """Return the value of *data*, which must be JSON in UTF-8.
 
-    An object in which a name is there twice means one thing to one program and another to the next: it
-    becomes what *doubled* returns for that name. Raises ValueError, RecursionError or MemoryError, and what
-    *doubled* raises.
+    Programs differ in how they read an object with a duplicate name: it becomes what *doubled* returns for
+    that name. Raises ValueError, RecursionError or MemoryError, and what *doubled* raises.
     """
     return json.loads(data.decode("utf-8-sig"), object_pairs_hook=partial(_object, doubled))
 
 
 def refuse(name: str) -> Any:
-    """Raise ValueError for the *name* that is there twice."""
+    """Raise ValueError for the duplicate *name*."""
     raise ValueError(f"it has the name {name[:60]!r} twice")
 
 

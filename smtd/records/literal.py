@@ -1,4 +1,4 @@
-"""Python literals, read and written without ever running anything.
+"""Read and write Python literals without ever running code.
 
 Sumatra writes parameter sets, launch modes and data stores as Python expressions and reads them
 back with `eval`. This module reads the same expressions as data and refuses all others.
@@ -54,17 +54,17 @@ def read(text: str, *, names: bool = False) -> Any:
 
 
 def names_in(text: str) -> set[str]:
-    """Return the names that the readable expression *text* uses."""
+    """Return the names in the expression *text*, which `read` accepts."""
     return {node.id for node in ast.walk(_parsed(text)) if isinstance(node, ast.Name)}
 
 
-#: What Python is to warn of it keeps once for all threads.
+#: Python has one list of warning filters for all threads.
 _one_at_a_time = threading.Lock()
 
 
 def _parsed(text: str) -> ast.Expression:
     with _one_at_a_time, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about escapes that Python will drop one day
+        warnings.simplefilter("ignore")  # about escapes that Python will not support for ever
         return ast.parse(text.strip(), mode="eval")
 
 

@@ -1,6 +1,6 @@
-"""What was made of small values is kept: the same ones come with one record after another.
+"""Cache what was computed from small values: the same ones occur in one record after another.
 
-They are those of a data store, or the metadata of a file.
+They are the values of a data store, or the metadata of a file.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-#: Values with more bytes are not kept in mind, and of others no more than these.
+#: The most bytes of a cached value, and the most values in one cache.
 SMALL, MOST = 400, 1000
 
 
-class Recurring(Generic[T]):
-    """Calls *make* for a value, and gives the same object for the same value later: do not change it.
+class Memo(Generic[T]):
+    """Calls *make* for a value, and returns the same object for an equal value later: do not change it.
 
-    The bytes of marshal tell types and order exactly. Whatever *make* raises is raised.
+    Equal means the same bytes in marshal, which keeps types and order. Raises what *make* raises.
     """
 
     def __init__(self, make: Callable[[Any], T]) -> None:

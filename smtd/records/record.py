@@ -1,7 +1,7 @@
 """The record: Sumatra's JSON of version 4 as typed, frozen values.
 
 Field names and meanings are those of `record2dict` in Sumatra 0.8.1 (sumatra/formatting). Times
-keep microseconds where a store has them. `opaque` holds what this form cannot express.
+have microseconds if the store has them. `opaque` holds what this form cannot express.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Executable(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Repository(msgspec.Struct, frozen=True, array_like=True):
-    """Where the code is; *type* is the name of Sumatra's class, such as GitRepository."""
+    """The repository of the code; *type* is the name of Sumatra's class, such as GitRepository."""
 
     type: str
     url: str | None
@@ -44,14 +44,14 @@ class Repository(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Parameters(msgspec.Struct, frozen=True, array_like=True):
-    """A parameter set: *type* is the class name, *content* what `str()` of the set gives."""
+    """A parameter set: *type* is the class name, *content* the result of `str()` of the set."""
 
     type: str
     content: str
 
 
 class Component(msgspec.Struct, frozen=True, array_like=True):
-    """A launch mode or a data store: class name and the state that Sumatra gives it."""
+    """A launch mode or a data store: its class name, and its state in Sumatra."""
 
     type: str
     parameters: dict[str, Any]
@@ -92,10 +92,10 @@ class Platform(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Pickled(msgspec.Struct, frozen=True, array_like=True):
-    """A value that only a shelf can hold whole: its pickle, never loaded but inertly.
+    """A value that only a shelf can hold whole: its pickle, which is only ever loaded inertly.
 
-    *digest* tells what the value says, however it was pickled. *expressed*: the modelled field
-    says all of it that any other store has room for.
+    *digest* identifies the value, however it was pickled. *expressed*: the modelled field
+    has all of the value that any other store can hold.
     """
 
     digest: bytes
@@ -137,7 +137,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, array_like=True, dict=Tr
     opaque: dict[str, Pickled] = {}
 
     @property
-    def beyond_words(self) -> list[str]:
+    def unmodelled_fields(self) -> list[str]:
         """The modelled fields that only a shelf can hold; they have a placeholder here."""
         return [name for name, value in self.opaque.items() if name in FIELDS and not value.expressed]
 
@@ -147,7 +147,7 @@ FIELDS: tuple[str, ...] = tuple(
     field for field in Record.__struct_fields__ if field not in ("label", "opaque")
 )
 
-#: What is raised of bytes that msgspec is to decode, and that nobody encoded like that.
+#: The errors of msgspec for bytes that it did not encode.
 BAD_BYTES = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _encoder = msgspec.msgpack.Encoder()
@@ -173,7 +173,7 @@ def encode(record: Record) -> bytes:
 
 
 def mark_plain(record: Record) -> Record:
-    """Return *record*, every value of which was checked with `is_plain`, or came from bytes."""
+    """Mark and return *record*, whose values were all checked with `is_plain`, or came from bytes."""
     record.__dict__["plain"] = True
     return record
 
@@ -186,7 +186,7 @@ def decode(data: bytes) -> Record:
         raise RecordUnusable(f"a stored record is damaged: {exc}") from exc
 
 
-#: What a value of a record raises that nobody thought of: the record is unusable, and the others go on.
+#: The errors that an unexpected value in a record can raise: only this record is unusable then.
 BAD_VALUE = (
     ArithmeticError,
     AttributeError,
@@ -199,13 +199,13 @@ BAD_VALUE = (
 
 
 def bad_value(exc: BaseException) -> RecordUnusable:
-    """Return what *exc*, one of BAD_VALUE, means for the record whose value raised it."""
+    """Return the RecordUnusable for *exc*, one of BAD_VALUE, which a value of the record raised."""
     why = in_words(exc) or f"{type(exc).__name__}: {str(exc)[:200]}"
     return RecordUnusable(f"one of its values cannot be used ({why})")
 
 
 def in_words(exc: BaseException) -> str:
-    """Return what *exc*, one of BAD_VALUE, says of a value where Python's own words speak of Python."""
+    """Return what *exc*, one of BAD_VALUE, means for users (empty: its own text is clear enough)."""
     if isinstance(exc, RecursionError):
         return "it is nested too deeply"
     if isinstance(exc, OverflowError):
@@ -214,12 +214,12 @@ def in_words(exc: BaseException) -> str:
         return "it is too large"
     if isinstance(exc, UnicodeDecodeError):
         return "it is not UTF-8"
-    # Only its text tells this ValueError of Python from others.
+    # Only its text distinguishes this ValueError of Python's from others.
     return "a number in it has too many digits" if "set_int_max_str_digits" in str(exc) else ""
 
 
 def is_plain(value: object) -> bool:
-    """Say whether *value* comes out of an encoded record as it went in."""
+    """Say whether *value* is the same after it was encoded and decoded in a record."""
     try:
         return _is_plain(value)
     except RecursionError:

@@ -1,4 +1,4 @@
-"""Is the run that a record describes over?"""
+"""Decide whether the run that a record describes is over."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def is_final(record: Record) -> bool:
     - it has no status, and anything of the end of the run was captured (Sumatra before 0.8 saved a record
       once, at the end).
     """
-    # What is not a number is none, as in a relational store.
+    # NaN counts as no duration, as in a relational store.
     if record.duration is not None and record.duration == record.duration:
         return True
     stage = tags.stage(record.tags)

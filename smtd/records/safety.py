@@ -1,19 +1,19 @@
-"""What real Sumatra would run, fetch or open when it reads a record, and how to keep it from that.
+"""Prevent that real Sumatra runs, fetches or opens something when it reads a record.
 
-A database and a server keep texts, of which Sumatra makes objects by calling constructors. Some of
-these act on what they are given (seen with Sumatra 0.8.1, tests/stores/test_harm.py):
+A database and a server store texts, from which Sumatra creates objects by calling constructors. Some of
+these act on their arguments (seen with Sumatra 0.8.1, tests/stores/test_harm.py):
 
-- the program of an executable without a version is run in a shell, to learn its version;
-- the `mpirun` of a launch mode is too, if there is such a program: MPI runs have no other form, so the
-  name or the full path of one program is let through, and nothing else;
-- the text of a parameter set is first taken for the name of a file, and read from that;
+- the program of an executable without a version is run in a shell, to find out its version;
+- the `mpirun` of a launch mode is too, if there is such a program: MPI runs have no other form, so smtd
+  accepts the name or the full path of one program, and nothing else;
+- the text of a parameter set is first taken for the name of a file, and that file is read;
 - what follows `file://` anywhere in an NTParameterSet is a file, whose content is evaluated;
 - a WebDAV data store connects to its address.
 
-The addresses of repositories and mirrors are not opened, and what Sumatra would evaluate is refused
-by `parameters.content`. From a shelf objects come back by their state, and none of this happens. From
-everywhere the directory of a data store is made, empty, and `hg` is asked about that of a Mercurial
-repository: every such record has one.
+The addresses of repositories and mirrors are not opened, and `parameters.content` rejects what Sumatra
+would evaluate. Objects in a shelf are restored from their state, and none of this happens. From every kind of
+store Sumatra creates the empty directory of a data store, and runs `hg` on that of a Mercurial repository:
+smtd cannot prevent that, since every such record has one.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from smtd.records.parameters import content
 from smtd.records.record import Component, Executable, Parameters, Record
 
 _FILE = "file://"
-#: A name or a full path, of what a shell takes for one word and nothing else (as `shlex.quote` has it).
+#: A name or a full path that a shell reads as a single word (as in `shlex.quote`).
 _PROGRAM = re.compile(r"(/?[\w@%+=:,.-]+|(/(?!\.\.?/)[\w@%+=:,.-]+)+)\Z", re.ASCII)
-#: With these before its first slash a text names a file only in a directory that was made for it.
+#: A text with one of these before its first slash is the name of a file only in a directory made for that.
 _NO_DIRECTORY = frozenset("=:{}[]()\"'#\n")
-#: With these a text without a slash does. Sumatra writes no set without them but `1`, `true` and so on.
+#: The same for a text without a slash. Sumatra writes no set without one of these, except `1`, `true` etc.
 _NO_FILE = frozenset(" \n\"'{}[]()")
 
 
-def disarmed(record: Record) -> Record:
-    """Return *record* as it may be written where Sumatra makes its objects by calling constructors.
+def sanitized(record: Record) -> Record:
+    """Return *record* in a form that is safe in stores from which Sumatra creates objects by constructors.
 
-    It says the same. Raises RecordUnusable for what has no form that is harmless there.
+    It has the same meaning. Raises RecordUnusable if no form of it is harmless there.
     """
     _check_launch_mode(record.launch_mode)
     _check_data_store(record.datastore)
@@ -58,10 +58,10 @@ def _with_version(value: Executable | None) -> Executable | None:
 
 
 def _without_file(parameters: Parameters) -> Parameters:
-    """Return the set in a text that neither is nor holds the name of a file that anybody has.
+    """Return the set with a text that neither is nor contains the name of a file that may exist.
 
-    A line break in front says nothing in any of the formats. Who can put a file of any name,
-    such as `tau = 20`, into the directory in which Sumatra works, needs no record for his purposes.
+    A line break at the start has no meaning in any of the formats. An attacker who can create a file with any
+    name, such as `tau = 20`, in the directory in which Sumatra works needs no record to do harm.
     """
     text = parameters.content
     if parameters.type == "NTParameterSet" and _FILE in text:

@@ -1,11 +1,11 @@
-"""The classes of Sumatra 0.8.1 that a record names, and the modules that they live in.
+"""The classes of Sumatra 0.8.1 that a record can name, and their modules.
 
-Sumatra cannot load a record that names another one, and then cannot list the whole project.
+Sumatra cannot load a record that names another class, and then cannot list the whole project.
 """
 
 from __future__ import annotations
 
-#: Class by the name that the executable bears; any other name is a plain Executable.
+#: The class for each name of an executable; with any other name it is a plain Executable.
 EXECUTABLES = {
     "Python": "PythonExecutable",
     "NEURON": "NEURONSimulator",
@@ -31,7 +31,7 @@ DATA_STORES = {
     "MirroredFileSystemDataStore": "sumatra.datastore.mirroredfs",
     "DavFsDataStore": "sumatra.datastore.davfs",
 }
-#: The arguments that Sumatra's constructors take: those that must be there, those that may.
+#: The arguments of Sumatra's constructors: the required ones, and the optional ones.
 ARGUMENTS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "SerialLaunchMode": (frozenset(), frozenset({"working_directory", "options"})),
     "SerialTqdmLaunchMode": (frozenset(), frozenset({"working_directory", "options"})),

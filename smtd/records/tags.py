@@ -1,4 +1,4 @@
-"""Tags as Sumatra's stores hold them, and the life cycle that some of them tell.
+"""Tags as Sumatra's stores hold them, and the life cycle of a run that some of them show.
 
 Sumatra's relational store joins a record's tags with commas and lets django-tagging split them
 again, so `my tag` alone becomes two tags and `a,b` becomes two; a shelf keeps them as they are.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import IntEnum
 
-#: What Sumatra 0.8 sets while a run goes on, in order (sumatra/records.py, `Record.run`).
+#: The tags that Sumatra 0.8 sets during a run, in order (sumatra/records.py, `Record.run`).
 _STAGES = {
     "_initialized_": 0,
     "_pre_run_": 1,
@@ -37,7 +37,7 @@ class Stage(IntEnum):
 
 
 def stage(tags: Iterable[str]) -> Stage | None:
-    """Return the furthest stage that *tags* tell, or None if they hold no status."""
+    """Return the furthest stage in *tags*, or None if they have no status."""
     stages = [_STAGES[tag] for tag in tags if tag in _STAGES]
     return Stage(max(stages)) if stages else None
 
@@ -45,7 +45,7 @@ def stage(tags: Iterable[str]) -> Stage | None:
 def split(text: str) -> frozenset[str]:
     """Split a tags column as django-tagging does (sumatra/recordstore/django_store).
 
-    Quoted parts are taken whole; the rest is split at commas if it has any, else at blanks.
+    Quoted parts stay whole; the rest is split at commas if it has any, else at spaces.
     """
     pieces = text.split('"')
     quoted, loose = pieces[1::2], pieces[0::2]
@@ -56,8 +56,8 @@ def split(text: str) -> frozenset[str]:
     return frozenset(stripped for word in words if (stripped := word.strip()))
 
 
-def settled(tags: Iterable[str]) -> frozenset[str]:
-    """Return what is left of *tags* however often a relational store saves them again."""
+def normalized(tags: Iterable[str]) -> frozenset[str]:
+    """Return what *tags* become after a relational store has saved them any number of times."""
     now = frozenset(tags)
     if not any(tag != tag.strip() or not tag or _special(tag) for tag in now):
         return now

@@ -18,6 +18,8 @@ MOST_CONNECTIONS = 500
 BACKLOG = 128
 #: Seconds that a TLS handshake may take, and seconds without accepting connections when handles run out.
 HANDSHAKE_TIMEOUT, SHORTAGE_PAUSE = 20.0, 1.0
+#: Seconds to wait at the end for the handshakes of clients that were just accepted.
+LAST_HANDSHAKES = 0.2
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -30,6 +32,10 @@ class Acceptor:
         self._connections: dict[asyncio.BaseProtocol, _Connection] = {}
         #: Idle connections, without a request in progress; the one idle for longest comes first.
         self._idle: dict[_Connection, None] = {}
+        #: Connections that are not established yet.
+        self._starting: set[_Connection] = set()
+        #: Set when one of them is.
+        self._started = anyio.Event()
         self._closed = anyio.Event()
 
     async def accept(self, listeners: Sequence[socket.socket]) -> None:
@@ -47,10 +53,27 @@ class Acceptor:
                     connection = _Connection(self, self._handlers())
                     self._connections[connection.handler] = connection
                     self._idle[connection] = None
-                    group.start_soon(connection.start, sock)
+                    group.start_soon(self._start, connection, sock)
 
-            for listener in listeners:
-                group.start_soon(accept_from, listener)
+            try:
+                async with anyio.create_task_group() as accepting:
+                    for listener in listeners:
+                        accepting.start_soon(accept_from, listener)
+            finally:
+                await self._finish_handshakes()
+
+    async def _finish_handshakes(self) -> None:
+        """Wait for the connections that are being established, and then close those that are not yet.
+
+        To close all at once would reset clients that the system has told that they are connected. Those that
+        are established have the grace of the handlers for their first request.
+        """
+        with anyio.move_on_after(LAST_HANDSHAKES, shield=True):
+            while self._starting:
+                self._started = anyio.Event()
+                await self._started.wait()
+        for connection in list(self._starting):
+            connection.abort()
 
     async def _make_room(self) -> None:
         while len(self._connections) >= MOST_CONNECTIONS:
@@ -79,16 +102,27 @@ class Acceptor:
         self._idle.pop(connection, None)
         self._closed.set()
 
+    async def _start(self, connection: _Connection, sock: socket.socket) -> None:
+        self._starting.add(connection)
+        try:
+            await connection.start(sock)
+        finally:
+            self._starting.discard(connection)
+            self._started.set()
+
 
 async def _accept(listener: socket.socket) -> socket.socket:
     """Accept a connection from *listener*; pause for SHORTAGE_PAUSE while handles or memory run out."""
     while True:
         try:
-            sock, _ = await asyncio.get_running_loop().sock_accept(listener)
+            # In two steps: a cancelled `sock_accept` may have accepted a client, and loses it.
+            await anyio.wait_readable(listener)
+            sock, _ = listener.accept()
         except OSError as exc:  # the client has gone already, or handles or memory run out
             if exc.errno in _OUT_OF_RESOURCES:
                 await anyio.sleep(SHORTAGE_PAUSE)
         else:
+            sock.setblocking(False)
             return sock
 
 
@@ -99,7 +133,8 @@ class _Connection(asyncio.Protocol):
         self.handler = handler
         self._acceptor = acceptor
         self._transport: asyncio.BaseTransport | None = None
-        self._starting = anyio.CancelScope()
+        #: Shielded: at the end of the server it is aborted, but not at once.
+        self._starting = anyio.CancelScope(shield=True)
 
     async def start(self, sock: socket.socket) -> None:
         """Start the connection, with a TLS handshake if the server has TLS; close *sock* if that fails."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -13,10 +12,10 @@ from aiohttp import web
 
 from smtd.errors import RecordUnusable, SmtdError, StoreError, StoreUnreachable
 from smtd.records.record import Key
-from smtd.server import targets
+from smtd.server import api_document, targets
 from smtd.server.accounts.rights import Right, rights_of
 from smtd.server.accounts.throttle import TooManyFailures
-from smtd.server.answers import RequestRefused, challenge, found
+from smtd.server.answers import RequestRefused, answer_by_method, challenge, found
 from smtd.server.bulk_api import BulkApi
 from smtd.server.caller import Authenticating, Caller
 from smtd.server.changes_api import ChangesApi
@@ -25,12 +24,14 @@ from smtd.server.metrics import Metrics
 from smtd.server.origins import Origin, Origins, WrongHost
 from smtd.server.projects_api import ProjectsApi
 from smtd.server.records_api import RecordsApi
-from smtd.server.targets import BadTarget
+from smtd.server.targets import API, DOCUMENT, BadTarget
 
 log = logging.getLogger("smtd")
 
-#: The path of smtd's own API, below the root.
-API = "/api/v1/"
+#: The paths that the server has, beside those below `/records/`: the document describes each.
+PATHS = frozenset(
+    ("/healthz", "/metrics", API, DOCUMENT, f"{API}changes", f"{API}records:get", f"{API}records:write")
+)
 #: Media types of a body, besides those of Sumatra. A form in a page of another site can send none of them.
 _JSON = ("application/json", "application/x-ndjson")
 _GONE = (ConnectionError, TimeoutError)
@@ -93,20 +94,25 @@ class Application:
         return urlsplit(self._origins.url).path or "/"
 
     async def _answer(self, request: web.Request, path: str) -> web.StreamResponse:
+        if path not in PATHS and not f"{path}/".startswith(targets.RECORDS):
+            raise RequestRefused(
+                HTTPStatus.NOT_FOUND,
+                f"there is nothing here; records are below {targets.RECORDS}; {DOCUMENT} describes the API",
+            )
         if path == "/healthz":
-            return found(b'{"ok":true}', "application/json")
+            return await answer_by_method(request, {"GET": _health})
         try:
             origin = self._origins.of(request.remote or "", request.headers)
             target = targets.parsed(path)
         except (WrongHost, BadTarget) as exc:
             raise RequestRefused(HTTPStatus.BAD_REQUEST, str(exc)) from exc
         if path == "/metrics":
-            return await self._show_metrics(request, origin)
-        if target is None and path not in self._own:
-            raise RequestRefused(
-                HTTPStatus.NOT_FOUND, f"there is nothing here; records are below {targets.RECORDS}"
-            )
+            return await answer_by_method(request, {"GET": partial(self._show_metrics, request, origin)})
         _check_source(request)
+        if path == API:
+            return await api_document.root(request, self._prefix)
+        if path == DOCUMENT:
+            return await api_document.answer(request)
         reauthenticate = partial(self._caller, request, origin)
         caller = await reauthenticate()
         if caller is None or (target and caller.user is None and request.method not in ("GET", "HEAD")):
@@ -146,6 +152,10 @@ class Application:
         return await self._metrics.answer(streams=self._changes.streams, head=self._database.head)
 
 
+async def _health() -> web.Response:
+    return found(b'{"ok":true}', "application/json")
+
+
 def _check_source(request: web.Request) -> None:
     """Raise RequestRefused for a request that a page of another site may have made a browser send."""
     if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
@@ -181,10 +191,3 @@ def _failure(request: web.Request, exc: Exception) -> RequestRefused:
     else:
         log.error("a request (%s) cannot be answered", request.method, exc_info=exc)
     return RequestRefused(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; see the server's log")
-
-
-def application(handle: Callable[..., object]) -> web.Application:
-    """Return an aiohttp application that passes requests of every method and path to *handle*."""
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", handle)  # type: ignore[arg-type]
-    return app

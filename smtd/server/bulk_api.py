@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import anyio
 from aiohttp import web
@@ -21,10 +21,11 @@ from smtd.server.body import Bodies
 from smtd.server.bulk_lines import NDJSON, RecordLine
 from smtd.server.caller import Caller, Reauthenticate
 from smtd.server.change_log import NOTHING
+from smtd.server.changes_api import VIEWS
 from smtd.server.current import CurrentRecord
 from smtd.server.database import ServedDatabase
 from smtd.server.records_api import LARGE
-from smtd.server.transaction import Current, WriteTransaction
+from smtd.server.transaction import Current, Put, WriteTransaction
 from smtd.server.writer import Writer
 from smtd.stores.django.shared_rows import NotKept
 
@@ -37,6 +38,8 @@ AT_ONCE = 100
 READ_TOGETHER = 2**20
 #: Requests of each kind that are carried out at the same time: their records are in memory meanwhile.
 REQUESTS = 4
+#: An outcome of a write, and the digest of what its key then holds.
+_Done: TypeAlias = tuple[str, str | None]
 #: What a job raises of a record that the database does not keep.
 _NOT_KEPT = (RecordUnusable, NotKept)
 
@@ -106,13 +109,36 @@ class BulkApi:
                         continue
                     lines += await self._carry_out(some, now)
                     now = await _now(reauthenticate)
-        return found(b"".join(lines), NDJSON)
+        seen = self._database.views.get(caller.username)
+        number = self._database.head * VIEWS + (0 if seen is None else seen.number)
+        return found(b"".join(lines), NDJSON, {"Smtd-Number": str(number)})
 
     async def _carry_out(self, writes: Sequence[RecordLine], caller: Caller) -> list[bytes]:
         """Carry out *writes*, which have different keys; return the line of each.
 
-        Each is a job of its own, so that the writer mixes them with those of other requests, and takes back
-        alone what fails. Raises StoreError; then some may be done.
+        Raises StoreError; then some may be done.
+        """
+        refused = {
+            write.key: bulk_lines.denied(write.key, "refused", write.refusal)
+            for write in writes
+            if write.refusal
+        }
+        left = [write for write in writes if not write.refusal]
+        try:
+            done = await self._writer.submit(partial(_write_all, left, caller), size=len(left))
+        except (RequestRefused, *_NOT_KEPT):
+            lines = await self._one_by_one(left, caller)
+        else:
+            lines = {
+                key: bulk_lines.answer(key, outcome, digest=digest) for key, (outcome, digest) in done.items()
+            }
+        lines |= refused
+        return [lines[write.key] for write in writes]
+
+    async def _one_by_one(self, writes: Sequence[RecordLine], caller: Caller) -> dict[Key, bytes]:
+        """Carry out *writes*, one of which cannot be; return the line of each. Raises StoreError.
+
+        Each is a job of its own, so that the writer takes back alone what fails.
         """
         lines: dict[Key, bytes] = {}
         failures: list[Exception] = []
@@ -128,43 +154,60 @@ class BulkApi:
                 group.start_soon(carry_out, write)
         for failure in failures:
             raise failure
-        return [lines[write.key] for write in writes]
+        return lines
 
     async def _line(self, write: RecordLine, caller: Caller) -> bytes:
         """Carry out *write*; return its line of the answer."""
-        if write.refusal:
-            return bulk_lines.denied(write.key, "refused", write.refusal)
         try:
-            outcome, digest = await self._writer.submit(partial(_write, write, caller))
+            done = await self._writer.submit(partial(_write_all, [write], caller))
         except RequestRefused as exc:
             outcome = "forbidden" if exc.status == HTTPStatus.FORBIDDEN else "refused"
             return bulk_lines.denied(write.key, outcome, str(exc))
         except _NOT_KEPT as exc:
             return bulk_lines.denied(write.key, "refused", f"the record cannot be kept: {exc}")
+        outcome, digest = done[write.key]
         return bulk_lines.answer(write.key, outcome, digest=digest)
 
 
-async def _write(write: RecordLine, caller: Caller, transaction: WriteTransaction) -> tuple[str, str | None]:
-    """Carry out *write*; return the outcome, and the digest of what is then there."""
-    key = write.key
-    if await transaction.project(key.project) is None:
-        raise no_project(key.project)
-    await check_right(transaction, caller, Right.WRITE, key.project)
-    current = await transaction.current(key)
-    there = current.content.validator
+async def _write_all(
+    writes: Sequence[RecordLine], caller: Caller, transaction: WriteTransaction
+) -> dict[Key, _Done]:
+    """Carry out *writes*, all or none; return the outcome of each, and the digest of what is then there.
+
+    What was written is read back for that. Raises RequestRefused, and _NOT_KEPT.
+    """
+    for project in {write.key.project for write in writes}:
+        if await transaction.project(project) is None:
+            raise no_project(project)
+        await check_right(transaction, caller, Right.WRITE, project)
+    current = await transaction.all_current([write.key for write in writes])
+    done: dict[Key, _Done] = {}
+    puts: list[Put] = []
+    for write in writes:
+        there = current[write.key]
+        if (without := _without_writing(write, there.content.validator)) is not None:
+            done[write.key] = without
+        elif write.record is None or write.columns is None or write.digest is None:
+            await transaction.delete(there)
+            done[write.key] = ("done", None)
+        else:
+            if there.content.problem:
+                await transaction.delete(there)
+                there = Current(write.key, (), NOTHING)
+            puts.append(Put(there, write.record, write.columns, write.digest))
+    if puts:
+        await transaction.put_all(puts)
+        back = await transaction.read_back(puts)
+        done |= {key: ("done", content.validator) for key, content in back.items()}
+    return done
+
+
+def _without_writing(write: RecordLine, there: str | None) -> _Done | None:
+    """Return the outcome of *write* if the key, which holds *there*, is not to be changed."""
     # Not so a deletion: what is absent is not what was expected, and the client should know.
     if there == write.digest and (write.record is not None or write.expect is None):
         return "done", there
-    if there != write.expect:
-        return "stale", there
-    if write.record is None:
-        await transaction.delete(current)
-        return "done", None
-    if current.content.problem:
-        await transaction.delete(current)
-        current = Current(key, (), NOTHING)
-    content = await transaction.put(current, write.record)
-    return "done", content.validator
+    return ("stale", there) if there != write.expect else None
 
 
 class _Answer:

@@ -17,6 +17,7 @@ from smtd.server.current import CurrentRecord
 from smtd.server.record_form import BadDocument
 from smtd.server.targets import BadTarget, Target
 from smtd.server.transaction import columns
+from smtd.stores.django.rows import Columns
 from smtd.text import encodable
 
 #: The media type of requests and answers.
@@ -29,14 +30,15 @@ MOST_LINES = 1000
 class RecordLine:
     """One line of a request to write: *key* shall hold *record* (None: nothing) if it now has *expect*.
 
-    *expect* and *digest* are digests (None: absent); the second is that of *record*. With a *refusal*, the
-    line cannot be carried out, whatever the key holds.
+    *expect* and *digest* are digests (None: absent); the second is that of *record*, and *columns* are what
+    the tables hold of it. With a *refusal*, the line cannot be carried out, whatever the key holds.
     """
 
     key: Key
     expect: str | None
     record: Record | None = None
     digest: str | None = None
+    columns: Columns | None = None
     refusal: str = ""
 
 
@@ -96,8 +98,7 @@ def _write(number: int, line: dict[str, Any]) -> RecordLine:
         if not _has_address(key):
             return RecordLine(key, expect, refusal="no address of a record can have this label")
         record = record_form.whole(document, key)
-        columns(record)
-        return RecordLine(key, expect, record, change_log.digest(record))
+        return RecordLine(key, expect, record, change_log.digest(record), columns(record))
     except RecordUnusable as exc:
         return RecordLine(key, expect, refusal=f"the record cannot be kept: {exc}")
     except BAD_VALUE as exc:

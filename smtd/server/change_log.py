@@ -161,11 +161,16 @@ class ChangeNumbers:
 
     async def log(self, key: Key, content: Content) -> int:
         """Log that *key* now has *content*; return the number of this change."""
-        self.head += 1
-        row = LogRow(key, self.head, content)
-        self.logged.append(row)
-        await self._db.run(self._upsert, (*key, row.seq, *content, time.time()))
+        await self.log_all([(key, content)])
         return self.head
+
+    async def log_all(self, changes: Sequence[tuple[Key, Content]]) -> None:
+        """Log what each key of *changes* now has, in this order."""
+        logged = [LogRow(key, seq, content) for seq, (key, content) in enumerate(changes, self.head + 1)]
+        self.head += len(logged)
+        self.logged += logged
+        now = time.time()
+        await self._db.run_many(self._upsert, [(*row.key, row.seq, *row.content, now) for row in logged])
 
     def savepoint(self) -> tuple[int, int]:
         """Return a mark of the current state for `roll_back`."""

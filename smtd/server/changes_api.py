@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
+from typing import overload
 
 import anyio
 from aiohttp import web
@@ -33,6 +34,8 @@ LONGEST_WAIT, HEARTBEAT = 55.0, 15.0
 
 #: A number for a client is the number of the change times VIEWS, plus the number of the client's view.
 VIEWS = 1024
+#: Numbers as JSON writes them, but for a sign: Python's own readers also take 1_000, ٣ and nan.
+_WHOLE, _NUMBER = re.compile("[0-9]{1,19}"), re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 #: The most streams and waiting answers of one user, or without a login of one address.
 MOST_STREAMS = 8
 
@@ -53,23 +56,37 @@ class FeedRequest:
 
 def parsed(request: web.Request) -> FeedRequest:
     """Parse the query and the headers of *request*. Raises RequestRefused (400)."""
-    query = request.query
     is_head = request.method == "HEAD"
     as_stream = "text/event-stream" in request.headers.get("Accept", "") and not is_head
-    try:
-        text = request.headers.get("Last-Event-ID") or query.get("since", "0")
-        since = None if text == "now" else int(text)
-        wait = float(query.get("wait", "0"))
-    except ValueError:
-        raise RequestRefused(HTTPStatus.BAD_REQUEST, "since and wait must be numbers") from None
-    if not 0 <= (since or 0) < 2**63 or math.isnan(wait) or wait < 0:
-        raise RequestRefused(HTTPStatus.BAD_REQUEST, "since and wait must not be negative")
-    include = query.get("include", "")
+    since, wait = _parameter(request, "since", "0"), _parameter(request, "wait", "0")
+    last = request.headers.get("Last-Event-ID", since)
+    for text in (since, last):
+        if text != "now" and not (_WHOLE.fullmatch(text) and int(text) < 2**63):
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, "since must be a number of the feed, or now")
+    if not _NUMBER.fullmatch(wait):
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, "wait must be a number of seconds, and not negative")
+    include = _parameter(request, "include", "")
     if include not in ("", "records"):
         raise RequestRefused(HTTPStatus.BAD_REQUEST, "include can only be records")
     return FeedRequest(
-        since, query.get("project"), bool(include), 0.0 if is_head else min(wait, LONGEST_WAIT), as_stream
+        since=None if last == "now" else int(last),
+        project=_parameter(request, "project"),
+        with_records=bool(include),
+        wait=0.0 if is_head else min(float(wait), LONGEST_WAIT),
+        as_stream=as_stream,
     )
+
+
+@overload
+def _parameter(request: web.Request, name: str, default: str) -> str: ...
+@overload
+def _parameter(request: web.Request, name: str) -> str | None: ...
+def _parameter(request: web.Request, name: str, default: str | None = None) -> str | None:
+    """Return the parameter *name* of the query. Raises RequestRefused (400) if it is there twice."""
+    found = request.query.getall(name, [])
+    if len(found) > 1:
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, f"the parameter {name} is there twice")
+    return found[0] if found else default
 
 
 def _gone(reason: str) -> RequestRefused:

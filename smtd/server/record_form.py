@@ -118,8 +118,14 @@ def no_record(exc: BaseException) -> str:
 
 
 def _annotations(document: dict[str, Any]) -> Annotations:
-    values = {name: document[name] or "" for name in ("reason", "outcome") if name in document}
+    values = {
+        name: "" if document[name] is None else document[name]
+        for name in ("reason", "outcome")
+        if name in document
+    }
     tags = {"tags": document["tags"]} if "tags" in document else {}
+    if tags and not isinstance(document["tags"], list):
+        raise TypeError("its tags are not a list")
     # Through JSON bytes, so that anything but valid Unicode text is refused.
     return msgspec.convert(msgspec.json.decode(msgspec.json.encode({**values, **tags})), Annotations)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,8 @@ class ServerSettings:
     *store*: the SQLite file, or the location of another store; *host* and *port*: where to listen (port 0:
     any free one). *url*: the address that clients use, with a slash at its end (empty: none is fixed).
     *proxies*: addresses of trusted proxies. *anonymous*: the right that everyone has in every project, also
-    without a login.
+    without a login. *sockets*: where to accept clients, if others listen for the server already: on *host*
+    and *port*.
     """
 
     store: Path | Location
@@ -31,6 +33,7 @@ class ServerSettings:
     cert_file: Path | None = None
     key_file: Path | None = None
     anonymous: Right = Right.NONE
+    sockets: tuple[socket.socket, ...] = ()
 
     @property
     def origins(self) -> Origins:

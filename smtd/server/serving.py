@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 from aiohttp import web
@@ -14,8 +14,9 @@ from anyio import to_thread
 from anyio.abc import TaskStatus
 
 from smtd.errors import SmtdError, StoreUnreachable, UsageError
+from smtd.server import http_handler
 from smtd.server.acceptor import Acceptor, listeners
-from smtd.server.application import Application, application
+from smtd.server.application import Application
 from smtd.server.backend import Replaced
 from smtd.server.body import Bodies
 from smtd.server.bulk_api import BulkApi
@@ -25,6 +26,7 @@ from smtd.server.commits import Committed, Listeners
 from smtd.server.database import ServedDatabase
 from smtd.server.feed import Feed
 from smtd.server.foreign_writes import ForeignWrites
+from smtd.server.http_handler import HttpHandler
 from smtd.server.listings import Listings
 from smtd.server.metrics import Metrics
 from smtd.server.opening import open_database
@@ -35,8 +37,8 @@ from smtd.server.writer import Writer
 
 log = logging.getLogger("smtd")
 
-#: Seconds for which an idle connection is kept, and for which requests may go on when the server stops.
-KEEPALIVE, SHUTDOWN_GRACE = 75.0, 1.0
+#: Seconds for which requests may go on when the server stops.
+SHUTDOWN_GRACE = 1.0
 #: Seconds between attempts to restart the server after its store was replaced.
 RESTART_PAUSE = 1.0
 
@@ -147,27 +149,18 @@ async def _watch(watch: Callable[[], Awaitable[None]], database: ServedDatabase)
 @asynccontextmanager
 async def _listening(settings: ServerSettings, app: Application) -> AsyncIterator[str]:
     """Accept clients for the length of a `with` block; yield the address of the server."""
-    quiet = logging.getLogger("smtd.server.http")
-    quiet.setLevel(logging.CRITICAL)  # malformed requests get an answer, and are not worth a message
     acceptors: list[Acceptor] = []
 
     async def handle(request: web.Request) -> web.StreamResponse:
         with acceptors[0].busy(request.protocol):
             return await app.handle(request)
 
-    runner = web.AppRunner(
-        application(handle),
-        access_log=None,
-        logger=quiet,
-        auto_decompress=False,
-        keepalive_timeout=KEEPALIVE,
-        shutdown_timeout=SHUTDOWN_GRACE,
-        handler_cancellation=True,
-    )
+    server = http_handler.server(handle)
+    runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_GRACE)
     await runner.setup()
     try:
         tls = await to_thread.run_sync(settings.tls)
-        acceptors.append(Acceptor(_handlers(runner), tls))
+        acceptors.append(Acceptor(partial(HttpHandler, server), tls))
         async with _listeners(settings) as found, anyio.create_task_group() as group:
             group.start_soon(acceptors[0].accept, found)
             host, port = found[0].getsockname()[:2]
@@ -181,18 +174,14 @@ async def _listening(settings: ServerSettings, app: Application) -> AsyncIterato
             await runner.cleanup()
 
 
-def _handlers(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
-    """Return the factory of the handlers of connections."""
-    if runner.server is None:
-        raise RuntimeError("the runner is not set up")
-    return runner.server
-
-
 @asynccontextmanager
 async def _listeners(settings: ServerSettings) -> AsyncIterator[list[socket.socket]]:
-    """Listen for the length of a `with` block. Raises UsageError."""
+    """Listen for the length of a `with` block; sockets of others go on listening then. Raises UsageError."""
     try:
-        found = await listeners(settings.host, settings.port)
+        found = [each.dup() for each in settings.sockets]
+        for each in found:
+            each.setblocking(False)
+        found = found or await listeners(settings.host, settings.port)
     except OSError as exc:
         place, why = f"{settings.host}:{settings.port}", exc.strerror or exc
         raise UsageError(f"cannot listen on {place} ({why}); choose another address") from exc

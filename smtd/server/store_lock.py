@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
+from contextlib import suppress
 from pathlib import Path
 
 from smtd import denied, private, regular
@@ -20,6 +22,7 @@ def lock(path: Path, name: str) -> int:
     A symbolic link is another name of the same store, so the lock is beside the file that it leads to.
     Messages call the store *name*. Raises UsageError if another process has the lock, StoreUnreachable.
     """
+    check_names(path, name)
     real = Path(os.path.realpath(path))
     try:
         private.make_directory(real.parent)
@@ -32,6 +35,21 @@ def lock(path: Path, name: str) -> int:
         os.close(handle)
         raise UsageError(f"another smtd serves {name}; stop it first") from None
     return handle
+
+
+def check_names(path: Path, name: str) -> None:
+    """Raise StoreUnreachable if the file at *path* has another name, which is a hard link. Blocks.
+
+    A program that uses the other name looks for SQLite's write-ahead log beside that name: it sees none of
+    the latest records, and damages the file. It could also be another server.
+    """
+    with suppress(OSError):
+        if (count := os.stat(path).st_nlink) > 1:
+            raise StoreUnreachable(
+                f"{name} cannot be served: the file has {count} names (hard links), and a program that uses"
+                " another name, such as another smtd that serves it, would damage it; remove the other names"
+                f" (find them with: find / -xdev -samefile {shlex.quote(str(path))}), or serve a copy (cp)"
+            )
 
 
 def note_file(handle: int, path: Path) -> None:

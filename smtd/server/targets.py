@@ -12,6 +12,9 @@ from urllib.parse import quote, unquote_to_bytes
 
 #: The path at which the API for Sumatra's clients begins.
 RECORDS = "/records/"
+#: The path of smtd's own API, and that of the document which describes both.
+API = "/api/v1/"
+DOCUMENT = f"{API}openapi.json"
 #: The label that means the newest record, and the beginning of a label that means a tag. A record that really
 #: has such a label takes precedence.
 LAST, TAG = "last", "tag/"

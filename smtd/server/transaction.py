@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 from smtd.errors import RecordUnusable
+from smtd.records import canonical
 from smtd.records.record import BAD_VALUE, Key, Record, bad_value
 from smtd.server import change_log, trigger_notes
 from smtd.server.accounts.rights import Right
@@ -36,6 +37,20 @@ class Current(NamedTuple):
         return record_of(self.rows[0]) if self.rows else None
 
 
+class Put(NamedTuple):
+    """A *record* for the place of *current*, as `columns` gives it, and its *digest*."""
+
+    current: Current
+    record: Record
+    columns: Columns
+    digest: str
+
+    @property
+    def content(self) -> Content:
+        """What the key then holds."""
+        return Content(self.digest, "", rows.moment(self.record.timestamp))
+
+
 def columns(record: Record) -> Columns:
     """Return *record* as the tables hold it. Raises RecordUnusable for one that Sumatra could not read back.
 
@@ -45,6 +60,14 @@ def columns(record: Record) -> Columns:
         return rows.columns(record)
     except BAD_VALUE as exc:
         raise bad_value(exc) from exc
+
+
+def _read_back(put: Put, found: Sequence[Found]) -> Content:
+    """Return the content of the rows *found*, without computing the digest of *put* again."""
+    is_one = len(found) == 1 and isinstance(found[0].record, Record)
+    if is_one and canonical.identical(record_of(found[0]), put.record):
+        return put.content
+    return change_log.content_of(found)
 
 
 class WriteTransaction:
@@ -67,8 +90,14 @@ class WriteTransaction:
 
     async def current(self, key: Key) -> Current:
         """Return what *key* holds now."""
-        found = (await self._records.held(self._db, [key])).get(key, [])
-        return Current(key, found, change_log.content_of(found))
+        return (await self.all_current([key]))[key]
+
+    async def all_current(self, keys: Collection[Key]) -> dict[Key, Current]:
+        """Return what each of *keys* holds now."""
+        held = await self._records.held(self._db, keys)
+        return {
+            key: Current(key, held.get(key, ()), change_log.content_of(held.get(key, ()))) for key in keys
+        }
 
     async def put(self, current: Current, record: Record) -> Content:
         """Put *record* in the place of *current*; return the new content.
@@ -76,17 +105,29 @@ class WriteTransaction:
         Raises RecordUnusable if Sumatra could not read *record* back, if the database cannot hold it, or if
         *current* is unreadable.
         """
-        content = Content(change_log.digest(record), "", rows.moment(record.timestamp))
-        fitted = self._tables.fitted(current.key, columns(record))
-        if not current.rows:
-            for why in (await self._tables.clashing(self._db, [current.key])).values():
-                raise RecordUnusable(why)
-        change = RowChange(current.key, record, fitted, current.rows)
+        put = Put(current, record, columns(record), change_log.digest(record))
+        await self.put_all([put])
+        return put.content
+
+    async def put_all(self, puts: Sequence[Put]) -> None:
+        """Make *puts*, which have different keys; raises RecordUnusable as `put` does."""
+        new = [put.current.key for put in puts if not put.current.rows]
+        for why in (await self._tables.clashing(self._db, new)).values():
+            raise RecordUnusable(why)
+        fitted = [self._tables.fitted(put.current.key, put.columns) for put in puts]
         self.has_written = True
-        await self._records.change(self._db, [change])
-        await self.numbers.log(current.key, content)
-        self.written[current.key] = record
-        return content
+        changes = [
+            RowChange(put.current.key, put.record, columns, put.current.rows)
+            for put, columns in zip(puts, fitted, strict=True)
+        ]
+        await self._records.change(self._db, changes)
+        await self.numbers.log_all([(put.current.key, put.content) for put in puts])
+        self.written |= {put.current.key: put.record for put in puts}
+
+    async def read_back(self, puts: Sequence[Put]) -> dict[Key, Content]:
+        """Return what the keys of *puts*, which were made, hold now."""
+        held = await self._records.held(self._db, [put.current.key for put in puts])
+        return {put.current.key: _read_back(put, held.get(put.current.key, ())) for put in puts}
 
     async def delete(self, current: Current) -> None:
         """Delete *current*, readable or not."""

@@ -15,7 +15,8 @@ from smtd.server.database import Job, ServedDatabase
 
 log = logging.getLogger("smtd")
 
-#: The most jobs in one transaction (measured: 0.24 ms per record in groups of 32, 2.65 ms alone).
+#: The most changes in one transaction, unless one job has more (measured: 0.24 ms per record in groups of 32,
+#: 2.65 ms alone).
 GROUP_SIZE = 32
 #: The most jobs of callers that are queued or running: further callers wait before they queue theirs.
 MOST_WAITING = 1000
@@ -35,6 +36,8 @@ class _Pending:
     job: Job
     #: Says of the result of the job whether it is done; if not, the job runs again.
     until: Callable[[Any], bool]
+    #: How many changes it may make.
+    size: int
     done: anyio.Event = field(default_factory=anyio.Event)
     result: Any = None
     is_abandoned: bool = False
@@ -65,15 +68,16 @@ class Writer:
         #: When another program was last seen to have written.
         self.last_foreign_write = float("-inf")
 
-    async def submit(self, job: Job, until: Callable[[Any], bool] = _once) -> Any:
+    async def submit(self, job: Job, until: Callable[[Any], bool] = _once, *, size: int = 1) -> Any:
         """Run *job*; return its result once it is committed, or raise what it raised: then it did nothing.
 
         *until* says whether a result is final; if not, the job runs again, in another transaction, after the
-        jobs that wait. Once begun, a job is finished even if the caller is cancelled. Raises StoreError.
+        jobs that wait. Once begun, a job is finished even if the caller is cancelled. It makes up to *size*
+        changes. Raises StoreError.
         """
         if self._is_over:
             raise _shutting_down()
-        pending = _Pending(job, until)
+        pending = _Pending(job, until, size)
         async with self._capacity:
             self._jobs.append(pending)
             self._arrived.set()
@@ -104,10 +108,12 @@ class Writer:
 
     def _next_jobs(self) -> list[_Pending]:
         found: list[_Pending] = []
-        while self._jobs and len(found) < GROUP_SIZE:
+        left = GROUP_SIZE
+        while self._jobs and (not found or self._jobs[0].size <= left):
             job = self._jobs.popleft()
             if not job.is_cancelled:
                 found.append(job)
+                left -= job.size
         return found
 
     async def _write(self, jobs: list[_Pending]) -> None:

@@ -41,5 +41,5 @@ class Access:
         return replace(self, username=username, password=password or own)
 
 
-#: The user set nothing besides the location.
-NOTHING_SAID = Access()
+#: The access if the user set nothing besides the location.
+NO_SETTINGS = Access()

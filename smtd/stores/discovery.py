@@ -18,13 +18,13 @@ from smtd.filestat import identity
 from smtd.paths import expanded, is_from_windows
 from smtd.sqlite import ERRORS, opened
 from smtd.stores import registry
-from smtd.stores.access import NOTHING_SAID, Access
+from smtd.stores.access import NO_SETTINGS, Access
 from smtd.stores.driver import Driver, Files, Server
 from smtd.stores.location import Location, real_path
-from smtd.untrusted import Acting
+from smtd.untrusted import SchemaCodeBlocked
 
 
-def find(name: str, access: Access = NOTHING_SAID, *, may_be_new: bool = False) -> Location:
+def find(name: str, access: Access = NO_SETTINGS, *, may_be_new: bool = False) -> Location:
     """Return the location that *name* stands for. Blocks for a few reads of small files.
 
     With *may_be_new* the store need not exist, if the ending of its name determines its kind. Raises
@@ -41,7 +41,7 @@ def find(name: str, access: Access = NOTHING_SAID, *, may_be_new: bool = False) 
             if scheme.lower() in server.schemes:
                 return _at(driver, server, name, access)
         raise UsageError(f"{scheme}:// locations are not supported yet; name a project directory or a file")
-    found = _found(name, may_be_new=may_be_new)
+    found = _resolve(name, may_be_new=may_be_new)
     project_access = found.access
     # The user may name another account than the project.
     if access.username in (None, project_access.username):
@@ -62,12 +62,12 @@ def _at(driver: Driver, server: Server, address: str, access: Access) -> Locatio
     return Location(driver, Path(), None, access, url)
 
 
-def _found(name: str, *, may_be_new: bool) -> Location:
+def _resolve(name: str, *, may_be_new: bool) -> Location:
     path = expanded(name)
     try:
         if path.is_dir():
             return _project(path)
-        found = _file(path)
+        found = _detect(path)
     except OSError as exc:
         raise StoreUnreachable(f"{name} cannot be read: {denied.why(exc)}") from exc
     if found is not None:
@@ -105,19 +105,19 @@ def _project(directory: Path) -> Location:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
         raise StoreRefused(f"{file} is not a project file of Sumatra 0.8; run smt info to check it") from exc
     if (server := _server(drivers, recorded)) is not None:
-        access = NOTHING_SAID
+        access = NO_SETTINGS
         if server[1].over_http:  # for a database, the account is in the address
             access = Access(username=store.get("username"), password=store.get("password"))
         return replace(_at(*server, recorded, access), project=name, signposts=(file,))
     if "://" in recorded or not any(each.files for each in drivers):
         raise StoreRefused(f"the store of project {name} is a {kind} that smtd cannot open yet")
-    if is_from_windows(recorded) and _file(home.parent / recorded) is None:
+    if is_from_windows(recorded) and _detect(home.parent / recorded) is None:
         raise StoreRefused(
             f"project {name} was made on Windows, and its store is {recorded} there; name the store's file"
             f" itself, or write its path on this machine into {file}"
         )
-    path = _moved(home, home.parent / expanded(recorded))
-    there = _file(path) or Location(_made(drivers), path)
+    path = _relocated(home, home.parent / expanded(recorded))
+    there = _detect(path) or Location(_driver_to_create(drivers), path)
     return replace(there, project=name, signposts=(file,))
 
 
@@ -138,20 +138,20 @@ def _server(drivers: list[Driver], recorded: str) -> tuple[Driver, Server] | Non
     return None
 
 
-def _made(drivers: list[Driver]) -> Driver:
+def _driver_to_create(drivers: list[Driver]) -> Driver:
     """Return the one of *drivers* to assume for a missing store: one whose stores smtd can create, if any."""
     return min(drivers, key=lambda each: not (each.files and each.files.new))
 
 
-def _moved(home: Path, recorded: Path) -> Path:
+def _relocated(home: Path, recorded: Path) -> Path:
     """Return the store inside a project directory that was moved, if there, or else its *recorded* path."""
     inside = home / recorded.name
     if recorded.parent.name == ".smt" and real_path(recorded.parent) != real_path(home):
-        return inside if _file(inside) is not None else recorded
+        return inside if _detect(inside) is not None else recorded
     return recorded
 
 
-def _file(path: Path) -> Location | None:
+def _detect(path: Path) -> Location | None:
     """Return the store at *path*, given with or without the endings of its backend; None if there is none."""
     several = _several_files(path)
     if path.is_file() and (several is None or _is_apart(path, several)):
@@ -265,7 +265,7 @@ def _in_database(path: Path) -> Driver | None:
     except ERRORS as exc:
         if "not a database" in str(exc):
             return None
-        if isinstance(exc, Acting):
+        if isinstance(exc, SchemaCodeBlocked):
             raise StoreRefused(f"{path} {exc}") from exc
         raise StoreUnreachable(f"{path} cannot be read: {readonly.obstacle(path, exc) or exc}") from exc
     raise StoreRefused(f"{path} is an SQLite file, but not a Sumatra record store")

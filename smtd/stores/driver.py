@@ -90,10 +90,18 @@ class Triggers(NamedTuple):
     remove: Iterable[str]
 
 
+class Announcements(NamedTuple):
+    """A subscription to what a store tells of its changes. *is_alive*: it works, or will by itself.
+
+    *is_current*: a change that happens now is reported. While it is not, the store must be polled.
+    """
+
+    is_alive: Callable[[], bool]
+    is_current: Callable[[], bool]
+
+
 #: Subscribes to the changes of the store at a place, and calls a function back for each; see `Notifications`.
-Listening: TypeAlias = Callable[
-    ["Place", Callable[[], None]], AbstractAsyncContextManager[Callable[[], bool]]
-]
+Subscribe: TypeAlias = Callable[["Place", Callable[[], None]], AbstractAsyncContextManager[Announcements]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +109,8 @@ class Notifications:
     """How a database on a server notifies smtd of changes."""
 
     triggers: Callable[[], Triggers]
-    #: Calls back when a client writes to the store at a place; yields a function that says whether the
-    #: subscription is still alive. Raises StoreError.
-    listening: Listening
+    #: Calls back when a client writes to the store at a place. Raises StoreError.
+    subscribe: Subscribe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +133,8 @@ class Server:
     administer: Callable[[Place], AbstractAsyncContextManager[Administration]] | None = None
     notifications: Notifications | None = None
     #: Calls back when a record on the server at a place changed, where that needs nothing to be set up there;
-    #: as `Notifications.listening`.
-    following: Listening | None = None
+    #: as `Notifications.subscribe`.
+    subscribe: Subscribe | None = None
 
     @property
     def is_served(self) -> bool:

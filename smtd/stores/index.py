@@ -1,4 +1,4 @@
-"""What is known of a store between two looks at it: one entry for each key, an absence included."""
+"""What is known about a store between two looks at it: one entry for each key, even if it is absent."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from smtd.stores.base import Scan, Store
 
 
 class State(IntEnum):
-    """What a store holds under a key. The numbers are those of the journal."""
+    """What a store holds under a key. The journal stores these numbers."""
 
     ABSENT = 0
     FINAL = 1
     UNFINISHED = 2  # a record whose run is not over
     UNREADABLE = 3
-    NAMELESS = 4  # unreadable, and it may be a record that has lost its name
+    NAMELESS = 4  # unreadable, and it may be any record that seems to be missing
 
 
 class Entry(NamedTuple):
-    """What a store held under one key when that was last read.
+    """What a store held under one key when it was last read.
 
     Readable records have a *digest*; of unreadable ones *problem* says what is wrong.
     """
@@ -55,7 +55,7 @@ def unreadable(problem: str) -> Entry:
 
 
 def entry_of(record: Record | RecordUnusable) -> Entry:
-    """Return the entry of *record*, or of one that cannot be read."""
+    """Return the entry of *record*, which may be the reason why it cannot be read."""
     try:
         if isinstance(record, RecordUnusable):
             raise record
@@ -65,7 +65,7 @@ def entry_of(record: Record | RecordUnusable) -> Entry:
 
 
 def entry(scan: Scan, key: Key) -> Entry:
-    """Return what *scan* says of *key*."""
+    """Return the entry of *key* according to *scan*."""
     if (digest := scan.digests.get(key)) is not None:
         return readable(digest, final=key not in scan.unfinished)
     if (problem := scan.unreadable.get(key)) is not None:
@@ -74,7 +74,7 @@ def entry(scan: Scan, key: Key) -> Entry:
 
 
 def entries(scan: Scan) -> dict[Key, Entry]:
-    """Return what *scan* says of all keys that are there."""
+    """Return the entries of all keys in *scan*."""
     return {key: entry(scan, key) for key in scan.digests.keys() | scan.unreadable.keys()}
 
 
@@ -93,10 +93,10 @@ def _problem(found: Entry) -> str:
 
 
 class Block(NamedTuple):
-    """Some rows of a table that follow each other: what tells them from others, and the records of them.
+    """Some consecutive rows of a table: their hash *mark*, and the records that own them.
 
-    *owners* are numbers with commas, or, to take less room, the first and the last one as bytes: `5 130`.
-    *mark* None: they may have been read when they were otherwise.
+    *owners* are numbers with commas, or, to save memory, the first and the last number as bytes: `5 130`.
+    *mark* is None if the records may have been read in another state than the one that was hashed.
     """
 
     mark: int | None
@@ -104,10 +104,10 @@ class Block(NamedTuple):
 
 
 class Fingerprints(NamedTuple):
-    """What all rows of a store looked like: the blocks of each table by their numbers.
+    """The hashes of all rows of a store: the blocks of each table by their numbers.
 
-    *sizes*: how many rows a block has at most, by table; *average*: the bytes of a record then. *scheme*
-    tells which tables these are, and how rows are compared: only equal schemes can be compared.
+    *sizes*: the most rows of a block, by table; *average*: the average size of a record then, in bytes.
+    *scheme* identifies which tables were hashed, and how: only fingerprints of one scheme can be compared.
     """
 
     sizes: Sequence[int]
@@ -117,20 +117,21 @@ class Fingerprints(NamedTuple):
 
 
 class Busy(NamedTuple):
-    """When a look began during which others were writing, and when it ended, in seconds since 1970."""
+    """When a look during which others were writing began and ended, in seconds since 1970."""
 
     began: float
     ended: float
 
 
 class RowLook(NamedTuple):
-    """What a look at a store of rows has found, of all keys that may have changed.
+    """The result of a look at a store of rows: the entries *found* for all keys that may have changed.
 
-    *rows* are the numbers of the rows that bear each of them. *whole*: there are no other records. *blocks*
-    are those that have changed, by table and number (None: they are gone); a *whole* look has
-    *fingerprints* instead (None: nothing to compare with the next time). *settled*: nobody wrote meanwhile.
-    *listed*: keys whose own writes by smtd are in these hashes of blocks. *busy* is when the look was, if
-    others were writing: what has changed may be half saved.
+    *rows* are the numbers of the rows with each of these keys. *whole*: there are no other records. *blocks*
+    are those that have changed, by table and number (None: gone); a *whole* look has *fingerprints*
+    instead (None: there is nothing to compare the next look with). *settled*: no other program wrote during
+    the look. *listed*: keys whose writes by smtd are included in these hashes. *busy* is when the look was,
+    if others were writing: what has changed may be half saved. *partial*: the look has only read
+    new records, and no record was deleted; the next look compares the others.
     """
 
     found: Mapping[Key, Entry]
@@ -141,11 +142,13 @@ class RowLook(NamedTuple):
     fingerprints: Fingerprints | None = None
     blocks: Mapping[tuple[int, int], Block | None] = {}
     busy: Busy | None = None
+    partial: bool = False
 
     def doubted(self, newer: Collection[Key]) -> RowLook:
-        """Return what can be relied on if others looked, too, who may have been later or earlier.
+        """Return what of this look is still valid if another look took place, before or after it.
 
-        They say what the keys *newer* hold. What this look has seen in blocks is to be seen again.
+        The other look has the entries of the keys *newer*. The next look must report the blocks of this one
+        again.
         """
         return self._replace(
             rows={key: each for key, each in self.rows.items() if key not in newer},
@@ -156,29 +159,32 @@ class RowLook(NamedTuple):
 
 
 class RowIndex(Protocol):
-    """What is remembered of a store of rows, as far as a look at it needs that."""
+    """What is remembered about a store of rows, as far as a look at it needs that."""
 
     async def fingerprints(self) -> Fingerprints | None:
-        """Return what all rows looked like (None: nobody knows)."""
+        """Return the hashes of all rows (None: unknown)."""
 
     async def rows_of(self, keys: Collection[Key]) -> dict[Key, list[int]]:
-        """Return the numbers of the rows that bore *keys*."""
+        """Return the numbers of the rows that had each of *keys*."""
 
     async def keys_of(self, rows: Collection[int]) -> set[Key]:
-        """Return the keys that *rows* bore."""
+        """Return the keys that *rows* had."""
 
     async def highest_row(self) -> int | None:
         """Return the highest number of a row (None: there is none)."""
 
     async def present(self) -> Mapping[Key, Entry]:
-        """Return the entries of all records that were there."""
+        """Return the entries of all records that existed."""
+
+    async def count(self) -> int:
+        """Return how many records were there, with those that smtd wrote."""
 
     async def unlisted(self) -> set[Key]:
-        """Return the keys that smtd wrote since the blocks were looked at, in which those writes are not."""
+        """Return the keys that smtd wrote after the blocks were hashed: the hashes lack these writes."""
 
 
 def combined(seen: Sequence[Entry]) -> Entry:
-    """Return what a key holds that several rows bear: *seen* is what each of them says."""
+    """Return the entry of a key that several rows may have; *seen* are the entries of these rows."""
     if not seen:
         return ABSENT
     for one in seen:
@@ -190,19 +196,28 @@ def combined(seen: Sequence[Entry]) -> Entry:
 
 
 class TrackedStore(Store, Protocol):
-    """A store of rows whose capabilities say that it tracks them."""
+    """A store of rows whose capabilities have `tracks`."""
 
-    async def track(self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False) -> RowLook:
+    async def track(
+        self,
+        index: RowIndex,
+        recheck: Collection[Key] = (),
+        *,
+        afresh: bool = False,
+        may_be_partial: bool = False,
+    ) -> RowLook:
         """Return what may have changed since *index* was brought up to date; nothing else has.
 
-        The keys of *recheck* are read in any case; *afresh*: all are. The look says if it is `busy`.
+        The keys of *recheck* are read in any case; with *afresh* all keys are. `RowLook.busy` is set if
+        others were writing. With *may_be_partial* the look may be
+        partial; then the store has no token until the next look, which is not partial.
         """
 
     async def follow(self, index: RowIndex) -> None:
         """Take the numbers of rows from *index*, which is up to date, until the store rests."""
 
     async def learn(self, index: RowIndex) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
-        """Return what all rows look like, and the new ones, if *index* is up to date; None: it may not be.
+        """Return the hashes of all rows, and the new rows, if *index* is up to date; None: it may not be.
 
-        It is if nobody but this object has written since the last look: its own writes are in the index.
+        It is if only this object has written since the last look: the index includes its writes.
         """

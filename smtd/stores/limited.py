@@ -1,4 +1,4 @@
-"""Spare a store that many pairs share: a few calls at a time, and one that writes."""
+"""Limit the calls to a store that many pairs share: a few at a time, and one write at a time."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from smtd.stores.wrapped import WrappedStore
 T = TypeVar("T")
 
 
-class Room:
-    """What the stores of one place share: how many calls are let in, and one of them to write."""
+class EndpointLimits:
+    """The limits that all stores at one place share: a number of calls, and one write, at a time."""
 
     def __init__(self, calls: int) -> None:
         self.calls = anyio.CapacityLimiter(calls)
@@ -23,24 +23,24 @@ class Room:
 
 
 class LimitedStore(WrappedStore):
-    """Lets only as many calls through to *store*, and to others of the same *room*, as it has room for."""
+    """Limits the calls to *store*, together with those to other stores with the same *limits*."""
 
-    def __init__(self, store: Store, room: Room) -> None:
+    def __init__(self, store: Store, limits: EndpointLimits) -> None:
         super().__init__(store)
-        self._room = room
+        self._limits = limits
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
-        async with self._room.writing, self._room.calls:
+        async with self._limits.writing, self._limits.calls:
             return await self._store.write(changes)
 
-    async def _look(self, call: Callable[[], Awaitable[T]]) -> T:
-        async with self._room.calls:
+    async def _reading(self, call: Callable[[], Awaitable[T]]) -> T:
+        async with self._limits.calls:
             return await call()
 
 
-_rooms: WeakValueDictionary[str, Room] = WeakValueDictionary()
+_all_limits: WeakValueDictionary[str, EndpointLimits] = WeakValueDictionary()
 
 
-def room(name: str, calls: int) -> Room:
-    """Return the one room of this process for the place *name*, for as long as anybody has it."""
-    return _rooms.setdefault(name, Room(calls))
+def limits_of(name: str, calls: int) -> EndpointLimits:
+    """Return the limits of this process for the place *name*; they exist while a store uses them."""
+    return _all_limits.setdefault(name, EndpointLimits(calls))

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from smtd.stores.access import NOTHING_SAID, Access
+from smtd.stores.access import NO_SETTINGS, Access
 from smtd.stores.driver import Driver
 from smtd.stores.incarnation import Mark
 from smtd.text import encodable
@@ -26,7 +26,7 @@ class Location:
     driver: Driver
     path: Path
     project: str | None = None
-    access: Access = field(default=NOTHING_SAID, compare=False)
+    access: Access = field(default=NO_SETTINGS, compare=False)
     url: str = ""
     signposts: tuple[Path, ...] = field(default=(), compare=False)
     renames: tuple[tuple[str, str], ...] = ()

@@ -1,4 +1,4 @@
-"""A store in memory: the reference for the contract, and a side for tests and the demo."""
+"""A store in memory: the reference for the contract, and a side in tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from smtd.stores.base import DONE, STALE, Capabilities, Change, Changes, Outcome
 
 
 class MemoryStore:
-    """Keeps records in a dictionary; others may write to it with `put` and `remove`."""
+    """Keeps records in a dictionary; `put` and `remove` stand for writes of other programs."""
 
     kind = "memory"
     capabilities = Capabilities(exclusive_writes=True, batch=None, keeps_opaque=True, resumes=True)
@@ -23,18 +23,18 @@ class MemoryStore:
         self.records: dict[Key, Record] = dict(records or {})
         self._version = 0
         self._last: tuple[Scan, Collection[str] | None] | None = None
-        self._known: int | None = None  # the version that was scanned, and own writes since
+        self._known: int | None = None  # the version after the last scan and own writes since
 
     def __repr__(self) -> str:
         return f"MemoryStore({self.location!r}, {len(self.records)} records)"
 
     def put(self, project: str, record: Record) -> None:
-        """Store *record* as another program would: without asking."""
+        """Store *record* as another program would."""
         self.records[Key(project, record.label)] = record
         self._version += 1
 
     def remove(self, project: str, label: str) -> None:
-        """Remove a record as another program would: without asking."""
+        """Remove a record as another program would."""
         del self.records[Key(project, label)]
         self._version += 1
 
@@ -60,7 +60,7 @@ class MemoryStore:
         return Scan(digests, unfinished, unreadable)
 
     def _compared(self, scan: Scan, projects: Collection[str] | None) -> Scan:
-        """Return *scan* with what has changed since the one before, if that was of the same projects."""
+        """Return *scan* with the changes since the previous scan, if that was of the same projects."""
         before, self._last = self._last, (scan, projects)
         if before is None or before[1] != projects:
             return scan
@@ -100,10 +100,10 @@ class MemoryStore:
         return token == self._token()
 
     async def flush(self) -> None:
-        """Do nothing: it is as durable as it gets."""
+        """Do nothing: memory cannot be made durable."""
 
     def rest(self) -> None:
-        """Let go of nothing: there is no other place to read it from."""
+        """Release nothing: there is no other place to read it from."""
 
     async def resume(self, token: Token) -> bool:
         is_same = token == self._token()

@@ -12,10 +12,10 @@ from anyio import to_thread
 
 from smtd.stores.base import Store
 from smtd.stores.django import driver as django
-from smtd.stores.driver import Driver, Listening
+from smtd.stores.driver import Announcements, Driver, Subscribe
 from smtd.stores.http import driver as http
 from smtd.stores.legacy import driver as legacy
-from smtd.stores.limited import LimitedStore, room
+from smtd.stores.limited import LimitedStore, limits_of
 from smtd.stores.location import Location
 from smtd.stores.renamed import RenamedStore
 from smtd.stores.retrying import RetryingStore
@@ -52,7 +52,7 @@ async def open_store(location: Location) -> AsyncIterator[Store]:
     async with location.driver.open(place) as opened:
         store = opened
         if location.driver.server is not None:
-            store = RetryingStore(LimitedStore(store, room(location.url, _CALLS)))
+            store = RetryingStore(LimitedStore(store, limits_of(location.url, _CALLS)))
         yield RenamedStore(store, dict(location.renames)) if location.renames else store
 
 
@@ -66,27 +66,29 @@ async def make(location: Location, store: Store) -> None:
 
 
 @asynccontextmanager
-async def listening(
+async def subscribe(
     locations: Iterable[Location], changed: Callable[[], None]
-) -> AsyncIterator[Callable[[], bool]]:
-    """Call *changed* when a client writes to one of *locations* that tells of it.
+) -> AsyncIterator[Announcements]:
+    """Call *changed* when a client writes to one of *locations* that notifies smtd.
 
-    smtd's own server does, and a database with notifications (`notify = true`). Yields a function that says
-    whether all subscriptions are still alive. Raises StoreError.
+    smtd's own server does that, and a database with notifications (`notify = true`). Yields what holds of all
+    subscriptions. Raises StoreError.
     """
     async with AsyncExitStack() as stack:
-        are_heard = []
+        found = []
         for location in locations:
-            if (listen := _subscription(location)) is not None:
-                are_heard.append(await stack.enter_async_context(listen(location, changed)))
-        yield lambda: all(is_heard() for is_heard in are_heard)
+            if (subscriber := _subscriber(location)) is not None:
+                found.append(await stack.enter_async_context(subscriber(location, changed)))
+        yield Announcements(
+            lambda: all(each.is_alive() for each in found), lambda: all(each.is_current() for each in found)
+        )
 
 
-def _subscription(location: Location) -> Listening | None:
-    """Return what calls back when a client writes to the store at *location*; None: nothing does."""
+def _subscriber(location: Location) -> Subscribe | None:
+    """Return the function that subscribes to changes of the store at *location*; None: there is none."""
     server = location.driver.server
     if server is None:
         return None
     if location.access.notify and server.notifications is not None:
-        return server.notifications.listening
-    return server.following
+        return server.notifications.subscribe
+    return server.subscribe

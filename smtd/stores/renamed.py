@@ -1,4 +1,4 @@
-"""A store around a store whose projects are known by other names on the other side of a pair."""
+"""A store around a store whose projects have other names on the other side of a pair."""
 
 from __future__ import annotations
 
@@ -31,29 +31,40 @@ class RenamedStore(WrappedStore):
     ) -> Scan:
         asked = self._inner if projects is None else projects
         inner = [self._inner[name] for name in asked if name in self._inner]
-        trusted = {self._within(key): digest for key, digest in known.items() if key.project in self._inner}
+        trusted = {
+            self._inner_key(key): digest for key, digest in known.items() if key.project in self._inner
+        }
         found = await super().scan(inner, known=trusted)
         return Scan(
-            {self._without(key): digest for key, digest in found.digests.items()},
-            {self._without(key) for key in found.unfinished},
-            {self._without(key): reason for key, reason in found.unreadable.items()},
+            {self._shown_key(key): digest for key, digest in found.digests.items()},
+            {self._shown_key(key) for key in found.unfinished},
+            {self._shown_key(key): reason for key, reason in found.unreadable.items()},
         )
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
-        found = await super().read([self._within(key) for key in keys if key.project in self._inner])
-        return {self._without(key): record for key, record in found.items()}
+        found = await super().read([self._inner_key(key) for key in keys if key.project in self._inner])
+        return {self._shown_key(key): record for key, record in found.items()}
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
-        return await super().write([replace(change, key=self._within(change.key)) for change in changes])
+        return await super().write([replace(change, key=self._inner_key(change.key)) for change in changes])
 
-    async def track(self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False) -> RowLook:
-        within = [self._within(key) for key in recheck if key.project in self._inner]
-        found = await super().track(_RenamedIndex(index, self), within, afresh=afresh)
+    async def track(
+        self,
+        index: RowIndex,
+        recheck: Collection[Key] = (),
+        *,
+        afresh: bool = False,
+        may_be_partial: bool = False,
+    ) -> RowLook:
+        inner_keys = [self._inner_key(key) for key in recheck if key.project in self._inner]
+        found = await super().track(
+            _RenamedIndex(index, self), inner_keys, afresh=afresh, may_be_partial=may_be_partial
+        )
         shown = [key for key in found.found if key.project in self._shown]
         return found._replace(
-            found={self._without(key): found.found[key] for key in shown},
-            rows={self._without(key): found.rows[key] for key in shown if key in found.rows},
-            listed={self._without(key) for key in found.listed if key.project in self._shown},
+            found={self._shown_key(key): found.found[key] for key in shown},
+            rows={self._shown_key(key): found.rows[key] for key in shown if key in found.rows},
+            listed={self._shown_key(key) for key in found.listed if key.project in self._shown},
         )
 
     async def follow(self, index: RowIndex) -> None:
@@ -63,26 +74,26 @@ class RenamedStore(WrappedStore):
         found = await super().learn(_RenamedIndex(index, self))
         if found is None:
             return None
-        rows = {self._without(key): each for key, each in found[1].items() if key.project in self._shown}
+        rows = {self._shown_key(key): each for key, each in found[1].items() if key.project in self._shown}
         return found[0], rows
 
     def inner(self, keys: Collection[Key]) -> dict[Key, Key]:
-        """Return the keys in the store of those *keys* that are shown, by their own."""
-        return {self._within(key): key for key in keys if key.project in self._inner}
+        """Return the *keys* that are shown, by their keys in the store."""
+        return {self._inner_key(key): key for key in keys if key.project in self._inner}
 
     def shown(self, keys: Collection[Key]) -> dict[Key, Key]:
-        """Return the shown keys of those *keys* in the store that are, by their own."""
-        return {self._without(key): key for key in keys if key.project in self._shown}
+        """Return the *keys* in the store whose projects are shown, by their shown keys."""
+        return {self._shown_key(key): key for key in keys if key.project in self._shown}
 
-    def _within(self, key: Key) -> Key:
+    def _inner_key(self, key: Key) -> Key:
         return Key(self._inner[key.project], key.label)
 
-    def _without(self, key: Key) -> Key:
+    def _shown_key(self, key: Key) -> Key:
         return Key(self._shown[key.project], key.label)
 
 
 class _RenamedIndex:
-    """The index of a store whose projects are *shown* by other names, as the store itself names them."""
+    """The index of a store whose projects are shown by other names; its own keys have the store's names."""
 
     def __init__(self, index: RowIndex, names: RenamedStore) -> None:
         self._index = index
@@ -104,6 +115,9 @@ class _RenamedIndex:
     async def present(self) -> Mapping[Key, Entry]:
         shown = await self._index.present()
         return {inner: shown[key] for inner, key in self._names.inner(shown).items()}
+
+    async def count(self) -> int:
+        return await self._index.count()
 
     async def unlisted(self) -> set[Key]:
         return set(self._names.inner(await self._index.unlisted()))

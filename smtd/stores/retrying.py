@@ -60,7 +60,7 @@ class RetryingStore(WrappedStore):
         outcomes = await self._store.write(changes) if changes else []
         return {change.key: outcome for change, outcome in zip(changes, outcomes, strict=True)}
 
-    async def _look(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _reading(self, call: Callable[[], Awaitable[T]]) -> T:
         began = anyio.current_time()
         for pause in islice(pauses(FIRST_PAUSE, LONGEST_PAUSE), ATTEMPTS - 1):
             try:

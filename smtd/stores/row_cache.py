@@ -1,4 +1,4 @@
-"""What is remembered of a record that was looked at, and what all those of a store tell."""
+"""What is remembered about each record that was read, and the scan that these make together."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from smtd.stores.base import Changes, Scan
 
 
 class Seen(msgspec.Struct, frozen=True, gc=False):
-    """One row, or record: its key, its digest (or as text what is wrong with it), whether its run is over.
+    """One row, or record: its key, its digest (or a text: what is wrong with it), whether its run is over.
 
-    *mark* is the same for the same row, and with all but certainty another for any other. There are as many
-    of these in memory as records: so four fields, and nothing for the collector of garbage.
+    *mark* is a hash of the row. There are as many of these in memory as records: so it has only four fields,
+    and nothing that the garbage collector tracks.
     """
 
     mark: int
@@ -28,7 +28,7 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
 
 
 def understood(mark: int, key: Key, record: Record | RecordUnusable) -> Seen:
-    """Return what a row of *key* with *record* says."""
+    """Return the Seen of a row with *mark*, *key* and *record*."""
     try:
         if isinstance(record, RecordUnusable):
             raise record
@@ -38,7 +38,7 @@ def understood(mark: int, key: Key, record: Record | RecordUnusable) -> Seen:
 
 
 def scan(seen: Iterable[Seen]) -> Scan:
-    """Return what a store holds that consists of what was *seen*."""
+    """Return the scan of a store with exactly the records *seen*."""
     digests: dict[Key, Digest] = {}
     unreadable: dict[Key, str] = {}
     unfinished: set[Key] = set()
@@ -56,10 +56,10 @@ def scan(seen: Iterable[Seen]) -> Scan:
     return Scan(digests, unfinished, unreadable)
 
 
-def renewed(before: Scan, keys: Collection[Key], seen: Iterable[Seen]) -> Scan:
-    """Return what a store holds that was like *before*, but for *keys*, of which this is *seen* now.
+def apply_changes(before: Scan, keys: Collection[Key], seen: Iterable[Seen]) -> Scan:
+    """Return the scan of a store that differs from *before* only in *keys*, whose records are *seen*.
 
-    *before*, of `scan` or of this function, is used up: to copy it would cost as much as the store holds.
+    *before*, from `scan` or this function, is changed and must not be used again: a copy would cost too much.
     """
     part, digests, unreadable = scan(seen), before.digests, before.unreadable
     unfinished = before.unfinished

@@ -7,11 +7,11 @@ import ssl
 from smtd.errors import StoreRefused
 
 
-def unproven(name: str, exc: BaseException | None) -> StoreRefused | None:
-    """Return what to tell of the server *name* if its certificate is why *exc* was raised, else None."""
+def certificate_error(name: str, exc: BaseException | None) -> StoreRefused | None:
+    """Return the error to report if *exc* was raised for the certificate of the server *name*, else None."""
     found = None
     while exc is not None:
-        # The innermost says it: a driver wraps it in words of its own.
+        # The innermost error has the reason: drivers wrap it in others.
         found = exc if isinstance(exc, ssl.CertificateError) else found
         exc = exc.__cause__ or exc.__context__
     if found is None:

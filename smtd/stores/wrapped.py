@@ -1,4 +1,4 @@
-"""A store around a store: retrying, limiting and the like keep the contract of what they wrap."""
+"""A store around a store, such as a retrying or a limiting one, which keeps the contract of stores."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class WrappedStore:
-    """Hands every call on to *store*: those that look go by `_look`, which a kind of wrapper overrides."""
+    """Forwards every call to *store*: all but `write` and `rest` by `_reading`, which wrappers override."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -47,51 +47,60 @@ class WrappedStore:
         return self._store.capabilities
 
     async def projects(self) -> list[str]:
-        return await self._look(self._store.projects)
+        return await self._reading(self._store.projects)
 
     async def scan(
         self, projects: Collection[str] | None = None, *, known: Mapping[Key, Digest] = NOTHING_KNOWN
     ) -> Scan:
         if not self.capabilities.dear_reads:
-            return await self._look(partial(self._store.scan, projects))
-        return await self._look(partial(cast(DearStore, self._store).scan, projects, known=known))
+            return await self._reading(partial(self._store.scan, projects))
+        return await self._reading(partial(cast(DearStore, self._store).scan, projects, known=known))
 
-    async def track(self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False) -> RowLook:
+    async def track(
+        self,
+        index: RowIndex,
+        recheck: Collection[Key] = (),
+        *,
+        afresh: bool = False,
+        may_be_partial: bool = False,
+    ) -> RowLook:
         store = cast(TrackedStore, self._store)
-        return await self._look(partial(store.track, index, recheck, afresh=afresh))
+        return await self._reading(
+            partial(store.track, index, recheck, afresh=afresh, may_be_partial=may_be_partial)
+        )
 
     async def follow(self, index: RowIndex) -> None:
-        await self._look(partial(cast(TrackedStore, self._store).follow, index))
+        await self._reading(partial(cast(TrackedStore, self._store).follow, index))
 
     async def learn(self, index: RowIndex) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
-        return await self._look(partial(cast(TrackedStore, self._store).learn, index))
+        return await self._reading(partial(cast(TrackedStore, self._store).learn, index))
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
-        return await self._look(partial(self._store.read, keys))
+        return await self._reading(partial(self._store.read, keys))
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         return await self._store.write(changes)
 
     async def token(self) -> Token | None:
-        return await self._look(self._store.token)
+        return await self._reading(self._store.token)
 
     async def unchanged_since(self, token: Token) -> bool:
-        return await self._look(partial(self._store.unchanged_since, token))
+        return await self._reading(partial(self._store.unchanged_since, token))
 
     async def flush(self) -> None:
-        await self._look(self._store.flush)
+        await self._reading(self._store.flush)
 
     def rest(self) -> None:
         self._store.rest()
 
     async def resume(self, token: Token) -> bool:
-        return await self._look(partial(cast(ResumedStore, self._store).resume, token))
+        return await self._reading(partial(cast(ResumedStore, self._store).resume, token))
 
     async def mark(self) -> str:
-        return await self._look(cast(MarkedStore, self._store).mark)
+        return await self._reading(cast(MarkedStore, self._store).mark)
 
     async def is_another(self, before: str, now: str) -> bool:
-        return await self._look(partial(cast(MarkedStore, self._store).is_another, before, now))
+        return await self._reading(partial(cast(MarkedStore, self._store).is_another, before, now))
 
-    async def _look(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _reading(self, call: Callable[[], Awaitable[T]]) -> T:
         return await call()

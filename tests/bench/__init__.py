@@ -1,1 +1,1 @@
-"""Tests of what is measured, and of what must not grow."""
+"""Tests of measurements, and of costs that must not grow."""

@@ -1,4 +1,4 @@
-"""What a cycle costs follows what has changed: ratios of processor time, as a machine may be busy."""
+"""The cost of a cycle follows what has changed: ratios of processor time, as a machine may be busy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FEW, MANY = 200, 2000
 
 
 def measured(count: int, directory: Path) -> dict[str, Any]:
-    """Return what each kind of cycle costs at *count* records."""
+    """Return the cost of each kind of cycle at *count* records."""
     directory.mkdir()
     done = subprocess.run(
         [sys.executable, "-m", "bench.inside", str(count), directory],
@@ -34,7 +34,7 @@ def measured(count: int, directory: Path) -> dict[str, Any]:
 
 @pytest.mark.timeout(300)
 def test_cost_follows_change_not_size(tmp_path: Path) -> None:
-    """Ten times as many records: nothing to do costs the same, an edit less than that, a first sync that."""
+    """With ten times the records an idle cycle costs the same, an edit less than that, a first sync that."""
     few, many = (measured(count, tmp_path / str(count)) for count in (FEW, MANY))
 
     times = {step: median(many[step]["cpu"]) / median(few[step]["cpu"]) for step in few}
@@ -43,14 +43,14 @@ def test_cost_follows_change_not_size(tmp_path: Path) -> None:
     assert times["new"] < 6
     assert times["edit"] < 6
     assert times["first"] < 1.6 * MANY / FEW
-    # A first sync understands every record several times; a look for an edit none but a few.
+    # A first sync decodes every record several times; a look for an edit only a few records.
     assert median(many["edit"]["cpu"]) < many["first"]["cpu"][0] / 5
-    # What is written for one change does not depend on how much there is.
+    # The writes for one change do not depend on the number of records.
     assert many["edit"]["wrote"] < 3 * few["edit"]["wrote"]
 
 
 def test_picture_shows_a_line_for_each_curve() -> None:
-    """With its name, a point for each size, and nothing that is no SVG."""
+    """With its name, a point for each size, and valid SVG only."""
     picture = svg("costs", "ms", {"one & all": {10: 1.0, 100: 10.0}, "two": {10: 5.0, 100: 5.0}})
 
     root = ElementTree.fromstring(picture)

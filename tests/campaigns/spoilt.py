@@ -1,4 +1,4 @@
-"""Readings that do what none must do, each in its third case."""
+"""Readings that do what none may do, each in its third case."""
 
 from __future__ import annotations
 

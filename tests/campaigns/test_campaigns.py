@@ -1,4 +1,4 @@
-"""The campaigns of `make soak`, a few steps of each: they find nothing, and would tell if they did."""
+"""A few steps of each campaign of `make soak`: they find nothing, and would report what they find."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from campaigns import races, steady
+from campaigns import endurance, races, steady
 from campaigns.campaign import Tally
 from campaigns.campaigns import CAMPAIGNS
 from campaigns.fuzz import campaign as fuzz
 from campaigns.fuzz.targets import TARGETS
+from campaigns.growth import Growth
 from campaigns.kills import campaign as kills
 from campaigns.laptops import campaign as laptops
 from tests.forkserver import client
@@ -24,13 +25,13 @@ ROOT = Path(__file__).parents[2]
 
 @cache
 def _loaded() -> client.ForkServer:
-    """Return an interpreter that has loaded what alters bytes and reads them."""
+    """Return an interpreter that has loaded the modules that alter bytes and read them."""
     return client.ForkServer(["campaigns.fuzz.targets"], env={**os.environ, "PYTHONPATH": str(ROOT)})
 
 
 @pytest.fixture(autouse=True)
 def forked_readings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever reads altered bytes is a fork."""
+    """Fork the processes that read altered bytes."""
 
     def run(command: list[str], **_how: object) -> subprocess.CompletedProcess[str]:
         words = command[1:]
@@ -42,12 +43,12 @@ def forked_readings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def quiet(_text: str) -> None:
-    """Tell nobody."""
+    """Print nothing."""
 
 
 @pytest.mark.parametrize("target", [name for name in TARGETS if name != "table-rows"])
 def test_altered_bytes_are_read_or_refused(target: str, tmp_path: Path) -> None:
-    """Each case ends as it should, and both ways to end are met."""
+    """Each case ends as it should, and both outcomes occur."""
     tally = Tally("cases")
 
     fuzz.try_out(target, 16, tmp_path, tally)
@@ -66,10 +67,10 @@ def test_altered_bytes_are_read_or_refused(target: str, tmp_path: Path) -> None:
         ("hang", "it hangs"),
     ],
 )
-def test_reading_that_does_what_it_must_not_is_told(
+def test_wrong_reading_is_reported(
     reading: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whichever way it goes wrong, the case is named."""
+    """Whatever it does wrong, the report names the case."""
     monkeypatch.setenv("SMTD_FUZZ_PATIENCE", "1")
     tally = Tally("cases")
 
@@ -80,24 +81,24 @@ def test_reading_that_does_what_it_must_not_is_told(
     assert told in wrong
 
 
-def test_cycles_are_killed_and_nothing_is_lost(tmp_path: Path) -> None:
-    """Some cycles of an SQLite pair, and real `smt` beside them."""
+def test_killed_cycles_lose_nothing(tmp_path: Path) -> None:
+    """Some cycles of an SQLite pair, with real `smt` beside them."""
     tally = kills.run(tmp_path, 3, quiet, [kills.sqlite_and_sqlite])
 
     assert (tally.count, tally.wrong) == (3, [])
     assert any("run" in note for note in tally.notes)
 
 
-def test_programs_that_save_what_they_read_long_before(tmp_path: Path) -> None:
-    """Some races, in which everything happens that may."""
+def test_programs_that_save_old_reads_lose_nothing(tmp_path: Path) -> None:
+    """Some races, in which everything occurs that may."""
     tally = races.run(tmp_path, 6, quiet)
 
     assert (tally.count, tally.wrong) == (6, [])
     assert set(tally.counts) >= {"run", "comment", "tag", "delete", "cycles", "cycles that ended early"}
 
 
-def test_race_that_loses_a_word_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If what smtd wrote were forgotten, the races would show it."""
+def test_race_that_loses_a_word_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If smtd's writes were dropped from the log, the races would show it."""
     monkeypatch.setattr("smtd.journal.write_log._KEPT", 0)
 
     tally = races.run(tmp_path, 12, quiet)
@@ -106,7 +107,7 @@ def test_race_that_loses_a_word_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     assert "cycle" in tally.losses[0]
 
 
-def test_laptops_around_a_server(tmp_path: Path) -> None:
+def test_laptops_around_a_server_lose_nothing(tmp_path: Path) -> None:
     """One story, in which nothing is lost, doubled or unexplained."""
     tally = laptops.run(tmp_path, 1, quiet)
 
@@ -114,8 +115,8 @@ def test_laptops_around_a_server(tmp_path: Path) -> None:
     assert set(tally.counts) >= {"tag", "cycles", "kills"}
 
 
-def test_daemon_under_constant_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some seconds of it, with a few pairs."""
+def test_daemon_keeps_up_with_constant_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For some seconds, with a few pairs."""
     monkeypatch.setattr(steady, "PAIRS", 5)
 
     tally = steady.run(tmp_path, 3, quiet)
@@ -124,8 +125,38 @@ def test_daemon_under_constant_change(tmp_path: Path, monkeypatch: pytest.Monkey
     assert any("lag p50" in note for note in tally.notes)
 
 
-def test_every_campaign_can_be_asked_for() -> None:
-    """The document names each of them."""
+def test_server_and_daemon_under_constant_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some seconds of it, with a few clients: all hear of all changes, and the processes are looked at."""
+    monkeypatch.setattr(endurance, "CLIENTS", 10)
+    monkeypatch.setattr(endurance, "RECORDS", 100)
+
+    tally = endurance.run(tmp_path, 3, quiet)
+
+    assert tally.wrong == []
+    assert tally.counts["edits"] + tally.counts["creations"] > 20
+    assert tally.counts["changes of the daemon's store"] > 0
+    notes = "; ".join(tally.notes)
+    assert "server: memory by fifths" in notes
+    assert "daemon: memory by fifths" in notes
+
+
+def test_growth_is_found() -> None:
+    """Of memory, files and threads, between the middle of the time and its end; and not before."""
+    tally = Tally("seconds")
+    grows = [100, 200, 300, 300, 331]
+    flat = [100, 200, 300, 300, 329]
+    Growth("server", [each << 20 for each in grows], [1, 2, 3, 3, 8], [9, 9, 9, 9, 14]).judge(tally)
+    Growth("daemon", [each << 20 for each in flat], [1, 2, 3, 3, 7], [9, 9, 9, 9, 13]).judge(tally)
+
+    assert tally.differences == [
+        "server: memory grew from 300 to 331 MiB",
+        "server: open files grew from 3 to 8",
+        "server: threads grew from 9 to 14",
+    ]
+
+
+def test_every_campaign_is_documented() -> None:
+    """By the name under which it runs."""
     document = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text("utf-8")
 
     assert [name for name in CAMPAIGNS if f"**{name}**" not in document] == []

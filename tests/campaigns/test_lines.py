@@ -1,4 +1,4 @@
-"""What the lines of `campaigns.laptops` tell of a word that is gone: whether smtd could have kept it."""
+"""What `campaigns.laptops` reports about a lost word: whether smtd could have kept it."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ DELETE = ("server", "DELETE", b"")
     ],
     ids=["written between", "seen", "not read back", "written afterwards", "not deleted"],
 )
-def test_word_that_was_deleted_unseen(exchanges: list[tuple[str, str, bytes]], unseen: bool) -> None:
-    """It was, if a laptop wrote it and read it back between the look and the deletion of somebody else."""
+def test_word_deleted_unseen_could_not_be_kept(exchanges: list[tuple[str, str, bytes]], unseen: bool) -> None:
+    """A laptop wrote and read it back between the look and the deletion of another client."""
     log = [
         Exchange(at, who, method, "/r/p/a/", body=body) for at, (who, method, body) in enumerate(exchanges)
     ]

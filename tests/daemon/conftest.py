@@ -1,4 +1,4 @@
-"""What most tests of the daemon begin with."""
+"""Fixtures of most tests of the daemon."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def left(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def right(tmp_path: Path) -> Path:
-    """A store that is not there yet."""
+    """A store that does not exist yet."""
     return tmp_path / "right.sqlite"
 
 
 @pytest.fixture
 async def locations(tmp_path: Path) -> Both[Location]:
-    """A file with the record "run", and one that is not there yet."""
+    """A file with the record "run", and one that does not exist yet."""
     return await two_files(tmp_path)
 
 
 @pytest.fixture
 async def worker(locations: Both[Location], tmp_path: Path) -> AsyncIterator[Worker]:
-    """A worker of the two that has had its first cycle."""
+    """A worker of the two after its first cycle."""
     async with working(locations, tmp_path) as made:
         yield made

@@ -1,4 +1,4 @@
-"""A real daemon process, and `smtd-ctl` as a person or a script would use it."""
+"""A real daemon process, and `smtd-ctl` as a user or a script runs it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tests.forkserver import client
 from tests.forkserver.client import Process
 
 Event = dict[str, Any]
-#: Seconds after which a test gives up waiting for what should take less than one.
+#: Seconds after which a test gives up; what it waits for should take less than one.
 PATIENCE = 60.0
 
 
 class DaemonProcess:
-    """`smtd run` with the configuration *text*, and a state of its own."""
+    """`smtd run` with the configuration *text*, and its own state directory."""
 
     def __init__(self, directory: Path, text: str = "") -> None:
         self.directory = directory
@@ -40,7 +40,7 @@ class DaemonProcess:
         self.socket = self._short / "control.sock"
         self.smtd.more["SMTD_SOCKET"] = str(self.socket)
         self.told: list[str] = []
-        #: What `smtd` is to do.
+        #: The arguments of `smtd`.
         self.verb = ["run"]
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(self._short / "notify"))
@@ -56,10 +56,10 @@ class DaemonProcess:
         return {**self.smtd.variables(), **more}
 
     def start(self, *, ready: bool = True, **environment: str) -> None:
-        """Start it; with *ready* wait until it tells systemd that it is."""
+        """Start the daemon; with *ready* wait until it reports readiness to systemd."""
         notify = {"NOTIFY_SOCKET": str(self._short / "notify")}
         while select.select([self._notify], [], [], 0)[0]:
-            self._notify.recv(4096)  # of one that was killed before it could be waited for
+            self._notify.recv(4096)  # of a process that was killed before it could be waited for
         with self.log.open("ab") as log:
             self._process = client.start(
                 [*self.smtd.program, "-c", str(self.config), *self.verb],
@@ -72,7 +72,7 @@ class DaemonProcess:
             self.wait_told("READY=1")
 
     def wait_told(self, line: str) -> None:
-        """Wait until it has told systemd *line* once more than before."""
+        """Wait until the daemon has sent systemd *line* once more than before."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             assert self._process is not None
@@ -86,47 +86,51 @@ class DaemonProcess:
         raise AssertionError(f"it never told {line}, but {self.told}:\n{self.log.read_text('utf-8')}")
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal."""
+        """Send the daemon a signal."""
         assert self._process is not None
         self._process.send_signal(number)
 
     def allow_files(self, more: int) -> None:
-        """Let it open only so many *more* files than it has open now."""
+        """Let the daemon open only *more* files than it has open now."""
         limit = self.files() + more
         resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (limit, limit))
 
     @property
     def pid(self) -> int:
-        """The number of its process."""
+        """The id of the process."""
         assert self._process is not None
         return self._process.pid
 
     def memory(self) -> int:
-        """Return its resident memory, in bytes."""
+        """Return the resident memory of the process, in bytes."""
         pages = Path(f"/proc/{self.pid}/statm").read_text("ascii").split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def files(self) -> int:
-        """Return how many files and sockets it has open."""
+        """Return how many files and sockets the process has open."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
+    def threads(self) -> int:
+        """Return how many threads it has."""
+        return len(list(Path(f"/proc/{self.pid}/task").iterdir()))
+
     def ended(self, within: float = PATIENCE) -> int:
-        """Wait for its end; return the exit code."""
+        """Wait for the end of the process; return the exit code."""
         assert self._process is not None
         return self._process.wait(within)
 
     def stop(self) -> None:
-        """Stop it in an orderly way."""
+        """Stop the daemon with SIGTERM."""
         assert self.ctl("stop").code == 0
         assert self.ended() == 0
 
     def restart(self) -> None:
-        """Stop it, and start it again."""
+        """Stop the daemon, and start it again."""
         self.stop()
         self.start()
 
     def ask(self, request: bytes) -> dict[str, Any]:
-        """Send one line to its socket, and return the answer."""
+        """Send one line to the control socket, and return the answer."""
         with socket.socket(socket.AF_UNIX) as asked:
             asked.connect(str(self.socket))
             asked.sendall(request + b"\n")
@@ -144,7 +148,7 @@ class DaemonProcess:
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def sync(self, *words: str | Path) -> dict[str, Any]:
-        """Run `smtd-ctl sync now --json`, and return what it says of one pair."""
+        """Run `smtd-ctl sync now --json`, and return the report of the one pair."""
         return self.ctl("sync", "now", "--json", *words).pair
 
     def status(self, name: str = "pair") -> dict[str, Any]:
@@ -153,11 +157,11 @@ class DaemonProcess:
         return dict(pair)
 
     def events(self, *words: str) -> list[Event]:
-        """Return what happened so far."""
+        """Return all events so far."""
         return [json.loads(line) for line in self.ctl("events", *words).out.splitlines()]
 
     def wait_event(self, fits: Callable[[Event], bool], after: int = 0) -> Event:
-        """Follow the events after number *after* until one fits, and return it."""
+        """Follow the events after number *after* until one matches, and return it."""
         follower = self.start_ctl("events", "--follow", "--since", str(after))
         seen = []
         deadline = time.monotonic() + PATIENCE
@@ -176,7 +180,7 @@ class DaemonProcess:
         raise AssertionError(f"no event fits: {seen}\n{self.log.read_text('utf-8')}")
 
     def close(self) -> None:
-        """End it, however it is, and clean up."""
+        """End the process, whatever its state, and clean up."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
@@ -189,13 +193,13 @@ class DaemonProcess:
         self._short.rmdir()
 
     def mode(self) -> str:
-        """Return the mode of its socket, as ls shows it."""
+        """Return the mode of the control socket, as ls shows it."""
         return stat.filemode(self.socket.stat().st_mode)
 
 
 @contextmanager
 def daemon_process(directory: Path, text: str, *, start: bool = True) -> Iterator[DaemonProcess]:
-    """Give a daemon with the configuration *text*, started unless it is not to be."""
+    """Yield a daemon with the configuration *text*, by default started."""
     made = DaemonProcess(directory, text)
     try:
         if start:
@@ -224,7 +228,7 @@ def pair_of(left: str | Path, right: str | Path, **more: str) -> str:
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
-    """Wait until *is_so*, asking again and again."""
+    """Wait until *is_so* returns true, calling it repeatedly."""
     deadline = time.monotonic() + PATIENCE
     while not is_so():
         time.sleep(0.005)
@@ -232,5 +236,5 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 
 
 def synced(event: Event) -> bool:
-    """Say whether an event tells of a cycle that did something."""
+    """Say whether an event is of a cycle that did something."""
     return bool(event["event"] == "synced")

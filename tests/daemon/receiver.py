@@ -1,4 +1,4 @@
-"""A real HTTP server on this machine that hears what is sent to it, and answers as a test wants."""
+"""A real HTTP server on this machine that records requests, and answers as a test wants."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Receiver:
 
 @contextmanager
 def receiver(*answers: tuple[int, dict[str, str]], tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
-    """Give a receiver that runs in a thread of its own."""
+    """Yield a receiver that runs in a thread of its own."""
     made, started, loop = Receiver(answers=list(answers)), threading.Event(), asyncio.new_event_loop()
 
     async def serve() -> None:

@@ -17,7 +17,7 @@ from tests.build import PROJECT, key
 
 
 def put(path: Path, *records: Record, project: str = PROJECT) -> None:
-    """Put new *records* into the store at *path*, which is made if it is not there."""
+    """Put new *records* into the store at *path*, which is created if needed."""
 
     async def write() -> None:
         async with open_store(Location(SQLITE, path)) as store:
@@ -27,7 +27,7 @@ def put(path: Path, *records: Record, project: str = PROJECT) -> None:
 
 
 def keys(path: Path) -> set[Key]:
-    """Return what the store at *path* holds."""
+    """Return the keys of the store at *path*."""
 
     async def read() -> set[Key]:
         async with open_store(Location(SQLITE, path)) as store:
@@ -53,7 +53,7 @@ def held(path: Path) -> dict[str, Record]:
 
 
 def write(path: Path, *records: Record, deleted: Sequence[str] = ()) -> None:
-    """Put *records* into the store at *path*, new or changed, and delete others."""
+    """Write *records* to the store at *path*, new or changed, and delete others."""
     before = held(path) if path.exists() else {}
     changes = [
         Change(key(label), record, digest(before[label]) if label in before else None)

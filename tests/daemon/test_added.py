@@ -1,4 +1,4 @@
-"""The file of added pairs: a damaged one is named and set aside, and keeps nothing else from running."""
+"""A damaged file of added pairs is reported and set aside, and stops nothing else."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_file_is_set_aside(tmp_path: Path, damage: str) -> None:
-    """The sentence says where it is; the next start has nothing to complain of."""
+    """The message says where it is; the next start reports nothing."""
     file = tmp_path / "pairs.json"
     added.write(file, {"lab": LAB})
     DAMAGES[damage](file)
@@ -53,8 +53,8 @@ def test_damaged_file_is_set_aside(tmp_path: Path, damage: str) -> None:
     assert added.read(file) == ({}, "")
 
 
-def test_pairs_that_are_whole_in_a_damaged_file_go_on(tmp_path: Path) -> None:
-    """One bad value costs one pair; the damaged file is kept, and no other one is overwritten."""
+def test_intact_pairs_in_a_damaged_file_are_used(tmp_path: Path) -> None:
+    """One bad value costs one pair; the damaged file is kept, and overwrites no other."""
     file = tmp_path / "pairs.json"
     for _ in range(2):
         added.write(file, {"lab": LAB, "other": LAB})
@@ -67,10 +67,8 @@ def test_pairs_that_are_whole_in_a_damaged_file_go_on(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("pairs.json.damaged-*"))) == 2
 
 
-def test_added_pair_whose_name_the_configuration_has_keeps_nothing_from_running(
-    tmp_path: Path, left: Path, right: Path
-) -> None:
-    """That of the configuration counts, the other one is told, and can be removed."""
+def test_configured_pair_replaces_an_added_one_of_its_name(tmp_path: Path, left: Path, right: Path) -> None:
+    """The added one is reported, and can be removed."""
     with daemon_process(tmp_path, pair_of(left, right), start=False) as daemon:
         daemon.state.mkdir(parents=True)
         added.write(daemon.state / "pairs.json", {"pair": LAB})
@@ -87,8 +85,10 @@ def test_added_pair_whose_name_the_configuration_has_keeps_nothing_from_running(
         assert daemon.sync()["in_sync"] == 1
 
 
-def test_daemon_with_a_damaged_file_runs_the_rest(tmp_path: Path, left: Path, right: Path) -> None:
-    """The pairs of the configuration are synced, and it is told once."""
+def test_daemon_with_a_damaged_file_syncs_the_configured_pairs(
+    tmp_path: Path, left: Path, right: Path
+) -> None:
+    """And reports the file once."""
     with daemon_process(tmp_path, pair_of(left, right)) as daemon:
         daemon.stop()
         (daemon.state / "pairs.json").write_text('{"lab": {')

@@ -1,4 +1,4 @@
-"""A pair at rest runs few cycles, whatever its files are like."""
+"""An idle pair runs few cycles, whatever its files are like."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.daemon.working import SETTINGS, two_files
 
 @pytest.fixture
 def cycles(monkeypatch):
-    """How many cycles began."""
+    """The list of cycles that began."""
     begun, sync = [], pairing.sync
 
     async def counted(*words, **more):
@@ -32,7 +32,7 @@ def cycles(monkeypatch):
 
 
 async def run(locations, directory, mode):
-    """Let a worker run for a second and a half."""
+    """Run a worker for a second and a half."""
     settings = replace(SETTINGS, settle=0.2, policy=replace(SETTINGS.policy, mode=mode))
     async with open_journal(directory / "state") as journal:
         worker = Worker(settings, lambda: locations, journal, Watch(), Events(journal.events))
@@ -40,7 +40,7 @@ async def run(locations, directory, mode):
             await worker.run()
 
 
-async def test_source_that_is_not_there_yet_costs_few_cycles(tmp_path, cycles):
+async def test_missing_source_costs_few_cycles(tmp_path, cycles):
     await run(await two_files(tmp_path), tmp_path, Mode.RIGHT_TO_LEFT)
 
     assert len(cycles) <= 5
@@ -48,7 +48,7 @@ async def test_source_that_is_not_there_yet_costs_few_cycles(tmp_path, cycles):
 
 @pytest.mark.root
 async def test_write_ahead_log_costs_root_few_cycles(tmp_path, cycles):
-    """Only for root SQLite gives each log that it opens its owner again, and so another ctime."""
+    """For root, SQLite sets the owner of each log that it opens, which changes its ctime."""
     locations = await two_files(tmp_path)
     with closing(sqlite3.connect(locations.left.path)) as db:
         db.execute("PRAGMA journal_mode = wal")

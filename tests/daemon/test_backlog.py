@@ -1,4 +1,4 @@
-"""What waits while a pair cannot sync is counted on the side that can be read."""
+"""While a pair cannot sync, the readable side shows how many records wait."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def backlog(journal: Journal, locations: Both[Location]) -> Backlog:
 
 
 async def test_all_records_wait_before_the_first_sync(journal: Journal, tmp_path: Path) -> None:
-    """Nothing was ever agreed on, so each record has to travel."""
+    """Nothing was agreed on yet, so each record has to be copied."""
     left = files(tmp_path).left
     await put(left, "one", "two")
 
@@ -55,7 +55,7 @@ async def test_all_records_wait_before_the_first_sync(journal: Journal, tmp_path
 
 @pytest.mark.parametrize("flipped", [False, True], ids=["as synced", "with the sides exchanged"])
 async def test_new_changed_and_deleted_records_wait(journal: Journal, tmp_path: Path, flipped: bool) -> None:
-    """Each of them is counted once, wherever the side stands that can be read; untouched records are not."""
+    """Each counts once, whichever side is readable; unchanged records do not count."""
     locations = files(tmp_path)
     await put(locations.left, "same", "edited", "gone")
     await sync(journal, locations)
@@ -73,8 +73,8 @@ async def test_new_changed_and_deleted_records_wait(journal: Journal, tmp_path: 
     assert await backlog(journal, locations.swapped if flipped else locations).count() == 3
 
 
-async def test_count_follows_the_store(journal: Journal, tmp_path: Path) -> None:
-    """What was counted before is good only as long as nobody writes."""
+async def test_count_is_renewed_when_the_store_changes(journal: Journal, tmp_path: Path) -> None:
+    """An old count is valid only until a program writes."""
     locations = files(tmp_path)
     await put(locations.left, "one")
     counted = backlog(journal, Both(locations.left, AWAY))
@@ -85,8 +85,8 @@ async def test_count_follows_the_store(journal: Journal, tmp_path: Path) -> None
     assert [first, again, await counted.count()] == [1, 1, 2]
 
 
-async def test_nobody_knows_what_waits_where_no_store_can_be_read(journal: Journal, tmp_path: Path) -> None:
-    """A store that is missing has not lost its records, and so none of them waits."""
+async def test_count_is_unknown_if_no_store_can_be_read(journal: Journal, tmp_path: Path) -> None:
+    """A missing store has not lost its records, so none of them waits."""
     locations = files(tmp_path)
     await put(locations.left, "one")
     await sync(journal, locations)

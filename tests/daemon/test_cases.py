@@ -1,4 +1,4 @@
-"""What a person asks and decides by `smtd-ctl`, of single records and of cycles; by real processes."""
+"""What a user asks and decides with `smtd-ctl` about single records and cycles; with real processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RUNS = [full(f"run-{number:02}") for number in range(30)]
 
 
 class Store:
-    """An SQLite store that other programs work on."""
+    """An SQLite store that other programs use."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -81,12 +81,12 @@ def daemon(tmp_path: Path, left: Store, right: Store) -> Iterator[DaemonProcess]
 
 
 def error(answer: Answer) -> tuple[int, str, str]:
-    """Return the exit code, the sentence of an error, and what else was printed."""
+    """Return the exit code, the error message, and the rest of the output."""
     return answer.code, answer.err.removeprefix("smtd-ctl: ").removesuffix("\n"), answer.out
 
 
 def labels(found: list[dict[str, Any]]) -> list[str]:
-    """Return the labels in a list of JSON."""
+    """Return the labels in a JSON list."""
     return [each["label"] for each in found]
 
 
@@ -94,7 +94,7 @@ def labels(found: list[dict[str, Any]]) -> list[str]:
 
 
 def test_conflicts_are_listed_and_shown(daemon: DaemonProcess) -> None:
-    """With the way out; a script gets the fields."""
+    """With the remedy; a script gets the fields."""
     listed, told = daemon.ctl("conflicts"), daemon.ctl("conflicts", "pair", "--json")
     shown, values = (
         daemon.ctl("show", "pair", PROJECT, "a1"),
@@ -120,10 +120,10 @@ def test_conflicts_are_listed_and_shown(daemon: DaemonProcess) -> None:
     assert values.json["fields"]["version"] == {"left": "1111", "right": "2222", "agreed": None}
 
 
-def test_conflicts_are_resolved_one_by_one_by_glob_and_all(
+def test_conflicts_are_resolved_one_by_one_by_glob_or_all_at_once(
     daemon: DaemonProcess, left: Store, right: Store
 ) -> None:
-    """The exit code tells whether something is left."""
+    """The exit code says whether something is left."""
     one = daemon.ctl("resolve", "pair", PROJECT, "a1", "--take", "left")
     some = daemon.ctl("resolve", "pair", PROJECT, "a*", "--all", "--take", "both")
     rest = daemon.ctl("resolve", "pair", "--all", "--take", "right", "--json")
@@ -177,10 +177,10 @@ def test_conflicts_are_resolved_one_by_one_by_glob_and_all(
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
-def test_question_that_makes_no_sense_is_told(
+def test_invalid_request_is_an_error_of_usage(
     daemon_of_all: DaemonProcess, words: tuple[str, ...], code: int, sentence: str
 ) -> None:
-    """With the exit code of wrong usage, and where to look."""
+    """The message says where to look."""
     assert error(daemon_of_all.ctl(*words)) == (code, sentence, "")
     json = daemon_of_all.ctl(*words, "--json")
     assert error(json) == (code, sentence, "")
@@ -202,7 +202,7 @@ def daemon_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonPr
 
 
 def test_held_deletions_are_approved_and_rejected(daemon: DaemonProcess, left: Store, right: Store) -> None:
-    """Some by label and glob, then all that are left."""
+    """Some by label and glob, then all the rest."""
     left.put(*RUNS)
     daemon.ctl("resolve", "pair", "--all", "--take", "left")
     left.remove(*[one.label for one in RUNS[:28]])
@@ -228,11 +228,11 @@ def test_held_deletions_are_approved_and_rejected(daemon: DaemonProcess, left: S
     assert {"run-00", "run-10"} & right.versions().keys() == set()
 
 
-# Why, and what was
+# Explanations and history
 
 
 def test_record_is_explained(daemon: DaemonProcess, left: Store) -> None:
-    """What each side has, what was agreed, the rule, the way out, and what was done."""
+    """What each side has, what was agreed, the rule, the remedy, and the history."""
     conflict = daemon.ctl("explain", "pair", PROJECT, "a1")
     same, told = (daemon.ctl("explain", "pair", PROJECT, "same", *more) for more in ((), ("--json",)))
 
@@ -254,8 +254,8 @@ def test_record_is_explained(daemon: DaemonProcess, left: Store) -> None:
     ]
 
 
-def test_history_is_told_and_proven(daemon: DaemonProcess, left: Store) -> None:
-    """Of a pair, a label, a cycle; a change of it shows."""
+def test_history_is_shown_and_checked(daemon: DaemonProcess, left: Store) -> None:
+    """Of a pair, a label, a cycle; the check finds a change of it."""
     daemon.ctl("resolve", "pair", "--all", "--take", "left")
 
     every, told = daemon.ctl("history"), daemon.ctl("history", "pair", "--json")
@@ -284,8 +284,10 @@ def test_history_is_told_and_proven(daemon: DaemonProcess, left: Store) -> None:
     assert "the history was altered among its entries 2 to 4; everything before" in answer.err
 
 
-def test_cycle_is_undone_but_for_what_moved_on(daemon: DaemonProcess, left: Store, right: Store) -> None:
-    """What was refused is listed, and the exit code says so; the rest is as it was, and rests."""
+def test_cycle_is_undone_except_records_that_changed_since(
+    daemon: DaemonProcess, left: Store, right: Store
+) -> None:
+    """These are listed, and the exit code says so; the rest is reverted, and pinned."""
     right.put(tagged(record("same"), "seen"))
     left.put(full("new"))
     daemon.ctl("sync", "now")
@@ -315,7 +317,7 @@ def test_cycle_is_undone_but_for_what_moved_on(daemon: DaemonProcess, left: Stor
 
 
 def test_record_is_restored(daemon: DaemonProcess, left: Store, right: Store) -> None:
-    """By a time with or without a zone, or an age; both sides have it then."""
+    """To a time with or without a zone, or an age; then both sides have it."""
     before = daemon.ctl("history", "--json").json["history"][0]["at"]
     left.put(full("more"))
     right.put(change(record("same"), outcome="spoilt"))
@@ -345,8 +347,10 @@ def test_record_is_restored(daemon: DaemonProcess, left: Store, right: Store) ->
 # Plans
 
 
-def test_plan_is_run_if_the_world_is_as_it_was(daemon: DaemonProcess, left: Store, right: Store) -> None:
-    """It names each action and itself; once something moved it is refused, and nothing is written."""
+def test_plan_is_run_only_if_the_stores_have_not_changed(
+    daemon: DaemonProcess, left: Store, right: Store
+) -> None:
+    """It shows each action and its own identity; after a change it is refused, and nothing is written."""
     left.put(full("new"))
     plan = daemon.ctl("sync", "plan")
     number = daemon.ctl("sync", "plan", "--json").pair["plan"]
@@ -375,7 +379,7 @@ def test_plan_is_run_if_the_world_is_as_it_was(daemon: DaemonProcess, left: Stor
 
 @pytest.fixture
 def turned(tmp_path: Path, left: Store, right: Store) -> Iterator[DaemonProcess]:
-    """A daemon whose pair was synced before, with the sides named the other way round."""
+    """A daemon whose pair was synced before with its sides exchanged."""
     with daemon_process(tmp_path, pair_of(left.path, right.path), start=False) as made:
         first = made.smtd.sync(right.path, left.path)
         assert (first["left"]["location"], first["right"]["created"]) == (str(right.path), 1)
@@ -385,10 +389,10 @@ def turned(tmp_path: Path, left: Store, right: Store) -> Iterator[DaemonProcess]
         yield made
 
 
-def test_sides_of_a_turned_pair_are_those_that_the_person_names(
+def test_sides_of_an_exchanged_pair_have_the_users_names(
     turned: DaemonProcess, left: Store, right: Store
 ) -> None:
-    """In every list, every sentence and every decision."""
+    """In every list, every message and every decision."""
     left.put(tagged(record("same"), "seen"))
     right.put(full("new"))
 
@@ -412,10 +416,10 @@ def test_sides_of_a_turned_pair_are_those_that_the_person_names(
     ]
 
 
-def test_decisions_of_a_turned_pair_mean_what_the_person_calls_left(
+def test_decisions_on_an_exchanged_pair_use_the_users_names(
     turned: DaemonProcess, left: Store, right: Store
 ) -> None:
-    """Whatever the journal calls it; of both records the right one gets the other label."""
+    """Whatever the journal calls them; if both records are kept, the right one gets the alias."""
     turned.ctl("resolve", "pair", PROJECT, "a1", "--take", "left")
     turned.ctl("resolve", "pair", PROJECT, "a2", "--take", "both")
     turned.ctl("resolve", "pair", PROJECT, "b", "--take", "right")
@@ -440,10 +444,10 @@ def test_decisions_of_a_turned_pair_mean_what_the_person_calls_left(
     assert (restored["left"]["location"], restored["right"]["updated"]) == (str(left.path), 1)
 
 
-# Whatever the pair is doing
+# While the pair is busy or offline
 
 
-def test_store_that_was_put_back_is_told(daemon: DaemonProcess, left: Store, tmp_path: Path) -> None:
+def test_restored_store_is_reported(daemon: DaemonProcess, left: Store, tmp_path: Path) -> None:
     """As an event, with the side; the log says that nothing is deleted."""
     backup = tmp_path / "backup"
     backup.write_bytes(left.path.read_bytes())
@@ -471,8 +475,8 @@ OF_STORES = (
 )
 
 
-def test_pair_whose_store_is_away_says_so(daemon: DaemonProcess, left: Store) -> None:
-    """What needs the stores says what is missing; what is known without them is told."""
+def test_commands_on_an_offline_pair_say_what_is_missing(daemon: DaemonProcess, left: Store) -> None:
+    """Those that need no store still answer."""
     left.path.rename(left.path.with_name("away"))
     missing = f"{left.path} is missing, but was synced before; bring it back"
 
@@ -487,8 +491,8 @@ def test_pair_whose_store_is_away_says_so(daemon: DaemonProcess, left: Store) ->
     assert (status.code, missing in status.out) == (1, True)
 
 
-def test_what_is_known_is_told_while_a_cycle_goes_on(tmp_path: Path, left: Store) -> None:
-    """A server says nothing; who asks about the stores waits for it, and all others have their answers."""
+def test_commands_that_need_no_store_answer_during_a_cycle(tmp_path: Path, left: Store) -> None:
+    """A server hangs; a command that needs the stores waits for it."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -509,7 +513,7 @@ def test_what_is_known_is_told_while_a_cycle_goes_on(tmp_path: Path, left: Store
 
 
 def test_history_is_kept_for_as_long_as_configured(tmp_path: Path, left: Store, right: Store) -> None:
-    """The daemon forgets what is older when it starts; the rest is whole, and can be brought back."""
+    """The daemon prunes older entries when it starts; the rest is intact, and can be restored."""
     text = '[daemon]\nhistory_age = "1d"\n' + pair_of(left.path, right.path)
     with daemon_process(tmp_path, text) as daemon:
         daemon.wait_event(synced)

@@ -26,7 +26,7 @@ SECRET = "/hook/s3cret?token=t0ken"
 
 
 def script(directory: Path, text: str) -> str:
-    """Make a shell script."""
+    """Create a shell script."""
     path = directory / "script"
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o700)
@@ -34,7 +34,7 @@ def script(directory: Path, text: str) -> str:
 
 
 async def test_command_gets_a_sentence_and_json(tmp_path: Path) -> None:
-    """After its own arguments, and unchanged: no shell reads it."""
+    """After its own arguments, and unchanged: no shell reads them."""
     program = script(tmp_path, f'printf "%s|" "$@" > {tmp_path}/words; cat > {tmp_path}/input')
 
     await deliver([program, "two words", "$HOME"], NOTICE)
@@ -58,8 +58,8 @@ async def test_command_gets_a_sentence_and_json(tmp_path: Path) -> None:
         ("head -c 100000 /dev/zero | tr '\\0' x; echo; echo the end; exit 1", "code 1: x+ the end"),
     ],
 )
-async def test_command_that_fails_is_quoted_shortly(tmp_path: Path, text: str, why: str) -> None:
-    """Its name, its code, and the last that it said."""
+async def test_error_of_a_failed_command_is_short(tmp_path: Path, text: str, why: str) -> None:
+    """The name of the command, its exit code, and the end of its output."""
     with pytest.raises(Undelivered, match=why) as told:
         await deliver([script(tmp_path, text), "t0ken"], NOTICE)
 
@@ -69,19 +69,19 @@ async def test_command_that_fails_is_quoted_shortly(tmp_path: Path, text: str, w
 
 
 async def test_command_with_much_output_that_reads_no_input_succeeds(tmp_path: Path) -> None:
-    """Its output is dropped."""
+    """The output is dropped."""
     await deliver([script(tmp_path, "head -c 10000000 /dev/zero")], NOTICE)
 
 
 @pytest.mark.parametrize("name", ["no-such-program", "zero\0byte"])
-async def test_command_that_cannot_be_run_is_named(name: str) -> None:
+async def test_command_that_cannot_be_run_is_reported(name: str) -> None:
     """With the reason."""
     with pytest.raises(Undelivered, match=r"the command .* cannot be run: (No such file|it contains a zero)"):
         await deliver([f"/nowhere/{name}"], NOTICE)
 
 
-async def test_command_that_leaves_something_running_has_ended(tmp_path: Path) -> None:
-    """Though that keeps its output open."""
+async def test_command_that_leaves_a_process_running_has_ended(tmp_path: Path) -> None:
+    """Even if that process keeps its output open."""
     with anyio.fail_after(20):
         await deliver([script(tmp_path, f"sleep 60 & echo $! > {tmp_path}/child")], NOTICE)
 
@@ -89,17 +89,17 @@ async def test_command_that_leaves_something_running_has_ended(tmp_path: Path) -
 
 
 def is_gone(pid: int) -> bool:
-    """Say whether a process has ended; whoever adopts orphans here may not look after them."""
+    """Say whether a process has ended, or is an orphan that its new parent has not waited for."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (ProcessLookupError, FileNotFoundError):
         return True
 
 
-async def test_command_that_takes_too_long_is_ended_with_its_children(
+async def test_command_that_takes_too_long_is_killed_with_its_children(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is a failure."""
+    """The delivery has failed."""
     monkeypatch.setattr(notify_command, "PATIENCE", 0.5)
 
     with pytest.raises(Undelivered, match="timed out after 0 s and was killed"):
@@ -108,7 +108,7 @@ async def test_command_that_takes_too_long_is_ended_with_its_children(
     wait_until(lambda: is_gone(int((tmp_path / "child").read_text())))
 
 
-async def test_command_is_ended_when_the_daemon_is(tmp_path: Path) -> None:
+async def test_command_is_killed_when_the_daemon_stops(tmp_path: Path) -> None:
     """With its children, and at once."""
     os.mkfifo(tmp_path / "child")
     program = script(tmp_path, f"sleep 60 & echo $! > {tmp_path}/child; wait")
@@ -122,7 +122,7 @@ async def test_command_is_ended_when_the_daemon_is(tmp_path: Path) -> None:
 
 
 async def test_webhook_gets_json() -> None:
-    """By POST, at the whole address."""
+    """By POST, at the full address."""
     with receiver() as server:
         async with open_webhook(server.url + SECRET) as hook:
             await hook.deliver(NOTICE)
@@ -132,8 +132,8 @@ async def test_webhook_gets_json() -> None:
     assert heard.body["message"] == NOTICE.message
 
 
-async def test_heartbeat_asks_for_its_address() -> None:
-    """By GET."""
+async def test_heartbeat_is_a_get_request() -> None:
+    """To its address."""
     with receiver() as server:
         async with open_webhook(server.url + SECRET) as hook:
             await hook.beat()
@@ -155,10 +155,10 @@ async def test_heartbeat_asks_for_its_address() -> None:
         ((302, {"Location": "https://elsewhere.example/"}), False, None),
     ],
 )
-async def test_webhook_that_does_not_report_success(
+async def test_webhook_failure_is_retried_only_if_it_may_pass(
     answer: tuple[int, dict[str, str]], again: bool, after: float | None
 ) -> None:
-    """Its own trouble may pass, as long as it says; what it will not take, and where it sends us, may not."""
+    """An error of the server may pass, after the time that it gives; a rejection or a redirect may not."""
     with receiver(answer) as server:
         async with open_webhook(server.url + SECRET) as hook:
             with pytest.raises(
@@ -169,8 +169,8 @@ async def test_webhook_that_does_not_report_success(
     assert (told.value.again, told.value.after) == (again, after)
 
 
-async def test_webhook_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has a limited time."""
+async def test_webhook_that_does_not_answer_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a limited time."""
     monkeypatch.setattr(webhook, "PATIENCE", 0.2)
     with receiver((STALL, {})) as server:
         async with open_webhook(server.url + SECRET) as hook:
@@ -180,8 +180,8 @@ async def test_webhook_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> 
     assert told.value.again
 
 
-async def test_webhook_that_does_not_exist() -> None:
-    """Only its host is shown."""
+async def test_error_of_an_unknown_webhook_shows_only_its_host() -> None:
+    """And not the address."""
     with receiver() as server:
         pass
     async with open_webhook(server.url.replace("//", "//ada:pw@") + SECRET) as hook:
@@ -193,8 +193,8 @@ async def test_webhook_that_does_not_exist() -> None:
     assert told.value.__cause__ is None
 
 
-async def test_webhook_with_an_invalid_certificate() -> None:
-    """Nothing is sent to it."""
+async def test_webhook_with_an_invalid_certificate_gets_nothing() -> None:
+    """The delivery has failed."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     with receiver(tls=context) as server:

@@ -1,4 +1,4 @@
-"""Whether a store may have changed: what watchers set, and what cycles take."""
+"""The flag that says whether a store may have changed: what watchers set, and what cycles take."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def wakes() -> list[str]:
-    """One word for each time that the worker was woken."""
+    """A list with one entry for each time that the worker was woken."""
     return []
 
 
@@ -36,7 +36,7 @@ def dirty(clock: Clock, wakes: list[str]) -> DirtyFlag:
 def test_watcher_sets_the_flag_and_wakes_the_worker(
     source: ChangeSource, dirty: DirtyFlag, clock: Clock, wakes: list[str]
 ) -> None:
-    """The first change counts for the lag, and each one wakes."""
+    """The first change counts for the lag, and each one wakes the worker."""
     dirty.notice(source)
     clock.now += 5
     dirty.notice(source)
@@ -46,7 +46,7 @@ def test_watcher_sets_the_flag_and_wakes_the_worker(
 
 
 def test_sources_are_released_one_after_the_other(dirty: DirtyFlag) -> None:
-    """Reports of own writes have come before the files are known as they are."""
+    """Reports of own writes have arrived before the files count as seen."""
     dirty.hold()
     dirty.release(ChangeSource.REPORT)
     dirty.notice(ChangeSource.FILES)
@@ -57,8 +57,8 @@ def test_sources_are_released_one_after_the_other(dirty: DirtyFlag) -> None:
     assert dirty.since == 1000.0
 
 
-def test_next_job_does_not_know_what_the_one_before_has_seen(dirty: DirtyFlag) -> None:
-    """*touched* is of one job."""
+def test_touched_is_reset_by_the_next_job(dirty: DirtyFlag) -> None:
+    """It belongs to one job."""
     dirty.hold()
     dirty.notice(ChangeSource.FILES)
     dirty.hold()
@@ -66,8 +66,8 @@ def test_next_job_does_not_know_what_the_one_before_has_seen(dirty: DirtyFlag) -
     assert not dirty.touched
 
 
-def test_change_during_a_cycle_that_fails_stays(dirty: DirtyFlag) -> None:
-    """A cycle that took nothing takes nothing away."""
+def test_change_during_a_failed_cycle_stays(dirty: DirtyFlag) -> None:
+    """A cycle that synced nothing clears nothing."""
     since = dirty.take()
     dirty.mark()
     dirty.restore(since)

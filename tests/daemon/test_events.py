@@ -1,4 +1,4 @@
-"""Events, and who follows them."""
+"""Events, and the clients that follow them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from smtd.daemon.events import Events
 from smtd.journal.journal import open_journal
 
 
-async def test_event_is_not_lost_with_the_client_that_would_have_kept_it(tmp_path: Path) -> None:
-    """Who asks for events makes the new ones durable; if it goes away first, others do."""
+async def test_event_is_saved_even_if_its_first_reader_leaves(tmp_path: Path) -> None:
+    """A client that asks for events saves new ones; if it leaves first, another caller does."""
     async with open_journal(tmp_path) as journal:
         events = Events(journal.events)
         events.add("started")

@@ -9,7 +9,7 @@ from smtd.daemon import first_cycles
 from smtd.daemon.first_cycles import FirstCycles
 
 
-async def test_one_turn_begins_when_the_one_before_has_ended() -> None:
+async def test_turn_begins_when_the_previous_one_has_ended() -> None:
     turns, seen = FirstCycles(), list[str]()
 
     async def cycle(name: str) -> None:
@@ -25,7 +25,7 @@ async def test_one_turn_begins_when_the_one_before_has_ended() -> None:
     assert seen == ["a begins", "a ends", "b begins", "b ends", "c begins", "c ends"]
 
 
-async def test_cycle_that_fails_ends_its_turn() -> None:
+async def test_failed_cycle_ends_its_turn() -> None:
     turns = FirstCycles()
     with pytest.raises(OSError, match="gone"):
         async with turns.turn():
@@ -36,8 +36,8 @@ async def test_cycle_that_fails_ends_its_turn() -> None:
             pass
 
 
-async def test_store_that_hangs_keeps_nobody_waiting_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor does who went ahead of his turn end that of another one."""
+async def test_hanging_store_delays_other_pairs_only_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pair that went ahead of its turn does not end that of another one."""
     monkeypatch.setattr(first_cycles, "PATIENCE", 0.01)
     turns = FirstCycles()
     hanging = anyio.Event()

@@ -1,4 +1,4 @@
-"""Jobs and their inbox, without anybody who runs them."""
+"""Jobs and their inbox, without a task that runs them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from smtd.records.record import Key
 
 @pytest.fixture
 def wakes() -> list[str]:
-    """One word for each time that the owner was woken."""
+    """A list with one entry for each time that the owner was woken."""
     return []
 
 
@@ -33,7 +33,7 @@ async def work(*_: object) -> str:
 
 
 async def test_jobs_are_taken_one_by_one_in_order(inbox: Inbox[Job[Any]], wakes: list[str]) -> None:
-    """Each wakes the owner."""
+    """Each one wakes the owner."""
     jobs: list[Job[Any]] = [Preview(), Sync(), Query(work)]
     for job in jobs:
         inbox.put(job)
@@ -47,8 +47,8 @@ async def test_jobs_are_taken_one_by_one_in_order(inbox: Inbox[Job[Any]], wakes:
     assert len(wakes) == 3
 
 
-async def test_one_run_is_the_reply_to_all_jobs_that_are_the_same(inbox: Inbox[Job[Any]]) -> None:
-    """Ten people who ask for a cycle get the report of one."""
+async def test_one_run_answers_all_equal_jobs(inbox: Inbox[Job[Any]]) -> None:
+    """Ten clients that ask for a cycle get the report of one."""
     same: list[Job[Any]] = [Sync(), Sync(SyncOptions())]
     other: list[Job[Any]] = [
         Sync(SyncOptions(include_unfinished=True)),
@@ -69,16 +69,16 @@ async def test_one_run_is_the_reply_to_all_jobs_that_are_the_same(inbox: Inbox[J
 
 
 @pytest.mark.parametrize("kind", [Query, Exclusive])
-async def test_work_is_never_the_same_as_that_of_others(kind: type[Job[Any]]) -> None:
-    """Nobody can know what a function does."""
+async def test_two_queries_are_never_equal(kind: type[Job[Any]]) -> None:
+    """What a function does is unknown."""
     one, other = kind(work), kind(work)  # type: ignore[call-arg]
 
     assert one.same_as(one)
     assert not one.same_as(other)
 
 
-async def test_outcome_is_the_first_one() -> None:
-    """A job that has been done is not abandoned afterwards."""
+async def test_first_outcome_of_a_job_counts() -> None:
+    """A finished job is not abandoned afterwards."""
     job = Query(work)
     job.finish("done")
     job.finish(StoreUnreachable("stopped"))
@@ -86,8 +86,8 @@ async def test_outcome_is_the_first_one() -> None:
     assert await job.wait() == "done"
 
 
-async def test_error_that_was_raised_is_kept_by_nobody() -> None:
-    """It refers to the frames it has passed, and all that they hold: the garbage collector comes seldom."""
+async def test_raised_error_is_not_kept_in_memory() -> None:
+    """It refers to the frames that it passed, and all that they hold; the garbage collector runs seldom."""
     gc.disable()
     try:
         job = Query(work)
@@ -104,9 +104,9 @@ async def test_error_that_was_raised_is_kept_by_nobody() -> None:
 
 
 def test_options_change_the_policy_of_one_cycle() -> None:
-    """Unfinished runs are held unless somebody asks for them; a person insists on what was refused.
+    """A user may include unfinished runs; refused writes are retried if a user asks.
 
-    And on all that is there.
+    And records that may be half saved are waited for.
     """
     policy = Policy(force_retry=False, wait_to_settle=False)
 

@@ -1,4 +1,4 @@
-"""What becomes of the records when the journal is damaged, lost, copied, or an older one is put back."""
+"""What happens to records if the journal is damaged, lost, copied, or restored from an older copy."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def left(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def daemon(tmp_path: Path, left: Path, right: Path) -> Iterator[DaemonProcess]:
-    """A daemon that has brought its pair into step."""
+    """A daemon that has brought its pair in sync."""
     with daemon_process(tmp_path, pair_of(left, right)) as made:
         assert made.sync()["in_sync"] == 4
         yield made
 
 
 def spoil(state: Path, how: str) -> None:
-    """Damage the journal, or take it away."""
+    """Damage the journal, or remove it."""
     journal = state / "journal.sqlite"
     if how == "missing":
         journal.unlink()
@@ -42,7 +42,7 @@ def spoil(state: Path, how: str) -> None:
 def test_daemon_without_its_journal_deletes_nothing(
     daemon: DaemonProcess, left: Path, right: Path, how: str
 ) -> None:
-    """Both sides get all that either has; it is told once, and over restarts."""
+    """Both sides get all that either has; the daemon reports that once, also across restarts."""
     daemon.stop()
     write(left, deleted=["one"])
     write(right, full("new"), deleted=["two"])
@@ -62,10 +62,10 @@ def test_daemon_without_its_journal_deletes_nothing(
 
 
 @pytest.mark.parametrize("how", ["damaged", "missing"])
-def test_sync_without_a_daemon_does_the_same(
+def test_sync_command_without_its_journal_deletes_nothing(
     daemon: DaemonProcess, left: Path, right: Path, how: str
 ) -> None:
-    """A sentence on standard error, and nothing is deleted."""
+    """It reports the loss on standard error."""
     daemon.stop()
     write(left, deleted=["one"])
     spoil(daemon.state, how)
@@ -79,8 +79,8 @@ def test_sync_without_a_daemon_does_the_same(
     assert held(left).keys() == held(right).keys() == {"one", "two", "three", "four"}
 
 
-def test_backup(daemon: DaemonProcess, tmp_path: Path) -> None:
-    """Beside wherever the person is, for nobody else to read."""
+def test_backup_is_private_and_in_the_current_directory(daemon: DaemonProcess, tmp_path: Path) -> None:
+    """The user names it relative to that."""
     answer = daemon.ctl("backup", "copy.sqlite")
 
     copy = tmp_path / "copy.sqlite"
@@ -95,10 +95,10 @@ def test_backup(daemon: DaemonProcess, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["smtd-ctl backup", "cp", "cp of the whole directory"])
-def test_older_journal_that_is_put_back_deletes_nothing_and_doubles_nothing(
+def test_restored_journal_deletes_nothing_and_doubles_nothing(
     daemon: DaemonProcess, tmp_path: Path, left: Path, right: Path, how: str
 ) -> None:
-    """What was carried since stays so, and what is on one side only is not taken for deleted."""
+    """What was synced since stays, and records on one side only do not count as deleted."""
     journal, copy = daemon.state / "journal.sqlite", tmp_path / "copy.sqlite"
     if how == "cp":
         daemon.stop()
@@ -114,7 +114,7 @@ def test_older_journal_that_is_put_back_deletes_nothing_and_doubles_nothing(
     assert daemon.sync()["in_sync"] == 3
     assert held(right).keys() == {"two", "three", "new"}
     daemon.stop()
-    # Somebody gives the left store back what was deleted from both, from a backup of the same night.
+    # A user restores to the left store what was deleted from both, from a backup of the same night.
     write(left, again)
     write(right, deleted=["three"])
     if how == "cp of the whole directory":

@@ -1,4 +1,4 @@
-"""A control socket may be deep down: its address is short all the same, or a sentence says what to do."""
+"""A control socket may have a long path; if even its name is too long, a message says what to do."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 from tests.daemon.process import daemon_process
 
 
-def test_socket_whose_path_is_too_long_for_an_address_answers(tmp_path: Path) -> None:
-    """A Unix socket's address has room for 107 bytes, and a path for many more."""
+def test_socket_with_a_long_path_answers(tmp_path: Path) -> None:
+    """The address of a Unix socket has room for 107 bytes, and a path for many more."""
     socket = tmp_path / ("d" * 120) / "control.sock"
     with daemon_process(tmp_path, "", start=False) as daemon:
         daemon.smtd.more["SMTD_SOCKET"] = str(socket)
@@ -25,7 +25,7 @@ def test_socket_whose_path_is_too_long_for_an_address_answers(tmp_path: Path) ->
 
 
 def test_socket_whose_name_alone_is_too_long_is_refused(tmp_path: Path) -> None:
-    """Whoever starts the daemon, or asks it, hears which option names another one."""
+    """The daemon and `smtd-ctl` say which option names another one."""
     with daemon_process(tmp_path, "", start=False) as daemon:
         run = daemon.smtd("-c", daemon.config, "run", "--socket", tmp_path / ("s" * 120))
         asked = daemon.ctl("--socket", tmp_path / ("s" * 120), "status")

@@ -1,4 +1,4 @@
-"""A pair with a server is polled often enough for an edit of a new record to come back in a minute."""
+"""A pair with a server is polled often enough to copy an edit of a new record within a minute."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ CYCLE = 1.0
 
 
 class Poller:
-    """A pair with a server, whose cycles run when its schedule says so, and at no other time."""
+    """A pair with a server, whose cycles run only when its schedule says so."""
 
     def __init__(self, world: World, server: ServerStore, clock: Clock) -> None:
         self.world, self.server, self.clock = world, server, clock
         self.schedule = Schedule(POLL, 0.2, clock.time)
-        #: When each look was, and how many records it read.
+        #: The time of each look, and how many records it read.
         self.looks: list[tuple[float, int]] = []
 
     @property
     def rates(self) -> list[float]:
-        """How many records a second each look read, for the time since the one before."""
+        """How many records a second each look read, for the time since the previous one."""
         return [count / (at - before) for (before, _), (at, count) in pairwise(self.looks)]
 
     async def poll(self) -> None:
@@ -49,7 +49,7 @@ class Poller:
         self.schedule.succeeded(moved=False, watched=False, rereads=True)
 
     async def delay(self, edited: Record) -> float:
-        """Edit a record on the server; return how many seconds later the other side has the edit."""
+        """Edit a record on the server; return after how many seconds the other side has the edit."""
         self.server.put(PROJECT, edited)
         since = self.clock.now
         while edited not in self.world.left.records.values():
@@ -59,7 +59,7 @@ class Poller:
 
 @pytest.fixture
 async def poller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Poller:
-    """A pair in sync to which nothing has happened for some polls."""
+    """A pair in sync after some quiet polls."""
     random.seed(3)
     clock, server = Clock(), ServerStore()
     for module in CLOCKED:
@@ -71,25 +71,25 @@ async def poller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Poller:
     return poller
 
 
-async def test_edit_of_a_new_record_is_back_within_a_minute(poller: Poller) -> None:
-    """Also when nothing else happens, whichever it is, and though the edit comes right after a look."""
+async def test_edit_of_a_new_record_is_copied_within_a_minute(poller: Poller) -> None:
+    """Also if nothing else happens, for every new record, and for an edit right after a look."""
     delays = [await poller.delay(commented(each, "seen")) for each in RECORDS[50::10]]
 
     assert max(delays) <= 60.0
 
 
-async def test_server_is_asked_for_two_records_a_second_at_the_most(poller: Poller) -> None:
-    """From look to look, and old records have their turn as well."""
+async def test_server_gets_at_most_two_reads_a_second(poller: Poller) -> None:
+    """From look to look, and older records have their turn as well."""
     for _ in range(10):
         await poller.poll()
 
     assert 1.8 < max(poller.rates[5:]) <= 2.0
 
 
-async def test_worker_polls_a_server_no_more_slowly_in_quiet_times(
+async def test_polls_of_a_server_do_not_slow_down_in_quiet_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two looks, and what they take, fit into two poll intervals."""
+    """Two looks, and the time that they take, fit into two poll intervals."""
     monkeypatch.setattr(StoreSession, "rereads", True)
     monkeypatch.setattr(StoreSession, "are_watched", False)
     async with working(await two_files(tmp_path), tmp_path) as worker:
@@ -100,7 +100,7 @@ async def test_worker_polls_a_server_no_more_slowly_in_quiet_times(
         assert schedule.next_poll - schedule._free_since < 0.97 * POLL
 
 
-async def test_only_a_server_is_read_again(tmp_path: Path) -> None:
-    """Files show by themselves that they changed."""
+async def test_only_a_server_is_reread(tmp_path: Path) -> None:
+    """Files show that they changed."""
     async with working(await two_files(tmp_path), tmp_path) as worker:
         assert not worker.session.rereads

@@ -1,4 +1,4 @@
-"""Which notifications a pair makes, and when: one for every change of state."""
+"""Which notifications a pair makes: one for each change of state."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ AB, ABC, B = (condition(conflicts=conflicts(*labels)) for labels in ("ab", "abc"
 def test_each_change_makes_one_notification(
     conditions: list[Condition], events: list[tuple[str, list[str]]]
 ) -> None:
-    """And nothing that is not known has changed."""
+    """What is not known has not changed."""
     assert [named(notice) for notice in told_of(*conditions)] == events
 
 
-def test_sentences() -> None:
-    """They say what is wrong and what to do."""
+def test_messages_say_what_is_wrong_and_what_to_do() -> None:
+    """In one sentence."""
     found = told_of(condition(conflicts=conflicts("a"), holds=holds(*"abcde")), OFFLINE, HALTED, FINE)
 
     assert [notice.message for notice in found] == [
@@ -90,8 +90,8 @@ def test_sentences() -> None:
     ]
 
 
-def test_notice_for_programs() -> None:
-    """One object; what does not apply is left out."""
+def test_json_of_a_notice_has_only_applicable_fields() -> None:
+    """It is one object."""
     conflict, offline = told_of(AB, OFFLINE)
 
     assert msgspec.to_builtins(conflict) == {
@@ -111,16 +111,16 @@ def test_notice_for_programs() -> None:
     }
 
 
-def test_many_records_are_counted_and_not_all_named() -> None:
-    """A mass deletion is one notice of bounded size."""
+def test_notice_of_many_records_has_a_limited_size() -> None:
+    """A mass deletion is one notice, which counts all records and names some."""
     (notice,) = told_of(condition(holds=holds(*(f"run-{n:04}" for n in range(5000)))))
 
     assert (notice.count, len(notice.records)) == (5000, MOST)
     assert f"and {5000 - FEW:,} more" in notice.message
 
 
-def test_what_cannot_be_printed_or_written_is_shown_as_an_escape() -> None:
-    """A label is anything; a message is one line, and JSON is Unicode."""
+def test_unprintable_characters_are_escaped() -> None:
+    """A label may be anything; a message is one line, and JSON is Unicode."""
     (notice,) = told_of(condition(conflicts=[Conflict("P\n", "\udc80\0" + "x" * 1000, ("reason",))]))
 
     assert notice.message.isprintable()

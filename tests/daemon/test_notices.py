@@ -1,4 +1,4 @@
-"""When notifications are sent: of a short outage, after failed deliveries, and after a restart."""
+"""When notifications are sent: for short outages, after failed deliveries, and after a restart."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HALTED = Condition("lab", "halted", "the store is damaged")
 
 @asynccontextmanager
 async def running(state: Path, notify: Notify) -> AsyncIterator[Notices]:
-    """Give running notices with the channels of *notify*."""
+    """Yield running notices with the channels of *notify*."""
     async with anyio.create_task_group() as group:
         made = Notices(state)
         made.follow(notify)
@@ -48,12 +48,12 @@ async def heard(server: Receiver) -> str:
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    """Wait until *is_so*."""
+    """Wait until *is_so* returns true."""
     await to_thread.run_sync(wait_until, is_so)
 
 
 def text_of(path: Path) -> str:
-    """Return what is in a file, nothing if it is not there."""
+    """Return the text of a file, empty if there is none."""
     return path.read_text("utf-8") if path.exists() else ""
 
 
@@ -71,8 +71,8 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notices, "LONGEST_PAUSE", 0.05)
 
 
-async def test_pair_that_stays_offline_is_reported_though_nothing_else_happens(tmp_path: Path) -> None:
-    """When it has been so for long enough, counted from the first time."""
+async def test_long_outage_is_reported_without_further_events(tmp_path: Path) -> None:
+    """When the pair has been offline for long enough, since the first failure."""
     with receiver() as server:
         async with running(tmp_path, Notify(webhook=server.url, offline_after="300ms")) as made:
             began = anyio.current_time()
@@ -86,7 +86,7 @@ async def test_pair_that_stays_offline_is_reported_though_nothing_else_happens(t
     assert lasted >= 0.3
 
 
-async def test_webhook_that_failed_gets_the_state_at_the_retry(
+async def test_retried_webhook_gets_the_current_state(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Problems that are over by then are not reported; the log has the first failure and the recovery."""
@@ -108,10 +108,10 @@ async def test_webhook_that_failed_gets_the_state_at_the_retry(
     ]
 
 
-async def test_webhook_is_not_asked_before_the_time_that_it_names(
+async def test_webhook_retry_waits_for_the_time_that_it_gives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Retry-After counts more than our own pause."""
+    """Retry-After counts more than smtd's own pause."""
     with receiver((429, {"Retry-After": "1"})) as server:
         async with running(tmp_path, Notify(webhook=server.url)) as made:
             made.note(HALTED)
@@ -122,7 +122,7 @@ async def test_webhook_is_not_asked_before_the_time_that_it_names(
     assert anyio.current_time() - began > 0.9
 
 
-async def test_notification_that_a_webhook_rejects_is_not_sent_again(tmp_path: Path) -> None:
+async def test_rejected_notification_is_not_sent_again(tmp_path: Path) -> None:
     """The next change is."""
     with receiver((404, {})) as server:
         async with running(tmp_path, Notify(webhook=server.url)) as made:
@@ -132,8 +132,8 @@ async def test_notification_that_a_webhook_rejects_is_not_sent_again(tmp_path: P
             assert await heard(server) == "halted"
 
 
-async def test_channel_that_stalls_does_not_delay_the_other(tmp_path: Path) -> None:
-    """Each channel has its own pace, and its own record of what was delivered."""
+async def test_hanging_channel_does_not_delay_the_other(tmp_path: Path) -> None:
+    """Each channel works alone, and records its own deliveries."""
     with receiver((STALL, {})) as server:
         async with running(tmp_path, Notify(command=[noting(tmp_path)], webhook=server.url)) as made:
             made.note(CONFLICT)
@@ -160,7 +160,7 @@ async def test_new_configuration_is_used_at_once(tmp_path: Path) -> None:
 
 
 async def test_removed_channel_delivers_nothing_more(tmp_path: Path) -> None:
-    """Not even a notification that was due a moment before: neither a webhook nor a command."""
+    """Not even a notification that was due a moment before, for a webhook or a command."""
     with receiver() as old, receiver() as new:
         async with running(tmp_path, Notify(command=[noting(tmp_path)], webhook=old.url)) as made:
             made.note(CONFLICT)
@@ -222,10 +222,10 @@ SPOILED: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
-async def test_memory_that_cannot_be_used_costs_a_repetition(
+async def test_unusable_delivery_file_costs_only_a_repetition(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: Callable[[Path], object]
 ) -> None:
-    """It is named, once, and everything goes on."""
+    """smtd reports it once, and continues."""
     spoil(tmp_path / "told.json")
     with receiver() as server:
         async with running(tmp_path, Notify(webhook=server.url)) as made:
@@ -238,8 +238,10 @@ async def test_memory_that_cannot_be_used_costs_a_repetition(
     assert len(re.findall(r"told\.json cannot be written", caplog.text)) <= 1
 
 
-async def test_heartbeats_are_few(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """A thousand good cycles are one, then one more; only the first failure in a row is logged."""
+async def test_many_good_cycles_make_few_heartbeats(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A thousand make one, then one more; only the first failure in a row is logged."""
     caplog.set_level(logging.INFO, "smtd")
     monkeypatch.setattr(heartbeat, "INTERVAL", 0.0)
     beating, sent = Heartbeat(), queue.Queue[int]()
@@ -268,7 +270,7 @@ async def test_heartbeats_are_few(monkeypatch: pytest.MonkeyPatch, caplog: pytes
     ]
 
 
-async def test_heartbeats_have_time_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_heartbeats_have_a_minimum_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     """However often a pair is synced."""
     monkeypatch.setattr(heartbeat, "INTERVAL", 0.2)
     beating, moments = Heartbeat(), []

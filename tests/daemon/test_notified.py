@@ -20,7 +20,7 @@ def quarrel(left: Path, right: Path, label: str = "quarrel") -> None:
 
 
 class Program:
-    """A command that writes down the notifications that it gets."""
+    """A command that records the notifications that it gets."""
 
     def __init__(self, directory: Path) -> None:
         self._heard = directory / "heard"
@@ -30,7 +30,7 @@ class Program:
 
     @property
     def heard(self) -> list[tuple[str, str]]:
-        """The events and the sentences so far, of calls that have ended."""
+        """The events and the messages so far, of calls that have ended."""
         lines = self._heard.read_text("utf-8").splitlines() if self._heard.exists() else []
         return [
             (json.loads(data)["event"], text) for data, text in zip(lines[::2], lines[1::2], strict=False)
@@ -48,7 +48,7 @@ def notify(**ways: object) -> str:
 
 
 def test_conflict_is_reported_once(tmp_path: Path, left: Path, right: Path) -> None:
-    """Not at each cycle, nor after a restart; a new one is."""
+    """Not in each cycle, nor after a restart; a new one is."""
     program = Program(tmp_path)
     quarrel(left, right)
     with daemon_process(tmp_path, pair_of(left, right) + notify(command=[str(program.path)])) as daemon:
@@ -68,7 +68,7 @@ def test_conflict_is_reported_once(tmp_path: Path, left: Path, right: Path) -> N
 
 
 def test_halt_and_recovery_are_reported_once(tmp_path: Path, left: Path, right: Path) -> None:
-    """With the problem; in the order in which they happened, over a restart."""
+    """With the problem, in the order of the events, across a restart."""
     program = Program(tmp_path)
     with daemon_process(tmp_path, pair_of(left, right) + notify(command=[str(program.path)])) as daemon:
         daemon.sync()
@@ -102,7 +102,7 @@ def test_short_outage_of_a_store_is_not_reported(tmp_path: Path, left: Path, rig
 
 
 def test_webhook_and_heartbeat_are_real_requests(tmp_path: Path, left: Path, right: Path) -> None:
-    """Neither waits for the other, and no address shows anywhere."""
+    """Neither waits for the other, and no address is shown anywhere."""
     quarrel(left, right)
     with receiver((500, {}), (429, {"Retry-After": "0"})) as hook, receiver() as monitor:
         ways = notify(webhook=f"{hook.url}/s3cret?key=t0ken", heartbeat_url=f"{monitor.url}/s3cret/ping")
@@ -123,7 +123,7 @@ def test_webhook_and_heartbeat_are_real_requests(tmp_path: Path, left: Path, rig
     )
 
 
-def test_channels_that_stall_delay_neither_a_cycle_nor_the_end(
+def test_hanging_channels_delay_neither_a_cycle_nor_the_shutdown(
     tmp_path: Path, left: Path, right: Path
 ) -> None:
     """Undelivered notifications are delivered after the next start."""
@@ -145,13 +145,13 @@ def test_channels_that_stall_delay_neither_a_cycle_nor_the_end(
             assert hook.next().body["event"] == "conflict"
 
 
-def test_command_that_fails_is_logged_once(tmp_path: Path, left: Path, right: Path) -> None:
-    """With what it said, and shown nowhere else."""
+def test_failing_command_is_logged_once(tmp_path: Path, left: Path, right: Path) -> None:
+    """With its output, which is shown nowhere else."""
     program = tmp_path / "program"
     program.write_text(f"#!/bin/sh\necho x >> {tmp_path}/calls\necho so it is\nexit 7\n")
     program.chmod(0o700)
     with daemon_process(tmp_path, pair_of(left, right) + notify(command=[str(program)])) as daemon:
-        assert daemon.ctl("pause", "pair").code == 0  # but for what is asked for
+        assert daemon.ctl("pause", "pair").code == 0  # except what is requested
         for number in range(3):
             quarrel(left, right, f"quarrel-{number}")
             assert len(daemon.sync()["conflicts"]) == number + 1
@@ -171,7 +171,7 @@ def test_command_that_fails_is_logged_once(tmp_path: Path, left: Path, right: Pa
 
 
 def test_web_client_is_imported_only_for_a_webhook(tmp_path: Path, left: Path, right: Path) -> None:
-    """Most daemons speak to no server."""
+    """Most daemons use no server."""
     with daemon_process(tmp_path, pair_of(left, right), start=False) as daemon:
         daemon.start(PYTHONPROFILEIMPORTTIME="1")
         daemon.sync()

@@ -1,4 +1,4 @@
-"""Odd requests at the control socket: each is answered by a sentence, and damages nothing."""
+"""Odd requests at the control socket get a message, and damage nothing."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from smtd.control import client
-from smtd.errors import NoDaemon
+from smtd.errors import DaemonNotRunning
 from tests.build import PROJECT, full
 from tests.daemon.process import DaemonProcess, daemon_process, pair_of, synced
 from tests.daemon.sqlite_stores import held, write
 
 RECORD = f'"pair": "pair", "project": "{PROJECT}", "label": "one"'
 PAIR = '"pair": {"left": "left", "right": "/tmp/new.sqlite"}'
-#: A request as it is sent, but for its braces, and what the answer says.
+#: A request as it is sent, without its braces, and what the answer says.
 ODD = [
     ('"verb": "history", "limit": 1180591620717411303424', "a number beyond 64 bits"),
     ('"verb": "undo", "cycle": -9223372036854775809', "a number beyond 64 bits"),
@@ -84,7 +84,7 @@ ODD = [
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
-    """A daemon that has had its first cycle; nothing that is asked here changes it."""
+    """A daemon after its first cycle; no request here changes it."""
     directory = tmp_path_factory.mktemp("daemon")
     write(directory / "left.sqlite", full("one"))
     with daemon_process(directory, pair_of(directory / "left.sqlite", directory / "right.sqlite")) as made:
@@ -97,8 +97,8 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
 
 
 @pytest.mark.parametrize(("request_", "sentence"), ODD, ids=[each[:60] for each, _ in ODD])
-def test_odd_request_is_answered_by_a_sentence(daemon: DaemonProcess, request_: str, sentence: str) -> None:
-    """It says what is wrong, with the code of wrong usage; nothing is done."""
+def test_odd_request_is_an_error_of_usage(daemon: DaemonProcess, request_: str, sentence: str) -> None:
+    """The message says what is wrong; nothing is done."""
     answer = daemon.ask(f"{{{request_}}}".encode())
 
     assert (answer["ok"], answer["code"]) == (False, 2)
@@ -123,10 +123,10 @@ def test_odd_request_is_answered_by_a_sentence(daemon: DaemonProcess, request_: 
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
-def test_odd_word_on_the_command_line_is_answered_by_a_sentence(
+def test_odd_argument_of_smtd_ctl_is_an_error_of_usage(
     daemon: DaemonProcess, words: tuple[str, ...], sentence: str
 ) -> None:
-    """The same from smtd-ctl, with no traceback on either side."""
+    """Without a traceback on either side."""
     answer = daemon.ctl(*words)
 
     assert (answer.code, answer.out) == (2, "")
@@ -135,10 +135,8 @@ def test_odd_word_on_the_command_line_is_answered_by_a_sentence(
     assert len(answer.err.splitlines()) == 1
 
 
-def test_backup_follows_no_link_and_takes_no_place_of_smtds_own(
-    daemon: DaemonProcess, tmp_path: Path
-) -> None:
-    """Neither the link nor what it names is touched, whether that is there or not; nor the state."""
+def test_backup_overwrites_no_link_and_no_file_of_smtd(daemon: DaemonProcess, tmp_path: Path) -> None:
+    """Neither a link nor its target is touched, whether that exists or not; nor is the state."""
     (tmp_path / "there").write_text("mine")
     (tmp_path / "to-there").symlink_to("there")
     (tmp_path / "to-nowhere").symlink_to("nowhere")
@@ -154,15 +152,15 @@ def test_backup_follows_no_link_and_takes_no_place_of_smtds_own(
     assert not (daemon.state / "pairs.json").exists()
 
 
-def test_name_of_a_file_that_is_not_unicode_is_no_odd_request(daemon: DaemonProcess) -> None:
-    """Paths are bytes: what stands for one in Python's text may be asked about."""
+def test_file_name_that_is_not_unicode_is_accepted(daemon: DaemonProcess) -> None:
+    """Paths are bytes, which Python represents in text."""
     answer = daemon.ask(rb'{"verb": "pair of", "stores": ["django:/tmp/\udce4", "django:/tmp/b"]}')
 
     assert answer == {"ok": True, "result": {"pair": None}}
 
 
-def test_socket_that_we_may_not_use_is_called_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A daemon may run there; to start another one would be the wrong advice."""
+def test_socket_without_permission_is_reported_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon may be running there; advice to start another one would be wrong."""
 
     class Closed(socket.socket):
         def connect(self, address: object) -> None:
@@ -170,5 +168,7 @@ def test_socket_that_we_may_not_use_is_called_that(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(socket, "socket", Closed)
 
-    with pytest.raises(NoDaemon, match=r"^permission denied at the control socket /x/y: .* another user"):
+    with pytest.raises(
+        DaemonNotRunning, match=r"^permission denied at the control socket /x/y: .* another user"
+    ):
         list(client.ask("/x/y", {"verb": "status"}))

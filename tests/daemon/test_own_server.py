@@ -1,4 +1,4 @@
-"""A reload with which the daemon's own server cannot start leaves everything as it was."""
+"""A reload with which the daemon's own server cannot start changes nothing."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def users(tmp_path: Path) -> Path:
 
 
 def served(daemon: DaemonProcess) -> str:
-    """Return the address at which the daemon has begun to serve last."""
+    """Return the address at which the daemon last began to serve."""
     return [str(event["address"]) for event in daemon.events() if event["event"] == "serving"][-1]
 
 
-def test_former_server_is_put_back_if_the_new_one_cannot_start(tmp_path: Path, users: Path) -> None:
-    """The port of the new one is taken; a store that is new in the configuration is not known, either."""
+def test_previous_server_restarts_if_the_new_one_cannot_start(tmp_path: Path, users: Path) -> None:
+    """The port of the new one is taken; a new store of the configuration is not used either."""
     text = pair_of(tmp_path / "left.sqlite", tmp_path / "right.sqlite")
     with closing(socket.create_server(("127.0.0.1", 0))) as taken, daemon_process(tmp_path, text) as daemon:
         daemon.sync()
@@ -93,10 +93,10 @@ def test_former_server_is_put_back_if_the_new_one_cannot_start(tmp_path: Path, u
         assert "there is no store new" in daemon.ctl("pair", "add", "other", "left", "new").err
 
 
-async def test_former_server_that_cannot_start_again_either_is_retried(
+async def test_previous_server_that_cannot_restart_is_retried(
     tmp_path: Path, users: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The address of the former one is taken in between, and free again later."""
+    """Another program takes its address in between, and releases it later."""
     monkeypatch.setattr(own_server, "RESTART_PAUSE", 0.05)
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]

@@ -1,4 +1,4 @@
-"""A real daemon process: its start and end, its socket, and every verb of `smtd-ctl`."""
+"""A real daemon process: start, end, control socket, and every verb of `smtd-ctl`."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def daemon(tmp_path: Path, left: Path, right: Path) -> Iterator[DaemonProcess]:
         yield made
 
 
-def test_change_is_carried_when_it_happens(daemon: DaemonProcess, left: Path, right: Path) -> None:
-    """Nobody asks for anything, and each side gets what the other has."""
+def test_change_is_synced_when_it_happens(daemon: DaemonProcess, left: Path, right: Path) -> None:
+    """Without any request, in both directions."""
     first = daemon.wait_event(synced)
     assert first["right"]["created"] == 1
     put(right, full("there"))
@@ -43,8 +43,8 @@ def test_change_is_carried_when_it_happens(daemon: DaemonProcess, left: Path, ri
     assert [event["id"] for event in daemon.events()] == [1, 2, 3]
 
 
-def test_own_writes_wake_nobody(daemon: DaemonProcess, left: Path) -> None:
-    """After a cycle that wrote, the next one is for the next change, or for the time."""
+def test_own_writes_cause_no_cycle(daemon: DaemonProcess, left: Path) -> None:
+    """After a cycle that wrote, the next one follows a change, or the poll interval."""
     first = daemon.wait_event(synced)
     before = daemon.status()["last_cycle"]
     put(left, full("more"))
@@ -58,8 +58,8 @@ def test_own_writes_wake_nobody(daemon: DaemonProcess, left: Path) -> None:
     assert (after["state"], after["in_sync"], after["lag_seconds"]) == ("idle", 2, 0.0)
 
 
-def test_socket_is_its_users_alone_and_goes_with_the_daemon(daemon: DaemonProcess) -> None:
-    """Nobody else may connect, and nothing is left at the end."""
+def test_socket_is_private_and_removed_at_the_end(daemon: DaemonProcess) -> None:
+    """No other user may connect."""
     assert daemon.mode() == "srw-------"
     assert "READY=1" in daemon.told
 
@@ -69,8 +69,8 @@ def test_socket_is_its_users_alone_and_goes_with_the_daemon(daemon: DaemonProces
     assert not daemon.socket.exists()
 
 
-def test_stop(daemon: DaemonProcess) -> None:
-    """`smtd-ctl stop` ends it; then no daemon answers."""
+def test_stop_ends_the_daemon(daemon: DaemonProcess) -> None:
+    """Then `smtd-ctl` reaches no daemon."""
     assert daemon.ctl("stop").code == 0
 
     assert daemon.ended() == 0
@@ -80,8 +80,8 @@ def test_stop(daemon: DaemonProcess) -> None:
     assert "start it with smtd run" in answer.err
 
 
-def test_status(daemon: DaemonProcess, left: Path, right: Path) -> None:
-    """A table for people, an object for scripts."""
+def test_status_is_a_table_or_json(daemon: DaemonProcess, left: Path, right: Path) -> None:
+    """A table for users, an object for scripts."""
     daemon.wait_event(synced)
 
     table = daemon.ctl("status")
@@ -104,8 +104,8 @@ def test_status(daemon: DaemonProcess, left: Path, right: Path) -> None:
     }
 
 
-def test_socket_and_json_stand_before_or_after_the_verb(daemon: DaemonProcess) -> None:
-    """With every verb, also where there is little to say."""
+def test_options_may_precede_or_follow_the_verb(daemon: DaemonProcess) -> None:
+    """`--socket` and `--json`, with every verb."""
     other = daemon.directory / "none.sock"
 
     assert daemon.ctl("--json", "status").json.keys() == daemon.ctl("status", "--json").json.keys()
@@ -116,7 +116,7 @@ def test_socket_and_json_stand_before_or_after_the_verb(daemon: DaemonProcess) -
 
 
 def test_sync_now_waits_for_its_result(daemon: DaemonProcess, left: Path) -> None:
-    """What it returns is what has been done."""
+    """It returns what was done."""
     daemon.wait_event(synced)
     put(left, full("more"))
 
@@ -131,8 +131,10 @@ def test_sync_now_waits_for_its_result(daemon: DaemonProcess, left: Path) -> Non
     )
 
 
-def test_plan_tells_and_does_nothing(daemon: DaemonProcess, left: Path, right: Path) -> None:
-    """What the next cycle of a paused pair would do."""
+def test_plan_reports_the_next_cycle_and_writes_nothing(
+    daemon: DaemonProcess, left: Path, right: Path
+) -> None:
+    """Of a paused pair."""
     daemon.wait_event(synced)
     assert daemon.ctl("pause", "pair").code == 0
     put(left, full("more"))
@@ -149,8 +151,10 @@ def test_plan_tells_and_does_nothing(daemon: DaemonProcess, left: Path, right: P
     assert labels(right) == {"run", "more"}
 
 
-def test_run_that_goes_on_is_held_until_somebody_asks(daemon: DaemonProcess, left: Path, right: Path) -> None:
-    """A record of a run that is not over waits, and says so."""
+def test_unfinished_run_is_held_until_a_user_includes_it(
+    daemon: DaemonProcess, left: Path, right: Path
+) -> None:
+    """The status says so."""
     daemon.wait_event(synced)
     put(left, record("running", tags=RUNNING, duration=None, timestamp=datetime.now(timezone.utc)))
 
@@ -164,8 +168,8 @@ def test_run_that_goes_on_is_held_until_somebody_asks(daemon: DaemonProcess, lef
     assert labels(right) == {"run", "running"}
 
 
-def test_killed_run_travels_after_a_while(tmp_path: Path, left: Path, right: Path) -> None:
-    """A run that began long ago and never ended is taken to have been killed."""
+def test_killed_run_is_copied_after_a_while(tmp_path: Path, left: Path, right: Path) -> None:
+    """A run that began long ago and never ended counts as killed."""
     put(left, record("killed", tags=RUNNING, duration=None))
     with daemon_process(tmp_path, pair_of(left, right, stale_after="1d")) as daemon:
         assert daemon.wait_event(synced)["right"]["created"] == 2
@@ -173,8 +177,10 @@ def test_killed_run_travels_after_a_while(tmp_path: Path, left: Path, right: Pat
     assert labels(right) == {"run", "killed"}
 
 
-def test_pairs_are_added_and_removed_while_it_runs(daemon: DaemonProcess, tmp_path: Path, left: Path) -> None:
-    """An added pair lives through a restart; those of the file are the file's."""
+def test_pairs_are_added_and_removed_while_the_daemon_runs(
+    daemon: DaemonProcess, tmp_path: Path, left: Path
+) -> None:
+    """Added pairs survive a restart; configured ones cannot be removed."""
     other = tmp_path / "other.sqlite"
     assert daemon.ctl("pair", "add", "more", left, other).code == 0
     daemon.wait_event(lambda event: synced(event) and event["pair"] == "more")
@@ -195,7 +201,7 @@ def test_pairs_are_added_and_removed_while_it_runs(daemon: DaemonProcess, tmp_pa
     assert (secret.code, "smtd does not save passwords" in secret.err) == (2, True)
 
 
-def test_reload_disturbs_nothing_that_stayed(daemon: DaemonProcess, tmp_path: Path, left: Path) -> None:
+def test_reload_does_not_disturb_unchanged_pairs(daemon: DaemonProcess, tmp_path: Path, left: Path) -> None:
     """By SIGHUP or by `smtd-ctl reload`; a file with mistakes changes nothing."""
     daemon.wait_event(synced)
     before = daemon.status()["last_cycle"]
@@ -222,8 +228,8 @@ def test_reload_disturbs_nothing_that_stayed(daemon: DaemonProcess, tmp_path: Pa
     daemon.wait_told("RELOADING=1")
 
 
-def test_store_that_goes_and_comes_back(daemon: DaemonProcess, left: Path, right: Path) -> None:
-    """Offline is a state; the other pairs and the verbs go on, and nothing is deleted."""
+def test_pair_recovers_when_its_store_comes_back(daemon: DaemonProcess, left: Path, right: Path) -> None:
+    """Meanwhile it is offline; the other pairs and the verbs work, and nothing is deleted."""
     first = daemon.wait_event(synced)
     away = left.with_suffix(".away")
     left.rename(away)
@@ -244,8 +250,8 @@ def test_store_that_goes_and_comes_back(daemon: DaemonProcess, left: Path, right
     assert labels(left) == labels(right) == {"run", "meanwhile"}
 
 
-def test_directory_that_becomes_a_file_and_comes_back(tmp_path: Path, left: Path) -> None:
-    """A store that cannot even be looked at is offline, and ends nothing."""
+def test_pair_recovers_when_a_file_in_place_of_a_directory_is_gone(tmp_path: Path, left: Path) -> None:
+    """A store whose status cannot be read is offline, and ends nothing."""
     place, away = tmp_path / "place", tmp_path / "away"
     place.mkdir()
     right = place / "right.sqlite"
@@ -264,7 +270,7 @@ def test_directory_that_becomes_a_file_and_comes_back(tmp_path: Path, left: Path
 
 
 def test_broken_pair_stops_no_other(tmp_path: Path, left: Path, right: Path) -> None:
-    """What a person must mend is told, with the reason, and the others go on."""
+    """The problem that a user must repair is reported, with the reason, and the other pairs are synced."""
     broken = tmp_path / "broken.sqlite"
     broken.write_bytes(b"no database at all, and no shelf either")
     text = pair_of(left, right)
@@ -279,8 +285,8 @@ def test_broken_pair_stops_no_other(tmp_path: Path, left: Path, right: Path) -> 
     assert broken.read_bytes().startswith(b"no database")
 
 
-def test_second_daemon_says_so_and_ends(daemon: DaemonProcess, tmp_path: Path) -> None:
-    """One state directory has one daemon; the one that is there goes on."""
+def test_second_daemon_reports_the_first_and_ends(daemon: DaemonProcess, tmp_path: Path) -> None:
+    """A state directory has one daemon, which is not disturbed."""
     answer = daemon.smtd("-c", daemon.config, "run")
 
     assert answer.code == 2
@@ -288,10 +294,10 @@ def test_second_daemon_says_so_and_ends(daemon: DaemonProcess, tmp_path: Path) -
     assert daemon.ctl("status").code == 0
 
 
-def test_socket_of_the_dead_is_replaced_and_that_of_the_living_respected(
+def test_socket_of_a_killed_daemon_is_replaced(
     daemon: DaemonProcess, tmp_path: Path, left: Path, right: Path
 ) -> None:
-    """A socket file of a daemon that was killed is no obstacle."""
+    """And that of a running one is not."""
     last = daemon.wait_event(synced)["id"]
     daemon.signal(signal.SIGKILL)
     assert daemon.ended() == -signal.SIGKILL
@@ -311,8 +317,21 @@ def test_socket_of_the_dead_is_replaced_and_that_of_the_living_respected(
     assert daemon.ctl("status").code == 0
 
 
-def test_sigterm_in_the_middle_of_a_cycle(tmp_path: Path, left: Path, right: Path) -> None:
-    """It ends at once, and the next start finishes what was begun."""
+def test_directory_for_a_socket_that_was_never_made_is_removed(tmp_path: Path) -> None:
+    """A daemon was killed while it made its socket: the next one removes what it left."""
+    with daemon_process(tmp_path, "", start=False) as daemon:
+        left = daemon.socket.parent / ".smtd-ab1_xyz9"
+        left.mkdir(mode=0o700)
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(str(left / "s"))
+
+        daemon.start()
+
+        assert {each.name for each in daemon.socket.parent.iterdir()} == {daemon.socket.name, "notify"}
+
+
+def test_sigterm_in_a_cycle_ends_the_daemon_at_once(tmp_path: Path, left: Path, right: Path) -> None:
+    """The next start finishes what the cycle had begun."""
     put(left, *(full(f"run-{number}", stdout_stderr="x" * 20_000) for number in range(400)))
     with daemon_process(tmp_path, pair_of(left, right)) as daemon:
         while daemon.status()["state"] == "starting":
@@ -326,15 +345,15 @@ def test_sigterm_in_the_middle_of_a_cycle(tmp_path: Path, left: Path, right: Pat
 
 
 def connected(daemon: DaemonProcess, count: int) -> list[socket.socket]:
-    """Return so many connections on which nothing is said."""
+    """Return *count* idle connections."""
     made = [socket.socket(socket.AF_UNIX) for _ in range(count)]
     for each in made:
         each.connect(str(daemon.socket))
     return made
 
 
-def test_many_clients_at_once_and_bad_ones(daemon: DaemonProcess) -> None:
-    """Who sends nonsense, too much or nothing gets a sentence, and keeps nobody waiting."""
+def test_bad_clients_get_an_error_and_delay_no_other(daemon: DaemonProcess) -> None:
+    """Clients that send nonsense, too much or nothing, many at once."""
     silent = connected(daemon, 20)
 
     assert daemon.ask(b'{"verb": "status"}')["ok"] is True
@@ -347,8 +366,8 @@ def test_many_clients_at_once_and_bad_ones(daemon: DaemonProcess) -> None:
     assert daemon.ctl("status").code == 0
 
 
-def test_project_bears_another_name_on_the_other_side(tmp_path: Path, left: Path, right: Path) -> None:
-    """Records of the one are those of the other; what is not renamed stays where it is."""
+def test_project_may_have_another_name_on_the_other_side(tmp_path: Path, left: Path, right: Path) -> None:
+    """Its records are synced; projects that are not renamed stay where they are."""
     put(left, full("other"), project="Other")
     text = pair_of(left, right) + f'projects = {{ {PROJECT} = "my-project" }}\n'
     with daemon_process(tmp_path, text) as daemon:
@@ -360,10 +379,10 @@ def test_project_bears_another_name_on_the_other_side(tmp_path: Path, left: Path
     assert keys(right) == {("my-project", "run"), ("my-project", "there")}
 
 
-def test_sync_of_a_pair_that_the_daemon_holds_is_run_by_the_daemon(
+def test_sync_command_hands_the_pair_of_a_daemon_to_it(
     daemon: DaemonProcess, left: Path, right: Path, tmp_path: Path
 ) -> None:
-    """In either order, with the report of the cycle; what it would not do itself, the command does."""
+    """In either order of the stores, with the cycle's report; the command does what the daemon would not."""
     first = daemon.wait_event(synced)
     smtd = daemon.smtd
     assert daemon.ctl("pause", "pair").code == 0
@@ -383,8 +402,8 @@ def test_sync_of_a_pair_that_the_daemon_holds_is_run_by_the_daemon(
     assert (elsewhere.code, elsewhere.err) == (0, "")
 
 
-def test_events_are_numbered_on_over_a_restart(daemon: DaemonProcess, left: Path) -> None:
-    """Whoever asks for what came after a number gets all of it, and nothing twice."""
+def test_event_numbers_continue_across_a_restart(daemon: DaemonProcess, left: Path) -> None:
+    """A client that asks for events after a number gets all of them, and none twice."""
     last = daemon.wait_event(synced)["id"]
     daemon.restart()
     put(left, full("more"))
@@ -397,8 +416,8 @@ def test_events_are_numbered_on_over_a_restart(daemon: DaemonProcess, left: Path
     assert daemon.events("--since", "3") == events[3:]
 
 
-def test_clients_that_went_away_leave_room_for_others(daemon: DaemonProcess) -> None:
-    """Two hundred followed and went in a quiet time; a hundred stay, and the next one is told."""
+def test_clients_that_left_free_their_connections(daemon: DaemonProcess) -> None:
+    """Two hundred followed and left in a quiet time; a hundred stay, and the next one gets an error."""
 
     def follow() -> socket.socket:
         (made,) = connected(daemon, 1)
@@ -419,8 +438,10 @@ def test_clients_that_went_away_leave_room_for_others(daemon: DaemonProcess) -> 
     assert "100 clients are connected already; stop some" in answer.err
 
 
-def test_more_clients_than_it_may_open_files_wait(daemon: DaemonProcess, left: Path, right: Path) -> None:
-    """They have to wait; the daemon goes on, and takes others in when they are gone."""
+def test_clients_wait_if_the_daemon_is_out_of_file_descriptors(
+    daemon: DaemonProcess, left: Path, right: Path
+) -> None:
+    """The daemon continues, and accepts them when others have left."""
     first = daemon.wait_event(synced)
     daemon.allow_files(20)
     silent = connected(daemon, 60)
@@ -434,7 +455,7 @@ def test_more_clients_than_it_may_open_files_wait(daemon: DaemonProcess, left: P
     assert labels(right) == {"run", "more"}
 
 
-def test_client_that_has_ended_its_request_is_answered(daemon: DaemonProcess) -> None:
+def test_client_that_closes_its_writing_end_is_answered(daemon: DaemonProcess) -> None:
     """As with `echo '{"verb": "status"}' | nc -N -U control.sock`."""
     with socket.socket(socket.AF_UNIX) as asked:
         asked.connect(str(daemon.socket))
@@ -446,8 +467,8 @@ def test_client_that_has_ended_its_request_is_answered(daemon: DaemonProcess) ->
     assert json.loads(line)["result"]["pairs"][0]["in_sync"] == 1
 
 
-def test_pair_that_cannot_be_one_is_refused(daemon: DaemonProcess, left: Path) -> None:
-    """With the reason; the daemon goes on as before."""
+def test_impossible_pair_is_refused(daemon: DaemonProcess, left: Path) -> None:
+    """With the reason; the daemon continues as before."""
 
     def add(name: str, **pair: object) -> str:
         request = {"verb": "pair add", "name": name, "pair": {"left": str(left), **pair}}
@@ -464,8 +485,8 @@ def test_pair_that_cannot_be_one_is_refused(daemon: DaemonProcess, left: Path) -
     assert len(daemon.ctl("pair", "list").out.splitlines()) == 1
 
 
-def test_wait_for_a_cycle_ends_when_its_time_is_up(tmp_path: Path, left: Path) -> None:
-    """A server that takes the request and says nothing keeps no verb waiting, nor the daemon from its end."""
+def test_wait_for_a_cycle_ends_at_its_timeout(tmp_path: Path, left: Path) -> None:
+    """A hanging server delays no verb, and not the daemon's end either."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -486,17 +507,17 @@ def test_wait_for_a_cycle_ends_when_its_time_is_up(tmp_path: Path, left: Path) -
 
 @contextmanager
 def kept_waiting(daemon: DaemonProcess, path: Path) -> Iterator[None]:
-    """Lock the store at *path* as another program may for hours, with the pair in the middle of a cycle."""
+    """Lock the store at *path* as another program may for hours, in the middle of a cycle of the pair."""
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         os.utime(path)
-        # One look alone may meet a cycle that began before, and ends.
+        # A single status may be of an earlier cycle, which ends.
         wait_until(lambda: all(daemon.status()["next_cycle"] is None for _ in range(5)))
         yield
 
 
 @pytest.mark.parametrize("reloading", [False, True])
-def test_lock_of_another_program_keeps_nobody_from_the_end(
+def test_lock_of_another_program_does_not_delay_the_shutdown(
     reloading: bool, daemon: DaemonProcess, left: Path
 ) -> None:
     """Not even while a reload waits for the pair to end."""
@@ -512,8 +533,8 @@ def test_lock_of_another_program_keeps_nobody_from_the_end(
         assert not daemon.socket.exists()
 
 
-def test_lock_of_another_program_holds_no_verb_up(daemon: DaemonProcess, left: Path, tmp_path: Path) -> None:
-    """A pair that has to wait is removed at once, and what it has begun comes to its end by itself."""
+def test_lock_of_another_program_delays_no_verb(daemon: DaemonProcess, left: Path, tmp_path: Path) -> None:
+    """A pair that has to wait is removed at once, and the work that it has begun ends by itself."""
     daemon.ctl("pair", "add", "more", left, tmp_path / "more.sqlite")
     daemon.wait_event(lambda event: synced(event) and event["pair"] == "more")
     with kept_waiting(daemon, left):
@@ -525,8 +546,8 @@ def test_lock_of_another_program_holds_no_verb_up(daemon: DaemonProcess, left: P
         assert [pair["pair"] for pair in daemon.ctl("pair", "list", "--json").json["pairs"]] == ["pair"]
 
 
-def test_pairs_that_wait_for_a_lock_leave_threads_to_others(tmp_path: Path, left: Path) -> None:
-    """However many wait in threads, the daemon starts, and another pair is added and synced meanwhile."""
+def test_pairs_waiting_for_a_lock_leave_threads_to_others(tmp_path: Path, left: Path) -> None:
+    """However many wait in threads, the daemon starts, and another pair is added and synced."""
     text = f'[stores.left]\nlocation = "{left}"\n'
     for number in range(45):
         text += f'[stores.s{number}]\nlocation = "{tmp_path / f"{number}.sqlite"}"\n'
@@ -542,9 +563,7 @@ def test_pairs_that_wait_for_a_lock_leave_threads_to_others(tmp_path: Path, left
             assert time.monotonic() - began < 8
 
 
-def test_who_asks_for_a_cycle_does_not_wait_for_a_burst_to_settle(
-    tmp_path: Path, left: Path, right: Path
-) -> None:
+def test_requested_cycle_does_not_wait_for_a_burst_to_settle(tmp_path: Path, left: Path, right: Path) -> None:
     """Nor does a pause: the burst then waits, too."""
     with daemon_process(tmp_path, pair_of(left, right, settle="1h")) as daemon:
         daemon.wait_event(synced)
@@ -560,17 +579,15 @@ def test_who_asks_for_a_cycle_does_not_wait_for_a_burst_to_settle(
         assert labels(right) == {"run", "more"}
 
 
-def test_reload_goes_on_when_who_asked_for_it_went_away(
-    daemon: DaemonProcess, left: Path, right: Path
-) -> None:
-    """No pair is ended without the one that takes its place."""
+def test_reload_continues_when_its_client_leaves(daemon: DaemonProcess, left: Path, right: Path) -> None:
+    """No pair ends without its replacement."""
     first = daemon.wait_event(synced)
     daemon.config.write_text(daemon.config.read_text("utf-8") + 'settle = "100ms"\n', "utf-8")
     with kept_waiting(daemon, left):
         with socket.socket(socket.AF_UNIX) as asked:
             asked.connect(str(daemon.socket))
             asked.sendall(b'{"verb": "reload"}\n')
-            wait_until(lambda: not daemon.ctl("status", "--json").json["pairs"])  # it is being ended
+            wait_until(lambda: not daemon.ctl("status", "--json").json["pairs"])  # the pair is being ended
         event = daemon.wait_event(lambda event: event["event"] == "reloaded", after=first["id"])
     assert event["changed"] == ["pair"]
     put(left, full("more"))
@@ -580,8 +597,8 @@ def test_reload_goes_on_when_who_asked_for_it_went_away(
     assert labels(right) == {"run", "more"}
 
 
-def test_watched_status_is_shown_again_and_again(daemon: DaemonProcess) -> None:
-    """Until it is interrupted, and that is no error."""
+def test_status_watch_repeats_the_status(daemon: DaemonProcess) -> None:
+    """Until the user interrupts it, which is no error."""
     daemon.wait_event(synced)
     with daemon.start_ctl("status", "--watch", "--json") as watching:
         assert watching.stdout is not None
@@ -593,8 +610,8 @@ def test_watched_status_is_shown_again_and_again(daemon: DaemonProcess) -> None:
     assert shown[1]["uptime_seconds"] > shown[0]["uptime_seconds"]
 
 
-def test_plain_answer_imports_nothing_heavy(daemon: DaemonProcess) -> None:
-    """Whoever asks for the status in a loop pays for a socket and JSON, not for what the daemon needs."""
+def test_status_command_imports_nothing_heavy(daemon: DaemonProcess) -> None:
+    """A user who runs it in a loop pays for a socket and JSON, not for what the daemon needs."""
     heavy = ("asyncio", "anyio", "aiohttp", "aiosqlite", "click", "msgspec", "pathlib", "rich", "watchfiles")
     code = f"""
 import sys
@@ -612,10 +629,8 @@ print(*sorted(set({heavy}) & set(sys.modules)))
     assert imported == ""
 
 
-def test_store_that_is_not_there_at_the_start_is_noticed_when_it_comes(
-    tmp_path: Path, left: Path, right: Path
-) -> None:
-    """As with a disk that is mounted later: its place is watched before anything is there."""
+def test_store_that_appears_after_the_start_is_noticed(tmp_path: Path, left: Path, right: Path) -> None:
+    """For example on a disk that is mounted later: the daemon watches its place before it exists."""
     away = tmp_path / "away"
     left.rename(away)
     with daemon_process(tmp_path, pair_of(tmp_path / "mnt" / "left.sqlite", right)) as daemon:

@@ -1,4 +1,4 @@
-"""When a cycle is due that nobody asks for."""
+"""When a cycle is due without a request."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Clock:
 
 
 class Pair:
-    """A schedule and a flag of one clock."""
+    """A schedule and a dirty flag with one clock."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -55,14 +55,14 @@ class Pair:
             self.schedule.failed(error, touched=False)
 
     def write(self) -> None:
-        """Have somebody write to a file, and the watch notice it."""
+        """Write to a file, and have the watch notice it."""
         self.dirty.notice(ChangeSource.FILES)
         self.dirty.observe(age=0)
 
 
 @pytest.fixture
 def pair() -> Pair:
-    """A pair that had a cycle, and whose files are watched."""
+    """A pair after a cycle, whose files are watched."""
     made = Pair()
     made.cycle()
     return made
@@ -73,7 +73,7 @@ def wait(schedule: Schedule) -> float:
 
 
 def test_polls_are_slower_in_quiet_times_and_faster_after_changes() -> None:
-    """A server is asked ever more rarely until something happens there, within bounds."""
+    """A server is polled ever more rarely until something happens there, within limits."""
     schedule = Schedule(POLL, SETTLE, Clock())
     assert wait(schedule) == 0
     quiet = []
@@ -87,8 +87,8 @@ def test_polls_are_slower_in_quiet_times_and_faster_after_changes() -> None:
     assert wait(schedule) < 0.3 * POLL
 
 
-def test_watched_stores_are_looked_at_for_safety_only() -> None:
-    """Who is told of changes need not ask."""
+def test_watched_stores_are_polled_rarely() -> None:
+    """Their changes are reported."""
     schedule = Schedule(POLL, SETTLE, Clock())
 
     schedule.succeeded(moved=True, watched=True)
@@ -96,8 +96,8 @@ def test_watched_stores_are_looked_at_for_safety_only() -> None:
     assert wait(schedule) >= 0.9 * FALLBACK_POLL
 
 
-def test_what_time_alone_brings_is_not_missed() -> None:
-    """A run that counts as killed in five seconds is looked at then."""
+def test_cycle_is_due_when_something_becomes_due_by_itself() -> None:
+    """For example when a run will count as killed in five seconds."""
     schedule = Schedule(POLL, SETTLE, Clock())
 
     schedule.succeeded(moved=False, watched=True, again=5.0)
@@ -106,8 +106,8 @@ def test_what_time_alone_brings_is_not_missed() -> None:
     assert wait(schedule) == FIRST_PAUSE
 
 
-def test_failures_are_tried_again_ever_more_rarely_until_something_happens() -> None:
-    """An hour of failures is a few tries; a sign of life is followed at once, and success forgets all."""
+def test_failures_are_retried_at_growing_intervals_until_a_change() -> None:
+    """An hour of failures is a few tries; a change causes one at once, and success resets the interval."""
     random.seed(1)  # one in nine rows of pauses is shorter than an hour
     schedule = Schedule(POLL, SETTLE, Clock())
     pauses = []
@@ -125,8 +125,8 @@ def test_failures_are_tried_again_ever_more_rarely_until_something_happens() -> 
     assert wait(schedule) < 5
 
 
-def test_server_that_asks_for_a_pause_gets_it() -> None:
-    """Retry-After is honoured, however long it is."""
+def test_pause_that_a_server_asks_for_is_kept() -> None:
+    """However long its Retry-After is."""
     schedule = Schedule(POLL, SETTLE, Clock())
 
     schedule.failed(StoreBusy("busy", retry_after=900.0), touched=True)
@@ -135,12 +135,12 @@ def test_server_that_asks_for_a_pause_gets_it() -> None:
 
 
 def test_first_cycle_is_due_at_once() -> None:
-    """Nobody knows what happened before."""
+    """Earlier changes are unknown."""
     assert Pair().wait <= 0
 
 
 def test_change_is_due_when_the_files_have_settled(pair: Pair) -> None:
-    """The settle time is counted from the last write, and not from when it was noticed."""
+    """The settle time counts from the last write, and not from when the watch noticed it."""
     pair.write()
     first = pair.wait
     pair.clock.now += 0.15
@@ -149,23 +149,23 @@ def test_change_is_due_when_the_files_have_settled(pair: Pair) -> None:
     assert (first, pair.wait) == (SETTLE, 0.1)
 
 
-def test_report_of_a_store_settles_too(pair: Pair) -> None:
-    """It has no file whose age could be seen."""
+def test_reported_change_settles_too(pair: Pair) -> None:
+    """There is no file whose age shows."""
     pair.dirty.notice(ChangeSource.REPORT)
 
     assert pair.wait == SETTLE
 
 
 def test_change_of_a_file_from_the_future_is_due_at_once(pair: Pair) -> None:
-    """Its age says nothing."""
+    """Its age means nothing."""
     pair.dirty.notice(ChangeSource.FILES)
     pair.dirty.observe(age=-3600)
 
     assert pair.wait <= 0
 
 
-def test_burst_without_end_puts_a_cycle_off_for_ten_settle_times_at_most(pair: Pair) -> None:
-    """A file that is written to all the time is read all the same."""
+def test_endless_burst_delays_a_cycle_for_ten_settle_times_at_most(pair: Pair) -> None:
+    """A file that is written all the time is read, too."""
     pair.write()
     for _ in range(MAX_DEBOUNCE * 2 - 1):
         pair.clock.now += SETTLE / 2
@@ -178,8 +178,8 @@ def test_burst_without_end_puts_a_cycle_off_for_ten_settle_times_at_most(pair: P
     assert pair.wait <= 0
 
 
-def test_change_is_carried_sooner_where_records_settle_one_by_one(pair: Pair) -> None:
-    """However many others follow, as those do not keep it back."""
+def test_change_is_synced_sooner_if_records_settle_by_key(pair: Pair) -> None:
+    """However many others follow, as they do not delay it."""
     pair.schedule.succeeded(moved=True, watched=True, took=0.1)
     pair.clock.now += 1
     pair.write()
@@ -195,18 +195,18 @@ def test_change_is_carried_sooner_where_records_settle_one_by_one(pair: Pair) ->
     [(LONG / 2, 0.0), (LONG + 0.07, 0.07), (60.0, BY_KEY * SETTLE)],
     ids=["a short cycle", "a longer one", "a very long one"],
 )
-def test_burst_goes_on_with_the_next_cycle_where_records_settle_one_by_one(
+def test_next_cycle_of_a_burst_follows_at_once_if_records_settle_by_key(
     pair: Pair, took: float, wait: float
 ) -> None:
-    """A long cycle gives others some room first, unless they stop writing."""
+    """After a long cycle there is a pause first, unless the programs stop writing."""
     pair.write()
     pair.schedule.succeeded(moved=True, watched=True, took=took)
 
     assert pair.wait == pytest.approx(wait)
 
 
-def test_store_that_cannot_tell_that_it_is_unchanged_is_looked_at_ever_more_rarely(pair: Pair) -> None:
-    """Each cycle moves nothing, and leaves the store looking changed; but what happens is carried as ever."""
+def test_store_without_a_token_is_looked_at_at_growing_intervals(pair: Pair) -> None:
+    """Each cycle moves nothing, and the store still looks changed; real changes are synced as usual."""
     waits = []
     for _ in range(9):
         pair.schedule.succeeded(moved=False, watched=True)
@@ -224,7 +224,7 @@ def test_store_that_cannot_tell_that_it_is_unchanged_is_looked_at_ever_more_rare
 
 
 def test_change_after_a_long_cycle_settles_as_well(pair: Pair) -> None:
-    """The time in which no cycle could have run does not count for the burst."""
+    """The time in which no cycle could run does not count for the burst."""
     pair.write()
     pair.clock.now += 100
     pair.schedule.succeeded(moved=True, watched=True)
@@ -233,7 +233,7 @@ def test_change_after_a_long_cycle_settles_as_well(pair: Pair) -> None:
     assert pair.wait == SETTLE
 
 
-def test_poll_that_is_due_has_nothing_to_settle(pair: Pair) -> None:
+def test_poll_does_not_wait_for_the_settle_time(pair: Pair) -> None:
     """Only changes do."""
     pair.dirty.observe(age=0)
     pair.clock.now = pair.schedule.next_poll
@@ -241,8 +241,8 @@ def test_poll_that_is_due_has_nothing_to_settle(pair: Pair) -> None:
     assert pair.wait == 0
 
 
-def test_change_that_a_failed_cycle_has_seen_waits_for_the_next_try(pair: Pair) -> None:
-    """Else a store that is away would be asked all the time."""
+def test_change_seen_by_a_failed_cycle_waits_for_the_next_try(pair: Pair) -> None:
+    """Otherwise an unreachable store would be tried all the time."""
     pair.write()
     pair.clock.now += 1
     pair.cycle(error=GONE)
@@ -250,7 +250,7 @@ def test_change_that_a_failed_cycle_has_seen_waits_for_the_next_try(pair: Pair) 
     assert pair.wait >= FIRST_PAUSE
 
 
-def test_new_change_is_carried_before_the_next_try_is_due(pair: Pair) -> None:
+def test_new_change_causes_a_try_before_the_next_one_is_due(pair: Pair) -> None:
     """It may have removed the cause."""
     pair.cycle(error=StoreBusy("busy", retry_after=900.0))
     pair.clock.now += 10
@@ -269,7 +269,7 @@ def test_no_cycle_is_due_while_the_pair_is_paused(pair: Pair) -> None:
 
 
 def test_cycle_is_due_when_the_pair_is_resumed(pair: Pair) -> None:
-    """At once, or when a change that is just going on has settled."""
+    """At once, or when a current change has settled."""
     pair.schedule.pause()
     pair.write()
     pair.clock.now += 1000

@@ -1,4 +1,4 @@
-"""One pair, its worker and its scrubber, without a process around them."""
+"""One pair with its worker and its scrubber, without a process."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ LABELS = ["one", "three", "two"]
 
 
 def whats(report: VerifyReport) -> list[str]:
-    """Return what was found, as a person reads it."""
+    """Return the findings as a user reads them."""
     return [shapes.finding(each, report.pair)["what"] for each in report.findings]
 
 
 class Kept:
-    """A pair of two SQLite files that a worker and a scrubber look after; nobody watches the files."""
+    """A pair of two SQLite files with a worker and a scrubber; no watch notices changes of the files."""
 
     def __init__(self, locations: Both[Location], worker: Worker, scrubber: Scrubber, events: Events) -> None:
         self.locations = locations
@@ -59,23 +59,23 @@ class Kept:
         self._events = events
 
     async def sync(self) -> PairReport:
-        """Have a cycle run, as a person would."""
+        """Run a cycle, as for a user."""
         return await self.worker.submit(Sync())
 
     async def verify(self, *, deep: bool = True) -> VerifyReport:
-        """Have the pair proven, as a person would."""
+        """Verify the pair, as for a user."""
         job = Verification(deep)
         self.scrubber.submit_nowait(job)
         return await job.wait()
 
     def tamper(self, label: str = "one", **values: str) -> None:
-        """Change a row of the right file behind everybody's back."""
+        """Change a row of the right file without a trace."""
         with closing(sqlite3.connect(self.locations.right.path, isolation_level=None, timeout=30)) as db:
             for column, value in values.items():
                 db.execute(f"UPDATE django_store_record SET {column} = ? WHERE label = ?", (value, label))
 
     def on_the_left(self, column: str) -> str:
-        """Return what the left file says of the record "one"."""
+        """Return the outcome of the record "one" in the left file."""
         with closing(sqlite3.connect(self.locations.left.path, isolation_level=None, timeout=30)) as db:
             query = f"SELECT {column} FROM django_store_record WHERE label = 'one'"
             return str(db.execute(query).fetchone()[0])
@@ -85,21 +85,21 @@ class Kept:
         return [one async for one in self._events.since(0, follow=False) if one["event"] == name]
 
     async def until(self, is_so: Callable[[], bool]) -> None:
-        """Wait until *is_so*, asking after each turn of the loop."""
+        """Wait until *is_so* returns true, calling it after each turn of the event loop."""
         with anyio.fail_after(20):
-            while not is_so():  # noqa: ASYNC110 - nobody is woken for it
+            while not is_so():  # noqa: ASYNC110 - nothing wakes a task for it
                 await anyio.sleep(0.005)
 
 
 @pytest.fixture
 async def locations(tmp_path: Path) -> Both[Location]:
-    """A file with three records, and one that is not there yet."""
+    """A file with three records, and one that does not exist yet."""
     return await two_files(tmp_path, *LABELS)
 
 
 @asynccontextmanager
 async def kept(locations: Both[Location], state: Path, within: float = 0.0) -> AsyncIterator[Kept]:
-    """Look after the pair of *locations*, as a new process would."""
+    """Keep the pair of *locations* in sync, as a new process would."""
     async with open_journal(state) as journal, anyio.create_task_group() as group:
         events = Events(journal.events)
         worker = Worker(replace(SETTINGS, prove_within=within), lambda: locations, journal, Watch(), events)
@@ -113,13 +113,13 @@ async def kept(locations: Both[Location], state: Path, within: float = 0.0) -> A
 
 @pytest.fixture
 async def pair(locations: Both[Location], tmp_path: Path) -> AsyncIterator[Kept]:
-    """A pair in step, which nothing proves but who asks for it."""
+    """A pair in sync without background scrubs."""
     async with kept(locations, tmp_path / "state") as made:
         yield made
 
 
-async def test_status_tells_what_was_found_and_how_much_is_proven(pair: Kept) -> None:
-    """A whole scrub counts for all records, from when it began; findings go when they are no more."""
+async def test_status_shows_findings_and_how_much_is_verified(pair: Kept) -> None:
+    """A whole scrub counts for all records, from its beginning; findings disappear when they are over."""
     pair.worker.pause()
     pair.tamper(version="tampered")
     before = datetime.now(timezone.utc).replace(microsecond=0)
@@ -135,8 +135,8 @@ async def test_status_tells_what_was_found_and_how_much_is_proven(pair: Kept) ->
     assert pair.worker.status.findings == []
 
 
-async def test_edit_that_no_cycle_has_seen_is_carried_before_anything_is_said_of_it(pair: Kept) -> None:
-    """A pair that is running carries what people do; a scrub that is quicker waits for that."""
+async def test_unseen_edit_is_synced_before_it_can_be_a_finding(pair: Kept) -> None:
+    """A running pair syncs what users do; a scrub that is quicker waits for that."""
     pair.tamper(outcome="as expected")
 
     report = await pair.verify()
@@ -146,10 +146,8 @@ async def test_edit_that_no_cycle_has_seen_is_carried_before_anything_is_said_of
     assert pair.worker.report.left.updated == 1
 
 
-async def test_record_that_never_comes_to_rest_is_no_finding(
-    pair: Kept, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Somebody edits it again after each cycle; nobody can say that it is wrong."""
+async def test_record_that_keeps_changing_is_no_finding(pair: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program edits it again after each cycle; the scrub cannot say that it is wrong."""
     sync, edits = pairing.sync, iter(range(1000))
 
     async def restless(*args: Any, **options: Any) -> Any:
@@ -170,10 +168,10 @@ async def test_record_that_never_comes_to_rest_is_no_finding(
     assert next(edits) == TRIES - 1
 
 
-async def test_difference_that_no_cycle_can_carry_is_found(
+async def test_difference_that_no_cycle_can_sync_is_found(
     pair: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What waits for a cycle that fails is not explained by waiting."""
+    """If every cycle fails, the wait for one explains nothing."""
 
     async def failing(*_args: Any, **_options: Any) -> Any:
         raise StoreRefused("no cycle today")
@@ -184,10 +182,10 @@ async def test_difference_that_no_cycle_can_carry_is_found(
     assert [finding.fields for finding in (await pair.verify()).findings] == [("outcome",)]
 
 
-async def test_background_scrub_grows_and_goes_on_after_a_restart(
+async def test_background_scrub_continues_after_a_restart(
     locations: Both[Location], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each record is proven once a round, in order, whichever process does it."""
+    """Each record is verified once a round, in order, by whichever process."""
     monkeypatch.setattr(pace, "SMALLEST", 1)
     proven: list[Key] = []
     differing = verify.differing
@@ -214,7 +212,7 @@ async def test_background_scrub_grows_and_goes_on_after_a_restart(
 async def blind(
     locations: Both[Location], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Kept]:
-    """A pair whose stores never tell that they were changed, as a server does not; proven all the time."""
+    """A pair whose stores, like a server, never report changes; scrubbed all the time."""
 
     async def is_settled(_session: StoreSession) -> bool:
         return True
@@ -224,8 +222,11 @@ async def blind(
         yield made
 
 
-async def test_background_scrub_finds_provenance_that_nobody_edits(blind: Kept) -> None:
-    """It is told once, and carried only when a person says so; then it is no finding any more."""
+async def test_background_scrub_reports_changed_provenance(blind: Kept) -> None:
+    """Users do not edit it.
+
+    It is reported once, and synced only when a user asks; then the finding is gone.
+    """
     blind.tamper(version="tampered")
 
     await blind.until(lambda: blind.worker.status.proven.findings == 1)
@@ -239,8 +240,8 @@ async def test_background_scrub_finds_provenance_that_nobody_edits(blind: Kept) 
     assert (event["label"], event["fields"], event["side"]) == ("one", ["version"], "right")
 
 
-async def test_background_scrub_hands_over_what_a_person_can_have_done(blind: Kept) -> None:
-    """An edit that was not seen yet, and a deletion, are for a cycle, and no alarm."""
+async def test_background_scrub_hands_ordinary_changes_to_a_cycle(blind: Kept) -> None:
+    """An unseen edit or deletion of a user is for a cycle, and no alarm."""
     blind.tamper(outcome="as expected")
     async with open_store(blind.locations.right) as store:
         await store.write([Change(Key(PROJECT, "two"), None, canonical.digest(full("two")))])
@@ -254,8 +255,8 @@ async def test_background_scrub_hands_over_what_a_person_can_have_done(blind: Ke
     assert await blind.events("finding") == []
 
 
-async def test_paused_pair_is_not_proven_in_the_background(blind: Kept) -> None:
-    """Edits pile up there, and that is what the person wanted."""
+async def test_paused_pair_is_not_scrubbed_in_the_background(blind: Kept) -> None:
+    """Edits pile up there, as the user wants."""
     blind.worker.pause()
     await blind.until(lambda: blind.worker.status.state == "paused")
     blind.tamper(outcome="as expected", version="tampered")
@@ -264,8 +265,8 @@ async def test_paused_pair_is_not_proven_in_the_background(blind: Kept) -> None:
     assert await blind.events("finding") == []
 
 
-async def test_who_no_longer_waits_ends_the_verification(pair: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the next one who asks is answered."""
+async def test_client_that_leaves_ends_its_verification(pair: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next client is answered."""
     run, begun = verify.run, anyio.Event()
 
     async def endless(*args: Any, **options: Any) -> Any:
@@ -284,8 +285,10 @@ async def test_who_no_longer_waits_ends_the_verification(pair: Kept, monkeypatch
         assert (await pair.verify()).ok
 
 
-async def test_no_cycle_runs_while_a_scrub_reads_again(pair: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is read again is not being carried meanwhile."""
+async def test_no_cycle_runs_while_a_scrub_confirms_a_difference(
+    pair: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the records are not in transit."""
     sync, begun = pairing.sync, anyio.Event()
 
     async def watched(*args: Any, **options: Any) -> Any:
@@ -305,10 +308,10 @@ async def test_no_cycle_runs_while_a_scrub_reads_again(pair: Kept, monkeypatch: 
     assert (begun_meanwhile, begun.is_set()) == (False, True)
 
 
-async def test_only_a_persons_cycle_looks_at_what_was_found(
+async def test_only_a_requested_cycle_reads_findings_again(
     pair: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a scrub found in a server is not carried before somebody has said so."""
+    """A finding on a server is not synced before a user asks."""
     doubted = []
 
     def watched(work: Any) -> Any:
@@ -330,7 +333,9 @@ async def test_only_a_persons_cycle_looks_at_what_was_found(
     assert doubted == [{Key(PROJECT, "two")}, {Key(PROJECT, "one")}, {Key(PROJECT, "one")}]
 
 
-async def test_who_waits_when_the_pair_is_stopped_is_told(locations: Both[Location], tmp_path: Path) -> None:
+async def test_waiting_client_gets_an_error_when_the_pair_stops(
+    locations: Both[Location], tmp_path: Path
+) -> None:
     """No request is left without an answer."""
     asked = Verification()
     async with kept(locations, tmp_path) as made:
@@ -340,17 +345,17 @@ async def test_who_waits_when_the_pair_is_stopped_is_told(locations: Both[Locati
     assert "the pair was stopped before its verification ended; run the command again" in str(asked.outcome)
 
 
-async def test_pair_that_was_never_synced_cannot_be_proven(locations: Both[Location], tmp_path: Path) -> None:
-    """There is nothing that it could be compared with."""
+async def test_pair_that_was_never_synced_cannot_be_verified(
+    locations: Both[Location], tmp_path: Path
+) -> None:
+    """There are no agreements to compare with."""
     async with open_journal(tmp_path) as journal:
         with pytest.raises(UsageError, match="has not been synced yet"):
             await pairing.known(journal, "pair", locations)
 
 
-async def test_pair_that_is_known_the_other_way_round_is_proven(
-    locations: Both[Location], tmp_path: Path
-) -> None:
-    """The sides are named as they are now."""
+async def test_pair_with_exchanged_sides_is_verified(locations: Both[Location], tmp_path: Path) -> None:
+    """The sides have their current names."""
     async with kept(locations, tmp_path):
         pass
     async with kept(locations.swapped, tmp_path) as swapped:
@@ -362,10 +367,10 @@ async def test_pair_that_is_known_the_other_way_round_is_proven(
     assert whats(report) == ["the right store differs from the last sync in version"]
 
 
-async def test_of_many_findings_only_some_are_told_one_by_one(
+async def test_only_some_of_many_findings_are_logged(
     pair: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A store that went wrong as a whole floods neither the events nor the log; the report has all."""
+    """A store that is wrong as a whole floods neither the events nor the log; the report has all."""
     monkeypatch.setattr(scrubber, "MOST_REPORTED", 1)
     pair.worker.pause()
     for label in LABELS:
@@ -381,8 +386,8 @@ async def test_of_many_findings_only_some_are_told_one_by_one(
     ]
 
 
-async def test_defect_of_smtd_is_told_to_whoever_asked(pair: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the next one is answered as ever."""
+async def test_bug_in_a_scrub_is_reported_to_its_client(pair: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next client is answered as usual."""
 
     async def broken(*_args: Any, **_options: Any) -> Any:
         raise ZeroDivisionError
@@ -400,10 +405,10 @@ async def test_defect_of_smtd_is_told_to_whoever_asked(pair: Kept, monkeypatch: 
 @pytest.mark.parametrize(
     "error", [StoreUnreachable("it is away"), ZeroDivisionError()], ids=["away", "defect"]
 )
-async def test_background_scrub_that_fails_is_tried_again(
+async def test_failed_background_scrub_is_retried(
     error: Exception, locations: Both[Location], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No finding comes of it, and what was due is proven later."""
+    """It makes no finding, and the records are verified later."""
     differing, errors = verify.differing, [error]
 
     async def failing_once(look: ScrubSession, keys: Sequence[Key]) -> list[Key]:

@@ -1,4 +1,4 @@
-"""What becomes of a job: its result, its error, a client that leaves, and a worker that is stopped."""
+"""What happens to a job: its result, its error, a client that leaves, and a worker that stops."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def name_of(pair: Pair) -> str:
 
 
 async def test_result_is_returned_to_the_client(worker: Worker) -> None:
-    """Of each kind its own."""
+    """For each kind of job."""
     assert await worker.submit(Query(name_of)) == "pair"
     assert (await worker.submit(Preview())).in_sync == 1
     assert (await worker.submit(Sync())).in_sync == 1
@@ -60,10 +60,10 @@ async def test_result_is_returned_to_the_client(worker: Worker) -> None:
 
 
 @pytest.mark.parametrize("kind", [Query, Exclusive])
-async def test_error_is_raised_to_the_client_and_the_worker_goes_on(
+async def test_error_is_raised_to_the_client_and_the_worker_continues(
     kind: Callable[[Any], Job[Any]], worker: Worker
 ) -> None:
-    """What smtd can name keeps its name."""
+    """An SmtdError stays what it is."""
 
     async def fails(*_: object) -> None:
         raise StoreUnreachable("it is away")
@@ -75,10 +75,10 @@ async def test_error_is_raised_to_the_client_and_the_worker_goes_on(
 
 
 @pytest.mark.parametrize("kind", [Query, Exclusive])
-async def test_defect_is_logged_and_the_worker_goes_on(
+async def test_bug_is_logged_and_the_worker_continues(
     kind: Callable[[Any], Job[Any]], worker: Worker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The client is told whose fault it is."""
+    """The client gets an error that says that it is a bug."""
 
     async def fails(*_: object) -> None:
         raise ZeroDivisionError
@@ -90,8 +90,8 @@ async def test_defect_is_logged_and_the_worker_goes_on(
     assert (await worker.submit(Sync())).in_sync == 1
 
 
-async def test_one_thing_at_a_time_is_done_with_a_pair(worker: Worker, busy: Busy) -> None:
-    """Jobs wait for the one that runs."""
+async def test_jobs_of_a_pair_run_one_at_a_time(worker: Worker, busy: Busy) -> None:
+    """Others wait for the running one."""
     job = Query(name_of)
     worker.submit_nowait(job)
     await anyio.wait_all_tasks_blocked()
@@ -110,10 +110,10 @@ async def cancelled(call: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         group.cancel_scope.cancel()
 
 
-async def test_job_goes_on_when_its_client_leaves(
+async def test_job_runs_even_if_its_client_leaves(
     worker: Worker, busy: Busy, locations: Both[Location]
 ) -> None:
-    """Also one that has not begun: a person who hangs up wants what they asked for."""
+    """Also one that has not begun: a user who disconnects still wants the result."""
     await put(locations.left, "more")
     job = Sync()
     await cancelled(lambda: worker.submit(job))
@@ -127,7 +127,7 @@ async def test_job_goes_on_when_its_client_leaves(
 async def test_exclusive_work_that_has_not_begun_is_withdrawn_with_its_client(
     worker: Worker, busy: Busy
 ) -> None:
-    """The stores it would read are the client's, and closed by now."""
+    """The stores that it would read belong to the client, and are closed by then."""
     begun = []
 
     async def work() -> None:
@@ -141,7 +141,7 @@ async def test_exclusive_work_that_has_not_begun_is_withdrawn_with_its_client(
 
 
 async def test_client_leaves_exclusive_work_only_when_it_has_ended(worker: Worker) -> None:
-    """So that nobody closes what it reads."""
+    """So that its stores are not closed while it reads."""
     order, busy = [], Busy()
 
     async def client() -> None:
@@ -166,7 +166,7 @@ async def test_client_leaves_exclusive_work_only_when_it_has_ended(worker: Worke
 async def test_stopped_worker_leaves_no_client_waiting(
     kind: Callable[[Any], Job[Any]], locations: Both[Location], tmp_path: Path
 ) -> None:
-    """Neither the one whose job runs, nor one that waits, nor one that comes later."""
+    """Whether its job runs, waits, or comes later."""
     async with working(locations, tmp_path) as worker:
         busy = Busy()
         jobs: list[Job[Any]] = [kind(busy), Preview()]
@@ -187,7 +187,7 @@ async def test_stopped_worker_leaves_no_client_waiting(
 async def test_equal_requests_share_a_cycle(
     worker: Worker, busy: Busy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ten people who want a cycle get the same report."""
+    """Ten clients that want a cycle get the same report."""
     sync, cycles = pairing.sync, []
 
     async def watched(*args: Any, **options: Any) -> Any:
@@ -205,10 +205,8 @@ async def test_equal_requests_share_a_cycle(
     assert reports == [reports[0]] * 10
 
 
-async def test_paused_pair_does_what_it_is_asked_for_and_nothing_else(
-    worker: Worker, locations: Both[Location]
-) -> None:
-    """A change waits until the pair is resumed, or somebody asks."""
+async def test_paused_pair_runs_only_requested_jobs(worker: Worker, locations: Both[Location]) -> None:
+    """A change waits until the pair is resumed, or a client asks for a cycle."""
     worker.pause()
     await put(locations.left, "more")
     worker.dirty.mark()
@@ -221,10 +219,8 @@ async def test_paused_pair_does_what_it_is_asked_for_and_nothing_else(
     assert worker.status.state == "paused"
 
 
-async def test_clients_without_end_do_not_keep_a_cycle_waiting(
-    worker: Worker, locations: Both[Location]
-) -> None:
-    """One job goes before a cycle that is due, and then the cycle."""
+async def test_endless_clients_do_not_delay_a_cycle(worker: Worker, locations: Both[Location]) -> None:
+    """One job precedes a cycle that is due, and then the cycle runs."""
     await put(locations.left, "more")
 
     async def again(pair: Pair | None = None) -> str:
@@ -237,10 +233,10 @@ async def test_clients_without_end_do_not_keep_a_cycle_waiting(
     await until_in_sync(worker, 2)
 
 
-async def test_plan_that_does_not_hold_any_more_has_a_cycle_of_its_own(
+async def test_outdated_plan_is_followed_by_an_ordinary_cycle(
     worker: Worker, locations: Both[Location]
 ) -> None:
-    """What has changed is carried all the same, though nobody watches the files."""
+    """It syncs the change, although no watch notices the files."""
     await put(locations.left, "more")
 
     with pytest.raises(PlanMoved):

@@ -20,7 +20,7 @@ from tests.peers.stores import PeerStore
 
 @pytest.fixture
 def project(django_environment: Environment, tmp_path: Path) -> SumatraProject:
-    """A project with an SQLite store, as smt init makes it."""
+    """A project with an SQLite store, as `smt init` creates it."""
     made = SumatraProject(tmp_path / "MyProject", django_environment)
     made.init("MyProject")
     return made
@@ -50,19 +50,19 @@ def configuration(project: SumatraProject, tmp_path: Path, server: SumatraServer
 
 
 def recovered(name: str, event: Event) -> bool:
-    """Say whether *event* tells that a pair is well again."""
+    """Say whether *event* is of a pair that has recovered."""
     return bool(event["event"] == "recovered" and event["pair"] == name)
 
 
 class Mirrors:
-    """What the daemon tells of the two mirrors of one project."""
+    """What the daemon reports about the two mirrors of one project."""
 
     def __init__(self, daemon: DaemonProcess) -> None:
         self._daemon = daemon
         self._last = dict.fromkeys(("file", "lab"), 0)
 
     def wait(self, side: str, **counts: int) -> None:
-        """Wait until both mirrors have had cycles that did *counts* to *side*, all together."""
+        """Wait until cycles of both mirrors together have done *counts* to *side*."""
         for name in self._last:
             left = dict(counts)
 
@@ -99,7 +99,7 @@ def test_a_working_day_is_mirrored_to_a_file_and_to_a_server(
         )
         status = daemon.ctl("status", "--json").json
 
-    # The one with the server is asking it again and again.
+    # The mirror with the server polls it.
     assert {pair["state"] for pair in status["pairs"]} <= {"idle", "scanning"}
     records = project.records()
     assert sorted(records) == ["one", "two"]
@@ -115,10 +115,10 @@ def test_a_working_day_is_mirrored_to_a_file_and_to_a_server(
     assert all(duration for *_, duration in shown)
 
 
-def test_record_store_that_is_moved_away_and_made_anew(
+def test_mirror_fills_a_recreated_record_store(
     project: SumatraProject, server: SumatraServer, tmp_path: Path
 ) -> None:
-    """The mirror keeps all, and fills the new store."""
+    """The old store was moved away; the mirror keeps all records."""
     with daemon_process(tmp_path, configuration(project, tmp_path, server)) as daemon:
         mirrors = Mirrors(daemon)
         for label in ("one", "two"):
@@ -138,10 +138,10 @@ def test_record_store_that_is_moved_away_and_made_anew(
     assert len(server.run("SELECT label FROM django_store_record")) == 2
 
 
-def test_project_that_changes_its_store_is_followed(
+def test_pair_follows_a_project_to_its_new_store(
     project: SumatraProject, server: SumatraServer, tmp_path: Path
 ) -> None:
-    """The pair goes on with the store that the project has now, and says so."""
+    """And reports that."""
     with daemon_process(tmp_path, configuration(project, tmp_path, server)) as daemon:
         project.run(label="one")
         Mirrors(daemon).wait("right", created=1)
@@ -168,7 +168,7 @@ def test_project_that_changes_its_store_is_followed(
 def test_sumatra_saves_while_the_daemon_writes_to_the_same_file(
     project: SumatraProject, django_environment: Environment, tmp_path: Path
 ) -> None:
-    """Neither ever finds the file locked for long: no save fails, and every record arrives."""
+    """Neither finds the file locked for long: no save fails, and every record arrives."""
     mirror = tmp_path / "mirror.sqlite"
     PeerStore(django_environment, "django", project.store_path).make_many("MyProject", 50)
     text = pair_of(project.directory, mirror) + 'settle = "0s"\n'
@@ -200,10 +200,10 @@ def test_sumatra_saves_while_the_daemon_writes_to_the_same_file(
     assert len(outcomes) == 55
 
 
-def test_password_that_was_put_right_is_used_without_a_reload(
+def test_corrected_password_is_used_without_a_reload(
     project: SumatraProject, server: SumatraServer, tmp_path: Path
 ) -> None:
-    """A server that refused us may be asked with another one at the next try."""
+    """At the next try after the server rejected the old one."""
     server.make_project("MyProject")
     text = configuration(project, tmp_path, server)
     secret = tmp_path / "password"

@@ -1,4 +1,4 @@
-"""`smtd-ctl verify`, and what the status says of proofs, with a real daemon."""
+"""`smtd-ctl verify`, and what the status shows of scrubs, with a real daemon."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.peers.server import PASSWORD, SumatraServer
 
 
 def run(path: Path, statement: str) -> None:
-    """Run *statement* on the SQLite file at *path*, as whoever has the file could."""
+    """Run *statement* on the SQLite file at *path*, as any program with access to the file could."""
     with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as db:
         db.execute(statement)
 
@@ -37,8 +37,8 @@ def daemon(tmp_path: Path, left: Path, right: Path) -> Iterator[DaemonProcess]:
         yield made
 
 
-def test_pair_in_step_is_proven(daemon: DaemonProcess) -> None:
-    """One line for people, one object for scripts."""
+def test_pair_in_sync_is_verified(daemon: DaemonProcess) -> None:
+    """One line for users, one object for scripts."""
     answer = daemon.ctl("verify")
     found = daemon.ctl("verify", "--deep", "--json", "pair").json
 
@@ -52,8 +52,8 @@ def test_pair_in_step_is_proven(daemon: DaemonProcess) -> None:
     assert proven["since"] is not None
 
 
-def test_client_that_asks_for_it_is_told_how_the_proof_goes_on(daemon: DaemonProcess) -> None:
-    """With the keys that a status has for that, so that a terminal shows both alike."""
+def test_client_may_follow_the_progress_of_a_scrub(daemon: DaemonProcess) -> None:
+    """With the keys of a status, so that a terminal shows both in the same way."""
     asked = {"verb": "verify", "deep": True, "progress": True}
 
     *words, last = [answer["result"] for answer in ask(str(daemon.socket), asked)]
@@ -65,13 +65,13 @@ def test_client_that_asks_for_it_is_told_how_the_proof_goes_on(daemon: DaemonPro
     assert progress(going_on) == "proving 250/1,000"
 
 
-def test_pair_of_which_nobody_knows_how_much_waits_has_no_numbers() -> None:
-    """As of one that was offline, and whose plan somebody asks for."""
+def test_progress_without_a_known_backlog_has_no_numbers() -> None:
+    """For example of a pair that was offline, when a client asks for its plan."""
     assert progress({"pair": "lab", "state": "scanning", "pending": None, "total": 1000}) == "scanning"
 
 
-def test_row_that_was_changed_is_found_and_mended(daemon: DaemonProcess, right: Path) -> None:
-    """On a paused pair; the status tells of it until what it says was done."""
+def test_changed_row_is_found_and_repaired(daemon: DaemonProcess, right: Path) -> None:
+    """On a paused pair; the status shows the finding until its remedy was carried out."""
     daemon.ctl("pause", "pair")
     run(right, "UPDATE django_store_record SET version = 'tampered' WHERE label = 'one'")
 
@@ -94,10 +94,10 @@ def test_row_that_was_changed_is_found_and_mended(daemon: DaemonProcess, right: 
     assert daemon.ctl("status").code == 0
 
 
-def test_what_is_known_to_differ_is_listed_and_is_no_finding(
+def test_known_difference_is_explained_and_is_no_finding(
     daemon: DaemonProcess, left: Path, right: Path
 ) -> None:
-    """A conflict is one already."""
+    """For example a conflict."""
     daemon.ctl("pause", "pair")
     run(left, "UPDATE django_store_record SET version = '1' WHERE label = 'one'")
     run(right, "UPDATE django_store_record SET version = '2' WHERE label = 'one'")
@@ -112,8 +112,8 @@ def test_what_is_known_to_differ_is_listed_and_is_no_finding(
     ]
 
 
-def test_store_that_is_away_cannot_be_verified(daemon: DaemonProcess, right: Path) -> None:
-    """The exit code is that of a store that cannot be reached; other pairs are still told of."""
+def test_unreachable_store_cannot_be_verified(daemon: DaemonProcess, right: Path) -> None:
+    """The exit code is that of an unreachable store; other pairs are still verified."""
     daemon.ctl("pause", "pair")
     right.rename(right.with_suffix(".away"))
 
@@ -127,7 +127,7 @@ def test_store_that_is_away_cannot_be_verified(daemon: DaemonProcess, right: Pat
 
 @pytest.fixture
 def mirrored(server: SumatraServer, tmp_path: Path, left: Path) -> str:
-    """A configuration of a pair with a server, whose cycles do not look at edits there for a day."""
+    """A configuration of a pair with a server, whose cycles do not read known records there for a day."""
     secret = tmp_path / "password"
     secret.write_text(PASSWORD, "utf-8")
     lab = {
@@ -147,26 +147,26 @@ def mirrored(server: SumatraServer, tmp_path: Path, left: Path) -> str:
 
 
 def is_finding(event: Event) -> bool:
-    """Say whether an event tells of something that a proof found."""
+    """Say whether an event is of a finding."""
     return bool(event["event"] == "finding")
 
 
-def test_record_that_was_altered_on_a_server_is_found_by_a_deep_proof(
+def test_altered_record_on_a_server_is_found_by_a_deep_scrub(
     mirrored: str, server: SumatraServer, tmp_path: Path, left: Path
 ) -> None:
-    """The listing does not show it; reading does. `sync now` carries it; then all is proven."""
+    """The listing does not show it. `sync now` syncs it; then all records are verified."""
     with daemon_process(tmp_path, mirrored) as daemon:
         daemon.wait_event(synced)
         daemon.sync()  # the cycle after a write reads again what was written
         server.run("UPDATE django_store_record SET reason = 'tampered' WHERE label = 'one'")
 
-        listing, unproven = daemon.ctl("verify"), daemon.status("lab")["proven"]["since"]
+        listing, certificate_error = daemon.ctl("verify"), daemon.status("lab")["proven"]["since"]
         deep = daemon.ctl("verify", "--deep", "--json")
         again = daemon.ctl("verify")
         synced_now = daemon.sync()
         after = daemon.ctl("verify", "--deep")
 
-    assert (listing.code, unproven, again.code) == (0, None, 1)
+    assert (listing.code, certificate_error, again.code) == (0, None, 1)
     (finding,) = deep.json["pairs"][0]["findings"]
     assert (deep.code, finding["label"], finding["side"], finding["fields"]) == (
         1,
@@ -178,10 +178,10 @@ def test_record_that_was_altered_on_a_server_is_found_by_a_deep_proof(
     assert (after.code, after.out) == (0, "lab: 2 compared, 2 equal\n")
 
 
-def test_record_that_was_altered_on_a_server_is_found_in_the_background(
+def test_altered_record_on_a_server_is_found_in_the_background(
     mirrored: str, server: SumatraServer, tmp_path: Path
 ) -> None:
-    """Within its time, over a restart, and until somebody sees to it."""
+    """Within the configured time, across a restart, and until a user deals with it."""
     with daemon_process(tmp_path, f'{mirrored}prove_within = "1s"\n') as daemon:
         daemon.wait_event(synced)
         daemon.sync()  # the cycle after a write reads again what was written
@@ -202,10 +202,10 @@ def test_record_that_was_altered_on_a_server_is_found_in_the_background(
     assert [one["id"] for one in told] == [event["id"]]
 
 
-def test_edit_on_a_server_is_carried_when_a_proof_sees_it_first(
+def test_edit_on_a_server_that_a_scrub_sees_first_is_copied(
     mirrored: str, server: SumatraServer, tmp_path: Path
 ) -> None:
-    """What a person can have done is no finding."""
+    """A user can have made it, so it is no finding."""
     with daemon_process(tmp_path, f'{mirrored}prove_within = "1s"\n') as daemon:
         daemon.wait_event(synced)
         server.run("UPDATE django_store_record SET outcome = 'as expected' WHERE label = 'one'")
@@ -216,8 +216,8 @@ def test_edit_on_a_server_is_carried_when_a_proof_sees_it_first(
         assert daemon.ctl("verify", "--deep").code == 0
 
 
-def test_shelf_with_every_sort_of_record_is_proven(tmp_path: Path, rich_shelf: Path, right: Path) -> None:
-    """What a database keeps otherwise, but means the same, is equal; what it refused is known."""
+def test_shelf_with_every_kind_of_record_is_verified(tmp_path: Path, rich_shelf: Path, right: Path) -> None:
+    """What a database stores differently, with the same meaning, is equal; what it refused is known."""
     with daemon_process(tmp_path, pair_of(rich_shelf, right)) as daemon:
         synced_now = daemon.sync()
         deep, by_digest = (daemon.ctl("verify", "--json", *words).json for words in (["--deep"], []))

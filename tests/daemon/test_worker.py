@@ -1,4 +1,4 @@
-"""One pair and its worker, without a process around them."""
+"""One pair and its worker, without a process."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from smtd.watch import Watch
 from tests.daemon.working import SETTINGS, put, until_in_sync
 
 
-async def test_change_while_a_plan_is_made_is_for_the_next_cycle(
+async def test_change_during_a_plan_is_synced_by_the_next_cycle(
     worker: Worker, locations: Both[Location], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A plan only looks; what happens meanwhile is not lost with it."""
+    """A plan only looks."""
     sync, preview, cycles = pairing.sync, pairing.preview, []
 
     async def synced(*args: Any, **options: Any) -> Any:
@@ -57,10 +57,10 @@ async def test_change_while_a_plan_is_made_is_for_the_next_cycle(
     assert cycles[:2] == ["preview", "sync"]
 
 
-async def test_change_that_is_noticed_when_a_cycle_has_just_ended_has_the_next_one(
+async def test_change_noticed_right_after_a_cycle_causes_another_one(
     worker: Worker, locations: Both[Location], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The cycle has compared the stores already, and nothing else would tell of it before the next poll."""
+    """The cycle has compared the stores, and nothing else would notice the change before the next poll."""
     sync, cycled, late = pairing.sync, [], ["late"]
 
     async def watched(*args: Any, **options: Any) -> Any:
@@ -78,10 +78,10 @@ async def test_change_that_is_noticed_when_a_cycle_has_just_ended_has_the_next_o
     assert (cycled[0], cycled[-1]) == (1, 2)
 
 
-async def test_own_write_that_is_noticed_while_a_cycle_runs_has_no_other_one(
+async def test_own_write_noticed_during_a_cycle_causes_no_other_one(
     worker: Worker, locations: Both[Location], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a watch sees meanwhile is what smtd itself has just written."""
+    """What a watch sees then is what smtd itself has just written."""
     sync, cycles = pairing.sync, []
 
     async def watched(*args: Any, progress: Any, **options: Any) -> Any:
@@ -103,10 +103,8 @@ async def test_own_write_that_is_noticed_while_a_cycle_runs_has_no_other_one(
 
 
 @pytest.mark.parametrize("job", [Preview, Sync])
-async def test_change_that_is_noticed_after_a_job_is_new(
-    job: Callable[[], Job[PairReport]], worker: Worker
-) -> None:
-    """What the watch sees from then on was written by somebody else."""
+async def test_change_noticed_after_a_job_is_new(job: Callable[[], Job[PairReport]], worker: Worker) -> None:
+    """Another program made it."""
     await worker.submit(job())
     worker.dirty.notice(ChangeSource.FILES)
 
@@ -118,7 +116,7 @@ async def test_change_that_is_noticed_after_a_job_is_new(
     [(StoreUnreachable("it is away"), ["opened"]), (UsageError("name two"), [])],
     ids=["of a store", "of a person"],
 )
-async def test_change_waits_on_when_a_cycle_fails(
+async def test_change_stays_when_a_cycle_fails(
     error: SmtdError, opened: list[str], worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its lag grows; the stores are opened again for the next cycle only if they failed."""
@@ -145,10 +143,10 @@ async def test_change_waits_on_when_a_cycle_fails(
     assert (worker.dirty.since, seen) == (None, opened)
 
 
-async def test_store_that_cannot_be_closed_ends_nothing(
+async def test_store_that_cannot_be_closed_stops_nothing(
     worker: Worker, locations: Both[Location], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After an error the stores are closed; another error meanwhile is no reason to stop."""
+    """After an error the stores are closed; another error then does not stop the worker."""
 
     async def fails(*_args: Any, **_options: Any) -> Any:
         raise StoreUnreachable("gone")
@@ -170,13 +168,11 @@ async def test_store_that_cannot_be_closed_ends_nothing(
 
 
 class Answer:
-    """What a look holds: 32 MiB of what is no Sumatra Server, say."""
+    """The memory of a look: for example 32 MiB of an answer that is not from a Sumatra Server."""
 
 
-async def test_look_that_fails_leaves_nothing_in_memory(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What it held is gone when the next one ends: the garbage collector comes seldom to the daemon."""
+async def test_failed_look_leaves_nothing_in_memory(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is released when the next one ends: the garbage collector runs seldom in the daemon."""
     held: list[ref[Answer]] = []
 
     async def fails(*_args: Any, **_options: Any) -> Any:
@@ -198,10 +194,10 @@ async def test_look_that_fails_leaves_nothing_in_memory(
     assert first is None
 
 
-async def test_illness_is_told_once_and_not_at_every_try(
+async def test_problem_is_reported_once_and_not_at_every_try(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However often it is tried again meanwhile, and however far each try gets."""
+    """However many tries follow, and however far each one gets."""
     sync, tries = pairing.sync, []
     away = True
 
@@ -231,7 +227,7 @@ async def test_illness_is_told_once_and_not_at_every_try(
 async def test_pair_halts_when_the_journal_is_found_damaged(
     locations: Both[Location], tmp_path: Path
 ) -> None:
-    """It says what to do, and nothing is written to the stores any more."""
+    """It says what to do, and writes nothing to the stores any more."""
     path = tmp_path / "state" / "journal.sqlite"
     async with open_journal(tmp_path / "state") as journal, anyio.create_task_group() as group:
         worker = Worker(SETTINGS, lambda: locations, journal, Watch(), Events(journal.events))
@@ -259,10 +255,10 @@ async def test_pair_halts_when_the_journal_is_found_damaged(
 
 
 @pytest.mark.parametrize("source", list(ChangeSource))
-async def test_change_while_a_resolution_fails_is_for_the_next_cycle(
+async def test_change_during_a_failed_resolution_is_synced_by_the_next_cycle(
     worker: Worker, locations: Both[Location], monkeypatch: pytest.MonkeyPatch, source: ChangeSource
 ) -> None:
-    """Nothing waits for it, but what was reported meanwhile is not forgotten."""
+    """The reported change is not forgotten."""
 
     async def watched(*args: Any) -> Any:
         await put(locations.left, "more")

@@ -1,8 +1,8 @@
-"""One pair of two SQLite files and its worker, without a process around them; nobody watches the files."""
+"""One pair of two SQLite files and its worker, without a process and without a watch over the files."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,7 +10,9 @@ import anyio
 
 from smtd.daemon.events import Events
 from smtd.daemon.jobs import Sync
+from smtd.daemon.notice import Condition
 from smtd.daemon.settings import PairSettings
+from smtd.daemon.status_tracker import unnoted
 from smtd.daemon.worker import Worker
 from smtd.engine.pair import Policy
 from smtd.journal.journal import open_journal
@@ -27,30 +29,35 @@ SETTINGS = PairSettings("pair", Both("left", "right"), Both(None, None), Policy(
 
 
 async def put(location: Location, *labels: str) -> None:
-    """Write new records, as somebody else does."""
+    """Write new records, as another program does."""
     async with open_store(location) as store:
         await store.write([Change(Key(PROJECT, label), full(label), None) for label in labels])
 
 
 async def until_in_sync(worker: Worker, records: int) -> None:
-    """Wait until so many *records* are in sync; one that was just written may take a second cycle."""
+    """Wait until *records* are in sync; one that was just written may need a second cycle."""
     with anyio.fail_after(10):
         while worker.status.in_sync != records:
             await worker.cycle_done.wait()
 
 
 async def two_files(directory: Path, *labels: str) -> Both[Location]:
-    """Return a file with the records *labels* (none: with "run"), and one that is not there yet."""
+    """Return a file with the records *labels* (none: with "run"), and one that does not exist yet."""
     made = Both("left", "right").map(lambda name: Location(SQLITE, directory / f"{name}.sqlite"))
     await put(made.left, *labels or ["run"])
     return made
 
 
 @asynccontextmanager
-async def working(locations: Both[Location], directory: Path) -> AsyncIterator[Worker]:
-    """Give a worker that has had its first cycle."""
+async def working(
+    locations: Both[Location],
+    directory: Path,
+    settings: PairSettings = SETTINGS,
+    note: Callable[[Condition], None] = unnoted,
+) -> AsyncIterator[Worker]:
+    """Yield a worker after its first cycle; it reports its states to *note*."""
     async with open_journal(directory / "state") as journal, anyio.create_task_group() as group:
-        worker = Worker(SETTINGS, lambda: locations, journal, Watch(), Events(journal.events))
+        worker = Worker(settings, lambda: locations, journal, Watch(), Events(journal.events), note=note)
         first = Sync()
         worker.submit_nowait(first)
         group.start_soon(worker.run)

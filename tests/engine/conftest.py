@@ -1,4 +1,4 @@
-"""What most tests of the engine begin with."""
+"""Fixtures of most tests of the engine."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def world(tmp_path: Path) -> World:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Let time go on by hand."""
+    """Return the clock of the test, which moves only when the test moves it."""
     return stopped(monkeypatch)

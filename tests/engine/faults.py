@@ -1,7 +1,7 @@
-"""Cycles that end at any step, before its effect, in the middle of it, or just after it.
+"""Cycles that end at any step: before its effect, in the middle of it, or just after it.
 
-A step is one call of a store or of the journal. What a crash leaves is all that the next start
-finds: the files of the journal and what the stores hold.
+A step is one call of a store or of the journal. After a crash the next start finds only the files of the
+journal and the contents of the stores.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ T = TypeVar("T")
 Effect = Callable[[], Awaitable[T]]
 
 
-#: Of the steps at which an error or a cancellation befalls a cycle, each, or every fifth.
+#: Errors and cancellations hit every step, or every fifth one.
 EVERY = 1 if SOAK else 5
 #: The steps that change a store or the journal.
 CHANGING = {"write", "begin_cycle", "intend", "transaction", "put", "flag", "look"}
@@ -41,10 +41,10 @@ class Crashed(Exception):
 
 @dataclass
 class Faults:
-    """Lets step number *at* fail, once: *when* is `before`, `during` or `after` its effect.
+    """Makes step number *at* fail, once: *when* is `before`, `during` or `after` its effect.
 
-    *how*: an `error` that the cycle sees, a `cancel` of the cycle, or a `kill`, after which
-    nothing of the cycle runs any more. A kill sees no difference between steps that only read.
+    *how*: an `error` that the cycle sees, a `cancel` of the cycle, or a `kill`, after which nothing of the
+    cycle runs any more. For a kill, all steps that only read are alike.
     """
 
     at: int
@@ -54,7 +54,7 @@ class Faults:
     scratch: Path
     steps: list[str] = field(default_factory=list)
     scope: CancelScope = field(default_factory=CancelScope)
-    #: What the crash left; None: no step was reached.
+    #: What the crash left (None: the cycle had fewer steps).
     left: World | None = None
 
     async def step(self, where: str, name: str, effect: Effect[T], half: Effect[Any] | None = None) -> T:
@@ -84,14 +84,14 @@ class Faults:
 
 
 class Steps(Protocol):
-    """Decides what becomes of each step."""
+    """Decides what happens at each step."""
 
     async def step(self, where: str, name: str, effect: Effect[T], half: Effect[Any] | None = None) -> T:
         """Do *effect*, or fail; *half* is a part of it."""
 
 
 class FaultyStore:
-    """A store each call of which is a step."""
+    """A store of which each call is a step."""
 
     def __init__(self, store: Store, faults: Steps) -> None:
         self._store = store
@@ -116,7 +116,7 @@ class FaultyStore:
 
 
 class FaultyJournal:
-    """The journal of a pair each call of which is a step."""
+    """The journal of a pair, of which each call is a step."""
 
     def __init__(self, journal: Any, faults: Steps) -> None:
         self._journal = journal
@@ -148,7 +148,7 @@ class FaultyJournal:
 
 
 class _Notes:
-    """What is noted in a transaction, until it is committed as one step."""
+    """The notes of a transaction, until they are committed as one step."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
@@ -161,7 +161,7 @@ class _Notes:
 
 
 async def run_into(faults: Faults, work: Callable[[Pair], Awaitable[Any]], **policy: Any) -> None:
-    """Do *work* on the pair of the world of *faults* until it ends or fails."""
+    """Do *work* on the pair of the world of *faults*, until it ends or fails."""
     world = faults.world
     stores: Both[Store] = Both(FaultyStore(world.left, faults), FaultyStore(world.right, faults))
     with faults.scope:
@@ -180,10 +180,10 @@ async def run_into(faults: Faults, work: Callable[[Pair], Awaitable[Any]], **pol
 async def crashes(
     world: World, when: str, how: str, work: Callable[[Pair], Awaitable[Any]] = cycle.run, **policy: Any
 ) -> AsyncIterator[tuple[str, World]]:
-    """Give *world* as every crash of *work* (its next cycle) leaves it, with the name of the step.
+    """Yield *world* as every crash of *work* (its next cycle) leaves it, with the name of the step.
 
-    Of crashes that what is running sees, which befall each call, `make test` tries every third one: before
-    other steps than after. `make soak` tries all.
+    `make test` tries every third error and cancellation, at other steps before than after; `make soak` tries
+    all.
     """
     first, every = (int(when == "after"), EVERY) if how != "kill" and when != "during" else (0, 1)
     for at in count(first % every, every):

@@ -1,4 +1,4 @@
-"""A proof of a pair of memory stores, as the daemon would ask for it."""
+"""A scrub of a pair of memory stores, as the daemon runs it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def prove(
     before_confirming: Callable[[], Any] = lambda: None,
     **policy: Any,
 ) -> VerifyReport:
-    """Prove the pair of *world*; others call *before_confirming* between the first look and the second."""
+    """Scrub the pair of *world*; *before_confirming* is called between the first look and the second."""
 
     async def confirm(keys: Sequence[Key]) -> Sequence[Verdict]:
         before_confirming()
@@ -40,10 +40,10 @@ async def prove(
 
 
 def found(report: VerifyReport) -> dict[str, str]:
-    """Return what was found, by label."""
+    """Return the findings, by label."""
     return {each["label"]: each["what"] for each in shapes.verify_report(report)["findings"]}
 
 
 def explained(report: VerifyReport) -> dict[str, str]:
-    """Return what was explained, by label."""
+    """Return the explained differences, by label."""
     return {each["label"]: each["reason"] for each in shapes.verify_report(report)["explained"]}

@@ -1,4 +1,4 @@
-"""A store like a Sumatra Server, and a clock that stands still but when told."""
+"""A store like a Sumatra Server, and a clock that moves only when a test moves it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from smtd.stores.base import Capabilities, Scan
 from tests.build import key
 from tests.engine.world import TestStore, World
 
-#: The modules that ask for the time of looks.
+#: The modules that take the time of looks from `time`.
 CLOCKED = ("engine.scrub.server", "engine.lost_updates", "engine.cycle", "journal.write_log")
 
 
 class ServerStore(TestStore):
-    """A store like a server: dear to read, without a sign of a change, and without a lock."""
+    """A store like a server: each read costs a request, it shows no sign of a change, and it has no lock."""
 
     capabilities = Capabilities(
         exclusive_writes=False, batch=None, keeps_opaque=True, dear_reads=True, saves_records=True
@@ -36,11 +36,11 @@ class ServerStore(TestStore):
         return replace(found, digests={**found.digests, **trusted}, changes=None)
 
     async def token(self) -> None:
-        """Tell nothing."""
+        """Return no token."""
 
 
 class Clock:
-    """The time of day, which stands still but when told."""
+    """The time of day, which moves only when a test moves it."""
 
     now = 1_800_000_000.0
 
@@ -49,7 +49,7 @@ class Clock:
 
 
 def stopped(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Stop the time of day for all modules that ask for it; the clock that is returned moves it on."""
+    """Stop the time of day for all modules that use it, and return the clock that moves it on."""
     clock = Clock()
     for module in CLOCKED:
         monkeypatch.setattr(f"smtd.{module}.time", clock)
@@ -57,7 +57,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def believe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let what is known of a server be believed, as it is of most records of a large one."""
+    """Trust what is known about a server, as a cycle does for most records of a large one."""
     monkeypatch.setattr("smtd.journal.index.NEWEST", 0)
 
 
@@ -67,6 +67,6 @@ def words(store: TestStore, label: str = "a") -> list[str]:
 
 
 async def later(world: World, clock: Clock, seconds: float = 5.0, **policy: Any) -> PairReport:
-    """Run a cycle some time later."""
+    """Run a cycle after some time."""
     clock.now += seconds
     return await world.cycle(**policy)

@@ -1,4 +1,4 @@
-"""Absence is evidence of deletion only in a store that still is the one it was."""
+"""An absence is evidence of a deletion only in a store that still is the same."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def world(tmp_path):
 
 
 async def after_exchange(pair, side):
-    """Run the cycle of *pair* in which the store of *side* is another one than before, as its file tells."""
+    """Run the cycle of *pair* in which the store of *side* was replaced, as its file shows."""
 
     async def is_another(asked):
         return asked is side
@@ -48,14 +48,14 @@ async def after_exchange(pair, side):
 
 
 def remove(store, labels):
-    """Delete records as a person would."""
+    """Delete records as a user would."""
     for label in labels:
         store.remove(PROJECT, label)
 
 
 @both_sides
 async def test_emptied_store_deletes_nothing(world, side):
-    """A store that lost all it held is no evidence: every deletion is held, with the way out, each time."""
+    """A store that lost everything is no evidence: each cycle holds all deletions, and says what to do."""
     remove(world[side], LABELS)
     other = side.other.value
 
@@ -76,8 +76,8 @@ async def test_emptied_store_deletes_nothing(world, side):
 
 
 @both_sides
-async def test_store_that_was_replaced_deletes_nothing(world, side):
-    """Another store at the same place: its records travel, and none is deleted for their sake."""
+async def test_replaced_store_deletes_nothing(world, side):
+    """Records of another store at the same place are synced; what it lacks is deleted nowhere."""
     remove(world[side], LABELS)
     world[side].put(PROJECT, record("other"))
 
@@ -89,8 +89,8 @@ async def test_store_that_was_replaced_deletes_nothing(world, side):
 
 
 @both_sides
-async def test_emptied_store_that_comes_back_goes_on(world, side):
-    """Held deletions are forgotten when the records are there again."""
+async def test_held_deletions_end_when_the_records_come_back(world, side):
+    """smtd forgets held deletions when the records are there again."""
     remove(world[side], LABELS)
     await world.cycle()
     for each in MANY:
@@ -102,8 +102,8 @@ async def test_emptied_store_that_comes_back_goes_on(world, side):
 
 
 @both_sides
-async def test_held_deletions_go_when_the_other_side_deletes_too(world, side):
-    """A person who means it deletes on both sides."""
+async def test_held_deletions_end_when_the_other_side_deletes_too(world, side):
+    """A user who means the deletions deletes on both sides."""
     remove(world[side], LABELS)
     await world.cycle()
     remove(world[side.other], LABELS)
@@ -115,8 +115,8 @@ async def test_held_deletions_go_when_the_other_side_deletes_too(world, side):
 
 
 @both_sides
-async def test_emptied_store_still_gets_what_was_edited(world, side):
-    """A change wins over an absence, whatever made it."""
+async def test_emptied_store_gets_edited_records(world, side):
+    """A change wins over an absence, whatever caused the absence."""
     remove(world[side], LABELS)
     world[side.other].put(PROJECT, tagged(MANY[0], "x"))
 
@@ -135,8 +135,8 @@ async def delete_in_slices(world, side, labels):
 
 
 @both_sides
-async def test_deletions_in_slices_are_held_like_those_at_once(tmp_path, side):
-    """Sixty of a hundred records go, three before each cycle: up to the limit they travel, the rest waits."""
+async def test_deletions_over_many_cycles_count_together(tmp_path, side):
+    """Three of a hundred records go before each cycle: smtd deletes up to the limit and holds the rest."""
     world = await World(tmp_path).synced(*HUNDRED)
 
     report = await delete_in_slices(world, side, [each.label for each in HUNDRED[:60]])
@@ -148,8 +148,8 @@ async def test_deletions_in_slices_are_held_like_those_at_once(tmp_path, side):
 
 
 @both_sides
-async def test_deletions_of_ten_minutes_ago_count_no_more(tmp_path, side, monkeypatch):
-    """A few more may go then, and those that are held go on waiting for a person."""
+async def test_deletions_count_for_ten_minutes(tmp_path, side, monkeypatch):
+    """After that a few more are carried; those that are held still wait for a user."""
     world, clock = await World(tmp_path).synced(*HUNDRED), Clock()
     clock.now = time.time() + 590
     await delete_in_slices(world, side, [each.label for each in HUNDRED[:21]])
@@ -162,8 +162,8 @@ async def test_deletions_of_ten_minutes_ago_count_no_more(tmp_path, side, monkey
     assert (len(before.held), len(after.held), len(world[side.other].records)) == (6, 6, 79)
 
 
-async def test_deletion_that_was_undone_does_not_count(world):
-    """Its record is there again, and agreed on: it is not gone."""
+async def test_deletion_of_a_record_that_came_back_does_not_count(world):
+    """The record exists again, and both sides agree on it."""
     limit = DeletionLimit(count=2, share=0.0)
     remove(world.left, LABELS[:2])
     await world.cycle(limit=limit)
@@ -178,7 +178,7 @@ async def test_deletion_that_was_undone_does_not_count(world):
 
 
 async def test_deletions_on_the_other_side_and_of_another_pair_do_not_count(world, tmp_path):
-    """Each side of each pair has its own."""
+    """Each side of each pair has its own count."""
     limit, third = DeletionLimit(count=2, share=0.0), TestStore("third")
     other = World(tmp_path, world.left, third)
     await other.cycle()
@@ -204,7 +204,7 @@ async def test_deletions_on_the_other_side_and_of_another_pair_do_not_count(worl
 )
 @both_sides
 async def test_deletions_above_the_limit_are_held(world, side, limit, gone, held):
-    """Up to the limit deletions travel; above it, in count and in share, all of them wait for a person."""
+    """Above the limit, in count and in share, all deletions wait for a user."""
     remove(world[side], LABELS[:gone])
 
     report = await world.cycle(limit=limit)
@@ -213,8 +213,8 @@ async def test_deletions_above_the_limit_are_held(world, side, limit, gone, held
     assert len(world[side.other].records) == 30 - (gone - held)
 
 
-async def test_everything_else_goes_on_while_deletions_are_held(world):
-    """Held deletions keep neither creations nor edits nor the other side's deletions back."""
+async def test_held_deletions_hold_back_no_other_change(world):
+    """Creations, edits and the other side's deletions are synced."""
     remove(world.left, LABELS[:25])
     world.left.put(PROJECT, record("new"))
     world.left.put(PROJECT, tagged(MANY[25], "x"))
@@ -227,7 +227,7 @@ async def test_everything_else_goes_on_while_deletions_are_held(world):
 
 
 async def test_deletions_of_both_sides_are_judged_apart(world):
-    """A few deletions here do not make many there harmless, nor the other way round."""
+    """A few deletions on one side do not make many on the other harmless."""
     remove(world.left, LABELS[:20])
     remove(world.right, LABELS[20:29])
 
@@ -237,8 +237,8 @@ async def test_deletions_of_both_sides_are_judged_apart(world):
     assert world.contents == alike(MANY[29])
 
 
-async def test_last_record_is_not_deleted_by_its_absence(tmp_path):
-    """The only record is all records: its deletion is held."""
+async def test_deletion_of_the_only_record_is_held(tmp_path):
+    """The only record is all of them, so the store is empty."""
     world = await World(tmp_path).synced(record("only"))
     world.left.remove(PROJECT, "only")
 
@@ -247,8 +247,8 @@ async def test_last_record_is_not_deleted_by_its_absence(tmp_path):
     assert (len(report.held), world.contents.right) == (1, holding(record("only")))
 
 
-async def test_deletion_after_the_others_were_deleted_on_both_sides(world):
-    """What both sides deleted is no part of what a store is measured by."""
+async def test_records_deleted_on_both_sides_do_not_count_as_missing(world):
+    """The guard compares only with records that one side still has."""
     remove(world.left, LABELS[:28])
     remove(world.right, LABELS[:28])
     world.left.remove(PROJECT, LABELS[28])
@@ -259,8 +259,8 @@ async def test_deletion_after_the_others_were_deleted_on_both_sides(world):
 
 
 @both_sides
-async def test_unreadable_records_are_not_gone(world, side):
-    """Records that cannot be read are there: they neither are deleted nor count as missing."""
+async def test_unreadable_records_do_not_count_as_missing(world, side):
+    """Unreadable records exist: smtd does not delete them on the other side."""
     broken = set(LABELS[:29])
     whole = world[side].scan
 
@@ -281,7 +281,7 @@ async def test_unreadable_records_are_not_gone(world, side):
 
 @pytest.mark.parametrize(("side", "held"), [(Side.LEFT, 30), (Side.RIGHT, 0)], ids=["source", "target"])
 async def test_emptied_store_of_a_one_way_pair_deletes_nothing(world, side, held):
-    """The guard holds in every mode; a target is neither filled nor a reason to hold anything."""
+    """The guard works in every mode; an emptied target is not refilled, and causes no hold."""
     remove(world[side], LABELS)
 
     report = await world.cycle(mode=Mode.LEFT_TO_RIGHT)
@@ -290,7 +290,7 @@ async def test_emptied_store_of_a_one_way_pair_deletes_nothing(world, side, held
 
 
 async def test_lost_journal_deletes_nothing(world):
-    """Without its journal smtd unites both sides, and deletes nothing."""
+    """Without its journal smtd merges both sides into their union, and deletes nothing."""
     remove(world.left, LABELS[:3])
     world.directory /= "elsewhere"
 
@@ -300,8 +300,8 @@ async def test_lost_journal_deletes_nothing(world):
     assert world.contents == alike(*MANY)
 
 
-async def test_deletion_in_another_project_does_not_count_in_this_one(world):
-    """Each cycle is measured by the projects that it looks at."""
+async def test_guard_counts_only_the_projects_of_the_cycle(world):
+    """Records of other projects do not make a loss in this one small."""
     await world.synced(record("only"), project="Small")
     world.left.remove("Small", "only")
 
@@ -311,8 +311,8 @@ async def test_deletion_in_another_project_does_not_count_in_this_one(world):
 
 
 @both_sides
-async def test_project_that_is_gone_as_a_whole_is_held(tmp_path, side):
-    """A server shows nothing of a project to whom it is closed; few as they are, nobody deleted them."""
+async def test_deletions_of_a_whole_project_are_held(tmp_path, side):
+    """A server does not list a project that is closed to the user: its few records were not deleted."""
     world = World(tmp_path)
     for number in range(3):
         world.left.put("Small", record(f"small-{number}"))
@@ -329,8 +329,8 @@ async def test_project_that_is_gone_as_a_whole_is_held(tmp_path, side):
 
 
 @both_sides
-async def test_store_that_is_another_one_deletes_nothing(tmp_path, side):
-    """What it lacks comes back to it from the other side, and the report says so."""
+async def test_exchanged_store_deletes_nothing(tmp_path, side):
+    """It gets the records that it lacks from the other side, and the report says so."""
     world = await World(tmp_path).synced(*MANY[:4])
     world[side].remove(PROJECT, MANY[0].label)
     report = await world.do(after_exchange, side)
@@ -339,7 +339,7 @@ async def test_store_that_is_another_one_deletes_nothing(tmp_path, side):
     assert world.contents.left == world.contents.right == holding(*MANY[:4])
 
 
-async def test_store_that_is_another_one_and_lacks_nothing_is_no_news(tmp_path):
+async def test_exchanged_store_that_lacks_nothing_is_not_adopted_anew(tmp_path):
     """A project directory that was moved is the same store."""
     world = await World(tmp_path).synced(*MANY[:4])
     world.left.put(PROJECT, tagged(MANY[0], "edited"))
@@ -349,8 +349,8 @@ async def test_store_that_is_another_one_and_lacks_nothing_is_no_news(tmp_path):
 
 
 @pytest.mark.parametrize(("found", "adopted"), [("as it once was", [Side.LEFT]), ("a new edit", [])])
-async def test_store_that_has_a_record_as_it_once_was_was_put_back(tmp_path, found, adopted):
-    """Nobody edits a record back to the letter while the file is exchanged; then the longer text wins."""
+async def test_exchanged_store_with_an_old_state_counts_as_restored(tmp_path, found, adopted):
+    """No user edits a record back to exactly an old state during the exchange. Then the longer text wins."""
     once, later = MANY[0], commented(MANY[0], "as expected")
     world = await World(tmp_path).synced(*MANY[:4])
     world.right.put(PROJECT, later)
@@ -363,8 +363,11 @@ async def test_store_that_has_a_record_as_it_once_was_was_put_back(tmp_path, fou
     assert world.contents.left == world.contents.right == holding(expected, *MANY[1:4])
 
 
-async def test_new_record_on_both_sides_that_no_history_knows_shows_an_older_journal(tmp_path):
-    """Two people cannot have made it; so what is missing may be new, and comes back."""
+async def test_equal_new_record_on_both_sides_reveals_a_restored_journal(tmp_path):
+    """Two users cannot have created it.
+
+    So the journal is old, and missing records may be new: they come back.
+    """
     world = await World(tmp_path).synced(*MANY[:4])
     world.left.put(PROJECT, record("new"))
     world.right.put(PROJECT, record("new"))
@@ -378,8 +381,8 @@ async def test_new_record_on_both_sides_that_no_history_knows_shows_an_older_jou
     assert counts(await world.cycle()) == on(Side.RIGHT, deleted=1)
 
 
-async def test_new_record_that_smtd_brought_for_another_pair_is_no_sign_of_that(tmp_path):
-    """The same journal knows of it."""
+async def test_new_record_copied_for_another_pair_reveals_no_restored_journal(tmp_path):
+    """The same journal has the copy in its history."""
     world = await World(tmp_path).synced(*MANY[:4])
     world.left.put(PROJECT, record("new"))
     other = World(tmp_path, TestStore("third"), world.right)
@@ -392,8 +395,8 @@ async def test_new_record_that_smtd_brought_for_another_pair_is_no_sign_of_that(
     assert (report.adopted, report.right.deleted) == ([], 1)
 
 
-async def test_new_record_on_both_sides_that_no_journal_can_hold_is_no_sign_of_an_older_one(tmp_path):
-    """It is new in every cycle; so no deletion would ever travel."""
+async def test_record_that_no_journal_can_hold_reveals_no_restored_journal(tmp_path):
+    """It is new in every cycle, so no deletion would ever be carried."""
     world = await World(tmp_path).synced(*MANY[:4])
     odd = record("odd", outcome="lone\ud800")
     world.left.put(PROJECT, odd)
@@ -406,8 +409,8 @@ async def test_new_record_on_both_sides_that_no_journal_can_hold_is_no_sign_of_a
     assert [each.label for each in report.failed] == ["odd"]
 
 
-async def test_conflict_is_left_open_by_a_cycle_that_adopts_and_starts_over(tmp_path):
-    """It waited before the store was exchanged, and nothing about it has changed."""
+async def test_conflict_survives_a_cycle_that_adopts_the_pair_anew_and_starts_over(tmp_path):
+    """It was there before the store was exchanged, and has not changed."""
     world = await World(tmp_path).synced(*MANY)
     one, other = LABELS[:2]
     world.left.put(PROJECT, change(MANY[0], version="1111"))

@@ -1,4 +1,4 @@
-"""What a person decides of conflicts and held deletions is done by the next cycle, once, or not at all."""
+"""The next cycle carries out a user's decision on conflicts and held deletions, once, or not at all."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ GONE = [each.label for each in MANY[:25]]
 
 
 async def decided(world: World, wish: Resolution, **policy) -> list[Key]:
-    """Write down a decision, as the worker does before a cycle."""
+    """Store a decision, as the worker does before a cycle."""
     return await world.do(resolve, wish, policy=policy)
 
 
 async def after(world: World, wish: Resolution, **policy) -> PairReport:
-    """Decide, and run the cycle that does it."""
+    """Decide, and run the cycle that carries the decision out."""
     await decided(world, wish, **policy)
     return await world.cycle(**policy)
 
@@ -47,7 +47,7 @@ async def conflict(tmp_path) -> World:
 
 @pytest.fixture
 async def emptied(tmp_path) -> World:
-    """Two stores, of which the left one lost more than a person is likely to delete."""
+    """Two stores, of which the left one lost more records than a user is likely to delete."""
     world = await World(tmp_path).synced(*MANY)
     for label in GONE:
         world.left.remove(PROJECT, label)
@@ -56,8 +56,8 @@ async def emptied(tmp_path) -> World:
 
 
 @both_sides
-async def test_one_side_is_taken(conflict, side):
-    """Its record goes to the other side; the one that it takes the place of is in the history."""
+async def test_chosen_side_replaces_the_other(conflict, side):
+    """Its record goes to the other side; the replaced record is in the history."""
     chosen = {Side.LEFT: ONE, Side.RIGHT: OTHER}
     choice = Choice.LEFT if side is Side.LEFT else Choice.RIGHT
 
@@ -69,8 +69,8 @@ async def test_one_side_is_taken(conflict, side):
     assert await second_cycle_does_nothing(conflict)
 
 
-async def test_both_are_kept_the_right_one_under_another_label(conflict):
-    """Each side has both then; the other label is free on both sides, and is remembered."""
+async def test_both_records_are_kept_with_the_right_one_under_an_alias(conflict):
+    """Then each side has both. The alias is free on both sides, and the history has it."""
     conflict.left.put(PROJECT, record("a-2"))
     conflict.right.put(PROJECT, record("a-2"))
     await conflict.cycle()
@@ -85,8 +85,8 @@ async def test_both_are_kept_the_right_one_under_another_label(conflict):
     assert await second_cycle_does_nothing(conflict)
 
 
-async def test_decision_is_void_once_a_side_has_moved_on(conflict):
-    """A person decided of two records; of another one, nobody has decided."""
+async def test_decision_is_void_once_a_side_changes(conflict):
+    """The user decided about two records, and not about a third."""
     await decided(conflict, Resolution(Choice.LEFT))
     conflict.right.put(PROJECT, change(OTHER, version="3333"))
 
@@ -96,8 +96,8 @@ async def test_decision_is_void_once_a_side_has_moved_on(conflict):
     assert conflict.journal("SELECT * FROM decision") == []
 
 
-async def test_only_what_is_meant_is_decided(tmp_path):
-    """By label, by glob, by project; what nobody waits for is an error that says where to look."""
+async def test_decision_applies_only_to_matching_keys(tmp_path):
+    """By label, by glob, by project. If nothing matches, an error says where to look."""
     world = World(tmp_path)
     for label in ("a", "ab", "b"):
         world.left.put(PROJECT, change(ONE, label=label))
@@ -116,7 +116,7 @@ async def test_only_what_is_meant_is_decided(tmp_path):
 
 
 async def test_decision_does_not_write_to_the_source_of_a_one_way_pair(conflict):
-    """It waits, with the reason."""
+    """It is held, with the reason."""
     report = await after(conflict, Resolution(Choice.RIGHT), mode=Mode.LEFT_TO_RIGHT)
 
     (held,) = report.held
@@ -130,8 +130,8 @@ async def test_decision_does_not_write_to_the_source_of_a_one_way_pair(conflict)
     ("rule", "winner"),
     [(Conflicts.LEFT, ONE), (Conflicts.RIGHT, OTHER), (Conflicts.NEWEST, OTHER)],
 )
-async def test_rule_decides_alone_and_the_loser_is_in_the_history(tmp_path, rule, winner):
-    """Nobody is asked; what was overwritten can be brought back."""
+async def test_rule_resolves_a_conflict_and_the_loser_is_in_the_history(tmp_path, rule, winner):
+    """No user is asked; the overwritten record can be restored."""
     later = change(OTHER, timestamp=MOMENT.replace(year=2025))
     winner = later if winner is OTHER else winner
     world = World(tmp_path)
@@ -145,20 +145,20 @@ async def test_rule_decides_alone_and_the_loser_is_in_the_history(tmp_path, rule
     assert len(world.history()) == 1
 
 
-async def test_newest_of_one_run_is_not_known(conflict):
-    """Sumatra notes no time of an edit: a person is asked."""
+async def test_newest_leaves_a_conflict_within_one_run_to_the_user(conflict):
+    """Sumatra does not record the time of an edit."""
     assert len((await conflict.cycle(conflicts=Conflicts.NEWEST)).conflicts) == 1
 
 
 async def test_rule_does_not_write_to_the_source_of_a_one_way_pair(conflict):
-    """A rule is no reason to."""
+    """The conflict stays."""
     report = await conflict.cycle(conflicts=Conflicts.RIGHT, mode=Mode.LEFT_TO_RIGHT)
 
     assert (len(report.conflicts), counts(report)) == (1, written())
 
 
-async def test_approved_deletions_travel(emptied):
-    """Those that were approved, and no other."""
+async def test_approved_deletions_are_carried_out(emptied):
+    """Only those that the user approved."""
     report = await after(emptied, Resolution(Choice.APPROVE, labels=("run-00", "run-01")))
 
     assert (counts(report), len(report.held)) == (on(Side.RIGHT, deleted=2), 23)
@@ -168,8 +168,8 @@ async def test_approved_deletions_travel(emptied):
     assert len(emptied.right.records) == 5
 
 
-async def test_rejected_deletions_bring_the_records_back(emptied):
-    """To the side that lost them."""
+async def test_rejected_deletions_restore_the_records(emptied):
+    """On the side that lost them."""
     report = await after(emptied, Resolution(Choice.REJECT))
 
     assert (report.ok, report.in_sync, counts(report)) == (True, 30, on(Side.LEFT, created=25))
@@ -178,7 +178,7 @@ async def test_rejected_deletions_bring_the_records_back(emptied):
 
 
 async def test_held_deletions_stay_held_however_the_store_grows(emptied):
-    """A share that shrinks because others work on is no approval."""
+    """If the share of missing records shrinks because others add records, that is no approval."""
     for number in range(300):
         emptied.left.put(PROJECT, record(f"new-{number}"))
 
@@ -188,7 +188,7 @@ async def test_held_deletions_stay_held_however_the_store_grows(emptied):
     assert len(emptied.right.records) == 330
 
 
-async def test_held_deletion_of_a_record_that_is_edited_is_void(emptied):
+async def test_edit_of_a_record_ends_its_held_deletion(emptied):
     """A change wins over an absence."""
     emptied.right.put(PROJECT, tagged(MANY[0], "kept"))
 
@@ -197,8 +197,8 @@ async def test_held_deletion_of_a_record_that_is_edited_is_void(emptied):
     assert (len(report.held), counts(report)) == (24, on(Side.LEFT, created=1))
 
 
-async def test_plan_is_run_only_as_it_was_looked_at(conflict):
-    """A plan has an identity, which another one has not."""
+async def test_plans_with_different_writes_have_different_identities(conflict):
+    """And equal plans have the same identity."""
     conflict.left.put(PROJECT, record("new"))
     plan = await conflict.cycle(dry_run=True)
     again = await conflict.cycle(dry_run=True)
@@ -212,8 +212,8 @@ async def test_plan_is_run_only_as_it_was_looked_at(conflict):
 
 
 @both_sides
-async def test_decision_is_done_once(tmp_path, side):
-    """What a person deletes again, or brings back again, is theirs to decide anew."""
+async def test_decision_is_carried_out_only_once(tmp_path, side):
+    """If the user deletes or restores a record again, the old decision does not apply."""
     world = await World(tmp_path).synced(*MANY)
     for label in GONE:
         world[side].remove(PROJECT, label)
@@ -232,8 +232,8 @@ async def test_decision_is_done_once(tmp_path, side):
 
 
 @both_sides
-async def test_approved_deletions_do_not_count_beside_others(tmp_path, side):
-    """What a person decided is no accident: not in the cycle that carries it, and not in those after it."""
+async def test_approved_deletions_do_not_count_towards_the_limit(tmp_path, side):
+    """Neither in the cycle that carries them out, nor in those after it."""
     world = await World(tmp_path).synced(*MANY)
     for label in GONE:
         world[side].remove(PROJECT, label)
@@ -250,8 +250,8 @@ async def test_approved_deletions_do_not_count_beside_others(tmp_path, side):
 
 
 @both_sides
-async def test_label_that_somebody_takes_meanwhile_is_asked_for_again(conflict, side):
-    """Nothing is kept under a label that has another record by now, and the conflict waits."""
+async def test_decision_is_void_if_its_alias_is_taken_before_the_cycle(conflict, side):
+    """smtd keeps no record under a label that another record has by now, and the conflict stays."""
     await decided(conflict, Resolution(Choice.BOTH))
     conflict[side].put(PROJECT, record("a-2", reason="somebody else's"))
 
@@ -263,8 +263,8 @@ async def test_label_that_somebody_takes_meanwhile_is_asked_for_again(conflict, 
     assert key("a-3") in conflict.left.records
 
 
-async def test_label_that_somebody_takes_at_the_last_moment_is_asked_for_again(conflict):
-    """The write finds it, and the conflict waits."""
+async def test_decision_is_void_if_its_alias_is_taken_before_the_write(conflict):
+    """The write notices it, and the conflict stays."""
     await decided(conflict, Resolution(Choice.BOTH))
     theirs = record("a-2", reason="somebody else's")
     conflict.left.meanwhile["before write"] = lambda: conflict.left.put(PROJECT, theirs)
@@ -275,8 +275,8 @@ async def test_label_that_somebody_takes_at_the_last_moment_is_asked_for_again(c
     assert conflict.right.records[key("a-2")] == theirs
 
 
-async def test_record_that_changes_before_it_is_kept_under_another_label_is_asked_for_again(conflict):
-    """A person decided of another record."""
+async def test_decision_is_void_if_its_record_changes_before_the_write(conflict):
+    """The user decided about another record."""
     await decided(conflict, Resolution(Choice.BOTH))
     edited = tagged(OTHER, "edited")
     conflict.right.meanwhile["after scan"] = lambda: conflict.right.put(PROJECT, edited)
@@ -287,8 +287,8 @@ async def test_record_that_changes_before_it_is_kept_under_another_label_is_aske
     assert (list(conflict.right.records.values()), list(conflict.left.records.values())) == ([edited], [ONE])
 
 
-async def test_record_of_one_store_only_cannot_be_kept_twice(conflict):
-    """There is one to take."""
+async def test_record_of_only_one_store_cannot_be_kept_twice(conflict):
+    """There is only one to take."""
     await after(conflict, Resolution(Choice.LEFT))
     ((number,),) = conflict.journal("SELECT max(cycle) FROM history")
     conflict.left.put(PROJECT, record("b"))
@@ -299,8 +299,8 @@ async def test_record_of_one_store_only_cannot_be_kept_twice(conflict):
         await decided(conflict, Resolution(Choice.BOTH))
 
 
-async def test_plan_tells_of_both_records(conflict):
-    """One line, and what it would write to each side."""
+async def test_plan_shows_both_kept_records(conflict):
+    """In one line, and in the counts of each side."""
     await decided(conflict, Resolution(Choice.BOTH))
 
     report = await conflict.cycle(dry_run=True)
@@ -315,16 +315,16 @@ async def test_plan_tells_of_both_records(conflict):
     )
 
 
-async def test_both_are_not_kept_by_a_one_way_pair(conflict):
-    """It would write to the source."""
+async def test_one_way_pair_does_not_keep_both_records(conflict):
+    """It would have to write to the source."""
     report = await after(conflict, Resolution(Choice.BOTH), mode=Mode.RIGHT_TO_LEFT)
 
     assert (report.held[0].kind, counts(report)) == (Hold.DECIDED, written())
     assert "would write to the right store" in sentence(report.held[0].why)
 
 
-async def test_plan_that_has_moved_on_is_not_run(conflict):
-    """Nothing is written, and the one who looked is told."""
+async def test_outdated_plan_is_not_run(conflict):
+    """smtd writes nothing, and reports it."""
     conflict.left.put(PROJECT, record("new"))
     seen = (await conflict.cycle(dry_run=True)).plan
     conflict.left.put(PROJECT, record("newer"))

@@ -1,4 +1,4 @@
-"""Where a store makes twice what two programs make at once, it is told where others may be adding records."""
+"""smtd tells a store that may create records twice in which projects other clients may be adding records."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from tests.engine.world import TestStore, World
 
 
 class DoublingStore(TestStore):
-    """A store like a server: two programs that make one record at once make it twice."""
+    """A store like a server: if two programs create one record at once, there are two."""
 
     capabilities = Capabilities(exclusive_writes=True, batch=None, keeps_opaque=True, makes_doubles=True)
 
 
 def contested(store: TestStore) -> dict[str, bool]:
-    """Return which records smtd made on *store* since it was last asked, and whether that was contested."""
+    """Return which records smtd created on *store* since the last call, and which projects were contested."""
     made = {each.key.label: each.contested for each in store.changes if each.expect is None}
     store.changes.clear()
     return made
 
 
 async def test_first_records_of_a_project_are_contested_and_later_ones_not(tmp_path):
-    """Somebody else may be about to begin, too; where all records are smtd's own, nobody else adds any."""
+    """Another client may be about to begin, too. If all records are smtd's own, no other client adds any."""
     world = World(tmp_path, right=DoublingStore("right"))
     world.left.put(PROJECT, record("a"))
     await world.cycle()
@@ -37,8 +37,8 @@ async def test_first_records_of_a_project_are_contested_and_later_ones_not(tmp_p
     assert (first, second, contested(world.right)) == ({"a": True}, {"b": False}, {"c": False})
 
 
-async def test_records_are_contested_where_others_have_made_some(tmp_path):
-    """In the cycle that finds a record of theirs, and in every later process."""
+async def test_project_with_records_of_others_is_contested(tmp_path):
+    """In the cycle that finds such a record, and in every later process."""
     world = World(tmp_path, right=DoublingStore("right"))
     world.left.put(PROJECT, record("a"))
     await world.cycle()
@@ -55,8 +55,8 @@ async def test_records_are_contested_where_others_have_made_some(tmp_path):
     assert (first, contested(world.right)) == ({"b": True}, {"c": True, "d": True})
 
 
-async def test_records_are_contested_where_both_sides_had_some_before_they_met(tmp_path):
-    """Equal ones, and those that are in conflict."""
+async def test_project_with_records_from_before_the_first_sync_is_contested(tmp_path):
+    """With equal records on both sides, and with records in conflict."""
     for label, theirs in (("equal", record("a")), ("conflict", change(record("a"), version="2222"))):
         world = World(tmp_path / label, right=DoublingStore("right"))
         world.left.put(PROJECT, record("a"))
@@ -67,8 +67,8 @@ async def test_records_are_contested_where_both_sides_had_some_before_they_met(t
         assert contested(world.right) == {"b": True}, label
 
 
-async def test_nothing_is_contested_in_other_stores(tmp_path):
-    """They compare and write without a gap."""
+async def test_store_that_cannot_double_records_is_never_contested(tmp_path):
+    """Such a store compares and writes in one step."""
     world = World(tmp_path)
     world.left.put(PROJECT, record("a"))
     await world.cycle()

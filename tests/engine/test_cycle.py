@@ -14,7 +14,7 @@ A, B, C = record("a"), record("b"), record("c")
 
 @both_sides
 async def test_record_of_one_side_is_created_on_the_other(world, side):
-    """A new record travels, whichever side it is new on."""
+    """A new record is copied, whichever side it is new on."""
     world[side].put(PROJECT, full())
 
     report = await world.cycle()
@@ -24,8 +24,8 @@ async def test_record_of_one_side_is_created_on_the_other(world, side):
     assert world.contents == alike(full())
 
 
-async def test_records_of_both_sides_are_united(world):
-    """What each side has alone, the other gets; nothing is deleted."""
+async def test_each_side_gets_the_records_of_the_other(world):
+    """Each side gets what only the other one has; nothing is deleted."""
     world.left.put(PROJECT, A)
     world.left.put("Other", C)
     world.right.put(PROJECT, B)
@@ -38,7 +38,7 @@ async def test_records_of_both_sides_are_united(world):
 
 
 async def test_equal_records_are_adopted_without_a_transfer(world):
-    """Two stores that hold the same already are in sync after their first cycle."""
+    """Two stores with the same records are in sync after their first cycle."""
     world.left.put(PROJECT, full(tags=frozenset({"my tag"})))
     world.right.put(PROJECT, full(tags=frozenset({"my", "tag"}), reason="a first look"))
 
@@ -49,7 +49,7 @@ async def test_equal_records_are_adopted_without_a_transfer(world):
 
 
 @both_sides
-async def test_edit_travels(world, side):
+async def test_edit_is_copied(world, side):
     """A record that was edited on one side is updated on the other."""
     await world.synced(A, B)
     world[side].put(PROJECT, tagged(A, "good"))
@@ -61,8 +61,8 @@ async def test_edit_travels(world, side):
     assert world.contents == alike(tagged(A, "good"), B)
 
 
-async def test_many_edits_at_once_travel(world):
-    """More than a plan keeps the records of: they are read again when they are written."""
+async def test_many_edits_at_once_are_copied(world):
+    """There are more than a plan keeps the records of, so smtd reads them again before it writes."""
     several = [record(f"run-{number}") for number in range(FEW_RECORDS + 1)]
     await world.synced(*several)
     edited = [tagged(one, "good") for one in several]
@@ -76,7 +76,7 @@ async def test_many_edits_at_once_travel(world):
 
 
 @both_sides
-async def test_deletion_travels(world, side):
+async def test_deletion_is_carried_to_the_other_side(world, side):
     """A record that was deleted on one side is deleted on the other."""
     await world.synced(A, B)
     world[side].remove(PROJECT, "a")
@@ -91,7 +91,7 @@ async def test_deletion_travels(world, side):
 
 @both_sides
 async def test_edit_wins_over_deletion(world, side):
-    """A record that was edited here and deleted there comes back there."""
+    """A record that was edited on one side and deleted on the other is restored there."""
     await world.synced(A, B)
     world[side].put(PROJECT, tagged(A, "good"))
     world[side.other].remove(PROJECT, "a")
@@ -103,7 +103,7 @@ async def test_edit_wins_over_deletion(world, side):
 
 
 async def test_deletion_on_both_sides_is_forgotten(world):
-    """What both sides deleted is gone from the journal too, and may come again."""
+    """The record is gone from the journal, too, and may be created again."""
     await world.synced(A, B)
     world.left.remove(PROJECT, "a")
     world.right.remove(PROJECT, "a")
@@ -128,7 +128,7 @@ async def test_same_edit_on_both_sides_is_agreed_on(world):
 
 
 async def test_edits_of_both_sides_merge(world):
-    """Tags are united and both comments are kept, on both sides."""
+    """Both sides get the tags and the comments of both."""
     await world.synced(full())
     world.left.put(PROJECT, commented(tagged(full(), "left"), "from the left"))
     world.right.put(PROJECT, commented(tagged(full(), "right"), "from the right"))
@@ -142,8 +142,8 @@ async def test_edits_of_both_sides_merge(world):
 
 
 @both_sides
-async def test_merge_into_what_one_side_has_is_written_to_the_other_only(world, side):
-    """A side that holds the merged record already is left alone."""
+async def test_side_that_already_has_the_merged_record_is_not_written(world, side):
+    """Only the other side is written."""
     await world.synced(A)
     world[side].put(PROJECT, tagged(A, "x", "y"))
     world[side.other].put(PROJECT, tagged(A, "x"))
@@ -156,7 +156,7 @@ async def test_merge_into_what_one_side_has_is_written_to_the_other_only(world, 
 
 
 async def test_conflict_touches_neither_side(world):
-    """Two experiments under one label are left as they are and named, and the rest goes on."""
+    """Two experiments under one label stay as they are and are reported; all other records are synced."""
     await world.synced(A, B)
     world.left.put(PROJECT, change(A, version="beef"))
     world.right.put(PROJECT, change(A, diff="- a\n"))
@@ -170,8 +170,8 @@ async def test_conflict_touches_neither_side(world):
     assert world.contents.right == holding(change(A, diff="- a\n"), tagged(B, "good"))
 
 
-async def test_conflict_is_named_again_until_it_is_gone(world):
-    """A conflict is in every report until a person has made the records equal."""
+async def test_conflict_is_reported_until_it_is_resolved(world):
+    """Every report has the conflict until a user has made the records equal."""
     world.left.put(PROJECT, A)
     world.right.put(PROJECT, change(A, version="beef"))
 
@@ -185,7 +185,7 @@ async def test_conflict_is_named_again_until_it_is_gone(world):
 
 @both_sides
 async def test_conflict_ends_when_one_of_the_two_is_deleted(world, side):
-    """Deleting one of two conflicting records lets the other one travel."""
+    """Then the other record is copied."""
     await world.synced(A)
     world.left.put(PROJECT, change(A, version="beef"))
     world.right.put(PROJECT, change(A, version="cafe"))
@@ -199,8 +199,8 @@ async def test_conflict_ends_when_one_of_the_two_is_deleted(world, side):
     assert world.contents == alike(kept)
 
 
-async def test_progress_is_told_from_nothing_to_all(world):
-    """Whoever waits sees a scan, and then how many of the records are done."""
+async def test_progress_is_reported_from_zero_to_all(world):
+    """A client sees a scan, and then how many of the records are done."""
     world.left.put(PROJECT, A)
     world.right.put(PROJECT, B)
     told = []

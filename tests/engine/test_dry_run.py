@@ -1,4 +1,4 @@
-"""A dry run writes nothing at all, and says exactly what the real run then does."""
+"""A dry run writes nothing, and reports exactly what the real run then does."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def nothing(world):
 
 
 def creations(world):
-    """Create one record on each side, and the same one on both."""
+    """Create one record on each side, and an equal one on both."""
     world.left.put(PROJECT, record("new left"))
     world.right.put("Other", record("new right"))
     world.left.put(PROJECT, record("new"))
@@ -37,7 +37,7 @@ def creations(world):
 
 
 def edits(world):
-    """Edit one record on each side, and one alike on both."""
+    """Edit one record on each side, and one equally on both."""
     world.left.put(PROJECT, tagged(A, "x"))
     world.right.put(PROJECT, commented(B, "good"))
     world.left.put(PROJECT, tagged(C, "x"))
@@ -71,12 +71,12 @@ def merge_into_the_right(world):
 
 
 def robbery(world):
-    """Take an output away, as Sumatra does when it saves another record."""
+    """Remove an output, as Sumatra does when it saves another record."""
     world.left.put(PROJECT, tagged(change(E, output_data=()), "x"))
 
 
 def leftovers(world):
-    """Leave a conflict, a run that goes on, and an edit that wins over a deletion."""
+    """Leave a conflict, an unfinished run, and an edit that wins over a deletion."""
     world.left.put(PROJECT, change(A, version="beef"))
     world.right.put(PROJECT, change(A, version="cafe"))
     world.left.put(PROJECT, change(record("running"), tags=RUNNING, duration=None))
@@ -85,7 +85,7 @@ def leftovers(world):
 
 
 def emptied(world):
-    """Lose everything on one side, and add something on the other."""
+    """Delete everything on one side, and add something on the other."""
     world.left.records.clear()
     world.left.put(PROJECT, record("new"))
 
@@ -106,8 +106,8 @@ POLICIES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("changes", CHANGES)
 @pytest.mark.parametrize("policy", POLICIES)
-async def test_dry_run_says_what_the_real_run_does(world, changes, policy):
-    """The report of the dry run is that of the run which follows, to the last number."""
+async def test_dry_run_reports_what_the_real_run_does(world, changes, policy):
+    """Its report equals that of the run which follows, to the last number."""
     changes(world)
 
     planned = await world.cycle(dry_run=True, **POLICIES[policy])
@@ -121,7 +121,7 @@ async def test_dry_run_says_what_the_real_run_does(world, changes, policy):
 
 @pytest.mark.parametrize("changes", CHANGES)
 async def test_dry_run_writes_nothing(world, changes):
-    """Neither store changes, and the journal knows what it knew."""
+    """Neither the stores nor the journal change."""
     changes(world)
     before = world.contents, world.knowledge()
 
@@ -132,7 +132,7 @@ async def test_dry_run_writes_nothing(world, changes):
 
 
 async def test_dry_run_of_a_new_pair_writes_nothing(tmp_path):
-    """A pair that was never synced agrees on nothing by a dry run."""
+    """The pair has agreed on nothing afterwards."""
     world = World(tmp_path)
     world.left.put(PROJECT, A)
     world.right.put(PROJECT, A)
@@ -145,8 +145,8 @@ async def test_dry_run_of_a_new_pair_writes_nothing(tmp_path):
     assert world.left.records.keys() == {key("a")}
 
 
-async def test_dry_run_after_a_kill_at_any_commit_says_what_the_next_cycle_does(tmp_path):
-    """Whatever that cycle has to finish first."""
+async def test_dry_run_after_a_kill_at_any_commit_reports_what_the_next_cycle_does(tmp_path):
+    """Whatever that cycle has to recover first."""
     world = await prepared(World(tmp_path / "world"), mixed)
     different = {}
     async for step, left in crashes(world, "after", "kill"):
@@ -160,7 +160,7 @@ async def test_dry_run_after_a_kill_at_any_commit_says_what_the_next_cycle_does(
 
 
 async def test_dry_run_after_a_crash_writes_nothing(world):
-    """A dry run understands what a crash left behind, and leaves it for the real run."""
+    """It takes into account what a crash left, and leaves it to the real run."""
     world.left.put(PROJECT, tagged(A, "x"))
     await world.crash(world.right)
     world.left.put(PROJECT, tagged(A, "x", "y"))
@@ -172,8 +172,8 @@ async def test_dry_run_after_a_crash_writes_nothing(world):
     assert counts(planned) == written(right=(0, 1, 0))
 
 
-async def test_dry_run_after_a_crashed_deletion_says_that_the_record_comes_back(world):
-    """What a person put back after smtd had deleted it elsewhere is to be created there."""
+async def test_dry_run_after_a_crashed_deletion_reports_that_the_record_comes_back(world):
+    """A record that a user restored after smtd had deleted it elsewhere will be created there."""
     world.left.remove(PROJECT, "a")
     await world.crash(world.right)
     world.left.put(PROJECT, A)
@@ -183,8 +183,8 @@ async def test_dry_run_after_a_crashed_deletion_says_that_the_record_comes_back(
     assert counts(planned) == written(right=(1, 0, 0))
 
 
-async def test_dry_run_tells_of_deletions_and_merges(tmp_path):
-    """What would be deleted, and both halves of a merge, are counted as the cycle would count them."""
+async def test_dry_run_counts_deletions_and_merges(tmp_path):
+    """It counts deletions, and both halves of a merge, as the cycle does."""
     world = await World(tmp_path).synced(*(record(label) for label in "abc"))
     world.left.remove(PROJECT, "a")
     world.left.put(PROJECT, tagged(record("b"), "left"))

@@ -1,4 +1,4 @@
-"""Every step of a cycle fails once; a fresh start then converges, and nothing is lost or doubled."""
+"""Every step of a cycle fails once; a new start then converges, and no record is lost or doubled."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def merges(left: TestStore, right: TestStore) -> None:
 
 
 def mixed(left: TestStore, right: TestStore) -> None:
-    """Create, edit, delete, merge and make equal."""
+    """Create, edit, delete and merge records, and make some equal."""
     left.put(PROJECT, full("new"))
     left.put(PROJECT, commented(tagged(ONE, "left"), "left"))
     left.remove(PROJECT, "two")
@@ -64,7 +64,7 @@ def mixed(left: TestStore, right: TestStore) -> None:
     right.remove(PROJECT, "five")
 
 
-#: One has some of each; `make soak` tries each kind of change by itself, too.
+#: `mixed` has some of each; `make soak` also tries each kind of change by itself.
 SCENARIOS = [
     mixed,
     *(pytest.param(alone, marks=pytest.mark.soak) for alone in (creations, updates, deletions, merges)),
@@ -72,7 +72,7 @@ SCENARIOS = [
 
 
 async def prepared(world: World, scenario: Callable[[TestStore, TestStore], None]) -> World:
-    """Return *world* in sync, and then changed by *scenario*."""
+    """Return *world* in sync, with the changes of *scenario*."""
     await world.synced(*BYSTANDERS, *BEFORE)
     scenario(world.left, world.right)
     return world
@@ -80,7 +80,7 @@ async def prepared(world: World, scenario: Callable[[TestStore, TestStore], None
 
 @dataclass(frozen=True)
 class Found:
-    """What a fresh start made of a world; `left_over` has reports and intents."""
+    """What a new start made of a world; `left_over` has reports and intents."""
 
     contents: Both[dict[Key, Digest]]
     left_over: list[object]
@@ -89,7 +89,7 @@ class Found:
 
 
 async def restarted(world: World, before: World) -> Found:
-    """Run a cycle on *world*, which came from *before*, and look at all of it."""
+    """Run a cycle on *world*, which was copied from *before*, and return all that it has then."""
     held = [*records(before), *records(world)]
     report = await world.cycle()
     kept = set(records(world)) | {(side, label, each) for side, label, _, each in world.history()}
@@ -102,12 +102,12 @@ async def restarted(world: World, before: World) -> Found:
 
 
 def records(world: World) -> list[tuple[str, str, Digest]]:
-    """Return side, label and digest of all that both stores hold."""
+    """Return side, label and digest of all records of both stores."""
     return [(side.value, name.label, each) for side in SIDES for name, each in world.contents[side].items()]
 
 
 async def swept(world: World, when: str, how: str) -> dict[str, Found]:
-    """Return what a fresh start made of every crash, by the step that failed."""
+    """Return what a new start made of every crash, by the step that failed."""
     return {step: await restarted(crashed, world) async for step, crashed in crashes(world, when, how)}
 
 
@@ -121,7 +121,7 @@ async def undisturbed(world: World) -> Found:
 @pytest.mark.parametrize("when", ["before", "during", "after"])
 @pytest.mark.parametrize("scenario", SCENARIOS)
 async def test_failure_at_any_step_converges(tmp_path, scenario, when):
-    """A fresh start leaves what an undisturbed cycle would have left, with all before-images."""
+    """A new start leaves what an undisturbed cycle would have left, with all before-images."""
     world = await prepared(World(tmp_path / "world"), scenario)
     expected = await undisturbed(world)
 
@@ -132,8 +132,8 @@ async def test_failure_at_any_step_converges(tmp_path, scenario, when):
 
 
 @pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.soak), "after"])
-async def test_start_that_names_the_sides_the_other_way_round_converges(tmp_path, when):
-    """What a crash left is judged by the order in which it was written, and not by that of the names."""
+async def test_start_with_the_sides_exchanged_converges(tmp_path, when):
+    """Recovery judges a crash by the order of the writes, and not by the names of the sides."""
     world = await prepared(World(tmp_path / "world"), mixed)
     turned = world.fork(tmp_path / "turned")
     await turned.mirrored.cycle()
@@ -147,15 +147,15 @@ async def test_start_that_names_the_sides_the_other_way_round_converges(tmp_path
     assert len(found) >= 5
     assert {step: each for step, each in found.items() if each.left_over or each.lost or not each.quiet} == {}
     for step, each in found.items():
-        # In what was merged the lines of the side that was called left come first.
+        # In merged texts the lines of the side that was called left come first.
         odd = [name for name, held in each.contents.left.items() if held not in (straight[name], other[name])]
         assert (step, each.contents.left, odd) == (step, each.contents.right, [])
 
 
 @pytest.mark.parametrize("how", ["kill", "cancel"])
 @pytest.mark.parametrize("when", ["during", "after"])
-async def test_end_of_the_process_at_any_step_converges(tmp_path, when, how):
-    """A crash or a cancellation leaves no more behind than an error."""
+async def test_kill_or_cancellation_at_any_step_converges(tmp_path, when, how):
+    """They leave no more behind than an error does."""
     world = await prepared(World(tmp_path / "world"), mixed)
     expected = await undisturbed(world)
 
@@ -166,7 +166,7 @@ async def test_end_of_the_process_at_any_step_converges(tmp_path, when, how):
 
 
 async def test_crash_with_stores_without_a_lock_converges(tmp_path):
-    """What may get lost later is remembered, and a crash does not make it look lost."""
+    """The log has the writes that may get lost later, and a crash does not make them look lost."""
     world = World(tmp_path / "world", UnlockedStore("left"), UnlockedStore("right"))
     await prepared(world, mixed)
     expected = await undisturbed(world)
@@ -176,8 +176,8 @@ async def test_crash_with_stores_without_a_lock_converges(tmp_path):
     assert {step: each for step, each in found.items() if each != expected} == {}
 
 
-async def test_crash_of_the_restart_converges(tmp_path):
-    """A second crash, while the first one is recovered from, changes nothing either."""
+async def test_second_crash_during_recovery_converges(tmp_path):
+    """It makes no difference either."""
     world = await prepared(World(tmp_path / "world"), mixed)
     expected = await undisturbed(world)
     first = {step: crashed async for step, crashed in crashes(world, "after", "kill") if "write" in step}
@@ -193,8 +193,8 @@ async def test_crash_of_the_restart_converges(tmp_path):
     ] == []
 
 
-async def test_crash_while_a_new_pair_meets_converges(tmp_path):
-    """The first cycle may end anywhere too."""
+async def test_crash_in_the_first_cycle_converges(tmp_path):
+    """At any step."""
     world = World(tmp_path / "world")
     await World(tmp_path / "world").cycle()
     for store, label in ((world.left, "left"), (world.right, "right")):

@@ -1,4 +1,4 @@
-"""A person edits, deletes or reverts records between a crash and the restart: it stays as they meant."""
+"""A user edits, deletes or reverts records between a crash and the restart: their change stays."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ UPDATED, DELETED, MERGED, UNTOUCHED = (
     tagged(full(label), "old") for label in ("updated", "deleted", "merged", "untouched")
 )
 CREATED = tagged(full("created"), "old")
-#: The records that the person works on, as they were when both sides last agreed.
+#: The records that the user works on, as at the last agreement of both sides.
 AGREED = {key(each.label): each for each in (UPDATED, DELETED, MERGED, UNTOUCHED)}
 ALL = {**AGREED, key("created"): CREATED}
-#: What only one side has changed; the person may do anything to it there.
+#: Records that only one side has changed; there the user may do anything to them.
 OF_ONE_SIDE = {key("created"), key("updated"), key("untouched")}
 
 
@@ -40,44 +40,44 @@ async def prepared(world: World, source: Side) -> World:
 
 
 def edit(store: TestStore, name: Key) -> None:
-    """Comment on a record and tag it, if it is there."""
+    """Comment on a record and tag it, if it exists."""
     if name in store.records:
         store.put(PROJECT, commented(tagged(store.records[name], "person"), "by a person"))
 
 
 def rewrite(store: TestStore, name: Key) -> None:
-    """Replace the reason of a record, if it is there."""
+    """Replace the reason of a record, if it exists."""
     if name in store.records:
         store.put(PROJECT, change(store.records[name], reason="by a person"))
 
 
 def untag(store: TestStore, name: Key) -> None:
-    """Remove a tag from a record, if it is there."""
+    """Remove a tag from a record, if it exists."""
     if name in store.records:
         store.put(PROJECT, change(store.records[name], tags=store.records[name].tags - {"old"}))
 
 
 def untag_all(store: TestStore, name: Key) -> None:
-    """Remove all of a person's tags from a record, if it is there."""
+    """Remove all tags of the user from a record, if it exists."""
     if name in store.records:
         store.put(PROJECT, change(store.records[name], tags=FINISHED))
 
 
 def delete(store: TestStore, name: Key) -> None:
-    """Delete a record, if it is there."""
+    """Delete a record, if it exists."""
     if name in store.records:
         store.remove(PROJECT, name.label)
 
 
 def revert(store: TestStore, name: Key) -> None:
-    """Make a record as it was when both sides last agreed."""
+    """Revert a record to its state at the last agreement."""
     if name in AGREED:
         store.put(PROJECT, AGREED[name])
 
 
 @dataclass(frozen=True)
 class Story:
-    """One record through a crash, what a person then did to it on *side*, and a restart."""
+    """One record through a crash, what a user then did to it on *side*, and a restart."""
 
     name: Key
     side: Side
@@ -89,7 +89,7 @@ class Story:
 
     @property
     def acted(self) -> bool:
-        """The person found something to do."""
+        """Whether the user found something to do."""
         return self.crashed[self.side] != self.met[self.side]
 
     @property
@@ -99,7 +99,7 @@ class Story:
 
 
 async def stories(world: World, source: Side, action: Callable[[TestStore, Key], None]) -> list[Story]:
-    """Return every record of every crash of *world* to which the person did something.
+    """Return every record that the user changed after any crash of *world*.
 
     Fail if a restart leaves anything undecided, lost or unequal.
     """
@@ -129,7 +129,7 @@ def states(world: World) -> dict[Key, dict[Side, Record | None]]:
 
 
 def lost(met: dict[Key, dict[Side, Record | None]], world: World) -> Iterator[str]:
-    """Give the records that a side held, and that neither it nor the history holds now."""
+    """Yield the records that a side held, and that neither it nor the history holds now."""
     kept = {each for *_, each in world.history()}
     for name, sides in met.items():
         for side, was in sides.items():
@@ -139,7 +139,7 @@ def lost(met: dict[Key, dict[Side, Record | None]], world: World) -> Iterator[st
 
 
 def unequal(world: World) -> Iterator[str]:
-    """Give the records that the sides do not agree on."""
+    """Yield the records that differ between the sides."""
     contents = world.contents
     for name in contents.left.keys() | contents.right.keys():
         if contents.left.get(name) != contents.right.get(name):
@@ -152,7 +152,7 @@ def lines(made: Record | None) -> list[str]:
 
 
 def tags(made: Record | None) -> frozenset[str]:
-    """Return the tags, none of what is not there."""
+    """Return the tags of a record, and none of a missing one."""
     return frozenset() if made is None else made.tags
 
 
@@ -161,20 +161,20 @@ def both(part: Callable[[Record | None], Iterable[str]], story: Story) -> set[st
     return {each for side in SIDES for each in part(story.met[side])}
 
 
-#: The side that most changes come from. Each test goes on with one of them; make soak tries both.
+#: The side of most changes. Each test uses one of them; make soak tries both.
 from_the_left = pytest.mark.parametrize("source", sampled(SIDES, 2))
 from_the_right = pytest.mark.parametrize("source", sampled(SIDES, 2, first=1))
 
 
 @pytest.fixture
 async def world(tmp_path, source):
-    """Two stores that are about to be synced."""
+    """Two stores that have not been synced yet."""
     return await prepared(World(tmp_path / "world"), source)
 
 
 @from_the_left
-async def test_edit_after_a_crash_joins_what_the_sides_had(world, source):
-    """A comment and a tag that a person adds are kept, beside all others, each once."""
+async def test_edit_after_a_crash_is_merged_with_the_edits_before_it(world, source):
+    """The user's comment and tag are kept beside all others, each once."""
     acted = await stories(world, source, edit)
 
     assert {story.name for story in acted} == ALL.keys()
@@ -183,8 +183,8 @@ async def test_edit_after_a_crash_joins_what_the_sides_had(world, source):
 
 
 @from_the_right
-async def test_rewriting_after_a_crash_is_no_conflict(world, source):
-    """A reason that a person replaces is the reason, on both sides."""
+async def test_reason_replaced_after_a_crash_causes_no_conflict(world, source):
+    """Both sides get the user's reason."""
     acted = await stories(world, source, rewrite)
 
     assert {story.name for story in acted} == ALL.keys()
@@ -193,8 +193,8 @@ async def test_rewriting_after_a_crash_is_no_conflict(world, source):
 
 
 @from_the_left
-async def test_tag_that_is_removed_after_a_crash_stays_removed(world, source):
-    """A tag that both sides had and a person removed does not come back."""
+async def test_tag_removed_after_a_crash_stays_removed(world, source):
+    """A tag that both sides had, and a user removed, does not come back."""
     acted = await stories(world, source, untag)
 
     assert {story.name for story in acted} == ALL.keys()
@@ -202,8 +202,8 @@ async def test_tag_that_is_removed_after_a_crash_stays_removed(world, source):
 
 
 @from_the_right
-async def test_tags_that_a_merge_brought_and_a_person_removed_stay_removed(world, source):
-    """The right side is written to last: if it has the merged record, so had the left one."""
+async def test_merged_tags_removed_after_a_crash_stay_removed(world, source):
+    """smtd writes to the right side last: if that has the merged record, the left one had it, too."""
     acted = await stories(world, source, untag_all)
     merged = [
         story
@@ -217,8 +217,8 @@ async def test_tags_that_a_merge_brought_and_a_person_removed_stay_removed(world
 
 
 @from_the_left
-async def test_deletion_after_a_crash_travels_or_gives_way_to_a_change(world, source):
-    """What a person deletes is gone, unless the other side has something that it never saw."""
+async def test_deletion_after_a_crash_is_carried_unless_the_other_side_has_a_change(world, source):
+    """The record is gone, unless the other side has a change that the deleting side never had."""
     acted = await stories(world, source, delete)
     at_the_source = [story for story in acted if story.side is source and story.name in OF_ONE_SIDE]
 
@@ -231,7 +231,7 @@ async def test_deletion_after_a_crash_travels_or_gives_way_to_a_change(world, so
 
 @from_the_right
 async def test_revert_after_a_crash_is_no_conflict(world, source):
-    """What a person puts back is taken as it is, if only they have changed it."""
+    """smtd takes the reverted record as it is, if only the user has changed it."""
     acted = await stories(world, source, revert)
     at_the_source = [
         story for story in acted if story.side is source and story.name in {key("updated"), key("deleted")}

@@ -1,4 +1,4 @@
-"""What a person decides, undoes or restores may end at any step: it is done, or not, and never half."""
+"""Decisions, undos and restores may fail at any step: each is done whole, or not at all."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ONE, OTHER = change(A, version="1111"), change(A, version="2222")
 MANY = [record(f"run-{number:02}") for number in range(24)]
 Work = Callable[[Pair], Awaitable[Any]]
 
-#: An error after a step leaves what a cancellation after it leaves.
+#: A cancellation after a step leaves the same as an error after it.
 sweeps = pytest.mark.parametrize(
     ("when", "how"),
     [
@@ -39,13 +39,13 @@ sweeps = pytest.mark.parametrize(
 
 @pytest.fixture
 def empty(tmp_path, how) -> World:
-    """Two stores with nothing in them; those of a process that is killed have no lock."""
+    """Two empty stores; after a kill of the process they have no lock."""
     stores = (UnlockedStore("left"), UnlockedStore("right")) if how == "kill" else ()
     return World(tmp_path / "world", *stores)
 
 
 def decides(*wishes: Resolution) -> Work:
-    """Return the work of a person who decides, and of the cycle that does it."""
+    """Return the work of a user who decides, and of the cycle that carries the decision out."""
 
     async def work(pair: Pair) -> None:
         for wish in wishes:
@@ -56,7 +56,7 @@ def decides(*wishes: Resolution) -> Work:
 
 
 async def restarted(pair: Pair) -> int:
-    """Run a few cycles and prove the history whole; return how many entries it has."""
+    """Run a few cycles and check the history; return how many entries it has."""
     for _ in range(3):
         await cycle.run(pair)
     return (await pair.journal.history.check()).entries
@@ -64,7 +64,7 @@ async def restarted(pair: Pair) -> int:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a crash after a few cycles."""
+    """The result of a crash after a few cycles."""
 
     step: str
     world: World
@@ -76,7 +76,7 @@ class Outcome:
 
 
 async def outcomes(world: World, when: str, how: str, work: Work) -> list[Outcome]:
-    """Return what a few cycles make of every crash of *work*; fail if anything is lost or left open."""
+    """Return the result of each crash of *work* after a few cycles; fail if a record is lost or left open."""
     found = []
     async for step, crashed in crashes(world, when, how, work):
         was = set(kept(world)) | set(kept(crashed))
@@ -96,7 +96,7 @@ async def outcomes(world: World, when: str, how: str, work: Work) -> list[Outcom
 
 
 def kept(world: World) -> list[Digest]:
-    """Return all that a store holds or the history has."""
+    """Return all records that a store or the history has."""
     return [
         *(each for side in SIDES for each in world.contents[side].values()),
         *(row[3] for row in world.history()),
@@ -104,7 +104,7 @@ def kept(world: World) -> list[Digest]:
 
 
 async def conflicting(world: World) -> World:
-    """Return *world* in sync, but for two experiments under one label."""
+    """Return *world* in sync, except for two experiments under one label."""
     await world.synced(record("other"), record("a-2"))
     world.left.put(PROJECT, ONE)
     world.right.put(PROJECT, OTHER)
@@ -124,8 +124,10 @@ REST = holding(record("other"), record("a-2"))
     ids=["right", "both"],
 )
 @sweeps
-async def test_resolution_that_ends_anywhere_is_done_or_still_asked_for(empty, when, how, choice, expected):
-    """Once it is written down it is done; before that, the conflict is as it was. Nothing is there twice."""
+async def test_resolution_that_fails_at_any_step_is_done_or_conflict_stays(
+    empty, when, how, choice, expected
+):
+    """Once stored, the decision is carried out; before that, the conflict stays. No record is doubled."""
     world = await conflicting(empty)
     undecided = world.contents.left, world.contents.right
 
@@ -139,10 +141,10 @@ async def test_resolution_that_ends_anywhere_is_done_or_still_asked_for(empty, w
 
 @pytest.mark.parametrize("choice", [Choice.APPROVE, Choice.REJECT])
 @sweeps
-async def test_answer_to_held_deletions_that_ends_anywhere_is_done_or_still_asked_for(
+async def test_decision_on_deletions_that_fails_at_any_step_is_done_or_they_stay_held(
     empty, when, how, choice
 ):
-    """Each record is deleted or brought back as was decided, or is held as before."""
+    """Each record is deleted or restored as the user decided, or its deletion is still held."""
     world = await empty.synced(*MANY)
     for made in MANY[:21]:
         world.left.remove(PROJECT, made.label)
@@ -164,7 +166,7 @@ async def test_answer_to_held_deletions_that_ends_anywhere_is_done_or_still_aske
 
 
 async def changed(world: World) -> World:
-    """Return *world* with a creation, an edit, a deletion and a merge to come."""
+    """Return *world* with a creation, an edit, a deletion and a merge to carry out."""
     await world.synced(*(full(label) for label in "ace"), record("other"))
     world.left.put(PROJECT, tagged(full("a"), "edited"))
     world.right.remove(PROJECT, "c")
@@ -186,8 +188,8 @@ def last_cycle(world: World) -> int:
 
 
 @sweeps
-async def test_undo_that_ends_anywhere_undid_each_record_whole_or_not_at_all(empty, when, how):
-    """And what it undid stays so."""
+async def test_undo_that_fails_at_any_step_reverts_each_record_whole_or_not_at_all(empty, when, how):
+    """And what it reverted stays so."""
     world = await changed(empty)
     before = states(world)
     assert (await world.cycle()).ok
@@ -207,8 +209,8 @@ async def test_undo_that_ends_anywhere_undid_each_record_whole_or_not_at_all(emp
 
 
 @sweeps
-async def test_undo_of_a_resolution_that_ends_anywhere_leaves_both_experiments(empty, when, how):
-    """The conflict is back, or the resolution stands."""
+async def test_undo_of_a_resolution_that_fails_at_any_step_keeps_both_experiments(empty, when, how):
+    """Either the conflict is back, or the resolution stands."""
     world = await conflicting(empty)
     await world.do(decides(Resolution(Choice.BOTH)))
     number = last_cycle(world)
@@ -223,8 +225,8 @@ async def test_undo_of_a_resolution_that_ends_anywhere_leaves_both_experiments(e
     "restored", [full("a"), full("c"), commented(tagged(full("e"), "left"), "left")], ids=["a", "c", "e"]
 )
 @sweeps
-async def test_restore_that_ends_anywhere_is_done_or_has_not_begun(empty, when, how, restored):
-    """On both sides alike."""
+async def test_restore_that_fails_at_any_step_is_done_or_has_not_begun(empty, when, how, restored):
+    """The same on both sides."""
     world = await changed(empty)
     then = datetime.fromisoformat(world.journal("SELECT max(at) FROM history")[0][0])
     await world.cycle()
@@ -243,8 +245,8 @@ async def test_restore_that_ends_anywhere_is_done_or_has_not_begun(empty, when, 
     assert [each.step for each in written if each.held != (done, done)] == []
 
 
-async def test_restore_that_ends_early_does_not_end_an_undo(tmp_path):
-    """What was undone rests until the record that is restored is there."""
+async def test_failed_restore_does_not_end_an_undo(tmp_path):
+    """The undone record stays pinned until the restored record is there."""
     world = await changed(World(tmp_path / "world"))
     then = datetime.fromisoformat(world.journal("SELECT max(at) FROM history")[0][0])
     await world.cycle()
@@ -260,8 +262,8 @@ async def test_restore_that_ends_early_does_not_end_an_undo(tmp_path):
     assert [(each.step, each.held) for each in found if each.held not in (undone, done)] == []
 
 
-async def test_undo_of_a_merge_that_ends_anywhere_lets_no_edit_overwrite_the_other(tmp_path):
-    """Whatever a person adds afterwards, both comments are there, or a person is asked."""
+async def test_undo_of_a_merge_that_fails_at_any_step_loses_no_later_edit(tmp_path):
+    """Whatever a user adds afterwards, both comments are there, or there is a conflict."""
     world = await changed(World(tmp_path / "world"))
     await world.cycle()
     number = last_cycle(world)

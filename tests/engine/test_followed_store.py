@@ -1,4 +1,4 @@
-"""A pair whose store another pair has looked at goes on from there as if it had looked itself."""
+"""A pair continues from the look of another pair at the same store as if it had looked itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.stores.places import DjangoPlace
 
 
 async def test_store_that_another_pair_has_looked_at_is_settled_for_this_pair_too(tmp_path: Any) -> None:
-    """A proof takes what differs for a change on its way as long as a store says that others are writing."""
+    """A scrub takes a difference for a change in transit as long as a store says that others are writing."""
     hub, one, other = (DjangoPlace(tmp_path / f"{name}.sqlite") for name in ("hub", "one", "other"))
     first, second = (Both(hub.location, place.location) for place in (one, other))
     async with (
@@ -37,7 +37,7 @@ async def test_store_that_another_pair_has_looked_at_is_settled_for_this_pair_to
             ("seen by the first pair", ((first, stores), (second, others))),
         ):
             await hub.put(commented(record("run"), text))
-            await anyio.sleep(4 * SETTLE)  # nobody writes for a moment
+            await anyio.sleep(4 * SETTLE)  # no program writes for a moment
             for turn in turns:
                 await cycle(*turn)
 

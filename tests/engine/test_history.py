@@ -12,7 +12,7 @@ A, B = record("a"), record("b")
 
 
 async def test_history_is_empty_while_nothing_is_overwritten(world):
-    """Creating and adopting records loses nothing."""
+    """Creating and adopting records overwrites nothing."""
     world.right.put(PROJECT, B)
     await world.synced(A, B)
 
@@ -20,8 +20,8 @@ async def test_history_is_empty_while_nothing_is_overwritten(world):
 
 
 @both_sides
-async def test_history_holds_every_state_that_was_overwritten_or_removed(world, side):
-    """Cycle after cycle, with the side that it was on and the label."""
+async def test_history_has_every_overwritten_or_deleted_state(world, side):
+    """Cycle after cycle, with its side and label."""
     await world.synced(A, B)
     world[side].put(PROJECT, tagged(A, "x"))
     await world.cycle()
@@ -37,8 +37,8 @@ async def test_history_holds_every_state_that_was_overwritten_or_removed(world, 
     ]
 
 
-async def test_history_holds_both_sides_of_a_merge(world):
-    """A merge overwrites two records, and both are kept."""
+async def test_history_has_both_sides_of_a_merge(world):
+    """A merge overwrites two records."""
     await world.synced(A)
     left, right = commented(A, "left"), commented(A, "right")
     world.left.put(PROJECT, left)
@@ -52,8 +52,8 @@ async def test_history_holds_both_sides_of_a_merge(world):
     ]
 
 
-async def test_history_holds_the_record_whole(world):
-    """What only a shelf has is kept too: nothing of a before-image is missing."""
+async def test_history_has_the_complete_record(world):
+    """A before-image has all that only a shelf can hold, too."""
     before = full(
         opaque={"on_changed": Pickled(b"1", b"2"), "platforms": Pickled(b"3", b"4", expressed=True)}
     )
@@ -67,7 +67,7 @@ async def test_history_holds_the_record_whole(world):
 
 
 async def test_history_is_written_before_the_store(world):
-    """At the moment of the write the before-image and the intent are in the file."""
+    """At the moment of the write the journal file has the before-image and the intent."""
     await world.synced(A)
     world.left.put(PROJECT, tagged(A, "good"))
     seen = []
@@ -84,8 +84,8 @@ async def test_history_is_written_before_the_store(world):
     assert world.journal("SELECT * FROM intent") == []
 
 
-async def test_history_knows_the_cycle_and_the_time(world):
-    """A before-image belongs to the cycle that wrote, of this pair."""
+async def test_history_has_the_cycle_and_the_time(world):
+    """A before-image belongs to the cycle of this pair that wrote."""
     await world.synced(A)
     world.left.put(PROJECT, tagged(A, "good"))
 
@@ -96,8 +96,8 @@ async def test_history_knows_the_cycle_and_the_time(world):
     assert at.endswith("+00:00")
 
 
-async def test_history_of_a_refused_write_says_no_more_than_was_there(world):
-    """A before-image of a write that was refused is harmless: it is what is still there."""
+async def test_before_image_of_a_refused_write_equals_the_current_record(world):
+    """So it is harmless."""
     world.right = RefusingStore("right")
     await world.synced(A)
     world.right.refused = frozenset({"a"})

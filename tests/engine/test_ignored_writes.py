@@ -1,4 +1,4 @@
-"""Stores that say that a write was done, and keep nothing of it, or show it later: nobody's edit."""
+"""A store reports a write as done, but keeps nothing of it, or shows it later: that is no edit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOUR = 3600.0
 
 
 class Forgetful(TestStore):
-    """A store that takes writes and does nothing, while it is `lying`; `kept` are those."""
+    """A store that accepts writes and does nothing while it is `lying`; `kept` has those writes."""
 
     def __init__(self, location):
         super().__init__(location)
@@ -37,7 +37,7 @@ class Forgetful(TestStore):
         return [DONE for _ in changes]
 
     def show(self):
-        """Show at last what was kept."""
+        """Show the writes in `kept` at last."""
         self.lying = False
         for each in self.kept:
             assert each.record is not None
@@ -45,20 +45,20 @@ class Forgetful(TestStore):
 
 
 class ForgetfulDatabase(Forgetful):
-    """As by a trigger that swallows writes."""
+    """Like a trigger that swallows writes."""
 
 
 class ForgetfulShelf(Forgetful, UnlockedStore):
-    """As on a disk that does."""
+    """Like a disk that swallows writes."""
 
 
 class ForgetfulServer(Forgetful, ServerStore):
-    """As behind a proxy that answers for the server, or from a cache."""
+    """Like a proxy that answers for the server, or a cache."""
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Let time go on by hand."""
+    """Return a clock that moves only when the test moves it."""
     clock = stopped(monkeypatch)
     believe(monkeypatch)
     return clock
@@ -66,23 +66,23 @@ def clock(monkeypatch):
 
 @pytest.fixture(params=[ForgetfulDatabase, ForgetfulShelf, ForgetfulServer])
 def world(request, tmp_path, clock):
-    """A database, and a store of each kind that keeps nothing when it is told to."""
+    """A database, and a store of each kind that can be told to keep nothing."""
     return World(tmp_path, TestStore("left"), request.param("right"))
 
 
 @pytest.fixture
 def server_world(tmp_path, clock):
-    """A database, and a server that keeps nothing when it is told to."""
+    """A database, and a server that can be told to keep nothing."""
     return World(tmp_path, TestStore("left"), ForgetfulServer("right"))
 
 
 def errors(report):
-    """Return what failed, by label."""
+    """Return the failures, by label."""
     return {failure.label: sentence(failure.why) for failure in report.failed}
 
 
-async def test_edit_that_the_store_does_not_keep_is_not_taken_back(world):
-    """What reads back is what was there before: the write did not land, and is tried again later."""
+async def test_edit_that_the_store_ignores_is_not_reverted_elsewhere(world):
+    """The store shows the previous state, so the write has not landed; smtd retries it later."""
     await world.synced(A, B)
     world.right.lying = True
     world.left.put(PROJECT, commented(A, "an hour of thought"))
@@ -95,8 +95,8 @@ async def test_edit_that_the_store_does_not_keep_is_not_taken_back(world):
     assert words(world.left) == ["an hour of thought"]
 
 
-async def test_edit_that_the_store_did_not_keep_arrives_when_it_does(world, clock):
-    """After a while that grows with each try."""
+async def test_ignored_edit_arrives_once_the_store_keeps_writes(world, clock):
+    """After a pause that grows with each try."""
     await world.synced(A, B)
     world.right.lying = True
     world.left.put(PROJECT, commented(A, "ours"))
@@ -113,8 +113,8 @@ async def test_edit_that_the_store_did_not_keep_arrives_when_it_does(world, cloc
     assert world.contents.left == world.contents.right == holding(commented(A, "ours"), B)
 
 
-async def test_history_has_a_write_that_arrives_at_the_third_try_once(world, clock):
-    """What was not kept is no part of what smtd wrote, also after later looks."""
+async def test_history_has_only_the_try_that_the_store_kept(world, clock):
+    """Ignored writes do not count as written, also after later looks."""
     await world.synced(A, B)
     world.right.lying = True
     world.left.put(PROJECT, commented(A, "ours"))
@@ -128,8 +128,8 @@ async def test_history_has_a_write_that_arrives_at_the_third_try_once(world, clo
     assert world.journal(updates) == [(0,), (0,), (1,)]
 
 
-async def test_new_record_that_the_store_does_not_keep_is_no_deletion(world):
-    """It stays where it is, and is made when the store keeps it."""
+async def test_ignored_creation_is_no_deletion(world):
+    """The record stays on its side, and is created when the store keeps it."""
     await world.synced(A)
     world.right.lying = True
     world.left.put(PROJECT, B)
@@ -143,8 +143,8 @@ async def test_new_record_that_the_store_does_not_keep_is_no_deletion(world):
     assert world.contents == alike(A, B)
 
 
-async def test_deletion_that_the_store_does_not_carry_out_brings_nothing_back(world):
-    """It is tried again, and not in every cycle."""
+async def test_ignored_deletion_restores_no_record(world):
+    """smtd retries it, and not in every cycle."""
     await world.synced(A, B)
     world.right.lying = True
     world.left.remove(PROJECT, "a")
@@ -160,8 +160,8 @@ async def test_deletion_that_the_store_does_not_carry_out_brings_nothing_back(wo
     assert world.contents == alike(B)
 
 
-async def test_half_of_a_merge_that_the_store_does_not_keep_is_written_again(world, clock):
-    """The other half has arrived; what was said on either side is on both in the end."""
+async def test_ignored_half_of_a_merge_is_written_again(world, clock):
+    """The other half has arrived; in the end both sides have the edits of both."""
     await world.synced(A, B)
     world.left.put(PROJECT, commented(A, "left"))
     world.right.put(PROJECT, commented(A, "right"))
@@ -176,8 +176,8 @@ async def test_half_of_a_merge_that_the_store_does_not_keep_is_written_again(wor
     assert words(world.left) == words(world.right) == ["left", "right"]
 
 
-async def test_resolution_that_the_store_does_not_keep_stays_decided(world, clock):
-    """Nobody is asked a second time."""
+async def test_resolution_stays_decided_if_the_store_ignores_its_write(world, clock):
+    """The user is not asked a second time."""
     await world.synced(A, B)
     world.left.put(PROJECT, change(A, reason="left"))
     world.right.put(PROJECT, change(A, reason="right"))
@@ -195,8 +195,8 @@ async def test_resolution_that_the_store_does_not_keep_stays_decided(world, cloc
     assert world.right.records[key("a")].reason == "left"
 
 
-async def test_undo_that_the_store_does_not_keep_is_refused(world):
-    """It is told, and can be asked for again."""
+async def test_undo_fails_if_the_store_ignores_its_write(world):
+    """The undo reports it, and can be repeated."""
     await world.synced(A, B)
     world.left.put(PROJECT, tagged(A, "x"))
     await world.cycle()
@@ -212,8 +212,8 @@ async def test_undo_that_the_store_does_not_keep_is_refused(world):
     assert (honest.refused, world.right.records[key("a")]) == ([], A)
 
 
-async def test_restoration_that_the_store_does_not_keep_is_told(world, clock):
-    """The other side has it; the next cycles bring it over."""
+async def test_restore_reports_a_write_that_the_store_ignores(world, clock):
+    """The other side has the record; later cycles copy it."""
     await world.synced(A, B)
     before = datetime.now(timezone.utc)
     world.left.put(PROJECT, commented(A, "new"))
@@ -231,7 +231,7 @@ async def test_restoration_that_the_store_does_not_keep_is_told(world, clock):
 
 @pytest.fixture
 async def shown_late(server_world):
-    """That world, in which the server shows an edit when it has been edited further."""
+    """The same world; the server shows an edit only after the record has been edited further."""
     await server_world.synced(A, B)
     server_world.right.lying = True
     server_world.left.put(PROJECT, change(A, reason="first"))
@@ -241,8 +241,8 @@ async def shown_late(server_world):
     return server_world
 
 
-async def test_edit_that_the_server_shows_late_is_nobodys(shown_late, clock):
-    """Meanwhile it was edited further, in a way that no rule could merge with somebody else's edit."""
+async def test_late_write_of_smtd_is_no_edit_of_a_user(shown_late, clock):
+    """Since then the record was edited further, in a way that no rule could merge with a user's edit."""
     world = shown_late
 
     report = await later(world, clock, force_retry=False)
@@ -253,8 +253,8 @@ async def test_edit_that_the_server_shows_late_is_nobodys(shown_late, clock):
     assert world.journal(landed) == [(2,)]
 
 
-async def test_edit_that_the_server_shows_late_is_foreseen(shown_late, clock):
-    """A dry run decides as the cycle will, and writes nothing down."""
+async def test_dry_run_recognizes_a_late_write(shown_late, clock):
+    """It decides as the cycle will, and stores nothing."""
     world = shown_late
     clock.now += 5.0
     before = world.knowledge()
@@ -265,8 +265,8 @@ async def test_edit_that_the_server_shows_late_is_foreseen(shown_late, clock):
     assert world.knowledge() == before
 
 
-async def test_new_record_that_the_server_shows_late_stays_deleted(server_world, clock):
-    """It was deleted on the side that it came from before the server showed it."""
+async def test_record_that_shows_late_stays_deleted(server_world, clock):
+    """It was deleted on its own side before the server showed it."""
     world = server_world
     await world.synced(A)
     world.right.lying = True
@@ -281,10 +281,8 @@ async def test_new_record_that_the_server_shows_late_stays_deleted(server_world,
     assert world.contents == alike(A)
 
 
-async def test_edit_that_the_server_shows_late_and_that_changes_at_once_is_looked_at_again(
-    server_world, clock
-):
-    """Somebody edits it between the scan and the look."""
+async def test_late_write_that_is_edited_at_once_is_read_again(server_world, clock):
+    """Another program edits it between the scan and the read."""
     world = server_world
     await world.synced(A, B)
     world.right.lying = True
@@ -300,10 +298,8 @@ async def test_edit_that_the_server_shows_late_and_that_changes_at_once_is_looke
     assert words(world.left) == words(world.right) == ["ours", "theirs"]
 
 
-async def test_edit_that_the_server_shows_late_is_durable_before_it_is_agreed_on(
-    server_world, clock, monkeypatch
-):
-    """A server that cannot make it durable may lose it in a power cut: what was agreed stays."""
+async def test_late_write_is_durable_before_it_becomes_the_baseline(server_world, clock, monkeypatch):
+    """A server that cannot make it durable may lose it in a power cut, so the baseline stays as it was."""
     world = server_world
     await world.synced(A, B)
     world.right.lying = True

@@ -1,8 +1,9 @@
-"""A journal that smtd really made at version 8 (d4d3430) is brought along, in either order of the sides.
+"""smtd migrates a real journal of version 8 (d4d3430), in either order of the sides.
 
-It ends with a crash: three writes to the right side have arrived, and their intents are open. Before that a
-cycle was undone, two records came in conflict, of which a person has decided one, 28 deletions were held, of
-which a person has approved one, and the right side had refused a record. `d4d3430.sql` has its rows.
+That journal ends with a crash: three writes to the right side have arrived, and their intents are open.
+Before that a cycle was undone, two records came into conflict, of which a user has resolved one, 28 deletions
+were held, of which a user has approved one, and the right side had refused a record. `d4d3430.sql` has its
+rows.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ def world(tmp_path: Path, request: pytest.FixtureRequest) -> World:
     return world.mirrored if request.param else world
 
 
-async def test_journal_is_brought_along_with_all_that_was_open(world: World) -> None:
-    """Nothing is written that was not to be: what waits goes on waiting, and for the same reasons."""
+async def test_migrated_journal_keeps_all_that_was_open(world: World) -> None:
+    """smtd writes nothing that it should not, and whatever was held is still held, for the same reasons."""
     before = world.contents
     lost = Side.LEFT if world.left.location == "left" else Side.RIGHT  # the side whose records are gone
 
@@ -80,8 +81,8 @@ async def test_journal_is_brought_along_with_all_that_was_open(world: World) -> 
     ]
 
 
-async def test_writes_that_had_arrived_are_done(world: World) -> None:
-    """What a person had decided of them is over, and no intent is open."""
+async def test_arrived_writes_of_the_migrated_journal_are_finished(world: World) -> None:
+    """The users' decisions about them have ended, and no intent is open."""
     await world.cycle(force_retry=False)
 
     assert world.journal("SELECT count(*) FROM intent") == [(0,)]
@@ -91,8 +92,8 @@ async def test_writes_that_had_arrived_are_done(world: World) -> None:
     assert ("run-00" in agreed, {"resolved", "run-33", "edited"} <= agreed) == (False, True)
 
 
-async def test_history_of_it_is_whole_and_its_reasons_are_understood(world: World) -> None:
-    """Each names the side that it meant."""
+async def test_history_of_the_migrated_journal_is_intact(world: World) -> None:
+    """Each reason names the side that it meant."""
     left = Side.LEFT if world.left.location == "left" else Side.RIGHT
 
     async with open_journal(world.directory) as journal:

@@ -1,4 +1,4 @@
-"""A request to a server breaks off, and arrives all the same when the record has gone on."""
+"""An interrupted request to a server arrives after all, when the record has changed further."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ A, B = record("a"), record("b")
 
 
 class SlowServer(ServerStore):
-    """A server behind a line that breaks, and that brings later what was sent."""
+    """A server on an unreliable connection, which delivers interrupted requests later."""
 
     breaks = False
 
@@ -36,7 +36,7 @@ class SlowServer(ServerStore):
             self._save(each)
 
     def arrive_once(self):
-        """Save the first of what was sent; the rest is still on its way."""
+        """Save the first request; the rest is still on its way."""
         self._save(self.under_way.pop(0))
 
     def _save(self, change):
@@ -47,7 +47,7 @@ class SlowServer(ServerStore):
 
 
 async def break_off(world, clock, **policy):
-    """Run a cycle whose line breaks when it has sent what is new."""
+    """Run a cycle whose connection breaks when it has sent its changes."""
     world.right.breaks = True
     with pytest.raises(StoreUnreachable):
         await later(world, clock, **policy)
@@ -56,7 +56,7 @@ async def break_off(world, clock, **policy):
 
 @pytest.fixture
 async def world(tmp_path, clock):
-    """A database and a server, and a comment that was sent when the line broke."""
+    """A database and a server, and a comment that was sent when the connection broke."""
     world = await World(tmp_path, TestStore("left"), SlowServer()).synced(A, B)
     world.left.put(PROJECT, commented(A, "ours"))
     await break_off(world, clock)
@@ -65,14 +65,14 @@ async def world(tmp_path, clock):
 
 @pytest.fixture
 async def deleting(tmp_path, clock):
-    """A database and a server, and a deletion that was sent when the line broke."""
+    """A database and a server, and a deletion that was sent when the connection broke."""
     world = await World(tmp_path, TestStore("left"), SlowServer()).synced(A, B)
     world.left.remove(PROJECT, "a")
     await break_off(world, clock)
     return world
 
 
-async def test_tag_of_a_person_survives_a_request_that_arrives_later_than_the_next_one(world, clock):
+async def test_tag_survives_a_request_that_arrives_after_its_repetition(world, clock):
     """smtd has sent the comment again, and has seen the tag since."""
     await later(world, clock)
     world.right.put(PROJECT, tagged(commented(A, "ours"), "theirs"))
@@ -85,8 +85,8 @@ async def test_tag_of_a_person_survives_a_request_that_arrives_later_than_the_ne
     assert world.left.records == world.right.records
 
 
-async def test_tag_of_a_person_survives_a_request_that_arrives_after_a_merge(world, clock):
-    """smtd has seen the tag before it sent the comment once more."""
+async def test_tag_survives_a_request_that_arrives_after_a_merge(world, clock):
+    """smtd saw the tag before it sent the comment again."""
     world.right.put(PROJECT, tagged(A, "theirs"))
     await later(world, clock)
     world.right.arrive()
@@ -98,8 +98,8 @@ async def test_tag_of_a_person_survives_a_request_that_arrives_after_a_merge(wor
     assert world.left.records == world.right.records
 
 
-async def test_edit_of_a_person_survives_twice(world, clock):
-    """A line may bring a request more than once."""
+async def test_edit_survives_a_request_that_arrives_several_times(world, clock):
+    """A connection may deliver a request more than once."""
     world.right.put(PROJECT, tagged(A, "theirs"))
     await later(world, clock)
     for _ in range(4):
@@ -111,7 +111,7 @@ async def test_edit_of_a_person_survives_twice(world, clock):
     assert world.left.records == world.right.records
 
 
-async def test_what_the_other_side_says_meanwhile_is_kept_as_well(world, clock):
+async def test_edit_of_the_other_side_survives_a_late_request_too(world, clock):
     await later(world, clock)
     world.right.put(PROJECT, tagged(commented(A, "ours"), "theirs"))
     await later(world, clock)
@@ -125,8 +125,8 @@ async def test_what_the_other_side_says_meanwhile_is_kept_as_well(world, clock):
     assert world.left.records == world.right.records
 
 
-async def test_request_that_arrives_first_is_nobodys_edit(world, clock):
-    """Both sides agree on it then."""
+async def test_request_that_arrives_before_the_next_cycle_is_no_edit(world, clock):
+    """Both sides then agree on it."""
     world.right.arrive()
     world.left.changes.clear()
     world.right.changes.clear()
@@ -136,8 +136,8 @@ async def test_request_that_arrives_first_is_nobodys_edit(world, clock):
     assert (report.ok, world.left.changes, world.right.changes) == (True, [], [])
 
 
-async def test_person_who_takes_a_tag_away_long_after_means_it(world, clock):
-    """No request takes so long."""
+async def test_tag_removed_long_after_a_request_stays_removed(world, clock):
+    """No request takes that long."""
     await later(world, clock)
     world.right.put(PROJECT, tagged(commented(A, "ours"), "theirs"))
     for seconds in (5.0, 30.0, 150.0, 300.0):
@@ -150,8 +150,8 @@ async def test_person_who_takes_a_tag_away_long_after_means_it(world, clock):
     assert world.left.records == world.right.records
 
 
-async def test_bad_line_asks_nobody(world, clock):
-    """However often the same is sent: the server shows what was agreed on."""
+async def test_repeatedly_interrupted_requests_ask_no_user(world, clock):
+    """However often smtd repeats them: the server shows what was agreed."""
     for _ in range(6):
         await break_off(world, clock)
 
@@ -160,8 +160,8 @@ async def test_bad_line_asks_nobody(world, clock):
     assert (report.ok, words(world.right)) == (True, ["ours"])
 
 
-async def test_deletion_that_arrives_when_the_record_was_kept_after_all_deletes_nothing(deleting, clock):
-    """Somebody had edited it meanwhile, and the edit won."""
+async def test_late_deletion_of_an_edited_record_deletes_nothing(deleting, clock):
+    """A user had edited the record meanwhile, and the edit won."""
     deleting.right.put(PROJECT, commented(A, "theirs"))
     await later(deleting, clock)
     assert words(deleting.left) == words(deleting.right) == ["theirs"]
@@ -173,7 +173,7 @@ async def test_deletion_that_arrives_when_the_record_was_kept_after_all_deletes_
     assert words(deleting.left) == words(deleting.right) == ["theirs"]
 
 
-async def test_deletion_that_arrives_late_is_one_if_nobody_kept_the_record(deleting, clock):
+async def test_late_deletion_of_an_unchanged_record_is_kept(deleting, clock):
     deleting.right.arrive()
 
     report = await later(deleting, clock)
@@ -182,8 +182,8 @@ async def test_deletion_that_arrives_late_is_one_if_nobody_kept_the_record(delet
 
 
 @pytest.mark.parametrize("tries", [1, 2])
-async def test_server_that_only_takes_shows_the_source_again(world, clock, tries):
-    """There the other side has what is right in any case, whether the same was sent once more or not."""
+async def test_one_way_target_gets_the_state_of_its_source_again_after_a_late_request(world, clock, tries):
+    """The source has the right state in any case, whether smtd sent the same again or not."""
     for text in ("ours", "ours and more")[2 - tries :]:
         world.left.put(PROJECT, commented(A, text))
         await later(world, clock, mode=Mode.LEFT_TO_RIGHT)
@@ -194,7 +194,7 @@ async def test_server_that_only_takes_shows_the_source_again(world, clock, tries
     assert words(world.left) == words(world.right) == ["ours and more"]
 
 
-async def test_server_that_only_takes_has_a_record_again_that_was_kept_after_all(tmp_path, clock):
+async def test_one_way_target_gets_a_record_again_after_a_late_deletion(tmp_path, clock):
     server = SlowServer()
     world = await World(tmp_path, TestStore("left"), server).synced(A, B)
     world.left.remove(PROJECT, "a")
@@ -209,8 +209,8 @@ async def test_server_that_only_takes_has_a_record_again_that_was_kept_after_all
     assert words(world.left) == words(server) == ["kept"]
 
 
-async def test_request_that_arrives_at_a_server_that_is_only_read_now_is_not_written_again(world, clock):
-    """Whoever changed the mode wants nothing to be written there."""
+async def test_late_request_is_not_repaired_on_a_server_that_became_the_source(world, clock):
+    """The user who changed the mode wants no writes there."""
     world.left.put(PROJECT, commented(A, "ours and more"))
     await later(world, clock)
     world.right.arrive()
@@ -221,8 +221,8 @@ async def test_request_that_arrives_at_a_server_that_is_only_read_now_is_not_wri
     assert world.right.changes == []
 
 
-async def test_record_that_was_brought_back_survives_a_deletion_that_arrives_later(deleting, clock):
-    """Both sides are as they were when the record was deleted; so nobody would send anything."""
+async def test_restored_record_survives_a_late_deletion(deleting, clock):
+    """Both sides are as when the record was deleted, so no difference would make smtd write."""
     deleting.left.put(PROJECT, A)
     await later(deleting, clock)
 
@@ -233,8 +233,8 @@ async def test_record_that_was_brought_back_survives_a_deletion_that_arrives_lat
     assert deleting.left.records.keys() == deleting.right.records.keys() == {key("a"), key("b")}
 
 
-async def test_person_who_deletes_a_record_means_it_though_smtd_goes_on_writing_to_it(deleting, clock):
-    """The request that had broken off was of an hour ago, and the log of writes still has it."""
+async def test_deletion_by_a_user_is_carried_though_smtd_kept_writing_to_the_record(deleting, clock):
+    """The interrupted request was minutes ago, and the write log still has it."""
     deleting.right.put(PROJECT, commented(A, "theirs"))
     for number in range(4):
         await later(deleting, clock, 40.0)
@@ -248,8 +248,8 @@ async def test_person_who_deletes_a_record_means_it_though_smtd_goes_on_writing_
     assert deleting.left.records.keys() == deleting.right.records.keys() == {key("b")}
 
 
-async def test_person_who_takes_the_same_back_again_and_again_is_asked(world, clock):
-    """What smtd writes again meanwhile makes no new request of the one that broke off."""
+async def test_user_who_reverts_the_same_write_repeatedly_is_asked(world, clock):
+    """smtd's repetitions do not count as new requests that may arrive late."""
     await later(world, clock)
     world.right.put(PROJECT, tagged(commented(A, "ours"), "theirs"))
     for _ in range(8):
@@ -263,13 +263,13 @@ async def test_person_who_takes_the_same_back_again_and_again_is_asked(world, cl
 
 @pytest.fixture
 async def deleted_twice(deleting, clock):
-    """A database and a server, and a deletion that was sent twice when the line broke."""
+    """A database and a server, and a deletion that was sent twice over broken connections."""
     await break_off(deleting, clock)
     return deleting
 
 
-async def test_record_that_was_brought_back_survives_two_deletions(deleted_twice, clock):
-    """When the first has arrived smtd makes the record again; the second is still on its way."""
+async def test_restored_record_survives_two_late_deletions(deleted_twice, clock):
+    """After the first one smtd creates the record again; the second one is still on its way."""
     world = deleted_twice
     world.left.put(PROJECT, commented(A, "kept"))
     await later(world, clock)
@@ -282,8 +282,8 @@ async def test_record_that_was_brought_back_survives_two_deletions(deleted_twice
     assert words(world.left) == words(world.right) == ["kept"]
 
 
-async def test_record_that_was_made_again_survives_the_second_of_two_deletions(deleted_twice, clock):
-    """Both sides were without it when the first had arrived."""
+async def test_recreated_record_survives_the_second_late_deletion(deleted_twice, clock):
+    """Both sides had no record when the first one had arrived."""
     world = deleted_twice
     world.right.arrive_once()
     await later(world, clock)
@@ -298,7 +298,7 @@ async def test_record_that_was_made_again_survives_the_second_of_two_deletions(d
 
 
 async def test_deletion_that_never_arrives_is_forgotten_in_the_end(deleted_twice, clock):
-    """Neither side has the record; nothing is left that asks for another cycle."""
+    """Neither side has the record, and nothing asks for another cycle."""
     world = deleted_twice
     for seconds in (5.0, 5.0, 30.0, 150.0, 300.0):
         report = await later(world, clock, seconds)
@@ -308,7 +308,7 @@ async def test_deletion_that_never_arrives_is_forgotten_in_the_end(deleted_twice
 
 
 class RetriedServer(SlowServer):
-    """A server that is silent once, and is asked again in the same call, as the registry's stores are."""
+    """A server that fails to answer once, and gets the request again in the same call, as in the registry."""
 
     async def write(self, changes):
         return await retrying.RetryingStore(_SilentOnce(self)).write(changes)
@@ -334,7 +334,7 @@ def retried(monkeypatch):
     return RetriedServer()
 
 
-async def test_tag_of_a_person_survives_a_request_that_was_repeated_at_once(tmp_path, clock, retried):
+async def test_tag_survives_a_late_request_that_was_retried_at_once(tmp_path, clock, retried):
     world = await World(tmp_path, TestStore("left"), retried).synced(A, B)
     retried.breaks = True
     world.left.put(PROJECT, commented(A, "ours"))
@@ -349,9 +349,7 @@ async def test_tag_of_a_person_survives_a_request_that_was_repeated_at_once(tmp_
     assert world.left.records == retried.records
 
 
-async def test_record_that_was_made_again_survives_a_deletion_that_was_repeated_at_once(
-    tmp_path, clock, retried
-):
+async def test_recreated_record_survives_a_late_deletion_that_was_retried_at_once(tmp_path, clock, retried):
     world = await World(tmp_path, TestStore("left"), retried).synced(A, B)
     retried.breaks = True
     world.left.remove(PROJECT, "a")
@@ -366,8 +364,8 @@ async def test_record_that_was_made_again_survives_a_deletion_that_was_repeated_
     assert key("a") in retried.records
 
 
-async def test_tag_of_a_person_survives_the_making_of_the_record_that_arrives_late(world, clock):
-    """A PUT makes a record, or else sets what may be set."""
+async def test_tag_survives_a_late_creation_of_the_record(world, clock):
+    """A PUT creates a record, or sets the fields that may change."""
     world.right.under_way.clear()
     world.left.put(PROJECT, record("new"))
     await break_off(world, clock)
@@ -383,8 +381,8 @@ async def test_tag_of_a_person_survives_the_making_of_the_record_that_arrives_la
     assert world.left.records == world.right.records
 
 
-async def test_person_who_deletes_a_new_record_means_it_though_it_was_sent_twice(world, clock):
-    """Nobody can have read what was not there."""
+async def test_deletion_of_a_new_record_is_carried_though_its_creation_was_sent_twice(world, clock):
+    """No program can have read the record before it existed."""
     world.left.put(PROJECT, record("new"))
     await break_off(world, clock)
     await later(world, clock)
@@ -396,8 +394,11 @@ async def test_person_who_deletes_a_new_record_means_it_though_it_was_sent_twice
     assert key("new") not in world.right.records
 
 
-async def test_record_that_was_deleted_comes_back_if_a_late_request_shows_before_that_travels(world, clock):
-    """Nobody can tell it from one that another laptop made again just then; who deletes it again means it."""
+async def test_late_request_restores_a_record_deleted_since_the_last_cycle(world, clock):
+    """smtd cannot tell it from a record that another laptop just created again.
+
+    If a user deletes it once more, it is gone.
+    """
     world.right.put(PROJECT, tagged(A, "theirs"))
     await later(world, clock)
     world.left.remove(PROJECT, "a")

@@ -1,7 +1,7 @@
-"""Stores without a lock: what another program puts back over smtd's writes is no edit of a person.
+"""In a store without a lock, a program that saves an old state over smtd's writes makes no edit.
 
-A dumb shelf is read when a run starts and written when it ends: whatever smtd wrote in between
-is then as it was before.
+A program reads a dumb shelf when a run starts and writes it when the run ends: smtd's writes in between are
+lost.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def world(tmp_path):
         pytest.param([A, B], [[AX], [AXY]], [AXY, B], id="two edits: what comes back is older than the last"),
     ],
 )
-async def test_what_another_program_had_not_seen_is_written_again(world, side, before, rounds, after):
-    """What vanished was not deleted by a person, and what is as it was before was not reverted by one."""
+async def test_write_that_a_program_saves_over_unseen_is_repeated(world, side, before, rounds, after):
+    """No user deleted the missing records or reverted the others."""
     save = await stale(world, side, before, *rounds)
     save(OWN)
 
@@ -50,8 +50,8 @@ async def test_what_another_program_had_not_seen_is_written_again(world, side, b
 
 
 @both_sides
-async def test_lost_half_of_a_merge_is_made_again(world, side):
-    """A comment that arrived by a merge does not vanish from either side."""
+async def test_lost_half_of_a_merge_is_repeated(world, side):
+    """A comment that arrived by a merge disappears from neither side."""
     await world.synced(A, B)
     world.left.put(PROJECT, commented(A, "left"))
     world.right.put(PROJECT, commented(A, "right"))
@@ -75,10 +75,8 @@ async def test_lost_half_of_a_merge_is_made_again(world, side):
         pytest.param([A, B], [[AX], [BX]], lambda store: store.put(PROJECT, A), [A, BX], id="a revert"),
     ],
 )
-async def test_what_is_undone_while_another_write_is_there_was_meant(
-    world, side, before, rounds, meant, after
-):
-    """Whoever saved while the rest of a batch or a later write was there had seen what they took away."""
+async def test_revert_beside_another_intact_write_is_an_edit(world, side, before, rounds, meant, after):
+    """A program that saved while the rest of a batch or a later write was there had seen what it removed."""
     await stale(world, side, before, *rounds)
     meant(world[side])
 
@@ -88,8 +86,8 @@ async def test_what_is_undone_while_another_write_is_there_was_meant(
     assert world.contents == alike(*after)
 
 
-async def test_program_that_read_in_the_middle_of_a_cycle_deletes_nothing(world):
-    """One cycle writes more than once; what was written later can be lost alone."""
+async def test_program_that_read_during_a_cycle_deletes_nothing(world):
+    """A cycle writes more than once; only its later writes may be lost."""
     await world.synced(A, B)
     saves = []
     world.left.put(PROJECT, C)
@@ -109,7 +107,7 @@ async def test_program_that_read_in_the_middle_of_a_cycle_deletes_nothing(world)
 
 
 async def test_program_that_read_between_two_rounds_of_a_cycle_deletes_nothing(world):
-    """A cycle that scans again writes again; what that wrote can be lost alone."""
+    """A cycle that starts over writes again; only these writes may be lost."""
     await world.synced(A, B)
     saves = []
     world.left.put(PROJECT, tagged(A, "x"))
@@ -127,8 +125,8 @@ async def test_program_that_read_between_two_rounds_of_a_cycle_deletes_nothing(w
 
 
 @both_sides
-async def test_write_that_is_undone_again_is_asked_about(world, side):
-    """The second time it may have been a person: both states stay, and the report says how to go on."""
+async def test_write_that_is_undone_twice_is_held(world, side):
+    """The second time it may have been a user: both states stay, and the report says what to do."""
     save = await stale(world, side, [A], [B])
     save(OWN)
     await world.cycle()
@@ -143,8 +141,8 @@ async def test_write_that_is_undone_again_is_asked_about(world, side):
 
 
 @both_sides
-async def test_write_that_was_lost_here_and_deleted_there_is_asked_about(world, side):
-    """If the other side deleted the record meanwhile, there is nothing left to restore."""
+async def test_lost_write_of_a_record_deleted_on_the_other_side_is_held(world, side):
+    """There is nothing left to restore."""
     save = await stale(world, side, [A, C], [tagged(A, "x")])
     save(OWN)
     world[side.other].remove(PROJECT, "a")
@@ -156,8 +154,8 @@ async def test_write_that_was_lost_here_and_deleted_there_is_asked_about(world, 
 
 
 @both_sides
-async def test_lost_update_is_made_again_with_later_edits_of_the_other_side(world, side):
-    """What is written again is what the other side holds now."""
+async def test_lost_update_is_repeated_with_later_edits_of_the_other_side(world, side):
+    """smtd writes what the other side holds now."""
     save = await stale(world, side, [A, B], [tagged(A, "x")])
     save(OWN)
     world[side.other].put(PROJECT, tagged(A, "x", "y"))
@@ -169,8 +167,8 @@ async def test_lost_update_is_made_again_with_later_edits_of_the_other_side(worl
 
 
 @both_sides
-async def test_lost_deletion_brings_the_record_back(world, side):
-    """A record that another program puts back is a record: nothing is lost by taking it so."""
+async def test_lost_deletion_restores_the_record(world, side):
+    """smtd takes a record that a program saved again for a new one, so that nothing is lost."""
     await world.synced(A, B)
     save = world[side].opened()
     world[side.other].remove(PROJECT, "a")
@@ -184,7 +182,7 @@ async def test_lost_deletion_brings_the_record_back(world, side):
 
 
 async def test_lost_update_is_not_restored_against_the_mode(world):
-    """A pair that became one-way writes nothing to its source, not even what was lost there; it says so."""
+    """A pair that became one-way does not write to its source, not even a lost write; it reports that."""
     await world.synced(A, B)
     save = world.left.opened()
     world.right.put(PROJECT, tagged(A, "x"))
@@ -204,7 +202,7 @@ async def test_lost_update_is_not_restored_against_the_mode(world):
 
 
 async def test_lost_update_after_a_crash_is_no_deletion(world):
-    """What a crashed cycle wrote and the next one found may get lost too."""
+    """Writes that a crashed cycle made and the next one finished may get lost, too."""
     await world.synced(A, B)
     save = world.right.opened()
     world.left.put(PROJECT, C)
@@ -219,8 +217,8 @@ async def test_lost_update_after_a_crash_is_no_deletion(world):
     assert world.contents == alike(tagged(A, "x"), B, C, OWN)
 
 
-async def test_stores_with_a_lock_lose_nothing(tmp_path):
-    """Where nobody can write an old state, a deletion is a deletion at once."""
+async def test_deletion_in_a_store_with_a_lock_is_carried_at_once(tmp_path):
+    """There no program can save an old state."""
     world = await World(tmp_path).synced(A)
     world.left.put(PROJECT, B)
     await world.cycle()
@@ -233,8 +231,8 @@ async def test_stores_with_a_lock_lose_nothing(tmp_path):
 
 
 @both_sides
-async def test_write_that_waits_for_a_person_goes_on_waiting_whatever_is_written_elsewhere(world, side):
-    """A later write that is there shows nothing of who undid an earlier one (a campaign found this)."""
+async def test_held_lost_write_stays_held_whatever_smtd_writes_elsewhere(world, side):
+    """A later intact write does not show who undid an earlier one (a campaign found this)."""
     save = await stale(world, side, [A], [B])
     save(OWN)
     await world.cycle()
@@ -249,8 +247,8 @@ async def test_write_that_waits_for_a_person_goes_on_waiting_whatever_is_written
 
 
 @both_sides
-async def test_write_that_is_undone_while_smtd_writes_another_is_no_deletion(world, side):
-    """What another program undid between scan and write is made again by the next look."""
+async def test_write_undone_while_smtd_writes_another_is_no_deletion(world, side):
+    """The next look repeats what another program undid between scan and write."""
     save = await stale(world, side, [A], [B])
     world[side.other].put(PROJECT, C)
     world[side].meanwhile["before write"] = lambda: save(OWN)
@@ -263,8 +261,8 @@ async def test_write_that_is_undone_while_smtd_writes_another_is_no_deletion(wor
 
 
 @both_sides
-async def test_write_that_was_found_undone_is_no_deletion_after_a_crash(world, side):
-    """What is written before it can be made again, and a crash, do not make a person's deletion of it."""
+async def test_write_found_undone_is_no_deletion_after_a_crash(world, side):
+    """smtd writes something else before it can repeat the lost write, and crashes."""
     await world.synced(A)
     for each in SIDES:
         world[each].put(PROJECT, commented(A, each.value))

@@ -1,4 +1,4 @@
-"""Two people make every edit of docs/merging.md, on two stores, and get what the page says."""
+"""Two users make every edit of docs/merging.md on two stores, and get what the page says."""
 
 from __future__ import annotations
 
@@ -43,28 +43,28 @@ _TABLES: dict[str, tuple[Policy, Mapping[str, Case]]] = {
 
 
 def _copied(case: Case) -> bool:
-    """Say whether both sides have a new record that two people cannot have made: it was copied."""
+    """Say whether both sides have a new record that two users cannot have created: it was copied."""
     return case.before is None and case.left is not None and case.left == case.right
 
 
-#: By themselves what was copied: beside it what is missing is not taken for deleted.
+#: Keys with a copied record run alone: beside one, missing records do not count as deleted.
 TABLES = {
     f"{name}{', copied' if copied else ''}": (policy, chosen)
     for name, (policy, cells) in _TABLES.items()
     for copied in (False, True)
     if (chosen := {which: case for which, case in cells.items() if _copied(case) is copied})
 }
-#: Records that nobody touches: one record that is gone is no reason to hold anything then.
+#: Unchanged records, so that one missing record is no reason to hold anything.
 BYSTANDERS = {f"bystander {number}": dict(key_cases(Policy()))["aaa"] for number in range(9)}
 
 
-def test_page_is_what_the_code_decides():
-    """Who changes a rule, prints the page anew: make merging."""
+def test_page_matches_the_code():
+    """After a change of a rule, generate the page again: make merging."""
     assert PAGE.read_text("utf-8") == merging.page()
 
 
 def test_page_has_every_situation_and_every_field():
-    """All 15 patterns of three records that may be absent, and every field that a record has."""
+    """All 15 patterns of three records that may be absent, and every field of a record."""
     assert len(set(situations())) == 15
     named = {name.split(":")[0].split(",")[0] for name, _ in field_cases()}
     assert named == {*fields.ANNOTATIONS, *fields.WHEREABOUTS, *PROVENANCE, "status"}
@@ -73,17 +73,17 @@ def test_page_has_every_situation_and_every_field():
 
 @dataclass
 class Machines:
-    """Two machines with a store each, on which a person works; *file* is a store's, if it is one."""
+    """Two machines, each with a store on which a user works: *memory*, or SQLite files in *directory*."""
 
     directory: Path
     memory: Both[MemoryStore] | None
 
     def location(self, side: Side) -> Location:
-        """Return where the store of *side* is."""
+        """Return the location of the store of *side*."""
         return Location(SQLITE, self.directory / side.value / "records")
 
     async def edit(self, side: Side, records: Mapping[Key, Record | None]) -> None:
-        """Let the person on *side* leave *records* there (None: none), with a program of their own."""
+        """Have the user on *side* leave *records* there (None: none), with a program of their own."""
         if self.memory is not None:
             await _left_there(self.memory[side], records)
             return
@@ -91,7 +91,7 @@ class Machines:
             await _left_there(store, records)
 
     async def cycle(self, policy: Policy) -> tuple[PairReport, Both[dict[Key, Record]]]:
-        """Run one cycle; return its report and what both stores hold then."""
+        """Run one cycle; return its report and what both stores hold after it."""
         if self.memory is not None:
             return await self._cycle(self.memory.left, self.memory.right, policy)
         async with (
@@ -135,7 +135,7 @@ def labelled(record: Record | None, label: str) -> Record | None:
 
 
 def told(after: Both[Record | None]) -> tuple[object, object]:
-    """Return what tells what both sides have."""
+    """Return what identifies the records of both sides."""
     left, right = (None if each is None else digest(each) for each in (after.left, after.right))
     return left, right
 
@@ -144,8 +144,8 @@ def told(after: Both[Record | None]) -> tuple[object, object]:
     ("kind", "table"),
     [*product(["memory"], TABLES), *sampled(product(["SQLite"], TABLES), 3)],
 )
-async def test_two_people_get_what_the_table_says(machines, table):
-    """Every cell: what each side has afterwards, which fields are in conflict, and what is held."""
+async def test_edits_of_two_users_give_what_the_table_says(machines, table):
+    """For every cell: what each side has afterwards, which fields are in conflict, and what is held."""
     policy, cells = TABLES[table]
     cases = {Key(PROJECT, f"{at:03} {name}"[:100]): case for at, (name, case) in enumerate(cells.items())}
     cases |= {Key(PROJECT, label): case for label, case in BYSTANDERS.items()}

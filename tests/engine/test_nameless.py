@@ -1,4 +1,4 @@
-"""A row of SQLite whose label is lost is one record's failure, and not a deletion."""
+"""A row of SQLite whose label is lost is one failed record, and not a deletion."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.stores.places import DjangoPlace, dumb_place
 
 RECORDS = [full(f"r{number}") for number in range(4)]
 LABELS = {record.label for record in RECORDS}
-#: What becomes of a label.
+#: The label after the damage.
 LOST = {
     "NULL": "NULL",
     "bytes": "x'ff00'",
@@ -27,7 +27,7 @@ lost = pytest.mark.parametrize("value", LOST.values(), ids=LOST.keys())
 
 @pytest.fixture
 async def pair(tmp_path):
-    """A shelf and an SQLite store that lets labels be anything, in sync."""
+    """A shelf and an SQLite store that accepts any label, in sync."""
     (tmp_path / "right").mkdir()
     pair = RealPair(tmp_path, dumb_place(tmp_path / "left"), DjangoPlace(tmp_path / "right" / "lab.sqlite"))
     await pair.synced(RECORDS)
@@ -52,8 +52,11 @@ def mend(pair, label):
 
 
 @lost
-async def test_record_whose_label_is_lost_is_not_deleted_elsewhere(pair, value):
-    """Nor by the next process; each lists the record. Once its label is mended, edits travel again."""
+async def test_record_with_a_lost_label_is_deleted_on_no_side(pair, value):
+    """Also by the next process; each cycle reports the record.
+
+    Once its label is repaired, edits are synced again.
+    """
     lose(pair, "r1", value)
     for report in [await pair.cycle(), await pair.cycle()]:
         assert not report.wrote
@@ -68,8 +71,8 @@ async def test_record_whose_label_is_lost_is_not_deleted_elsewhere(pair, value):
 
 
 @lost
-async def test_record_whose_label_is_lost_in_an_open_store_is_not_deleted(pair, value):
-    """A daemon that knows the rows goes on with the others, and with this one once it is mended."""
+async def test_record_that_loses_its_label_in_an_open_store_is_not_deleted(pair, value):
+    """A daemon that knows the rows syncs the others, and this one once its label is repaired."""
     locations = pair.places.map(lambda place: place.location)
     async with pairing.open_stores(locations) as stores:
         await pair.cycle(stores)
@@ -85,8 +88,8 @@ async def test_record_whose_label_is_lost_in_an_open_store_is_not_deleted(pair, 
     assert (mended.ok, mended.wrote, mended.in_sync) == (True, False, 4)
 
 
-async def test_deletions_wait_while_a_label_is_lost(pair):
-    """Nobody can tell which record is the one without a name; then what was deleted is deleted."""
+async def test_deletions_wait_until_a_lost_label_is_repaired(pair):
+    """smtd cannot tell which record is the nameless one; afterwards it carries out the deletions."""
     lose(pair, "r1", "NULL")
     await pair.right.remove("r2")
 
@@ -100,7 +103,7 @@ async def test_deletions_wait_while_a_label_is_lost(pair):
     assert await pair.labels(Side.LEFT) == LABELS - {"r2"}
 
 
-async def test_deletions_of_other_projects_go_on_while_a_label_is_lost(pair):
+async def test_lost_label_holds_back_no_deletion_in_other_projects(pair):
     await pair.left.put(*RECORDS, project="Other")
     await pair.cycle()
     lose(pair, "r1", f"CASE project_id WHEN '{PROJECT}' THEN NULL ELSE label END")
@@ -112,8 +115,8 @@ async def test_deletions_of_other_projects_go_on_while_a_label_is_lost(pair):
     assert key("r1") in await pair.records(Side.LEFT)
 
 
-async def test_both_sides_gone_while_a_label_is_lost_are_forgotten_once_it_is_mended(pair):
-    """What is absent on both sides may be there without a name."""
+async def test_record_deleted_on_both_sides_is_forgotten_once_a_lost_label_is_repaired(pair):
+    """Until then the nameless record may be the missing one."""
     lose(pair, "r1", "NULL")
     await pair.left.remove("r1")
     waiting = await pair.cycle()

@@ -1,4 +1,4 @@
-"""The newest records of a server are read again within a minute, and a server is asked little for that."""
+"""The newest records of a server are read again within a minute, with few requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def world(tmp_path, clock):
 
 
 async def reads(world, clock, seconds, **policy):
-    """Return what a cycle reads that comes so many *seconds* later, and that nobody asked for."""
+    """Return what a scheduled cycle reads that comes *seconds* later."""
     await later(world, clock, seconds, force_retry=False, **policy)
     found = [*world.right.reads]
     world.right.reads.clear()
@@ -50,15 +50,15 @@ async def reads(world, clock, seconds, **policy):
         ([], 28.0, ""),
     ],
 )
-def test_those_that_wait_longest_are_read_again(read, elapsed, expected):
-    """As many as have to be, to have read all in time, and of those that wait equally long the newest."""
+def test_newest_records_are_read_in_the_order_of_their_last_read(read, elapsed, expected):
+    """As many as are needed to read all in time; of those that have waited equally long, the newest first."""
     newest = {key(label): moment for label, moment in zip("ab", read, strict=False)}
 
     assert "".join(each.label for each in waited_longest(newest, NOW, elapsed)) == expected
 
 
 async def test_newest_records_are_read_again_at_two_requests_a_second(world, clock):
-    """In two looks of half a minute all of them are, and in between some of the others have their turn."""
+    """Two looks, half a minute apart, read all of them, and some of the others in between."""
     first = await reads(world, clock, 27.0)
     second = await reads(world, clock, 27.0)
     third = await reads(world, clock, 27.0)
@@ -68,8 +68,8 @@ async def test_newest_records_are_read_again_at_two_requests_a_second(world, clo
     assert {*NEWEST} <= {*second, *third}
 
 
-async def test_edit_of_a_new_record_comes_over_within_two_looks(world, clock):
-    """Nobody else has to do anything for that."""
+async def test_edit_of_a_new_record_is_synced_within_two_looks(world, clock):
+    """Without any other change."""
     world.right.put(PROJECT, commented(RECORDS[60], "seen"))
 
     found = [counts(await later(world, clock, 27.0, force_retry=False)) for _ in range(2)]
@@ -88,8 +88,8 @@ async def test_record_that_changed_is_one_of_the_newest(world, clock):
     assert LABELS[3] in found
 
 
-async def test_person_who_asks_has_the_newest_read_at_once(world, clock):
-    """Whatever was read a moment ago, and however much that is; a dry run, too."""
+async def test_requested_cycle_reads_all_of_the_newest_at_once(world, clock):
+    """However lately they were read, and however many they are; a dry run, too."""
     await later(world, clock, 0.1, force_retry=True)
     asked = [*world.right.reads]
     world.right.reads.clear()
@@ -99,24 +99,24 @@ async def test_person_who_asks_has_the_newest_read_at_once(world, clock):
     assert {*NEWEST} <= {*world.right.reads}
 
 
-async def test_old_records_have_their_turn_however_late_the_newest_are(world, clock):
-    """Looks so seldom that the newest take all that may be asked leave a share to the others."""
+async def test_older_records_get_a_share_of_rare_looks(world, clock):
+    """Even if the newest alone would need all permitted reads."""
     found = [await reads(world, clock, 45.0, verify_within=300.0) for _ in range(15)]
 
     assert max(map(len, found)) <= 45.0 * RATE
     assert {label for each in found for label in each} == {*LABELS}
 
 
-async def test_looks_in_quick_succession_ask_for_no_more(world, clock):
-    """A burst of changes on this side costs the server nothing, and keeps nothing from being read."""
+async def test_looks_in_quick_succession_make_no_more_requests(world, clock):
+    """A burst of changes on this side costs the server nothing, and stops no read that is due."""
     found = [await reads(world, clock, 0.8) for _ in range(100)]
 
     assert sum(map(len, found)) <= 80.0 * RATE
     assert {*NEWEST} <= {label for each in found for label in each}
 
 
-async def test_pairs_that_have_a_server_in_common_ask_it_together(world, clock, tmp_path):
-    """What one of them has read the other one knows, and both see the edits in it."""
+async def test_pairs_with_a_common_server_share_its_reads(world, clock, tmp_path):
+    """Each pair knows what the other one has read, and both see the edits in it."""
     other = World(tmp_path, TestStore("other"), world.right)
     await later(other, clock, 0.0)
     world.right.put(PROJECT, commented(RECORDS[60], "seen"))
@@ -129,7 +129,7 @@ async def test_pairs_that_have_a_server_in_common_ask_it_together(world, clock, 
 
 
 class HidingServer(ServerStore):
-    """A server that lists no project which it closed to us, and says so to who asks for that."""
+    """A server that does not list a project that is closed to smtd, and says so when asked for it by name."""
 
     closed = ""
     hidden = ""
@@ -142,13 +142,13 @@ class HidingServer(ServerStore):
 
 
 async def hiding(directory):
-    """Return a pair with such a server, of two projects."""
+    """Return a pair with such a server, with two projects."""
     world = await World(directory, right=HidingServer()).synced(*RECORDS[:3])
     return await world.synced(*RECORDS[:2], project="Other")
 
 
-async def test_project_that_is_closed_to_us_deletes_nothing_though_all_is_read_again(tmp_path):
-    """A project that is not listed is asked for: it may be there."""
+async def test_closed_project_deletes_nothing_though_all_is_read_again(tmp_path):
+    """smtd asks for a project that is not listed any more: it may still exist."""
     world = await hiding(tmp_path)
     world.right.closed = "Other"
 
@@ -158,8 +158,8 @@ async def test_project_that_is_closed_to_us_deletes_nothing_though_all_is_read_a
     assert len(world.left.records) == 5
 
 
-async def test_project_that_is_merely_not_listed_is_there(tmp_path):
-    """What it has is read as any other."""
+async def test_project_that_is_not_listed_may_still_exist(tmp_path):
+    """Its records are read like any others."""
     world = await hiding(tmp_path)
     world.right.hidden = "Other"
     world.right.put("Other", commented(RECORDS[0], "seen"))
@@ -169,8 +169,8 @@ async def test_project_that_is_merely_not_listed_is_there(tmp_path):
     assert (report.held, counts(report)) == ([], on(Side.LEFT, updated=1))
 
 
-async def test_time_that_was_set_back_keeps_nothing_from_being_read(world, clock):
-    """A moment to come tells nothing."""
+async def test_clock_set_back_stops_no_reads(world, clock):
+    """A time in the future does not count."""
     clock.now -= 7200.0
 
     found = {*(await reads(world, clock, 27.0)), *(await reads(world, clock, 27.0))}

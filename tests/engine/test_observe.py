@@ -1,4 +1,4 @@
-"""What a store holds is in its index: a cycle decides what has changed, whoever has seen that."""
+"""A store's contents are in its index: a cycle decides what has changed, whichever process has seen it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from smtd.merge.decide import Mode
 from tests.build import PROJECT, RUNNING, change, commented, key, record, tagged
 from tests.engine.servers import ServerStore
 from tests.engine.world import RefusingStore, TestStore, UnlockedStore, World, counts, written
-from tests.sampling import sampled
+from tests.sampling import SOAK, sampled
 
 RECORDS = [record(f"run-{number}") for number in range(9)]
 A, B, C, D = RECORDS[:4]
@@ -24,7 +24,7 @@ A, B, C, D = RECORDS[:4]
 
 @pytest.fixture
 def decided(monkeypatch):
-    """What keys each draft of a plan was about (None: all)."""
+    """Return the list of the keys that each plan was about (None: all)."""
     found = []
     draft = planning.build_plan
 
@@ -52,25 +52,25 @@ def reset(world):
 
 
 def looks(world):
-    """Return how often each store was looked at."""
+    """Return how often each store was looked at since `reset`."""
     return world.left.scans, world.right.scans
 
 
 def another_process(world):
-    """Let the next cycle be one of a process that has seen neither store."""
+    """Make the next cycle one of a process that has seen neither store."""
     world.left, world.right = world.left.copy(), world.right.copy()
 
 
 def go_on(_world):
-    """Let the next cycle be one of the same process."""
+    """Make the next cycle one of the same process."""
 
 
 whoever = pytest.mark.parametrize("then", [go_on, another_process])
 
 
 @whoever
-async def test_only_what_has_changed_is_decided(world, decided, then):
-    """One edit, and a record that is new, of ten."""
+async def test_cycle_decides_only_changed_keys(world, decided, then):
+    """One edited and one new record, of ten."""
     then(world)
     world.left.put(PROJECT, commented(A, "seen"))
     world.right.put(PROJECT, record("new"))
@@ -84,7 +84,7 @@ async def test_only_what_has_changed_is_decided(world, decided, then):
 
 @whoever
 @pytest.mark.parametrize("side", ["left", "right"])
-async def test_side_that_nobody_wrote_to_is_not_looked_at(world, side, then):
+async def test_unchanged_side_is_not_looked_at(world, side, then):
     then(world)
     reset(world)
     store = getattr(world, side)
@@ -102,8 +102,8 @@ async def test_side_that_nobody_wrote_to_is_not_looked_at(world, side, then):
 
 
 @whoever
-async def test_what_a_cycle_wrote_is_not_looked_at_again(world, decided, then):
-    """Nor is it decided again."""
+async def test_own_writes_cause_no_look(world, decided, then):
+    """Nor are they decided again."""
     world.left.put(PROJECT, record("new"))
     await world.cycle()
     then(world)
@@ -117,7 +117,7 @@ async def test_what_a_cycle_wrote_is_not_looked_at_again(world, decided, then):
 
 
 async def test_first_sync_leaves_nothing_to_decide(world, decided):
-    """However many records it carried: the next cycle decides the one that is new."""
+    """However many records it copied, the next cycle decides only a new one."""
     world.left.put(PROJECT, record("new"))
 
     await world.cycle()
@@ -135,8 +135,8 @@ async def test_first_sync_leaves_nothing_to_decide(world, decided):
     ],
 )
 @pytest.mark.parametrize("deed", ["same", "another", "away"])
-async def test_edit_in_the_middle_of_the_cycle_is_not_lost(world, moment, deed, then):
-    """It is merged in the same cycle, or carried by the next one."""
+async def test_edit_during_a_cycle_is_not_lost(world, moment, deed, then):
+    """The same cycle merges it, or the next one copies it."""
 
     def edit():
         if deed == "away":
@@ -157,8 +157,8 @@ async def test_edit_in_the_middle_of_the_cycle_is_not_lost(world, moment, deed, 
 
 
 @whoever
-async def test_edit_and_its_reversal_are_both_seen(world, then):
-    """A, B, and A again: the second A is carried, too."""
+async def test_edit_and_its_reversal_are_both_synced(world, then):
+    """A, B, and A again: the second A is copied, too."""
     states = []
     for one in (commented(A, "once"), A, commented(A, "once"), A):
         world.left.put(PROJECT, one)
@@ -169,7 +169,7 @@ async def test_edit_and_its_reversal_are_both_seen(world, then):
     assert states == [commented(A, "once"), A, commented(A, "once"), A]
 
 
-async def test_record_that_smtd_wrote_and_a_person_deletes_at_once_is_deleted(world):
+async def test_record_deleted_right_after_smtd_wrote_it_stays_deleted(world):
     """No scan has ever seen it there."""
     world.left.put(PROJECT, record("new"))
     await world.cycle()
@@ -181,8 +181,8 @@ async def test_record_that_smtd_wrote_and_a_person_deletes_at_once_is_deleted(wo
     assert key("new") not in world.left.records
 
 
-async def test_report_is_that_of_a_cycle_that_knows_nothing_of_the_stores(world, decided, tmp_path):
-    """Whatever has happened: new, edited by one or by both, in conflict, still running, of other projects."""
+async def test_report_equals_that_of_a_cycle_without_an_index(world, decided, tmp_path):
+    """With new, edited, conflicting and unfinished records, and records of other projects."""
     happenings = [
         lambda: world.left.put(PROJECT, tagged(A, "left")),
         lambda: world.right.put("Third", record("new")),
@@ -203,8 +203,8 @@ async def test_report_is_that_of_a_cycle_that_knows_nothing_of_the_stores(world,
 
 
 @whoever
-async def test_conflict_that_waits_is_listed_again_by_each_cycle(world, decided, then):
-    """It has not changed since."""
+async def test_every_cycle_reports_an_open_conflict(world, decided, then):
+    """Although it has not changed."""
     world.left.put(PROJECT, change(A, version="1111"))
     world.right.put(PROJECT, change(A, version="2222"))
     await world.cycle()
@@ -218,8 +218,8 @@ async def test_conflict_that_waits_is_listed_again_by_each_cycle(world, decided,
 
 
 @whoever
-async def test_absence_is_judged_by_all_that_was_agreed(world, then):
-    """One deletion travels; and all of a store that is emptied are held."""
+async def test_deletion_guard_counts_all_agreed_records(world, then):
+    """One deletion is carried; all deletions of an emptied store are held."""
     world.left.remove(PROJECT, "run-0")
     assert counts(await world.cycle()) == written(right=(0, 0, 1))
     then(world)
@@ -232,8 +232,8 @@ async def test_absence_is_judged_by_all_that_was_agreed(world, then):
 
 
 @pytest.mark.parametrize(("gone", "new"), [(11, 40), (9, 100), (3, 20)])
-async def test_cycle_that_breaks_off_hides_no_deletion(tmp_path, gone, new):
-    """The next one holds as many as this one would have."""
+async def test_interrupted_cycle_hides_no_deletion(tmp_path, gone, new):
+    """The next one holds as many as the first one would have."""
     world = await World(tmp_path / "world").synced(*RECORDS, record("last"), record("very last"))
     for held in sorted(world.left.records)[:gone]:
         world.left.remove(*held)
@@ -253,13 +253,13 @@ async def test_cycle_that_breaks_off_hides_no_deletion(tmp_path, gone, new):
 
 
 def broken():
-    """Break off."""
+    """Raise an error."""
     raise StoreUnreachable("it is locked")
 
 
 @pytest.mark.parametrize("mode", [Mode.LEFT_TO_RIGHT, Mode.RIGHT_TO_LEFT])
-async def test_another_policy_is_for_what_the_last_one_left(world, mode):
-    """What is allowed now is done now."""
+async def test_new_policy_applies_to_what_the_old_one_left(world, mode):
+    """What is permitted now is done now."""
     forbidden = Mode.RIGHT_TO_LEFT if mode is Mode.LEFT_TO_RIGHT else Mode.LEFT_TO_RIGHT
     source = world.left if mode is Mode.LEFT_TO_RIGHT else world.right
     source.put(PROJECT, commented(A, "seen"))
@@ -270,8 +270,8 @@ async def test_another_policy_is_for_what_the_last_one_left(world, mode):
     assert world.left.records[key("run-0")] == world.right.records[key("run-0")] == commented(A, "seen")
 
 
-async def test_projects_that_are_kept_from_now_on_are_looked_at_whole(world):
-    """What happened there while they were not kept is carried."""
+async def test_newly_synced_projects_are_looked_at_whole(world):
+    """Earlier changes there are synced."""
     only = frozenset({PROJECT})
     world.left.put("Other", commented(record("elsewhere"), "meanwhile"))
     world.left.put("Third", record("new"))
@@ -286,8 +286,8 @@ async def test_projects_that_are_kept_from_now_on_are_looked_at_whole(world):
     assert world.contents.left == world.contents.right
 
 
-async def test_store_that_was_opened_anew_is_looked_at_whole(world, decided):
-    """Its scans go on from none that was seen; only what has changed is decided."""
+async def test_reopened_store_is_looked_at_whole(world, decided):
+    """Its scans have no predecessor; still only changed keys are decided."""
     fresh = TestStore("left", world.left.records)
     fresh.put(PROJECT, commented(A, "seen"))
     world.left = fresh
@@ -297,8 +297,8 @@ async def test_store_that_was_opened_anew_is_looked_at_whole(world, decided):
     assert (decided, report.ok) == ([{"run-0"}], True)
 
 
-async def test_project_whose_name_is_no_text_fails_no_cycle(world):
-    """It is listed, each time."""
+async def test_project_name_that_is_not_text_fails_no_cycle(world):
+    """Every cycle reports it."""
     for store in (world.left, world.right):
         store.put("bad\udcff", record("x"))
     for edit in ("one", "two", "three"):
@@ -312,8 +312,8 @@ async def test_project_whose_name_is_no_text_fails_no_cycle(world):
 
 
 @whoever
-async def test_decision_to_let_a_record_rest_is_void_once_both_sides_lost_it(world, then):
-    """Should it come back, it is new."""
+async def test_pin_of_a_record_ends_when_both_sides_delete_it(world, then):
+    """If it comes back, it is new."""
     world.left.put(PROJECT, record("c"))
     await world.cycle()
     ((cycle,),) = world.journal("SELECT max(cycle) FROM history")
@@ -331,8 +331,8 @@ async def test_decision_to_let_a_record_rest_is_void_once_both_sides_lost_it(wor
 
 
 @whoever
-async def test_what_was_refused_is_remembered(tmp_path, then):
-    """It is offered again when its time has come, and not with each new record."""
+async def test_refused_write_is_retried_only_when_it_is_due(tmp_path, then):
+    """And not with each new record."""
     world = await World(tmp_path, right=RefusingStore("right")).synced(*RECORDS)
     RefusingStore.refused = frozenset({"bad"})
     try:
@@ -351,8 +351,8 @@ async def test_what_was_refused_is_remembered(tmp_path, then):
 
 
 @pytest.mark.parametrize("report", ["x'92c0ffee'", "x'a2ff'", "x''"])
-async def test_report_that_cannot_be_read_back_stops_no_cycle(world, report):
-    """It is only remembered: without it there is a cycle that finds nothing to do."""
+async def test_undecodable_report_stops_no_cycle(world, report):
+    """Without it the next cycle looks, and finds nothing to do."""
     world.change_journal(f"UPDATE checkpoint SET report = {report}")
 
     idle = await world.cycle()
@@ -369,13 +369,11 @@ KINDS = [TestStore, UnlockedStore, ServerStore]
 @whoever
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", sampled(range(20), 4))
-async def test_everything_is_decided_as_by_a_cycle_that_knows_nothing_of_the_stores(
-    tmp_path, kind, seed, then
-):
+async def test_random_changes_are_decided_as_without_an_index(tmp_path, kind, seed, then):
     """Anything may happen between two cycles; the reports and the stores are the same."""
     chance = random.Random(seed)
     world = await World(tmp_path / "world", right=kind("right")).synced(*RECORDS)
-    for turn in range(6):
+    for turn in range(6 if SOAK else 3):
         for _ in range(chance.randint(1, 4)):
             happen(chance, world, turn, with_server=kind is ServerStore)
         forgetful = world.forgetful(tmp_path / str(turn))
@@ -389,12 +387,12 @@ async def test_everything_is_decided_as_by_a_cycle_that_knows_nothing_of_the_sto
 
 
 def told(report):
-    """Return *report* without the moment of the next look, which is drawn."""
+    """Return *report* without the time of the next read, which is random."""
     return msgspec.to_builtins(msgspec.structs.replace(report, again=None))
 
 
 def happen(chance, world, turn, *, with_server):
-    """Let somebody do something to one of the stores; an edit on a server shows in its turn only."""
+    """Make a random change to one of the stores; an edit on a server shows only when it is read again."""
     store = chance.choice((world.left, world.right))
     there = sorted(store.records)
     whats = ("add", "add", "edit", "tag", "remove", "conflict", "run", "again")
@@ -417,7 +415,7 @@ def happen(chance, world, turn, *, with_server):
             store.put(one.project, commented(store.records[one], str(turn)))
 
 
-# Pairs that have a store in common
+# Pairs with a common store
 
 
 @pytest.fixture
@@ -431,7 +429,7 @@ async def hub(world):
 
 
 @whoever
-async def test_change_in_a_shared_store_is_looked_for_once(hub, then):
+async def test_change_in_a_shared_store_needs_one_look(hub, then):
     """Each pair sees all of it."""
     store = hub[0].left
     store.put(PROJECT, commented(A, "seen"))
@@ -449,8 +447,8 @@ async def test_change_in_a_shared_store_is_looked_for_once(hub, then):
     assert {each.contents.right == hub[0].contents.left for each in hub} == {True}
 
 
-async def test_what_one_pair_writes_to_a_shared_store_is_carried_by_the_others(hub):
-    """Without a look at it: what was written there is known."""
+async def test_write_of_one_pair_to_a_shared_store_is_copied_by_the_others(hub):
+    """Without a look: the index has the write."""
     first, second, third = hub
     first.right.put(PROJECT, commented(A, "first"))
     await first.cycle()
@@ -462,7 +460,7 @@ async def test_what_one_pair_writes_to_a_shared_store_is_carried_by_the_others(h
     assert second.right.records[key("run-0")] == third.right.records[key("run-0")] == commented(A, "first")
 
 
-async def test_change_that_another_pair_sees_while_a_cycle_begins_is_carried(hub, monkeypatch):
+async def test_change_seen_by_another_pair_while_a_cycle_begins_is_synced(hub, monkeypatch):
     first, second, _ = hub
     head, turns = StoreIndex.head, iter([True])
 
@@ -478,8 +476,8 @@ async def test_change_that_another_pair_sees_while_a_cycle_begins_is_carried(hub
     assert first.contents.right == first.contents.left
 
 
-async def test_look_of_another_pair_takes_nothing_from_a_conflict(hub):
-    """A pair with a conflict lists it, whoever looks at the store in between."""
+async def test_look_of_another_pair_ends_no_conflict(hub):
+    """A pair with a conflict reports it, whichever pair looks at the store in between."""
     first, second, _ = hub
     first.left.put(PROJECT, change(A, version="1111"))
     first.right.put(PROJECT, change(A, version="2222"))
@@ -493,8 +491,8 @@ async def test_look_of_another_pair_takes_nothing_from_a_conflict(hub):
     assert second.right.records[key("run-0")].version == "1111"
 
 
-async def test_pair_that_was_away_for_long_gets_all_at_once(hub):
-    """Other pairs have seen it all, and more, before."""
+async def test_pair_that_was_paused_for_long_gets_all_changes_at_once(hub):
+    """Other pairs have already seen them all, and more."""
     first, second, third = hub
     for number in range(5):
         first.left.put(PROJECT, record(f"new-{number}"))
@@ -509,8 +507,8 @@ async def test_pair_that_was_away_for_long_gets_all_at_once(hub):
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-async def test_look_that_another_process_overtakes_is_made_again(world, side):
-    """Who of the two was later nobody can tell."""
+async def test_look_overtaken_by_another_process_is_repeated(world, side):
+    """smtd cannot tell which of the two was later."""
     store = getattr(world, side)
     store.put(PROJECT, commented(A, "seen"))
     look = store.scan

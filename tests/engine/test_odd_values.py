@@ -1,4 +1,4 @@
-"""Odd labels and values, between every two kinds of stores: carried exactly, or named; never altered."""
+"""Odd labels and values are copied exactly between every two kinds of stores, or reported; never altered."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ NUMBERS = ["nan", "inf", "-inf", "-0.0", "1e-320", "10**400", "[nan, {'a': inf}]
 
 
 def odd() -> list[Record]:
-    """Return records each of which is odd in one way."""
+    """Return records, each of which is odd in one way."""
     made = [full(label) for label in LABELS]
     made += [record(f"tag-{n}", tags=FINISHED | {tag}) for n, tag in enumerate(TAGS)]
     for field in ("reason", "outcome", "stdout_stderr", "script_arguments", "version", "main_file"):
@@ -83,7 +83,7 @@ def odd() -> list[Record]:
 
 
 async def fill(place: Place, records: list[Record]) -> None:
-    """Put into the store what it has room for, as its own Sumatra would have."""
+    """Put the records that fit into the store, as its own Sumatra would."""
     if isinstance(place, ShelfPlace):
         await place.put(*records)
         return
@@ -107,7 +107,7 @@ async def synced(left: Place, right: Place, state: Path) -> PairReport:
 
 
 async def assert_exact_or_named(left: Place, right: Place, state: Path) -> int:
-    """Sync twice; return how many records were carried."""
+    """Sync twice; return how many records were copied."""
     async with left.open() as store:
         scan = await store.scan()
         before = await store.read(scan.digests)
@@ -136,10 +136,10 @@ async def assert_exact_or_named(left: Place, right: Place, state: Path) -> int:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", ["sqlite3", "django"])
-async def test_odd_record_comes_whole_to_a_server_and_back_or_is_named(
+async def test_odd_record_reaches_a_server_and_back_unaltered_or_is_reported(
     kind: str, server: SumatraServer, tmp_path: Path
 ) -> None:
-    """A server takes less than a file, and says so; what it took comes back as it was."""
+    """A server accepts less than a file, and smtd reports that; what it accepted comes back unaltered."""
     (tmp_path / "other").mkdir()
     place, other = KINDS[kind](tmp_path), KINDS[kind](tmp_path / "other")
     await fill(place, odd())
@@ -149,8 +149,8 @@ async def test_odd_record_comes_whole_to_a_server_and_back_or_is_named(
 
 
 @pytest.mark.parametrize(("source", "target"), list(permutations(KINDS, 2)))
-async def test_odd_record_is_carried_exactly_or_named(source: str, target: str, tmp_path: Path) -> None:
-    """No record comes out otherwise than it went in, and none is missing without a word."""
+async def test_odd_record_is_copied_exactly_or_reported(source: str, target: str, tmp_path: Path) -> None:
+    """No record is altered, and none is missing without a report."""
     left, right = KINDS[source](tmp_path), KINDS[target](tmp_path)
     await fill(left, odd())
 
@@ -169,8 +169,8 @@ LARGE = {
 
 @pytest.mark.soak
 @pytest.mark.parametrize("make", LARGE.values(), ids=LARGE)
-async def test_large_record_is_carried_exactly(make: Callable[[], Record], tmp_path: Path) -> None:
-    """Size alone keeps no record from going from a shelf to a database, and on to a shelf."""
+async def test_large_record_is_copied_exactly(make: Callable[[], Record], tmp_path: Path) -> None:
+    """Its size stops no record from going from a shelf to a database, and on to a shelf."""
     shelf, database = dumb_place(tmp_path / "shelf"), DjangoPlace(tmp_path / "records.sqlite")
     other = sqlite3_place(tmp_path / "other")
     await fill(shelf, [make()])

@@ -1,4 +1,4 @@
-"""Which keys a cycle leaves open for the next one, though nothing about them has changed."""
+"""Which keys a cycle leaves open for the next one although they have not changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LABELS = "abcdefghijklmnop"
 
 
 class NamelessStore(TestStore):
-    """A store with a record that has no name."""
+    """A store with a record without a name."""
 
     async def scan(self, projects=None):
         found = await super().scan(projects)
@@ -22,7 +22,7 @@ class NamelessStore(TestStore):
         return replace(found, unreadable={**found.unreadable, **nameless})
 
 
-async def test_record_that_the_first_cycle_cannot_read_is_listed_by_the_next_one(tmp_path):
+async def test_record_that_was_never_readable_is_reported_by_every_cycle(tmp_path):
     """It was never agreed on, and is in no other store."""
     world = World(tmp_path)
     world.left.put(PROJECT, record("a"))
@@ -36,8 +36,8 @@ async def test_record_that_the_first_cycle_cannot_read_is_listed_by_the_next_one
     assert second.failed == first.failed
 
 
-async def test_record_without_a_name_that_the_first_cycle_saw_lets_no_deletion_pass(tmp_path):
-    """What is missing may be the record that has lost its name."""
+async def test_nameless_record_of_an_earlier_cycle_still_holds_back_deletions(tmp_path):
+    """The missing record may be the one that has lost its name."""
     world = World(tmp_path, left=NamelessStore("left"))
     for label in LABELS:
         world.left.put(PROJECT, record(label))
@@ -50,7 +50,7 @@ async def test_record_without_a_name_that_the_first_cycle_saw_lets_no_deletion_p
     assert {failure.label for failure in report.failed} == {"a", "(row 7, without a name)"}
 
 
-async def test_name_that_is_no_text_is_not_listed_once_its_record_is_gone(tmp_path):
+async def test_name_that_is_not_text_is_reported_only_while_its_record_exists(tmp_path):
     world = await World(tmp_path).synced(record("a"))
     world.left.put("bad\udcff", record("x"))
     assert len((await world.cycle()).failed) == 1
@@ -63,8 +63,8 @@ async def test_name_that_is_no_text_is_not_listed_once_its_record_is_gone(tmp_pa
     assert [report.failed for report in reports] == [[], []]
 
 
-async def test_record_that_is_gone_before_it_travelled_is_not_decided_for_ever(tmp_path):
-    """A run that was held, and deleted."""
+async def test_held_record_that_is_deleted_is_decided_no_more(tmp_path):
+    """Its run was unfinished, and then it was deleted."""
     world = await World(tmp_path).synced(record("a"))
     world.left.put(PROJECT, record("long", tags=RUNNING, duration=None))
     await world.cycle()

@@ -1,4 +1,4 @@
-"""Edits of an older state of a shelf: merged with what they had not seen, and told from edits that had.
+"""smtd merges edits of an old state of a shelf with its unseen writes, and knows edits that had seen them.
 
 A program reads a whole project of a shelf, changes one record, and writes all of it back.
 """
@@ -32,7 +32,7 @@ def world(tmp_path):
 
 
 def comments(world, side):
-    """Return the lines of the comment of the record a."""
+    """Return the lines of the comment of record a."""
     return {*world[side].records[key("a")].outcome.split("\n")}
 
 
@@ -57,10 +57,10 @@ def comments(world, side):
         ),
     ],
 )
-async def test_edit_of_what_was_there_before_is_merged_with_all_that_smtd_had_written(
+async def test_edit_of_an_old_state_is_merged_with_all_unseen_writes(
     world, side, before, rounds, mine, words
 ):
-    """`smt comment` that had read the shelf before takes comments of the other side away unknowingly."""
+    """A `smt comment` that had read the shelf before removes unseen comments of the other side."""
     await world.synced(before, B)
     save = world[side].opened()
     for lines in rounds:
@@ -77,8 +77,8 @@ async def test_edit_of_what_was_there_before_is_merged_with_all_that_smtd_had_wr
 
 
 @both_sides
-async def test_edit_that_takes_away_again_what_was_brought_back_is_asked_about(world, side):
-    """The second time it may be a person who means it."""
+async def test_edit_that_removes_a_restored_write_again_is_held(world, side):
+    """The second time a user may mean it."""
     await world.synced(A, B)
     world[side.other].put(PROJECT, commented(A, "wrong"))
     await world.cycle()
@@ -94,8 +94,8 @@ async def test_edit_that_takes_away_again_what_was_brought_back_is_asked_about(w
 
 
 @both_sides
-async def test_edit_of_what_was_there_before_is_merged_after_a_crash_too(world, side):
-    """What else was undone is written again, then the process ends; the edit is known for what it is."""
+async def test_edit_of_an_old_state_is_merged_after_a_crash_too(world, side):
+    """smtd repeats the other lost writes, then the process ends; it still recognizes the edit afterwards."""
     save = await stale(world, side, [A, B], [commented(A, "theirs"), C])
     save(commented(A, "mine"))
     await world.crash(world[side])
@@ -128,10 +128,8 @@ async def test_edit_of_what_was_there_before_is_merged_after_a_crash_too(world, 
         ),
     ],
 )
-async def test_edit_by_somebody_who_had_seen_the_write_is_believed_at_once(
-    world, side, before, writes, mine, later
-):
-    """What it was made on shows that."""
+async def test_edit_that_had_seen_the_write_is_copied_at_once(world, side, before, writes, mine, later):
+    """The state that it was based on shows that."""
     await world.synced(before, B)
     for each in writes:
         world[side.other].put(PROJECT, each)
@@ -145,7 +143,7 @@ async def test_edit_by_somebody_who_had_seen_the_write_is_believed_at_once(
 
 
 @both_sides
-async def test_edit_of_what_the_other_side_deleted_meanwhile_wins(world, side):
+async def test_edit_of_an_old_state_wins_over_a_deletion_on_the_other_side(world, side):
     """There is nothing to merge it with."""
     await world.synced(A, B)
     world[side.other].put(PROJECT, commented(A, "theirs"))
@@ -160,8 +158,8 @@ async def test_edit_of_what_the_other_side_deleted_meanwhile_wins(world, side):
 
 
 @both_sides
-async def test_write_to_another_project_shows_nothing(world, side):
-    """A program that puts one project back leaves what smtd wrote to the others."""
+async def test_intact_write_to_another_project_proves_nothing(world, side):
+    """A program that saves an old state of one project leaves smtd's writes to the others."""
     await world.synced(A)
     world[side.other].put("Other", D)
     await world.cycle()
@@ -179,8 +177,8 @@ async def test_write_to_another_project_shows_nothing(world, side):
 
 
 @both_sides
-async def test_deletion_by_somebody_who_had_edited_the_record_is_one(world, side):
-    """That the edit had seen smtd's write is not forgotten by the time the record is deleted."""
+async def test_deletion_after_an_edit_of_the_write_is_carried(world, side):
+    """smtd remembers that the edit had seen its write when the record is deleted."""
     await world.synced(A)
     world[side.other].put(PROJECT, B)
     await world.cycle()
@@ -198,8 +196,8 @@ async def test_deletion_by_somebody_who_had_edited_the_record_is_one(world, side
 
 @both_sides
 @pytest.mark.parametrize("rule", [Conflicts.ASK, Conflicts.LEFT, Conflicts.RIGHT])
-async def test_edit_that_cannot_be_merged_with_it_is_one_like_any_other(world, side, rule):
-    """Whoever sets another reason after one that came from the other side is believed, whatever the rule."""
+async def test_edit_of_an_old_state_that_cannot_be_merged_is_an_ordinary_edit(world, side, rule):
+    """If a user sets another reason after one from the other side, it is copied, whatever the rule."""
     await world.synced(A, B)
     world[side.other].put(PROJECT, change(A, reason="theirs"))
     await world.cycle(conflicts=rule)
@@ -212,8 +210,8 @@ async def test_edit_that_cannot_be_merged_with_it_is_one_like_any_other(world, s
 
 
 @both_sides
-async def test_run_that_ends_with_what_it_had_read_is_carried(world, side):
-    """The other side's copy of it never ends by itself."""
+async def test_end_of_a_run_saved_from_an_old_state_is_copied(world, side):
+    """The other side's copy of the run never ends by itself."""
     running = change(A, tags=RUNNING, duration=None)
     world[side].put(PROJECT, running)
     await world.cycle(hold_unfinished=False)
@@ -229,8 +227,8 @@ async def test_run_that_ends_with_what_it_had_read_is_carried(world, side):
 
 
 @both_sides
-async def test_what_is_taken_away_again_and_again_is_asked_about(world, side):
-    """By edits and by reverts in turn: the second time a person is asked."""
+async def test_write_that_is_lost_repeatedly_is_held(world, side):
+    """By edits and by reverts in turn: the second time a user is asked."""
     await world.synced(A, B)
     world[side.other].put(PROJECT, tagged(A, "x"))
     await world.cycle()
@@ -245,8 +243,8 @@ async def test_what_is_taken_away_again_and_again_is_asked_about(world, side):
 
 
 @both_sides
-async def test_loss_that_was_made_good_is_no_edit(world, side):
-    """The first edit after it is merged, not asked about."""
+async def test_edit_after_a_restored_write_is_merged(world, side):
+    """The restored loss does not count as the first edit, so no user is asked."""
     await world.synced(A, B)
     save = world[side].opened()
     now = A
@@ -264,8 +262,8 @@ async def test_loss_that_was_made_good_is_no_edit(world, side):
     assert comments(world, side) == comments(world, side.other) == {"one", "two", "mine"}
 
 
-async def test_record_that_the_history_does_not_have_whole_is_no_hindrance(world):
-    """The edit travels as any other then."""
+async def test_edit_is_copied_if_the_history_lacks_the_record_that_it_was_based_on(world):
+    """It is then an edit like any other."""
     await world.synced(A, B)
     world.left.put(PROJECT, commented(A, "theirs"))
     await world.cycle()
@@ -279,8 +277,8 @@ async def test_record_that_the_history_does_not_have_whole_is_no_hindrance(world
 
 
 @pytest.mark.parametrize("again", [(tagged(A, "mine", "more"),), (OWN,)], ids=["edited", "put back"])
-async def test_merge_that_came_to_one_side_only_and_was_undone_there_is_made_again(tmp_path, again):
-    """The next cycle fails too; meanwhile a program saves what it had read before the merge."""
+async def test_merge_that_reached_one_side_and_was_undone_there_is_repeated(tmp_path, again):
+    """The next cycle fails, too; meanwhile a program saves what it had read before the merge."""
     left = UnlockedStore("left")
     world = World(tmp_path, left, TestStore("right"))
     await world.synced(A, B)
@@ -299,8 +297,8 @@ async def test_merge_that_came_to_one_side_only_and_was_undone_there_is_made_aga
     assert await second_cycle_does_nothing(world)
 
 
-async def test_merge_that_the_other_side_was_too_quick_for_is_made_again_though_undone(tmp_path):
-    """Somebody edits the record on the right again and again, so that the merge comes to the left only."""
+async def test_merge_that_concurrent_edits_keep_off_one_side_is_repeated_though_undone(tmp_path):
+    """A program edits the record on the right again and again, so that the merge reaches only the left."""
     left = UnlockedStore("left")
     world = World(tmp_path, left, TestStore("right"))
     await world.synced(A, B)
@@ -327,8 +325,8 @@ async def test_merge_that_the_other_side_was_too_quick_for_is_made_again_though_
 
 @pytest.mark.parametrize("left", [(), (tagged(A, "one", "left"),)], ids=["put back", "edited"])
 @pytest.mark.parametrize("right", [(), (tagged(A, "two", "right"),)], ids=["put back", "edited"])
-async def test_what_both_sides_lost_at_once_comes_back_to_both(world, left, right):
-    """Programs put back on both sides what they had read before smtd's writes."""
+async def test_writes_lost_on_both_sides_at_once_are_restored_on_both(world, left, right):
+    """Programs save on both sides what they had read before smtd's writes."""
     await world.synced(A, B)
     world.left.put(PROJECT, tagged(A, "one"))
     world.right.put(PROJECT, tagged(A, "two"))
@@ -346,7 +344,7 @@ async def test_what_both_sides_lost_at_once_comes_back_to_both(world, left, righ
     assert await second_cycle_does_nothing(world)
 
 
-async def test_what_both_sides_lose_again_and_again_is_asked_about(world):
+async def test_writes_lost_on_both_sides_repeatedly_are_held(world):
     await world.synced(A, B)
     world.left.put(PROJECT, tagged(A, "one"))
     world.right.put(PROJECT, tagged(A, "two"))
@@ -361,7 +359,7 @@ async def test_what_both_sides_lose_again_and_again_is_asked_about(world):
 
 
 @pytest.mark.parametrize("again", [(tagged(A, "mine", "more"),), (OWN,)], ids=["edited", "put back"])
-async def test_merge_that_came_to_both_sides_is_not_lost_if_undone_before_the_journal_knew(world, again):
+async def test_merge_undone_before_the_journal_has_it_is_not_lost(world, again):
     """The process ends between the second write and the journal; then a program saves what it had read."""
     await world.synced(A, B)
     world.left.put(PROJECT, tagged(A, "mine"))
@@ -378,8 +376,8 @@ async def test_merge_that_came_to_both_sides_is_not_lost_if_undone_before_the_jo
 
 
 @both_sides
-async def test_edit_of_what_was_there_before_that_the_other_side_contradicts_is_a_conflict(world, side):
-    """It is asked about as any other; neither side is written to."""
+async def test_edit_of_an_old_state_that_the_other_side_contradicts_is_a_conflict(world, side):
+    """Like any other; smtd writes to neither side."""
     save = await stale(world, side, [A, B], [tagged(A, "x")])
     save(change(A, reason="mine"))
     world[side.other].put(PROJECT, tagged(change(A, reason="theirs"), "x"))

@@ -12,8 +12,8 @@ BEGAN, WEEK = 1_000_000.0, 7 * 86_400.0
 
 
 @pytest.mark.parametrize("total", [1, 49, 50, 51, 1000, 1001, 123_456])
-def test_every_record_is_proven_within_the_time(total: int) -> None:
-    """Slices follow each other evenly, and the last is due when the time is over."""
+def test_every_record_is_verified_within_the_configured_time(total: int) -> None:
+    """Slices follow each other evenly, and the last one is due at the end of the time."""
     now, dues = ScrubProgress(BEGAN), []
     while now.counted < total:
         dues.append(next_slice(now, total, WEEK))
@@ -26,19 +26,19 @@ def test_every_record_is_proven_within_the_time(total: int) -> None:
     assert slice_size(total) >= SMALLEST
 
 
-def test_nothing_is_due_where_nothing_is_to_be_proven() -> None:
-    """No records, or no time in which."""
+def test_nothing_is_due_without_records_or_without_a_time() -> None:
+    """Scrubbing is off if the time is 0."""
     assert next_slice(ScrubProgress(BEGAN), 0, WEEK) == float("inf")
     assert next_slice(ScrubProgress(BEGAN), 1000, 0.0) == float("inf")
 
 
-def test_round_of_which_records_were_deleted_is_not_due_later_than_its_end() -> None:
+def test_round_ends_in_time_even_if_records_were_deleted() -> None:
     """However many were counted before."""
     assert next_slice(ScrubProgress(BEGAN, key("z"), 5000), 10, WEEK) == BEGAN + WEEK
 
 
-def test_round_goes_on_after_its_last_key_and_a_new_one_follows_its_end() -> None:
-    """A slice that is not full is the last one."""
+def test_slice_that_is_not_full_ends_the_round() -> None:
+    """A full one is followed by the next keys."""
     first = advanced(ScrubProgress(BEGAN), [key("a"), key("b")], 2, BEGAN + 5)
     last = advanced(first, [key("c")], 2, BEGAN + 9)
 

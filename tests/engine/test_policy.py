@@ -1,4 +1,4 @@
-"""How a pair is to be kept: one way, with deletions kept, with runs mirrored, some projects only."""
+"""How a pair is synced: one way, keeping deletions, mirroring runs, or only some projects."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ ONE_WAY = pytest.mark.parametrize(
 
 
 @ONE_WAY
-async def test_one_way_pair_carries_changes_of_its_source(world, mode, source):
-    """Creations, edits and deletions travel from the source."""
+async def test_one_way_pair_copies_changes_of_its_source(world, mode, source):
+    """Creations, edits and deletions."""
     await world.synced(A, B)
     world[source].put(PROJECT, tagged(A, "good"))
     world[source].remove(PROJECT, "b")
@@ -40,7 +40,7 @@ async def test_one_way_pair_carries_changes_of_its_source(world, mode, source):
 
 @ONE_WAY
 async def test_one_way_pair_never_writes_to_its_source(world, mode, source):
-    """What happens on the target alone stays there."""
+    """Changes of the target alone stay there."""
     await world.synced(A, B)
     world[source.other].put(PROJECT, tagged(A, "good"))
     world[source.other].remove(PROJECT, "b")
@@ -54,7 +54,7 @@ async def test_one_way_pair_never_writes_to_its_source(world, mode, source):
 
 @ONE_WAY
 async def test_one_way_pair_reports_edits_of_both_sides_as_a_conflict(world, mode, source):
-    """A merge would write to the source, so a person decides."""
+    """A merge would write to the source, so a user decides."""
     await world.synced(A)
     world[source].put(PROJECT, tagged(A, "x"))
     world[source.other].put(PROJECT, change(tagged(A, "y"), reason="why"))
@@ -67,8 +67,8 @@ async def test_one_way_pair_reports_edits_of_both_sides_as_a_conflict(world, mod
 
 
 @both_sides
-async def test_deletion_stays_where_it_is_if_deletions_are_kept(world, side):
-    """With deletes=keep a record that was deleted here stays there, cycle after cycle."""
+async def test_deletion_is_not_carried_with_deletes_keep(world, side):
+    """Cycle after cycle."""
     await world.synced(A, B)
     world[side].remove(PROJECT, "a")
     before = world.contents
@@ -80,8 +80,8 @@ async def test_deletion_stays_where_it_is_if_deletions_are_kept(world, side):
 
 
 @both_sides
-async def test_kept_record_comes_back_when_it_is_edited(world, side):
-    """An edit of a record that was deleted elsewhere is a change, and travels."""
+async def test_edit_of_a_kept_record_is_copied_to_the_side_that_deleted_it(world, side):
+    """The edit is a change, which wins over the deletion."""
     await world.synced(A, B)
     world[side].remove(PROJECT, "a")
     await world.cycle(propagate_deletes=False)
@@ -93,8 +93,8 @@ async def test_kept_record_comes_back_when_it_is_edited(world, side):
 
 
 @both_sides
-async def test_kept_deletion_travels_once_deletions_do(world, side):
-    """A deletion that was kept is carried when the policy says so."""
+async def test_deletion_is_carried_once_the_policy_permits_it(world, side):
+    """Also if it was made under deletes=keep."""
     await world.synced(A, B)
     world[side].remove(PROJECT, "a")
     await world.cycle(propagate_deletes=False)
@@ -107,7 +107,7 @@ async def test_kept_deletion_travels_once_deletions_do(world, side):
 @both_sides
 @pytest.mark.parametrize("status", ["_initialized_", "_pre_run_", "_running_", "_finished..._"])
 async def test_unfinished_record_is_held_until_its_run_is_over(world, side, status):
-    """A run that goes on is carried once, when it is over."""
+    """Then it is copied, once."""
     world[side].put(PROJECT, change(A, tags=frozenset({status}), duration=None))
     world[side].put(PROJECT, B)
 
@@ -123,8 +123,8 @@ async def test_unfinished_record_is_held_until_its_run_is_over(world, side, stat
 
 
 @both_sides
-async def test_unfinished_record_is_mirrored_if_asked_for(world, side):
-    """With unfinished=mirror a run is carried as it goes on."""
+async def test_unfinished_record_is_copied_with_unfinished_mirror(world, side):
+    """Also while its run continues."""
     world[side].put(PROJECT, change(A, tags=RUNNING, duration=None))
 
     report = await world.cycle(hold_unfinished=False)
@@ -137,7 +137,7 @@ async def test_unfinished_record_is_mirrored_if_asked_for(world, side):
 
 
 async def test_unfinished_record_that_both_sides_edited_is_held(world):
-    """A merge waits too until the run is over."""
+    """A merge also waits for the end of the run."""
     started = change(A, tags=RUNNING, duration=None)
     world.left.put(PROJECT, started)
     await world.cycle(hold_unfinished=False)
@@ -150,8 +150,8 @@ async def test_unfinished_record_that_both_sides_edited_is_held(world):
     assert counts(report) == written()
 
 
-async def test_mirrored_run_that_is_over_merges_with_edits_of_its_mirror(world):
-    """The side that completed the run has it all; annotations of both sides stay."""
+async def test_finished_run_merges_with_edits_of_its_mirrored_copy(world):
+    """The side that completed the run has all of it; annotations of both sides stay."""
     started = change(A, tags=RUNNING, duration=None, stdout_stderr="Not yet captured.")
     world.left.put(PROJECT, started)
     await world.cycle(hold_unfinished=False)
@@ -164,8 +164,8 @@ async def test_mirrored_run_that_is_over_merges_with_edits_of_its_mirror(world):
     assert world.contents == alike(tagged(A, "good"))
 
 
-async def test_deletion_of_an_unfinished_record_travels(world):
-    """There is nothing to wait for if the record is gone."""
+async def test_deletion_of_an_unfinished_record_is_carried(world):
+    """There is nothing to wait for."""
     world.left.put(PROJECT, change(A, tags=RUNNING, duration=None))
     world.left.put(PROJECT, B)
     await world.cycle(hold_unfinished=False)
@@ -189,7 +189,7 @@ async def test_other_projects_are_left_alone(world):
 
 
 async def test_cycle_of_one_project_deletes_nothing_in_others(world):
-    """What a cycle does not look at is not gone."""
+    """Records that a cycle does not look at are not missing."""
     world.left.put("Other", B)
     await world.synced(A, C)
     world.left.remove(PROJECT, "a")
@@ -200,8 +200,8 @@ async def test_cycle_of_one_project_deletes_nothing_in_others(world):
     assert world.contents.right == holding(C) | holding(B, project="Other")
 
 
-async def test_run_that_goes_on_counts_as_killed_after_a_while(world, monkeypatch):
-    """It is told when that will be, and is carried then, though nothing has changed."""
+async def test_unfinished_run_counts_as_killed_after_a_while(world, monkeypatch):
+    """The report says when, and its record is copied then, without any other change."""
     world.left.put(PROJECT, change(A, tags=RUNNING, duration=None, timestamp=MOMENT))
     end = MOMENT + timedelta(days=36_500)
 

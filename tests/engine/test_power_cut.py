@@ -1,4 +1,4 @@
-"""A power cut takes back what others saved and nothing has made durable: that undoes nothing elsewhere."""
+"""A power cut reverts what other programs saved without making it durable: that reverts nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ A, B, C = RECORDS[:3]
 
 
 class FragileStore(TestStore):
-    """A store whose others save without making it durable, as Sumatra does; what smtd writes is durable."""
+    """A store where other programs save without making it durable, as Sumatra does, and smtd durably."""
 
     def __init__(self, location="fragile", records=None):
         super().__init__(location, records)
@@ -40,7 +40,7 @@ class FragileStore(TestStore):
         return outcomes
 
     def power_cut(self):
-        """Hold what is durable, and nothing else."""
+        """Keep only what is durable."""
         self.replace(self._durable)
 
 
@@ -59,14 +59,14 @@ async def world(tmp_path):
 
 
 async def after_power_cut(world):
-    """Return what the first cycle does when the machine is up again."""
+    """Return the report of the first cycle after the restart of the machine."""
     for store in (world.left, world.right):
         store.power_cut()
     return await world.cycle()
 
 
 def on_both(deed):
-    """Return what does *deed* on both sides."""
+    """Return a function that does *deed* on both sides."""
     return lambda world: [deed(store) for store in (world.left, world.right)]
 
 
@@ -95,8 +95,8 @@ def on_both(deed):
         pytest.param(DONE["a deletion on both sides"], written(), 8, id="a deletion by both"),
     ],
 )
-async def test_what_was_carried_stays_so(world, deed, carried, records):
-    """Nothing that others had saved is gone or comes back, and smtd has nothing to write."""
+async def test_synced_changes_survive_a_power_cut(world, deed, carried, records):
+    """No saved change is gone or comes back, and smtd has nothing to write."""
     deed(world)
     assert counts(await world.cycle()) == carried
     before = world.contents
@@ -108,8 +108,8 @@ async def test_what_was_carried_stays_so(world, deed, carried, records):
     assert world.contents.left == world.contents.right
 
 
-async def test_write_that_a_crash_cut_off_is_durable_before_it_is_agreed_on(world):
-    """smtd was killed after all could see its write, and before that was durable; the next process agrees."""
+async def test_write_of_a_crashed_cycle_is_durable_before_it_becomes_the_baseline(world):
+    """smtd was killed when its write was visible, but not durable; the next process agrees on it."""
     world.left.put(PROJECT, change(A, outcome="done"))
     world.right.dies_after_writing = True
     with pytest.raises(StoreUnreachable):
@@ -135,8 +135,8 @@ async def test_idle_cycle_makes_nothing_durable(world, monkeypatch):
 
 
 @pytest.mark.parametrize(("done", "looks"), [("nothing", 0), ("an edit", 1), ("a deletion on both sides", 1)])
-async def test_marks_are_asked_for_once_for_all_that_is_agreed_on(tmp_path, monkeypatch, done, looks):
-    """A mark costs a question to each server; an idle cycle has none, and makes nothing durable."""
+async def test_cycle_asks_for_the_store_marks_once(tmp_path, monkeypatch, done, looks):
+    """A mark costs each server a request; an idle cycle asks for none, and makes nothing durable."""
     world = await World(tmp_path, FragileStore("left"), ServerStore()).synced(*RECORDS)
     asked = []
 

@@ -1,4 +1,4 @@
-"""A side that can only be read: an old store, an export."""
+"""A side that smtd can only read: an old store, an export."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ WHY = "it is a store of Sumatra 0.7"
 
 
 def close(world, side):
-    """Let nothing be written to *side* any more."""
+    """Make *side* read-only from now on."""
     world[side].capabilities = Capabilities(True, None, True, read_only=WHY)
 
 
 @both_sides
-async def test_records_come_out_of_a_side_that_is_only_read(world, side):
-    """What it holds travels, and the report says why nothing goes the other way."""
+async def test_records_of_a_read_only_side_are_copied(world, side):
+    """The report says why nothing goes the other way."""
     world[side].put(PROJECT, A)
     world[side.other].put(PROJECT, B)
     close(world, side)
@@ -41,8 +41,8 @@ def contents_of(world, side):
 
 
 @both_sides
-async def test_edits_on_the_other_side_stay_there(world, side):
-    """A side that is only read is left as it is, and nothing counts as failed."""
+async def test_read_only_side_is_not_written(world, side):
+    """Edits on the other side stay there, and do not count as failed."""
     await world.synced(A, B)
     world[side.other].put(PROJECT, tagged(A, "good"))
     world[side.other].remove(PROJECT, "b")
@@ -55,8 +55,8 @@ async def test_edits_on_the_other_side_stay_there(world, side):
 
 
 @both_sides
-async def test_second_cycle_still_says_why(world, side):
-    """A quiet cycle repeats what the one before it found."""
+async def test_every_cycle_reports_why_a_side_is_read_only(world, side):
+    """Also one that finds nothing to do."""
     world[side].put(PROJECT, A)
     close(world, side)
     await world.cycle()
@@ -67,8 +67,8 @@ async def test_second_cycle_still_says_why(world, side):
     assert counts(report) == written()
 
 
-async def test_target_that_is_only_read_is_refused(world):
-    """Asking for what cannot be done is an error, before anything is written."""
+async def test_read_only_target_is_an_error(world):
+    """Before anything is written."""
     world.left.put(PROJECT, A)
     close(world, SIDES[1])
 
@@ -78,8 +78,8 @@ async def test_target_that_is_only_read_is_refused(world):
     assert world.writes == Both([], [])
 
 
-async def test_two_sides_that_are_only_read_are_refused(world):
-    """Nothing can come of it."""
+async def test_two_read_only_sides_are_an_error(world):
+    """There is no side to write to."""
     for side in SIDES:
         close(world, side)
 
@@ -88,8 +88,8 @@ async def test_two_sides_that_are_only_read_are_refused(world):
 
 
 @both_sides
-async def test_side_that_can_be_written_again_gets_what_it_missed(world, side):
-    """Nothing in the store tells that its dbm module was installed, or its disk mounted for writing."""
+async def test_side_that_becomes_writable_gets_what_it_missed(world, side):
+    """The store does not show that its dbm module was installed, or its disk mounted for writing."""
     before = world[side].capabilities
     world[side.other].put(PROJECT, A)
     world[side.other].put(PROJECT, B)

@@ -1,6 +1,6 @@
-"""Stores in which programs save single records, as on a Sumatra Server: what smtd wrote there may be lost.
+"""Stores in which programs save single records, as on a Sumatra Server: a write of smtd there may be lost.
 
-Another smtd, or a person, reads a record and saves it a moment later, without what smtd wrote in between.
+Another smtd, or a user, reads a record and saves it a moment later, without smtd's write in between.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from tests.engine.servers import ServerStore, believe, later, stopped, words
 from tests.engine.world import TestStore, UnlockedStore, World, alike, counts, written
 
 A, B = record("a"), record("b")
-#: Seconds after which smtd has looked at all that it wrote.
+#: Seconds after which smtd has read all of its writes again for the last time.
 LONG = 200.0
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Let time go on by hand, and looks be due to the second."""
+    """Return a clock that moves only when the test moves it, and make rereads due on the second."""
     clock = stopped(monkeypatch)
     believe(monkeypatch)
     monkeypatch.setattr(rereads, "_SPREAD", 0.0)
@@ -38,15 +38,15 @@ def world(tmp_path, clock):
 
 @pytest.fixture
 async def brought(world):
-    """The two in sync; then smtd has brought a comment to the server."""
+    """The two in sync; then smtd has copied a comment to the server."""
     await world.synced(A, B)
     world.left.put(PROJECT, commented(A, "ours"))
     await world.cycle()
     return world
 
 
-async def test_what_smtd_wrote_is_read_again_soon_and_a_while_later(world, clock):
-    """Three times; then it is remembered no more, and an edit shows in its turn."""
+async def test_writes_are_read_again_three_times(world, clock):
+    """Soon, and a while later; after that the log drops them, and edits show when the record has its turn."""
     await world.synced(A, B)
     world.left.put(PROJECT, tagged(A, "x"))
     await world.cycle()
@@ -62,8 +62,8 @@ async def test_what_smtd_wrote_is_read_again_soon_and_a_while_later(world, clock
     assert world.journal("SELECT * FROM written") == []
 
 
-async def test_report_tells_when_what_was_written_is_read_again(world, clock):
-    """So that a lost update is found in seconds, and not in an hour."""
+async def test_report_says_when_a_write_is_read_again(world, clock):
+    """So that smtd finds a lost update within seconds, and not an hour."""
     await world.synced(A)
     world.left.put(PROJECT, tagged(A, "x"))
 
@@ -72,8 +72,8 @@ async def test_report_tells_when_what_was_written_is_read_again(world, clock):
     assert report.again == clock.now + rereads.LOOKS[0]
 
 
-async def test_record_that_another_laptop_makes_after_a_crash_takes_no_words_away(world, clock):
-    """smtd ended before it made the record, and another one made it without these words: both are merged."""
+async def test_record_created_by_another_laptop_after_a_crash_is_merged(world, clock):
+    """smtd crashed before it created the record, and another laptop created it without these words."""
     ours = tagged(commented(A, "ours"), "tag")
     world.left.put(PROJECT, ours)
     await world.crash(world.right, "before write")
@@ -90,8 +90,8 @@ async def test_record_that_another_laptop_makes_after_a_crash_takes_no_words_awa
         )
 
 
-async def test_edit_that_another_laptop_shares_in_part_after_a_crash_takes_no_words_away(world, clock):
-    """The comment came to the server by another laptop, the tag did not: it is still to be sent."""
+async def test_edit_that_another_laptop_made_in_part_after_a_crash_is_completed(world, clock):
+    """Another laptop brought the comment to the server, but not the tag, which smtd still has to write."""
     await world.synced(A)
     world.left.put(PROJECT, tagged(commented(A, "shared"), "ours"))
     await world.crash(world.right, "before write")
@@ -104,8 +104,8 @@ async def test_edit_that_another_laptop_shares_in_part_after_a_crash_takes_no_wo
         assert (words(store).count("shared"), "ours" in store.records[key("a")].tags) == (1, True)
 
 
-async def test_write_to_a_project_that_is_kept_no_longer_wakes_nobody(world, clock):
-    """It is not looked at; were it due, the pair would have a cycle each second, for ever."""
+async def test_write_to_a_project_that_is_no_longer_synced_causes_no_cycles(world, clock):
+    """smtd does not read it again; if that were due, the pair would have a cycle each second, forever."""
     await world.synced(A)
     world.left.put(PROJECT, tagged(A, "x"))
     await world.cycle()
@@ -116,22 +116,22 @@ async def test_write_to_a_project_that_is_kept_no_longer_wakes_nobody(world, clo
 
 
 @pytest.mark.parametrize(("looked", "due"), [(3.0, 18.75), (4.9, 18.75), (30.0, 90.0), (149.0, None)])
-def test_look_that_was_made_is_not_made_again(monkeypatch, looked, due):
-    """Wherever in its span it was made, the next one is later, also where the earliest moment is drawn."""
+def test_next_reread_is_later_than_the_span_of_the_last_one(monkeypatch, looked, due):
+    """Wherever in its span that one was, and even if the earliest time is drawn."""
     monkeypatch.setattr("random.uniform", min)
 
     assert rereads.following(0.0, looked) == due
 
 
 async def test_new_record_is_not_read_again(world, clock):
-    """Nobody can have read what was not there."""
+    """No program can have read it before it existed."""
     await world.synced(A)
 
     assert world.journal("SELECT * FROM written") == []
 
 
-async def test_write_of_which_another_one_has_some_is_merged_with_that(world, clock):
-    """Another smtd brought back the comment, and had not seen the tag: some of a write is not all of it."""
+async def test_write_that_an_edit_has_in_part_is_merged_with_it(world, clock):
+    """Another smtd restored the comment, and had not seen the tag: a part of a write is not all of it."""
     await world.synced(A)
     world.left.put(PROJECT, tagged(commented(A, "shared"), "ours"))
     await world.cycle()
@@ -144,8 +144,8 @@ async def test_write_of_which_another_one_has_some_is_merged_with_that(world, cl
         assert (words(store).count("shared"), {"ours", "theirs"} <= found.tags) == (1, True)
 
 
-async def test_write_that_another_one_saved_over_before_it_was_read_back_is_merged_with_that(world, clock):
-    """What was read back is an edit of what was there before."""
+async def test_write_saved_over_before_it_is_read_back_is_merged_with_the_edit(world, clock):
+    """smtd reads back an edit of the previous state."""
     await world.synced(A, B)
     world.left.put(PROJECT, commented(A, "ours"))
     world.right.meanwhile["after write"] = lambda: world.right.put(PROJECT, commented(A, "theirs"))
@@ -156,8 +156,8 @@ async def test_write_that_another_one_saved_over_before_it_was_read_back_is_merg
     assert words(world.left) == words(world.right) == ["ours", "theirs"]
 
 
-async def test_merge_that_is_lost_again_and_again_is_made_again(brought, clock):
-    """Nobody has to decide what can be merged."""
+async def test_lost_merge_is_repeated_without_asking_a_user(brought, clock):
+    """However often it is lost."""
     for number in range(6):
         brought.right.put(PROJECT, commented(A, f"theirs {number}"))
         report = await later(brought, clock)
@@ -166,8 +166,8 @@ async def test_merge_that_is_lost_again_and_again_is_made_again(brought, clock):
     assert words(brought.left) == words(brought.right) == ["ours", *(f"theirs {each}" for each in range(6))]
 
 
-async def test_edit_by_somebody_who_had_seen_the_write_travels(brought, clock):
-    """It has something of what smtd wrote."""
+async def test_edit_that_had_seen_the_write_is_copied(brought, clock):
+    """It contains a part of smtd's write."""
     brought.right.put(PROJECT, commented(commented(A, "ours"), "theirs"))
 
     report = await later(brought, clock)
@@ -176,8 +176,8 @@ async def test_edit_by_somebody_who_had_seen_the_write_travels(brought, clock):
     assert words(brought.left) == ["ours", "theirs"]
 
 
-async def test_state_of_before_that_shows_again_is_no_edit(world, clock):
-    """A cache or a replica may show it: it is written again, and nothing is carried back."""
+async def test_old_state_that_shows_again_is_no_edit(world, clock):
+    """A cache or a replica may show it: smtd writes again, and copies nothing back."""
     await world.synced(A, B)
     world.left.put(PROJECT, tagged(A, "x"))
     await world.cycle()
@@ -189,8 +189,8 @@ async def test_state_of_before_that_shows_again_is_no_edit(world, clock):
     assert world.contents == alike(tagged(A, "x"), B)
 
 
-async def test_state_of_before_that_shows_again_and_again_is_asked_about(world, clock):
-    """In the end it may be a person who means it; the other side keeps what it has."""
+async def test_old_state_that_shows_repeatedly_is_held(world, clock):
+    """A user may mean it; the other side keeps its record."""
     await world.synced(A, B)
     world.left.put(PROJECT, tagged(A, "x"))
     await world.cycle()
@@ -203,8 +203,8 @@ async def test_state_of_before_that_shows_again_and_again_is_asked_about(world, 
     assert world.left.records[key("a")] == tagged(A, "x")
 
 
-async def test_state_of_before_that_a_person_puts_back_later_is_an_edit(world, clock):
-    """What was there at every look has been seen by whoever changes it then."""
+async def test_old_state_saved_after_the_last_reread_is_an_edit(world, clock):
+    """The write was there at every read, so the user who reverts it then has seen it."""
     await world.synced(A, B)
     world.left.put(PROJECT, tagged(A, "x"))
     for seconds in (0.0, 5.0, 25.0, LONG):
@@ -217,8 +217,8 @@ async def test_state_of_before_that_a_person_puts_back_later_is_an_edit(world, c
     assert world.contents == alike(A, B)
 
 
-async def test_deletion_by_somebody_who_need_not_have_seen_the_edit_gives_way_to_it(brought, clock):
-    """Another laptop deletes the record in the moment in which this one edits it."""
+async def test_deletion_right_after_a_write_loses_against_it(brought, clock):
+    """Another laptop deletes the record while this one edits it, perhaps without having seen the edit."""
     brought.right.remove(PROJECT, "a")
 
     report = await later(brought, clock)
@@ -227,8 +227,8 @@ async def test_deletion_by_somebody_who_need_not_have_seen_the_edit_gives_way_to
     assert brought.contents == alike(commented(A, "ours"), B)
 
 
-async def test_deletion_after_a_look_at_the_edit_is_one(brought, clock):
-    """The edit was there a while later, so whoever deletes the record then has seen it."""
+async def test_deletion_after_a_reread_of_the_write_is_carried(brought, clock):
+    """The write was there a while later, so the program that deletes the record then has seen it."""
     await later(brought, clock)
     brought.right.remove(PROJECT, "a")
 
@@ -237,8 +237,8 @@ async def test_deletion_after_a_look_at_the_edit_is_one(brought, clock):
     assert (report.ok, counts(report)) == (True, written(left=(0, 0, 1)))
 
 
-async def test_deletion_of_what_came_back_is_one(brought, clock):
-    """It comes back once."""
+async def test_second_deletion_of_a_restored_record_is_carried(brought, clock):
+    """smtd restores the record once."""
     brought.right.remove(PROJECT, "a")
     await later(brought, clock)
     brought.right.remove(PROJECT, "a")
@@ -248,8 +248,8 @@ async def test_deletion_of_what_came_back_is_one(brought, clock):
     assert (report.ok, counts(report)) == (True, written(left=(0, 0, 1)))
 
 
-async def test_deletion_here_gives_way_to_an_edit_there(world, clock):
-    """It is seen by the look before the deletion, though the store was believed to be as agreed."""
+async def test_edit_on_a_server_wins_over_a_deletion_on_the_other_side(world, clock):
+    """smtd reads the record before it deletes it, although it trusted its earlier reads."""
     await world.synced(A, B)
     world.left.remove(PROJECT, "a")
     world.right.put(PROJECT, commented(A, "theirs"))
@@ -260,8 +260,8 @@ async def test_deletion_here_gives_way_to_an_edit_there(world, clock):
     assert world.contents == alike(commented(A, "theirs"), B)
 
 
-async def test_record_that_cannot_be_read_is_not_lost(brought, clock):
-    """It is listed as failed, and nothing is decided about it."""
+async def test_unreadable_record_is_not_lost(brought, clock):
+    """The report has it as failed, and smtd does not decide it."""
     brought.right.put(PROJECT, change(A, parameters=Parameters("dict", "print(1)")))
 
     report = await later(brought, clock)
@@ -271,7 +271,7 @@ async def test_record_that_cannot_be_read_is_not_lost(brought, clock):
 
 
 async def saved_over(world, clock):
-    """Let another one save over what was brought; return the report of a later cycle."""
+    """Have a program save over what smtd wrote; return the report of a later cycle."""
     world.right.put(PROJECT, commented(A, "theirs"))
     return await later(world, clock)
 
@@ -279,10 +279,10 @@ async def saved_over(world, clock):
 @pytest.mark.parametrize(
     "since", [(), (tagged(B, "later"),)], ids=["", "though another one was written since"]
 )
-async def test_write_that_another_one_saved_over_is_merged_with_that(brought, clock, since):
-    """Two laptops comment on one record in the same moment; both words are everywhere.
+async def test_write_that_is_saved_over_is_merged_with_the_edit(brought, clock, since):
+    """Two laptops comment on one record at the same moment; both sides get both comments.
 
-    Whoever saves one record need not have seen another one that was written since.
+    A program that saves one record need not have seen another one that was written since.
     """
     for each in since:
         brought.left.put(PROJECT, each)
@@ -294,8 +294,8 @@ async def test_write_that_another_one_saved_over_is_merged_with_that(brought, cl
     assert words(brought.left) == words(brought.right) == ["ours", "theirs"]
 
 
-async def test_write_after_a_crash_is_looked_at_again_too(world, clock):
-    """What the next start finds landed may get lost like any other write."""
+async def test_write_of_a_crashed_cycle_is_read_again_too(world, clock):
+    """A write that the next start finds landed may get lost like any other."""
     await world.synced(A, B)
     world.left.put(PROJECT, commented(A, "ours"))
     await world.crash(world.right)
@@ -307,8 +307,8 @@ async def test_write_after_a_crash_is_looked_at_again_too(world, clock):
     assert words(world.left) == words(world.right) == ["ours", "theirs"]
 
 
-async def test_record_that_changes_while_it_is_looked_at_is_looked_at_again(brought, clock):
-    """Two others save it in a row: the words of all three arrive."""
+async def test_record_that_changes_during_a_look_is_read_again(brought, clock):
+    """Two programs save it in a row: the words of all three arrive."""
     theirs = commented(A, "theirs")
     brought.right.put(PROJECT, theirs)
     brought.right.meanwhile["after scan"] = lambda: brought.right.put(PROJECT, commented(theirs, "more"))
@@ -319,8 +319,8 @@ async def test_record_that_changes_while_it_is_looked_at_is_looked_at_again(brou
     assert words(brought.left) == words(brought.right) == ["more", "ours", "theirs"]
 
 
-async def test_record_that_goes_while_it_is_looked_at_is_looked_at_again(brought, clock):
-    """The write was never seen, so it comes back."""
+async def test_record_that_is_deleted_during_a_look_is_read_again(brought, clock):
+    """No read has confirmed the write, so smtd restores the record."""
     brought.right.put(PROJECT, commented(A, "theirs"))
     brought.right.meanwhile["after scan"] = lambda: brought.right.remove(PROJECT, "a")
 
@@ -330,8 +330,8 @@ async def test_record_that_goes_while_it_is_looked_at_is_looked_at_again(brought
     assert words(brought.left) == words(brought.right) == ["ours"]
 
 
-async def test_edit_between_the_decision_on_a_merge_and_its_records_is_decided_anew(brought, clock):
-    """Both sides changed the record; before it is read for the merge another one saves over it."""
+async def test_edit_between_the_plan_of_a_merge_and_its_reads_is_decided_again(brought, clock):
+    """Both sides changed the record; another program saves over it before smtd reads it for the merge."""
     both = commented(commented(A, "ours"), "theirs")
     brought.right.put(PROJECT, both)
     brought.left.put(PROJECT, commented(commented(A, "ours"), "more"))
@@ -345,7 +345,7 @@ async def test_edit_between_the_decision_on_a_merge_and_its_records_is_decided_a
 
 
 async def test_one_way_pair_writes_nothing_back_to_its_source(world, clock):
-    """Where changes travel to the server only, what others save over them there stays until the next edit."""
+    """What others save over its writes to the server stays there until the next edit."""
     await world.synced(A, B)
     world.left.put(PROJECT, commented(A, "ours"))
     await world.cycle(mode=Mode.LEFT_TO_RIGHT)
@@ -357,8 +357,8 @@ async def test_one_way_pair_writes_nothing_back_to_its_source(world, clock):
     assert world.writes.left == []
 
 
-async def test_two_servers_lose_nothing_of_each_other(tmp_path, clock):
-    """Others save over smtd's merge on both at once."""
+async def test_merge_lost_on_two_servers_at_once_is_restored(tmp_path, clock):
+    """Other programs save over smtd's merge on both at once."""
     world = World(tmp_path, ServerStore("left"), ServerStore("right"))
     await world.synced(A, B)
     world.left.put(PROJECT, tagged(A, "one"))
@@ -375,8 +375,8 @@ async def test_two_servers_lose_nothing_of_each_other(tmp_path, clock):
     assert world.left.records[key("a")].tags >= {"left", "right"}
 
 
-async def test_shelf_and_server_lose_nothing_of_each_other(tmp_path, clock):
-    """The shelf is judged by its project, the server by the record."""
+async def test_lost_updates_are_found_by_project_on_a_shelf_and_by_record_on_a_server(tmp_path, clock):
+    """In one pair."""
     shelf = UnlockedStore("left")
     world = World(tmp_path, shelf, ServerStore("right"))
     await world.synced(A, B)
@@ -394,8 +394,8 @@ async def test_shelf_and_server_lose_nothing_of_each_other(tmp_path, clock):
     assert words(world.left, "b") == ["late"]
 
 
-async def test_dry_run_looks_and_remembers_nothing(brought, clock):
-    """It tells what the next cycle would do."""
+async def test_dry_run_finds_a_lost_update_and_stores_nothing(brought, clock):
+    """It reports what the next cycle would do."""
     brought.right.put(PROJECT, commented(A, "theirs"))
     clock.now += 5.0
     before = brought.knowledge()

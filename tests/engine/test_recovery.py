@@ -1,4 +1,4 @@
-"""After a crash people go on: what they do before and during the restart is theirs."""
+"""What users do between a crash and the end of the recovery is not lost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ at_any_moment = pytest.mark.parametrize("moment", MOMENTS)
 
 @pytest.fixture
 async def crashed(world):
-    """Two stores with a comment that was carried to the right, where the process ended after the write."""
+    """Two stores with a comment that was copied to the right, where the process ended after the write."""
     await world.synced(A, B)
     world.left.put(PROJECT, commented(A, "left"))
     await world.crash(world.right)
@@ -36,8 +36,8 @@ async def crashed(world):
 
 
 @at_any_moment
-async def test_edit_while_a_crash_is_recovered_from_is_not_taken_for_common(crashed, moment):
-    """An edit that smtd first sees while it recovers belongs to the person, not to both sides."""
+async def test_edit_during_recovery_does_not_become_the_baseline(crashed, moment):
+    """smtd first sees it while it recovers: only one side has it."""
     crashed.left.put(PROJECT, commented(commented(A, "left"), "after the crash"))
     crashed.right.meanwhile[moment] = lambda: crashed.right.put(
         PROJECT, tagged(commented(commented(A, "left"), "meanwhile"), "good")
@@ -56,8 +56,8 @@ async def test_edit_while_a_crash_is_recovered_from_is_not_taken_for_common(cras
     assert crashed.left.records[key("a")].tags == {"_finished_", "good"}
 
 
-async def test_new_record_that_changes_while_recovery_looks_at_it_loses_no_word(world):
-    """What was seen of it a moment before is not taken for what both sides have in common."""
+async def test_edit_of_a_new_record_during_recovery_loses_no_words(world):
+    """What smtd saw of it a moment before does not become the baseline."""
     await world.synced(B)
     world.left.put(PROJECT, A)
     await world.crash(world.right)
@@ -72,8 +72,8 @@ async def test_new_record_that_changes_while_recovery_looks_at_it_loses_no_word(
     assert ("after the crash" in found.outcome, "meanwhile" in found.tags) == (True, True)
 
 
-async def test_dry_run_during_which_somebody_edits_after_a_crash_says_what_it_saw(crashed):
-    """A dry run is an answer, also if a record changes while it looks at what a crash left."""
+async def test_dry_run_after_a_crash_answers_although_a_record_changes(crashed):
+    """While the dry run looks at what the crash left."""
     crashed.right.put(PROJECT, commented(commented(A, "left"), "after the crash"))
     crashed.right.meanwhile["after scan"] = lambda: crashed.right.put(
         PROJECT, tagged(commented(A, "left"), "meanwhile")
@@ -85,8 +85,8 @@ async def test_dry_run_during_which_somebody_edits_after_a_crash_says_what_it_sa
     assert crashed.writes.left == []
 
 
-async def test_edit_while_the_restart_looks_is_carried_with_those_before_it(crashed):
-    """What a person edits after a crash, and once more while smtd looks at it, is one edit."""
+async def test_edits_before_and_during_recovery_are_copied_together(crashed):
+    """A user edits a record after a crash, and once more while smtd looks at it."""
     crashed.right.put(PROJECT, commented(commented(A, "left"), "after the crash"))
     crashed.right.meanwhile["after scan"] = lambda: crashed.right.put(
         PROJECT, tagged(commented(A, "left"), "meanwhile")
@@ -98,8 +98,8 @@ async def test_edit_while_the_restart_looks_is_carried_with_those_before_it(cras
     assert crashed.contents == alike(tagged(commented(A, "left"), "meanwhile"), B)
 
 
-async def test_record_that_moves_after_a_crash_keeps_no_other_back(crashed):
-    """One record that changes under smtd's eyes does not stop the pair."""
+async def test_record_that_changes_during_recovery_holds_back_no_other(crashed):
+    """It does not stop the pair."""
     crashed.right.put(PROJECT, commented(commented(A, "left"), "after the crash"))
     crashed.left.put(PROJECT, C)
     keep_editing(crashed.right, A, "after scan")
@@ -111,7 +111,7 @@ async def test_record_that_moves_after_a_crash_keeps_no_other_back(crashed):
 
 
 async def test_crash_is_recovered_from_project_by_project(world):
-    """A cycle of one project leaves what a crash left of another one to its own cycle."""
+    """A cycle of one project leaves the open writes of another project to that one's own cycle."""
     world.left.put("Other", B)
     await world.synced(A)
     crash_after_write(world.right)
@@ -129,7 +129,7 @@ async def test_crash_is_recovered_from_project_by_project(world):
 
 
 class StepwiseStore(TestStore):
-    """A store that makes a record bit by bit."""
+    """A store that writes a record in steps."""
 
     capabilities = Capabilities(exclusive_writes=True, batch=None, keeps_opaque=True, atomic_updates=False)
 
@@ -138,7 +138,7 @@ HALF = full("a", output_data=(), dependencies=())
 
 
 async def die_in_the_middle(world, half):
-    """Let the right store of *world* die when it has *half* a record, or none."""
+    """Make the right store of *world* fail when it has *half* a record, or none."""
 
     def die():
         if half is None:
@@ -154,7 +154,7 @@ async def die_in_the_middle(world, half):
 
 @pytest.fixture
 async def stepwise(tmp_path):
-    """A pair whose right store died in the middle of a new record."""
+    """A pair whose right store failed in the middle of a new record."""
     made = World(tmp_path, right=StepwiseStore("right"))
     made.left.put(PROJECT, full("a"))
     await die_in_the_middle(made, HALF)
@@ -163,14 +163,14 @@ async def stepwise(tmp_path):
 
 @pytest.fixture
 async def stepwise_in_sync(tmp_path):
-    """A pair with such a store, in sync, and an edit that is to be brought there."""
+    """A pair with such a store, in sync, and an edit to be copied there."""
     made = await World(tmp_path, right=StepwiseStore("right")).synced(full("a"))
     made.left.put(PROJECT, tagged(full("a"), "edited"))
     return made
 
 
-async def test_half_a_record_is_made_whole(stepwise, monkeypatch):
-    """What a store left in the middle of a record is neither a conflict nor an edit."""
+async def test_half_written_record_is_completed(stepwise, monkeypatch):
+    """It is neither a conflict nor an edit."""
     monkeypatch.setattr(recovery, "SETTLED", 0.0)
     assert stepwise.right.records == {key("a"): HALF}
 
@@ -183,8 +183,8 @@ async def test_half_a_record_is_made_whole(stepwise, monkeypatch):
     assert stepwise.right.records[key("a")].output_data == full("a").output_data
 
 
-async def test_half_a_record_that_grows_is_left_alone(stepwise, monkeypatch):
-    """A store that is still at it is not disturbed."""
+async def test_record_that_a_store_is_still_writing_is_left_alone(stepwise, monkeypatch):
+    """Recovery does not disturb the store."""
 
     async def wait(seconds):
         assert seconds == recovery.SETTLED
@@ -199,8 +199,8 @@ async def test_half_a_record_that_grows_is_left_alone(stepwise, monkeypatch):
     assert stepwise.contents.left == stepwise.contents.right
 
 
-async def test_what_lacks_more_than_a_store_leaves_out_is_a_conflict(stepwise, monkeypatch):
-    """A record that says anything else is somebody's own."""
+async def test_record_that_differs_beyond_the_missing_parts_is_a_conflict(stepwise, monkeypatch):
+    """It was created by another program."""
     monkeypatch.setattr(recovery, "SETTLED", 0.0)
     stepwise.right.put(PROJECT, change(HALF, stdout_stderr="another run"))
 
@@ -210,8 +210,8 @@ async def test_what_lacks_more_than_a_store_leaves_out_is_a_conflict(stepwise, m
     assert stepwise.right.records[key("a")].stdout_stderr == "another run"
 
 
-async def test_change_that_was_cut_after_the_record_was_deleted_is_put_back(stepwise_in_sync):
-    """A store that deletes before it writes has not been told to delete."""
+async def test_record_deleted_by_an_interrupted_replacement_is_restored(stepwise_in_sync):
+    """The store deletes a record before it writes the new one: that is no deletion."""
     world = stepwise_in_sync
     await die_in_the_middle(world, None)
     assert not (await world.cycle(dry_run=True)).held
@@ -223,8 +223,8 @@ async def test_change_that_was_cut_after_the_record_was_deleted_is_put_back(step
     assert world.contents.left == world.contents.right
 
 
-async def test_change_of_which_half_a_record_is_left_is_put_back(stepwise_in_sync, monkeypatch):
-    """What was there before is there again, and then the change is made."""
+async def test_record_half_written_by_an_interrupted_replacement_is_restored(stepwise_in_sync, monkeypatch):
+    """smtd restores the previous record, and then makes the change."""
     monkeypatch.setattr(recovery, "SETTLED", 0.0)
     world = stepwise_in_sync
     await die_in_the_middle(world, tagged(HALF, "edited"))
@@ -236,8 +236,8 @@ async def test_change_of_which_half_a_record_is_left_is_put_back(stepwise_in_syn
     assert world.right.records[key("a")] == tagged(full("a"), "edited")
 
 
-async def test_new_record_that_both_people_replaced_after_a_crash_is_a_conflict(world):
-    """Nobody knows what was written, so nothing is common."""
+async def test_new_record_replaced_on_both_sides_after_a_crash_is_a_conflict(world):
+    """smtd cannot know what it wrote, so there is no common ancestor."""
     world.left.put(PROJECT, record("a"))
     await world.crash(world.right)
     world.left.put(PROJECT, record("a", version="1111"))
@@ -248,8 +248,8 @@ async def test_new_record_that_both_people_replaced_after_a_crash_is_a_conflict(
     assert [each.fields for each in report.conflicts] == [("version",)]
 
 
-async def test_record_that_only_the_left_side_was_given_in_a_crash_is_put_together_again(world):
-    """A restore, or a second label, goes to both sides; the right one had nothing yet."""
+async def test_record_that_only_the_left_side_got_before_a_crash_is_merged_again(world):
+    """A restore, or an alias, goes to both sides; the right one had nothing yet."""
     world.left.put(PROJECT, record("a", version="1111"))
     world.right.put(PROJECT, record("a", version="2222"))
     await world.cycle()

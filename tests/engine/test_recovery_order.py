@@ -1,4 +1,4 @@
-"""After a crash the pair may be named the other way round, and a server is not trusted with what was open."""
+"""After a crash the pair may name its sides the other way round; open writes to a server are read again."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ BY_SERVER = commented(A, "of the server")
 
 
 def gone() -> None:
-    """Fail as a store that cannot be reached."""
+    """Fail like a store that cannot be reached."""
     raise StoreUnreachable("it is gone")
 
 
 @pytest.mark.parametrize("first", ["as before", "the other way round"])
-async def test_merge_that_reached_one_side_loses_no_edit_in_the_other_order(
+async def test_merge_that_reached_one_side_loses_no_edit_with_the_sides_exchanged(
     tmp_path: Path, first: str
 ) -> None:
-    """Whoever named the sides when it crashed, and whoever does so afterwards."""
+    """Whichever way the crashed cycle and the next one name them."""
     world = await World(tmp_path).synced(A)
     world.left.put(PROJECT, commented(A, "by one"))
     world.right.put(PROJECT, tagged(A, "by-another"))
@@ -50,8 +50,8 @@ async def test_merge_that_reached_one_side_loses_no_edit_in_the_other_order(
     assert not (await world.cycle()).wrote
 
 
-async def test_restored_record_that_reached_one_side_stays_in_the_other_order(tmp_path: Path) -> None:
-    """Half of a restoration is no new record that somebody deleted."""
+async def test_restored_record_that_reached_one_side_stays_with_the_sides_exchanged(tmp_path: Path) -> None:
+    """Half of a restore does not look like a new record that was deleted."""
     world = await World(tmp_path).synced(A, record("b"))
     at = datetime.now(timezone.utc)
     world.left.remove(PROJECT, "a")
@@ -67,7 +67,7 @@ async def test_restored_record_that_reached_one_side_stays_in_the_other_order(tm
 
 
 async def interrupted(world: World, edited: Record, mode: Mode = Mode.TWO_WAY) -> None:
-    """Let somebody edit a record on the server, and the cycle that sees it fail before it writes."""
+    """Edit a record on the server, and make the cycle that sees the edit fail before it writes."""
     world.right.put(PROJECT, edited)
     world.left.meanwhile["before write"] = gone
     with pytest.raises(StoreUnreachable):
@@ -81,10 +81,8 @@ async def server_world(tmp_path: Path) -> World:
 
 
 @pytest.mark.parametrize("mode", [Mode.TWO_WAY, Mode.RIGHT_TO_LEFT])
-async def test_edit_on_a_server_whose_copy_was_interrupted_travels_next(
-    server_world: World, mode: Mode
-) -> None:
-    """It was seen, so that the turn is past it: it is read again."""
+async def test_server_edit_whose_copy_was_interrupted_is_copied_next(server_world: World, mode: Mode) -> None:
+    """The rotation is past the record, so smtd reads it again."""
     await interrupted(server_world, BY_SERVER, mode)
 
     report = await server_world.cycle(mode=mode)
@@ -94,7 +92,7 @@ async def test_edit_on_a_server_whose_copy_was_interrupted_travels_next(
 
 
 async def test_plan_after_an_interrupted_copy_is_what_the_cycle_does(server_world: World) -> None:
-    """It is shown, and run as it was shown."""
+    """The plan is shown, and carried out as shown."""
     await interrupted(server_world, BY_SERVER)
 
     plan = await server_world.cycle(dry_run=True)
@@ -103,10 +101,10 @@ async def test_plan_after_an_interrupted_copy_is_what_the_cycle_does(server_worl
     assert (plan.left.updated, report.left.updated) == (1, 1)
 
 
-async def test_edit_on_a_server_that_the_turn_has_shown_travels_although_the_journal_failed(
+async def test_server_edit_found_in_rotation_is_copied_although_the_journal_failed(
     server_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The turn is past a record when that was carried, and not before."""
+    """The rotation passes a record only when its change was carried out."""
 
     async def failing(*_words: object) -> int:
         raise StoreUnreachable("it is locked")
@@ -123,8 +121,8 @@ async def test_edit_on_a_server_that_the_turn_has_shown_travels_although_the_jou
 
 
 @pytest.mark.timeout(10)
-def test_what_recovery_would_forget_costs_no_more_than_what_is_agreed() -> None:
-    """A preview after a crash in many deletions lays it over all that is agreed."""
+def test_preview_after_a_crash_in_many_deletions_costs_no_more_than_the_baselines() -> None:
+    """It applies the outcome of all open deletions at once."""
     keys = [key(f"run-{number}") for number in range(100_000)]
     agreed = dict.fromkeys(keys, Both(b"1", b"1"))
 

@@ -1,4 +1,4 @@
-"""The report of a cycle: exact counts, and all that it leaves."""
+"""The report of a cycle: exact counts, and all that the cycle leaves undone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LABELS = [f"{what} {number}" for what in ("update", "delete", "merge", "same") f
 
 @pytest.fixture
 async def report(tmp_path):
-    """The report of a cycle in which everything happens, a different number of times."""
+    """The report of a cycle in which everything happens, each a different number of times."""
     right = RefusingStore("right")
     world = World(tmp_path, right=right)
     await world.synced(*map(record, LABELS), record("conflict"))
@@ -42,20 +42,20 @@ async def report(tmp_path):
 
 
 async def test_report_counts_every_record_once(report):
-    """What was created, updated and deleted is counted on the side that was written to."""
+    """Each created, updated or deleted record counts on the side that was written."""
     assert counts(report) == written(left=(1, 3, 2), right=(3, 3, 1))
     assert (report.left.written, report.right.written) == (6, 7)
 
 
 async def test_report_counts_what_is_in_sync(report):
-    """All that both sides hold alike after the cycle is counted, written now or not."""
+    """All records that are equal on both sides after the cycle, written now or not."""
     created, updated, merged, same = 4, 3, 3, 3
 
     assert report.in_sync == created + updated + merged + same
 
 
-async def test_report_names_what_is_left(report):
-    """Conflicts, holds and failures are named by project and label."""
+async def test_report_lists_conflicts_holds_and_failures(report):
+    """By project and label."""
     assert report.conflicts == [Conflict(PROJECT, "conflict", ("version", "diff"))]
     assert [(held.project, held.label, held.kind) for held in report.held] == [
         (PROJECT, "running", Hold.RUNNING)
@@ -75,13 +75,13 @@ async def test_report_names_what_is_left(report):
     ],
     ids=["conflict", "hold", "failure"],
 )
-def test_report_with_something_left_is_not_ok(left):
-    """A conflict, a hold or a failure each wait for a person or for a later cycle."""
+def test_report_with_a_conflict_hold_or_failure_is_not_ok(left):
+    """Each waits for a user or for a later cycle."""
     assert not PairReport("pair", SideReport("l"), SideReport("r"), **left).ok
 
 
 def test_blank_reports_share_nothing():
-    """What is noted in one report is not in the next one."""
+    """An entry in one report is not in the next one."""
     one, other = blank("one", Both("l", "r")), blank("other", Both("l", "r"))
 
     one.failed.append(TORN)

@@ -8,7 +8,7 @@ from smtd.engine import lost_updates
 from smtd.merge.decide import Mode
 from smtd.merge.sides import Side
 from smtd.stores.base import Capabilities
-from tests.build import PROJECT, commented, key, record, tagged
+from tests.build import FINISHED, PROJECT, RUNNING, change, commented, key, record, tagged
 from tests.engine.servers import later, words
 from tests.engine.world import TestStore, World, counts, on, written
 
@@ -16,7 +16,7 @@ A, B = record("a"), record("b")
 
 
 class Database(TestStore):
-    """A store whose transactions keep nobody from saving what they had read before."""
+    """A store whose transactions do not stop a program from saving what it had read before."""
 
     capabilities = Capabilities(
         exclusive_writes=True, batch=None, keeps_opaque=True, saves_records=True, resumes=True
@@ -25,15 +25,15 @@ class Database(TestStore):
 
 @pytest.fixture
 async def world(tmp_path, clock):
-    """Two databases in sync, to one of which smtd has brought a comment of the other one."""
+    """Two databases in sync; smtd has copied a comment to one of them."""
     world = await World(tmp_path, Database("left"), Database("right")).synced(A, B)
     world.left.put(PROJECT, commented(A, "theirs"))
     assert counts(await world.cycle()) == on(Side.RIGHT, updated=1)
     return world
 
 
-async def test_edit_of_what_was_there_before_is_merged_with_what_smtd_wrote(world, clock):
-    """Nobody has taken the comment away: the program did not see it."""
+async def test_edit_of_an_old_state_is_merged_with_the_unseen_write(world, clock):
+    """No user removed the comment: the program did not see it."""
     world.right.put(PROJECT, commented(A, "mine"))
 
     report = await later(world, clock)
@@ -42,7 +42,7 @@ async def test_edit_of_what_was_there_before_is_merged_with_what_smtd_wrote(worl
     assert words(world.left) == words(world.right) == ["mine", "theirs"]
 
 
-async def test_tag_that_is_saved_over_is_brought_back(world, clock):
+async def test_tag_that_is_saved_over_is_restored(world, clock):
     world.right.put(PROJECT, tagged(A, "mine"))
 
     await later(world, clock)
@@ -52,8 +52,8 @@ async def test_tag_that_is_saved_over_is_brought_back(world, clock):
     assert "mine" in world.left.records[key("a")].tags
 
 
-async def test_who_takes_it_away_once_more_means_it(world, clock):
-    """That program has seen it."""
+async def test_second_removal_of_a_restored_comment_is_an_edit(world, clock):
+    """The program has seen it by then."""
     world.right.put(PROJECT, commented(A, "mine"))
     await later(world, clock)
     world.right.put(PROJECT, commented(A, "mine alone"))
@@ -63,8 +63,47 @@ async def test_who_takes_it_away_once_more_means_it(world, clock):
     assert words(world.left) == words(world.right) == ["mine alone"]
 
 
-async def test_edit_of_what_smtd_wrote_is_an_edit(world, clock):
-    """Also if it takes the comment away again: its program has seen it."""
+@pytest.mark.parametrize("pause", [1.0, lost_updates.UNSEEN + 1.0], ids=["soon", "much later"])
+async def test_comment_on_a_running_record_survives_every_save_of_the_run(tmp_path, clock, pause):
+    """The program that runs never reads the record again, however long it runs."""
+    running = record("a", tags=RUNNING, duration=None)
+    world = await World(tmp_path, Database("left"), Database("right")).synced()
+    world.right.put(PROJECT, running)
+    await world.cycle(hold_unfinished=False)
+    world.left.put(PROJECT, commented(running, "theirs"))
+    await world.cycle(hold_unfinished=False)
+    saves = [change(running, user="ada"), change(running, user="ada", script_arguments="x")]
+    over = change(saves[-1], duration=3.0, tags=FINISHED)
+
+    for saved in [*saves, over]:
+        world.right.put(PROJECT, saved)
+        await later(world, clock, pause, hold_unfinished=False)
+
+    assert world.left.records == world.right.records
+    assert words(world.left) == ["theirs"]
+    assert world.left.records[key("a")].duration == 3.0
+
+
+async def test_edit_after_the_end_of_a_run_is_an_edit(tmp_path, clock):
+    """The program that ran saves no more: who removes the comment then has seen it."""
+    running = record("a", tags=RUNNING, duration=None)
+    world = await World(tmp_path, Database("left"), Database("right")).synced()
+    world.right.put(PROJECT, running)
+    await world.cycle(hold_unfinished=False)
+    world.left.put(PROJECT, commented(running, "theirs"))
+    await world.cycle(hold_unfinished=False)
+    over = change(running, duration=3.0, tags=FINISHED)
+    world.right.put(PROJECT, over)
+    await later(world, clock, hold_unfinished=False)
+
+    world.right.put(PROJECT, commented(over, "mine alone"))
+    await later(world, clock, hold_unfinished=False)
+
+    assert words(world.left) == words(world.right) == ["mine alone"]
+
+
+async def test_edit_that_had_seen_the_write_is_copied(world, clock):
+    """Even if it removes the comment again."""
     world.right.put(PROJECT, commented(A, "theirs\nand mine"))
     await later(world, clock)
     assert words(world.left) == ["and mine", "theirs"]
@@ -75,8 +114,8 @@ async def test_edit_of_what_smtd_wrote_is_an_edit(world, clock):
     assert world.left.records[key("a")] == A
 
 
-async def test_record_that_is_put_back_as_it_was_is_an_edit(world, clock):
-    """A person may well do that, and no program saves what it has not changed."""
+async def test_exact_revert_is_an_edit(world, clock):
+    """A user may well do that, and no program saves a record without a change."""
     world.right.put(PROJECT, A)
 
     report = await later(world, clock)
@@ -85,8 +124,8 @@ async def test_record_that_is_put_back_as_it_was_is_an_edit(world, clock):
     assert world.left.records[key("a")] == A
 
 
-async def test_edit_a_while_later_is_an_edit(world, clock):
-    """No program takes so long to save what it has read; then nothing more is remembered."""
+async def test_edit_long_after_the_write_is_an_edit(world, clock):
+    """No program takes that long to save what it has read; the log then drops the write."""
     await later(world, clock, lost_updates.UNSEEN + 1.0)
     world.right.put(PROJECT, commented(A, "mine"))
 
@@ -96,7 +135,7 @@ async def test_edit_a_while_later_is_an_edit(world, clock):
     assert world.journal("SELECT * FROM written WHERE side = 'right'") == []
 
 
-async def test_one_way_pair_leaves_its_target_as_people_left_it(tmp_path, clock):
+async def test_one_way_pair_leaves_edits_of_its_target(tmp_path, clock):
     world = await World(tmp_path, Database("left"), Database("right")).synced(A)
     world.left.put(PROJECT, commented(A, "theirs"))
     await world.cycle(mode=Mode.LEFT_TO_RIGHT)
@@ -107,8 +146,8 @@ async def test_one_way_pair_leaves_its_target_as_people_left_it(tmp_path, clock)
     assert (words(world.left), words(world.right)) == (["theirs"], ["mine"])
 
 
-async def test_write_that_a_crash_left_open_is_remembered_too(tmp_path, clock):
-    """Whoever read the record before it may save it after the restart."""
+async def test_write_of_a_crashed_cycle_is_logged_too(tmp_path, clock):
+    """A program that read the record before it may save it after the restart."""
     world = await World(tmp_path, Database("left"), Database("right")).synced(A, B)
     world.left.put(PROJECT, commented(A, "theirs"))
     await world.crash(world.right)
@@ -120,8 +159,8 @@ async def test_write_that_a_crash_left_open_is_remembered_too(tmp_path, clock):
     assert words(world.left) == words(world.right) == ["mine", "theirs"]
 
 
-async def test_new_record_is_not_remembered(tmp_path, clock):
-    """Nobody can have read it before."""
+async def test_creation_is_not_logged(tmp_path, clock):
+    """No program can have read the record before."""
     world = await World(tmp_path, Database("left"), Database("right")).synced(A, B)
 
     assert world.journal("SELECT * FROM written") == []

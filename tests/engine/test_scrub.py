@@ -1,4 +1,4 @@
-"""A proof: every record of both stores is equal, explained, or found, and nothing is changed."""
+"""A scrub: every record of both stores is equal, explained or found, and the scrub changes nothing."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ BAD = record("run", parameters=Parameters("YAMLParameterSet", "a: [1"))
 
 @pytest.fixture
 async def world(tmp_path: Path) -> World:
-    """A pair with two records in step."""
+    """A pair with two records in sync."""
     return await World(tmp_path).synced(full("run"), full("other"))
 
 
 @DEPTHS
-async def test_records_that_are_as_agreed_are_equal(world: World, deep: bool) -> None:
-    """Every key is counted, and none is left."""
+async def test_agreed_records_count_as_equal(world: World, deep: bool) -> None:
+    """Every key is counted."""
     report = await prove(world, deep=deep)
 
     assert report.ok
@@ -44,8 +44,8 @@ async def test_records_that_are_as_agreed_are_equal(world: World, deep: bool) ->
 
 
 @DEPTHS
-async def test_proof_changes_nothing(world: World, deep: bool) -> None:
-    """Neither the stores nor what is known of them, whatever is found."""
+async def test_scrub_changes_nothing(world: World, deep: bool) -> None:
+    """Neither the stores nor the journal, whatever it finds."""
     world.right.put(PROJECT, change(full("run"), version="tampered"))
     world.left.remove(PROJECT, "other")
     before = world.contents, world.knowledge()
@@ -57,9 +57,7 @@ async def test_proof_changes_nothing(world: World, deep: bool) -> None:
 
 @DEPTHS
 @pytest.mark.parametrize("side", Side)
-async def test_record_that_changed_behind_everybodys_back_is_found(
-    world: World, side: Side, deep: bool
-) -> None:
+async def test_record_that_changed_unnoticed_is_found(world: World, side: Side, deep: bool) -> None:
     """With its side, its fields, and what to do."""
     world[side].put(PROJECT, change(full("run"), version="tampered", outcome="better"))
 
@@ -92,10 +90,10 @@ BETTER, WORSE = (change(full("run"), outcome=outcome) for outcome in ("better", 
         pytest.param(None, None, None, id="both lost it, whatever was agreed once"),
     ],
 )
-async def test_record_that_no_cycle_has_seen_since_on_either_side_is_found_if_they_differ(
+async def test_record_that_changed_unnoticed_on_both_sides_is_found_if_they_differ(
     world: World, left: Record | None, right: Record | None, what: str | None, deep: bool
 ) -> None:
-    """What both stores hold alike need not be told."""
+    """If both sides are equal, there is no finding."""
     for store, record_now in ((world.left, left), (world.right, right)):
         if record_now is None:
             store.remove(PROJECT, "run")
@@ -110,7 +108,7 @@ async def test_record_that_no_cycle_has_seen_since_on_either_side_is_found_if_th
 
 @DEPTHS
 @pytest.mark.parametrize("side", Side)
-async def test_record_that_is_missing_is_found(world: World, side: Side, deep: bool) -> None:
+async def test_missing_record_is_found(world: World, side: Side, deep: bool) -> None:
     """A store that lost a record does not hold what was agreed."""
     world[side].remove(PROJECT, "run")
 
@@ -125,8 +123,8 @@ async def test_record_that_is_missing_is_found(world: World, side: Side, deep: b
 
 @DEPTHS
 @pytest.mark.parametrize("sides", [[Side.LEFT], [Side.RIGHT], list(Side)], ids=["left", "right", "both"])
-async def test_record_that_cannot_be_read_is_found(world: World, sides: list[Side], deep: bool) -> None:
-    """With the reason, and not as if it were missing."""
+async def test_unreadable_record_is_found(world: World, sides: list[Side], deep: bool) -> None:
+    """With the reason, and not as missing."""
     for side in sides:
         world[side].put(PROJECT, BAD)
 
@@ -139,8 +137,8 @@ async def test_record_that_cannot_be_read_is_found(world: World, sides: list[Sid
 
 
 @DEPTHS
-async def test_new_record_waits_for_its_cycle(world: World, deep: bool) -> None:
-    """What was never agreed on is not missing."""
+async def test_new_record_is_no_finding(world: World, deep: bool) -> None:
+    """It was never agreed on, so it is not missing on the other side."""
     world.left.put(PROJECT, full("new"))
 
     report = await prove(world, deep=deep)
@@ -150,7 +148,7 @@ async def test_new_record_waits_for_its_cycle(world: World, deep: bool) -> None:
 
 
 async def test_conflict_hold_and_refusal_are_explained_by_the_last_cycle(world: World) -> None:
-    """A person knows of them already."""
+    """A user already knows about them."""
     world.left.put(PROJECT, change(full("run"), version="one"))
     world.right.put(PROJECT, change(full("run"), version="two"))
     world.left.put(PROJECT, record("running", tags=RUNNING, duration=None))
@@ -166,8 +164,8 @@ async def test_conflict_hold_and_refusal_are_explained_by_the_last_cycle(world: 
     assert told["other"].startswith("failed: it cannot be read: parameters")
 
 
-async def test_store_that_alters_what_it_is_given_is_found(tmp_path: Path) -> None:
-    """Whether or not a cycle has listed it; it names the field."""
+async def test_store_that_alters_records_is_found(tmp_path: Path) -> None:
+    """Whether or not a cycle has reported it; the finding names the field."""
     altering = AlteringStore("right", lambda given: change(given, version="mine"))
     world = World(tmp_path, right=altering)
     world.left.put(PROJECT, full("run"))
@@ -182,7 +180,7 @@ async def test_store_that_alters_what_it_is_given_is_found(tmp_path: Path) -> No
 
 
 class DecayingStore(TestStore):
-    """A store that gives back what was written at first, and later something else."""
+    """A store that returns what was written at first, and something else later."""
 
     decayed = False
 
@@ -193,8 +191,8 @@ class DecayingStore(TestStore):
         return {name: change(each, stdout_stderr="") for name, each in records.items()}
 
 
-async def test_store_whose_listing_lies_is_found_by_reading(tmp_path: Path) -> None:
-    """A deep proof believes nothing but the records themselves."""
+async def test_wrong_listing_is_found_by_a_deep_scrub(tmp_path: Path) -> None:
+    """It trusts nothing but the records themselves."""
     world = await World(tmp_path, right=DecayingStore("right")).synced(full("run"))
     world.right.decayed = True  # type: ignore[attr-defined]
 
@@ -205,7 +203,7 @@ async def test_store_whose_listing_lies_is_found_by_reading(tmp_path: Path) -> N
 
 
 class DearStore(TestStore):
-    """A store that is asked for each record, and trusted with those that are known."""
+    """A store where each read costs a request, and known records are trusted."""
 
     capabilities = Capabilities(exclusive_writes=True, batch=None, keeps_opaque=True, dear_reads=True)
 
@@ -224,8 +222,8 @@ class DearStore(TestStore):
         return await super().read(keys)
 
 
-async def test_server_is_only_read_whole_by_a_deep_proof(tmp_path: Path) -> None:
-    """Otherwise its listing is compared, and nothing is asked for one by one."""
+async def test_only_a_deep_scrub_reads_a_server_whole(tmp_path: Path) -> None:
+    """Otherwise the scrub compares its listing, and reads no single record."""
     right = DearStore("right")
     world = await World(tmp_path, right=right).synced(full("run"), full("other"))
     right.put(PROJECT, tagged(full("run"), "there"))
@@ -251,7 +249,7 @@ async def test_server_is_only_read_whole_by_a_deep_proof(tmp_path: Path) -> None
 async def test_target_of_a_one_way_pair_may_differ(
     world: World, mode: Mode, changed: Side, is_found: bool, what: str, deep: bool
 ) -> None:
-    """What is done there stays there, and is no finding; the source is proven."""
+    """Changes there are no findings; the source is verified."""
     if what == "edit":
         world[changed].put(PROJECT, tagged(full("run"), "mine"))
     else:
@@ -265,13 +263,13 @@ async def test_target_of_a_one_way_pair_may_differ(
 
 
 class ReadOnlyStore(TestStore):
-    """A store that nothing can be written to."""
+    """A store that cannot be written."""
 
     capabilities = Capabilities(exclusive_writes=True, batch=None, keeps_opaque=True, read_only="it is old")
 
 
-async def test_store_that_cannot_be_written_is_a_source(world: World) -> None:
-    """What was done on the other side of it stays there, whatever the mode."""
+async def test_changes_opposite_a_read_only_store_are_no_findings(world: World) -> None:
+    """Whatever the mode."""
     world.right.put(PROJECT, tagged(full("run"), "mine"))
     world.left.put(PROJECT, tagged(full("other"), "there"))
     archive = World(world.directory, ReadOnlyStore("left", world.left.records), world.right)
@@ -282,8 +280,8 @@ async def test_store_that_cannot_be_written_is_a_source(world: World) -> None:
     assert list(found(report)) == ["other"]
 
 
-async def test_deletions_that_are_kept_are_explained(world: World) -> None:
-    """The pair is told not to carry them; but only what was deleted is explained so."""
+async def test_deletions_are_explained_under_deletes_keep(world: World) -> None:
+    """But only what was deleted is explained so."""
     world.left.remove(PROJECT, "run")
     world.right.put(PROJECT, tagged(full("other"), "mine"))
 
@@ -295,8 +293,8 @@ async def test_deletions_that_are_kept_are_explained(world: World) -> None:
     assert list(found(report)) == ["other"]
 
 
-async def test_deletion_that_is_kept_explains_no_edit(world: World) -> None:
-    """A record that was deleted here and edited there is brought back by the next cycle."""
+async def test_deletes_keep_explains_no_edit(world: World) -> None:
+    """A record that was deleted on one side and edited on the other is restored by the next cycle."""
     world.left.remove(PROJECT, "run")
     world.right.put(PROJECT, tagged(full("run"), "mine"))
 
@@ -305,7 +303,7 @@ async def test_deletion_that_is_kept_explains_no_edit(world: World) -> None:
     assert found(report) == {"run": "it is missing from the left store, but was in sync"}
 
 
-async def test_what_a_store_says_of_a_record_is_not_believed(world: World) -> None:
+async def test_scrub_does_not_trust_the_digest_of_a_store(world: World) -> None:
     """The digest that comes with a record may be that of another one."""
     lying = change(full("run"), version="tampered")
     canonical.set_digest(lying, canonical.digest(full("run")))
@@ -316,8 +314,8 @@ async def test_what_a_store_says_of_a_record_is_not_believed(world: World) -> No
     assert finding.what.side is Side.RIGHT
 
 
-async def test_cycle_that_is_told_of_doubts_looks_though_nothing_seems_to_have_changed(world: World) -> None:
-    """A token that says so is not believed then."""
+async def test_cycle_reads_doubtful_keys_although_nothing_seems_changed(world: World) -> None:
+    """It then does not trust a token that says so."""
     async with world.opened() as pair:
         before = world.right.scans
         await cycle.run(pair)
@@ -328,8 +326,8 @@ async def test_cycle_that_is_told_of_doubts_looks_though_nothing_seems_to_have_c
 
 
 @DEPTHS
-async def test_edit_that_is_carried_meanwhile_is_no_finding(world: World, deep: bool) -> None:
-    """A record that was on its way between the two looks is looked at again."""
+async def test_edit_synced_during_the_scrub_is_no_finding(world: World, deep: bool) -> None:
+    """A record that was in transit between the two looks is read again."""
     edited = commented(full("run"), "as expected")
 
     def carried() -> None:
@@ -343,8 +341,8 @@ async def test_edit_that_is_carried_meanwhile_is_no_finding(world: World, deep: 
     assert report.equal == 2
 
 
-async def test_what_people_are_changing_is_left_to_the_next_cycle(world: World) -> None:
-    """Nobody can say of it that it is wrong."""
+async def test_concurrent_changes_are_left_to_the_next_cycle(world: World) -> None:
+    """The scrub cannot say that they are wrong."""
     world.left.put(PROJECT, commented(full("run"), "as expected"))
 
     report = await prove(world, moving=True)
@@ -352,8 +350,8 @@ async def test_what_people_are_changing_is_left_to_the_next_cycle(world: World) 
     assert explained(report) == {"run": "it is being changed; the next cycle will handle it"}
 
 
-async def test_second_proof_after_a_cycle_is_clean(world: World) -> None:
-    """What the finding says would help does help."""
+async def test_second_scrub_after_a_cycle_finds_nothing(world: World) -> None:
+    """The remedy of the finding works."""
     world.right.put(PROJECT, change(full("run"), version="tampered"))
     assert not (await prove(world)).ok
 
@@ -362,8 +360,8 @@ async def test_second_proof_after_a_cycle_is_clean(world: World) -> None:
     assert (await prove(world)).equal == 2
 
 
-async def test_only_the_projects_of_the_pair_are_proven(world: World) -> None:
-    """What lies beside them is nobody's business."""
+async def test_only_the_projects_of_the_pair_are_scrubbed(world: World) -> None:
+    """Others are ignored."""
     world.left.put("Another", full("run"))
     world.right.remove(PROJECT, "run")
 
@@ -373,7 +371,7 @@ async def test_only_the_projects_of_the_pair_are_proven(world: World) -> None:
 
 
 @pytest.mark.parametrize("call", ["scan", "read"])
-async def test_store_that_is_away_proves_nothing(
+async def test_unreachable_store_is_an_error_and_no_finding(
     world: World, call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error is not a finding."""
@@ -387,8 +385,8 @@ async def test_store_that_is_away_proves_nothing(
         await prove(world)
 
 
-async def test_many_records_are_proven_in_batches(tmp_path: Path) -> None:
-    """With a word on how it goes on, and nothing missed at the seams."""
+async def test_many_records_are_scrubbed_in_batches(tmp_path: Path) -> None:
+    """With progress reports, and none missed between two batches."""
     many = [full(f"run-{number:03}") for number in range(125)]
     world = await World(tmp_path).synced(*many)
     for label in ("run-000", "run-049", "run-050", "run-124"):
@@ -400,8 +398,8 @@ async def test_many_records_are_proven_in_batches(tmp_path: Path) -> None:
     assert (report.compared, report.equal) == (125, 121)
 
 
-async def test_report_of_a_proof_in_json(world: World) -> None:
-    """All is well only if every pair is, and none had an error."""
+async def test_json_of_a_scrub_is_ok_only_if_all_pairs_are(world: World) -> None:
+    """And if there was no error."""
     world.right.put(PROJECT, change(full("run"), version="tampered"))
     report = await prove(world, deep=True)
 
@@ -412,7 +410,7 @@ async def test_report_of_a_proof_in_json(world: World) -> None:
     assert (pair["ok"], pair["compared"], pair["findings"][0]["label"]) == (False, 2, "run")
 
 
-async def test_look_is_dear_if_either_store_is(world: World) -> None:
+async def test_scrub_is_expensive_if_either_store_is(world: World) -> None:
     """So its slices are smaller."""
     world.right.capabilities = replace(world.right.capabilities, dear_reads=True)
     async with world.opened() as pair:

@@ -1,4 +1,4 @@
-"""A second cycle with no outside change writes nothing, and costs next to nothing."""
+"""A second cycle without a change in between writes nothing, and costs next to nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ A, B = record("a"), record("b")
 
 
 async def everything(world):
-    """Let a cycle create, update, delete, merge, hold and find a conflict."""
+    """Let a cycle create, update, delete, merge, hold and report a conflict."""
     labels = ["create", "update", "delete", "merge", "conflict", "robbed", "quiet"]
     await world.synced(*map(full, labels))
     world.left.put(PROJECT, record("new"))
@@ -39,7 +39,7 @@ async def everything(world):
 
 
 async def test_second_cycle_writes_nothing(world):
-    """Stores and journal stay as they are, whatever the first cycle did and left."""
+    """Stores and journal stay as they are, whatever the first cycle did and left undone."""
     report = await everything(world)
 
     assert counts(report) == written(left=(0, 1, 1), right=(1, 3, 0)) or not report.ok
@@ -58,7 +58,7 @@ async def test_second_cycle_reports_what_is_left(world):
 
 @pytest.mark.parametrize("busy", [True, False], ids=["others write", "nobody writes"])
 async def test_cycles_of_a_hundred_processes_report_the_same(tmp_path, monkeypatch, busy):
-    """Conflicts, holds, and records that are unreadable, refused or kept in another way: none wears off."""
+    """Conflicts, holds, and unreadable, refused or altered records: none disappears."""
     monkeypatch.setattr(RefusingStore, "refused", frozenset({"refused"}))
     world = World(tmp_path, right=RefusingStore("right"))
     await everything(world)
@@ -81,8 +81,8 @@ async def test_cycles_of_a_hundred_processes_report_the_same(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("kind", [TestStore, UnlockedStore])
-async def test_second_cycle_writes_nothing_if_stores_cannot_tell(world, kind):
-    """Stores that do not know whether they changed are scanned, and left as they are."""
+async def test_second_cycle_writes_nothing_if_stores_have_no_tokens(world, kind):
+    """Stores that do not know whether they changed are scanned again."""
     world.left, world.right = TimelessStore("left"), kind("right")
 
     await everything(world)
@@ -94,8 +94,8 @@ async def test_second_cycle_writes_nothing_if_stores_cannot_tell(world, kind):
     assert (counts(report), world.writes, world.contents) == (written(), Both([], []), before)
 
 
-async def test_cycle_of_stores_that_cannot_tell_is_not_remembered(world):
-    """Nothing is taken for unchanged because nobody knows."""
+async def test_report_is_not_reused_if_stores_have_no_tokens(world):
+    """Nothing counts as unchanged without proof."""
     world.left = TimelessStore("left")
 
     await world.synced(A, B)
@@ -104,7 +104,7 @@ async def test_cycle_of_stores_that_cannot_tell_is_not_remembered(world):
 
 
 class TimelessStore(TestStore):
-    """A store that cannot tell whether anybody has written to it."""
+    """A store that does not know whether a program has written to it."""
 
     async def token(self):
         return None
@@ -114,8 +114,8 @@ class TimelessStore(TestStore):
 
 
 @pytest.mark.parametrize("seen", [False, True], ids=["", "though another pair has seen that"])
-async def test_pair_is_settled_unless_somebody_wrote_since_it_was_scanned(world, seen):
-    """Then a program that watches the files need not look again; what another pair saw is not carried yet."""
+async def test_pair_is_settled_unless_a_program_wrote_since_its_cycle(world, seen):
+    """The daemon then need not look again. What another pair saw is not synced yet."""
     await world.synced(record("a"))
     world.left.put(PROJECT, tagged(record("a"), "edited"))
     if seen:

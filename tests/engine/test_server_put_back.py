@@ -1,4 +1,4 @@
-"""A server bears no mark: that its database was put back shows in what it lacks and what it has as before."""
+"""A server has no mark: missing records together with old states show that its database was restored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HOUR = 3600.0
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Let time go on by hand."""
+    """Return a clock that moves only when the test moves it."""
     clock = stopped(monkeypatch)
     believe(monkeypatch)
     return clock
@@ -27,19 +27,19 @@ def clock(monkeypatch):
 
 @pytest.fixture
 async def world(tmp_path, clock):
-    """A database in sync with a server, which is long past the last look at what was written there."""
+    """A database in sync with a server, long after the last read of what smtd wrote there."""
     return await settled(await World(tmp_path, TestStore("left"), ServerStore("right")).synced(*OLD), clock)
 
 
 async def settled(world, clock):
-    """Run cycles until all that smtd wrote to the server was looked at for the last time."""
+    """Run cycles until smtd has read all its writes to the server for the last time."""
     for seconds in (10.0, 60.0, 400.0):
         await later(world, clock, seconds)
     return world
 
 
 async def put_back(world, clock, *, edit=True, more=NEW):
-    """Work for a day, on both sides, and put the server back to where it was before that."""
+    """Change records on both sides for a day, and restore the server to the state before that."""
     backup = dict(world.right.records)
     if edit:
         world.left.put(PROJECT, EDITED)
@@ -52,8 +52,8 @@ async def put_back(world, clock, *, edit=True, more=NEW):
     world.right.changes.clear()
 
 
-async def test_server_that_was_put_back_gets_what_it_lacks(world, clock):
-    """No new record is deleted, and no edit is reverted; once, and then the pair is in sync."""
+async def test_restored_server_gets_what_it_lacks(world, clock):
+    """No new record is deleted, and no edit is reverted. After one cycle the pair is in sync."""
     await put_back(world, clock)
     whole = world.contents.left
 
@@ -65,8 +65,8 @@ async def test_server_that_was_put_back_gets_what_it_lacks(world, clock):
     assert [(each.adopted, counts(each)) for each in again] == [([], written())] * 3
 
 
-async def test_server_that_was_put_back_is_foreseen(world, clock):
-    """A dry run tells the same, and leaves everything as it is."""
+async def test_dry_run_recognizes_a_restored_server(world, clock):
+    """It reports the same, and changes nothing."""
     await put_back(world, clock)
     before = world.knowledge(), world.contents
 
@@ -76,8 +76,8 @@ async def test_server_that_was_put_back_is_foreseen(world, clock):
     assert (world.knowledge(), world.contents) == before
 
 
-async def test_deleted_record_that_is_there_again_shows_that_a_server_was_put_back(world, clock):
-    """It was deleted since the backup; it comes back once, which is the safe mistake."""
+async def test_reappearing_deleted_record_reveals_a_restored_server(world, clock):
+    """It was deleted after the backup; it comes back once, which is the safe mistake."""
     backup = dict(world.right.records)
     world.left.remove(PROJECT, "old-8")
     world.left.put(PROJECT, NEW[0])
@@ -95,8 +95,8 @@ async def test_deleted_record_that_is_there_again_shows_that_a_server_was_put_ba
     assert world.contents == alike(*OLD, NEW[0])
 
 
-async def test_server_that_was_put_back_while_deletions_are_held_reverts_nothing(world, clock):
-    """More is missing than the guard lets pass; the edits are found when they are read in their turn."""
+async def test_restored_server_with_held_deletions_reverts_nothing(world, clock):
+    """More is missing than the guard permits; smtd finds the old states when it reads those records."""
     await put_back(world, clock, more=[record(f"more-{number:02}") for number in range(40)])
     whole = world.contents.left
 
@@ -106,8 +106,8 @@ async def test_server_that_was_put_back_while_deletions_are_held_reverts_nothing
     assert world.contents == Both(whole, whole)
 
 
-async def test_edits_that_were_read_in_their_turn_are_not_reverted(world, clock):
-    """Of a server that was put back while what it lacks was held already."""
+async def test_old_states_read_in_turn_on_a_restored_server_revert_nothing(world, clock):
+    """The deletions of what the server lacks were already held when it was restored."""
     for label in [each.label for each in OLD]:
         world.right.remove(PROJECT, label)
     world.left.put(PROJECT, NEW[0])
@@ -124,8 +124,8 @@ async def test_edits_that_were_read_in_their_turn_are_not_reverted(world, clock)
     assert words(world.left, "new-0") == words(world.right, "new-0") == ["today"]
 
 
-async def test_deletion_on_a_server_is_one_if_nothing_went_back(world, clock):
-    """With an edit there that is a new one."""
+async def test_deletion_on_a_server_without_old_states_is_carried(world, clock):
+    """With a new edit there."""
     await put_back(world, clock)
     await later(world, clock)
     await settled(world, clock)
@@ -137,8 +137,8 @@ async def test_deletion_on_a_server_is_one_if_nothing_went_back(world, clock):
     assert (report.adopted, counts(report)) == ([], on(Side.LEFT, 0, 1, 1))
 
 
-async def test_edit_that_was_taken_back_on_a_server_is_an_edit(world, clock):
-    """Nothing is missing there: somebody thought better of it."""
+async def test_reverted_edit_on_a_server_is_an_edit(world, clock):
+    """Nothing is missing there: a user reverted it."""
     await put_back(world, clock, more=[])
 
     report = await later(world, clock, 2 * HOUR)
@@ -147,8 +147,8 @@ async def test_edit_that_was_taken_back_on_a_server_is_an_edit(world, clock):
     assert world.contents == alike(*OLD)
 
 
-async def test_deletion_beside_a_write_that_was_undone_is_one(world, clock):
-    """What a program overwrote unseen is written again, and shows nothing of a backup."""
+async def test_deletion_beside_a_lost_update_is_carried(world, clock):
+    """smtd repeats what a program overwrote unseen; that does not reveal a restored backup."""
     world.left.put(PROJECT, EDITED)
     await later(world, clock)
     world.right.put(PROJECT, OLD[0])
@@ -161,8 +161,8 @@ async def test_deletion_beside_a_write_that_was_undone_is_one(world, clock):
 
 
 @pytest.mark.parametrize("policy", [{"propagate_deletes": False}, {"mode": Mode.LEFT_TO_RIGHT}])
-async def test_server_from_which_no_deletion_travels_is_never_put_back(world, clock, policy):
-    """Its edits are edits, if they travel."""
+async def test_server_whose_deletions_are_not_carried_never_counts_as_restored(world, clock, policy):
+    """Its edits are edits, if they are copied."""
     await put_back(world, clock)
 
     report = await later(world, clock, 2 * HOUR, **policy)
@@ -170,8 +170,8 @@ async def test_server_from_which_no_deletion_travels_is_never_put_back(world, cl
     assert (report.adopted, report.left.deleted) == ([], 0)
 
 
-async def test_server_that_was_seen_empty_and_is_filled_by_others_deletes_nothing(world, clock):
-    """What was held stays held, until a person decides or somebody brings it back."""
+async def test_emptied_server_that_others_refill_deletes_nothing(world, clock):
+    """Held deletions stay held, until a user decides or the records come back."""
     backup = dict(world.right.records)
     world.right.replace({})
     empty = await later(world, clock)
@@ -187,8 +187,8 @@ async def test_server_that_was_seen_empty_and_is_filled_by_others_deletes_nothin
     assert world.contents == alike(*OLD)
 
 
-async def test_records_that_a_server_lacks_which_others_filled_anew_are_brought_back_by_undo(world, clock):
-    """Nothing tells them from deleted ones; the history has them."""
+async def test_records_lost_by_a_refilled_server_are_restored_by_undo(world, clock):
+    """smtd cannot tell them from deleted ones, but the history has them."""
     world.right.replace(dict(list(world.right.records.items())[:6]))
     report = await later(world, clock)
     ((number,),) = world.journal("SELECT max(cycle) FROM history")

@@ -1,4 +1,4 @@
-"""A record that may be half saved is not carried, however busy its store is; and none waits for ever."""
+"""A record that may be half saved is not synced, however busy its store is; and none waits forever."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ WHOLE = change(full("new"), outcome="as expected")
 
 
 class Files:
-    """Two SQLite files as the daemon keeps them; each cycle is one of a process of its own."""
+    """Two SQLite files as the daemon uses them; each cycle is one of a new process."""
 
     def __init__(self, directory):
         self.left = DjangoPlace(directory / "left.sqlite")
         self.right = DjangoPlace(directory / "right.sqlite")
         self._state = directory / "state"
-        #: To which of them others are writing.
+        #: The files to which other programs are writing.
         self.busy = {self.left.location.path, self.right.location.path}
 
     def beside(self, directory):
@@ -46,7 +46,7 @@ class Files:
     async def cycle(self, *, asked=False, before_end=None, **more):
         """Return how many records a cycle wrote to the right, and whether the pair is settled after it.
 
-        Of one that is *asked* for the time goes by.
+        During an *asked* cycle time passes.
         """
         with pytest.MonkeyPatch.context() as clock:
             if asked:
@@ -54,7 +54,7 @@ class Files:
             return await self.cycle_at_once(asked=asked, before_end=before_end, **more)
 
     async def cycle_at_once(self, *, asked, before_end=None, **more):
-        """Return what `cycle` returns of one during which no time goes by."""
+        """Return the result of `cycle` without time passing during it."""
         locations, ended = Both(self.left.location, self.right.location), []
 
         async def note(pair):
@@ -70,25 +70,25 @@ class Files:
         return report.right.written, *ended
 
     async def shown(self):
-        """Return what the right side has under each label."""
+        """Return what the right side holds under each label."""
         async with self.right.open() as store:
             return {key.label: digest for key, digest in (await store.scan()).digests.items()}
 
     async def outcomes(self):
-        """Return what the records of the right side say of their outcome, by their labels."""
+        """Return the outcome of each record of the right side, by label."""
         async with self.right.open() as store:
             return {
                 each.label: each.outcome for each in (await store.read((await store.scan()).digests)).values()
             }
 
     async def same(self):
-        """Say whether both sides have the same."""
+        """Say whether both sides are equal."""
         async with self.left.open() as store:
             left = {key.label: digest for key, digest in (await store.scan()).digests.items()}
         return left == await self.shown()
 
     async def history(self):
-        """Return what was done to the right, in order."""
+        """Return what was done to the record "new" on the right, in order."""
         async with open_journal(self._state) as journal:
             return await journal._db.fetch(
                 "SELECT action, label FROM history WHERE side = 'right' AND label = 'new' ORDER BY id"
@@ -97,7 +97,7 @@ class Files:
 
 @pytest.fixture
 async def files(tmp_path, monkeypatch):
-    """A pair in sync, to whose stores others are writing all the time; between two cycles no time goes by."""
+    """A pair in sync, to whose stores programs write all the time; no time passes between two cycles."""
     files = Files(tmp_path)
     await files.left.put(record("old"), record("older"))
     await files.cycle(asked=True)
@@ -115,12 +115,12 @@ async def files(tmp_path, monkeypatch):
 
 @pytest.fixture
 def time_goes_by(monkeypatch):
-    """Let a record that stayed as it was be one that stayed so for long enough."""
+    """Return a function that makes unchanged records count as unchanged for long enough."""
     return lambda: monkeypatch.setattr(entries, "STILL", 0.0)
 
 
 @pytest.mark.parametrize("others", [True, False], ids=["others go on", "others stop"])
-async def test_state_in_the_middle_of_a_save_is_never_carried(files, time_goes_by, others):
+async def test_half_saved_state_is_never_copied(files, time_goes_by, others):
     await files.left.put(HALF)
     shown = [await files.cycle()]
     await files.left.put(WHOLE)
@@ -136,7 +136,7 @@ async def test_state_in_the_middle_of_a_save_is_never_carried(files, time_goes_b
     assert await files.same()
 
 
-async def test_record_that_changes_all_the_time_is_carried_in_the_end(files, monkeypatch):
+async def test_record_that_keeps_changing_is_copied_in_the_end(files, monkeypatch):
     for turn in range(3):
         await files.left.put(change(HALF, outcome=str(turn)))
         assert (await files.cycle())[0] == 0
@@ -147,8 +147,8 @@ async def test_record_that_changes_all_the_time_is_carried_in_the_end(files, mon
     assert await files.same()
 
 
-async def test_record_that_is_made_anew_is_not_deleted(files, time_goes_by):
-    """A program that deletes a row and inserts another one in its place."""
+async def test_record_deleted_and_inserted_again_is_not_deleted_elsewhere(files, time_goes_by):
+    """By a program that replaces a row by another one."""
     await files.left.remove("old")
     gone = await files.cycle()
     await files.left.put(record("old"))
@@ -160,7 +160,7 @@ async def test_record_that_is_made_anew_is_not_deleted(files, time_goes_by):
     assert sorted(await files.shown()) == ["old", "older"]
 
 
-async def test_deletion_is_carried_when_the_record_stays_away(files, time_goes_by):
+async def test_deletion_is_carried_when_the_record_does_not_come_back(files, time_goes_by):
     await files.left.remove("old")
     await files.cycle()
     time_goes_by()
@@ -169,8 +169,8 @@ async def test_deletion_is_carried_when_the_record_stays_away(files, time_goes_b
     assert sorted(await files.shown()) == ["older"]
 
 
-async def test_half_of_a_save_is_not_merged_with_what_the_other_side_has(files, time_goes_by):
-    """Nor written over: the other side waits, too."""
+async def test_half_saved_record_is_not_merged_with_the_other_side(files, time_goes_by):
+    """Nor overwritten: the other side waits, too."""
     await files.left.put(commented(record("old"), "left"))
     await files.right.put(change(record("old"), reason="ha"))
     assert (await files.cycle())[0] == 0
@@ -185,13 +185,13 @@ async def test_half_of_a_save_is_not_merged_with_what_the_other_side_has(files, 
     assert await files.same()
 
 
-async def test_record_of_a_project_that_is_not_kept_keeps_no_pair_awake(files):
+async def test_unsettled_record_of_another_project_keeps_no_pair_busy(files):
     await files.left.put(WHOLE, project="Other")
 
     assert await files.cycle(projects=frozenset({PROJECT})) == (0, True)
 
 
-async def test_who_asks_for_a_sync_gets_all_that_is_there(files):
+async def test_requested_sync_copies_all_records(files):
     """It waits until no record may be half saved."""
     await files.left.put(WHOLE)
 
@@ -199,14 +199,14 @@ async def test_who_asks_for_a_sync_gets_all_that_is_there(files):
     assert await files.same()
 
 
-async def test_who_asks_for_a_sync_does_not_get_half_of_a_save_either(files):
+async def test_requested_sync_copies_no_half_saved_record(files):
     await files.left.put(HALF)
 
     assert await files.cycle_at_once(asked=True) == (0, False)
 
 
-async def test_record_that_another_pair_finds_settled_is_carried(files, tmp_path):
-    """That one looked while this pair's cycle ended: nothing had changed, but one record was whole."""
+async def test_record_that_another_pair_finds_settled_is_copied(files, tmp_path):
+    """That pair looked while this one's cycle ended: nothing had changed, but one record had settled."""
     other = files.beside(tmp_path / "other")
     await other.cycle(asked=True)
     await files.left.put(WHOLE)
@@ -218,8 +218,8 @@ async def test_record_that_another_pair_finds_settled_is_carried(files, tmp_path
     assert await files.same()
 
 
-async def test_half_of_a_save_that_another_pair_sees_in_between_is_not_carried(files, tmp_path, monkeypatch):
-    """This pair has looked, and reads in the index what a record holds that changed on its right side."""
+async def test_half_saved_record_seen_by_another_pair_is_not_copied(files, tmp_path, monkeypatch):
+    """This pair has looked; now it reads the left record of a change on its right side from the index."""
     other = files.beside(tmp_path / "other")
     await other.cycle(asked=True)
     files.busy.remove(files.right.location.path)
@@ -243,8 +243,8 @@ async def test_half_of_a_save_that_another_pair_sees_in_between_is_not_carried(f
     assert (found.outcome, found.reason) == ("half, and the rest", "right")
 
 
-async def test_guard_sees_deletions_in_slices_as_if_they_came_at_once(files, time_goes_by):
-    """Those of a program that deletes one record after the other, faster than a deletion settles."""
+async def test_deletion_guard_counts_a_row_of_single_deletions_together(files, time_goes_by):
+    """A program deletes one record after the other, faster than a deletion settles."""
     limit = DeletionLimit(count=2, share=0.2)
     await files.left.put(*[record(f"more-{number}") for number in range(8)])
     await files.cycle(asked=True)
@@ -258,16 +258,16 @@ async def test_guard_sees_deletions_in_slices_as_if_they_came_at_once(files, tim
     assert len(await files.shown()) == 10
 
 
-async def test_state_that_cannot_be_read_in_the_middle_of_a_save_is_no_failure(files):
-    """A program that inserts a row and then deletes the one that it replaces."""
+async def test_unreadable_state_during_a_save_is_no_failure(files):
+    """A program inserts a row, and then deletes the one that it replaces."""
     await files.left.put(commented(record("other"), "new"))
     files.left.run("UPDATE django_store_record SET label = 'old' WHERE label = 'other'")
 
     assert await files.cycle() == (0, False)
 
 
-async def test_store_that_was_put_back_while_others_write_takes_no_edit_back(files, time_goes_by):
-    """It is another one until what it has as it once was is decided."""
+async def test_store_restored_while_others_write_reverts_no_edit(files, time_goes_by):
+    """It counts as replaced until smtd has decided its old states."""
     backup = files.left.location.path.with_name("backup")
     shutil.copy(files.left.location.path, backup)
     await files.left.put(commented(record("old"), "new"))
@@ -282,8 +282,8 @@ async def test_store_that_was_put_back_while_others_write_takes_no_edit_back(fil
     assert await files.same()
 
 
-async def test_who_asks_for_a_sync_waits_for_deletions_that_come_one_by_one(files, monkeypatch):
-    """Each of them keeps all from settling, up to a second after the first."""
+async def test_requested_sync_waits_for_single_deletions_in_a_row(files, monkeypatch):
+    """Each of them delays the settling of all, up to a second after the first."""
     monkeypatch.setattr(entries, "LONGEST", LONGEST)
     labels = [f"more-{number:02}" for number in range(12)]
     await files.left.put(*map(record, labels))

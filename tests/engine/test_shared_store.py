@@ -1,4 +1,4 @@
-"""Pairs of one process that have a store in common, and run at the same time."""
+"""Pairs of one process that share a store, and run at the same time."""
 
 from __future__ import annotations
 
@@ -81,14 +81,14 @@ async def opened(stack: AsyncExitStack, place: Any, directory: Path) -> Hub:
     return hub
 
 
-async def test_change_of_a_shared_database_is_looked_for_once_and_carried_by_all(
+async def test_change_in_a_shared_database_needs_one_look_and_is_copied_by_all_pairs(
     tmp_path: Path, looks: list[Path]
 ) -> None:
-    """Who has waited for the look of another pair goes on from what that found."""
+    """A pair that has waited for the look of another one uses its findings."""
     async with AsyncExitStack() as stack:
         hub = await opened(stack, DjangoPlace(tmp_path / "hub.sqlite"), tmp_path)
         await hub.place.put(commented(record("run"), "seen"))
-        await anyio.sleep(4 * SETTLE)  # nobody writes for a moment
+        await anyio.sleep(4 * SETTLE)  # no program writes for a moment
         looks.clear()
         await hub.cycles()
 
@@ -96,8 +96,8 @@ async def test_change_of_a_shared_database_is_looked_for_once_and_carried_by_all
         assert await hub.outcomes() == ["seen"] * PAIRS
 
 
-async def test_change_of_a_shared_shelf_is_carried_by_all(tmp_path: Path) -> None:
-    """A file that is rewritten whole is looked at by each."""
+async def test_change_in_a_shared_shelf_is_copied_by_all_pairs(tmp_path: Path) -> None:
+    """Each pair looks at a file that is rewritten whole."""
     async with AsyncExitStack() as stack:
         hub = await opened(stack, dumb_place(tmp_path / "hub"), tmp_path)
         await hub.place.put(commented(record("run"), "seen"))
@@ -106,10 +106,10 @@ async def test_change_of_a_shared_shelf_is_carried_by_all(tmp_path: Path) -> Non
         assert await hub.outcomes() == ["seen"] * PAIRS
 
 
-async def test_change_that_comes_while_pairs_wait_for_a_look_is_carried_by_all(
+async def test_change_during_a_shared_look_is_copied_by_all_pairs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The one that looks has not seen it: so the others look themselves."""
+    """The pair that looks has not seen it, so the waiting pairs look themselves."""
     async with AsyncExitStack() as stack:
         hub = await opened(stack, DjangoPlace(tmp_path / "hub.sqlite"), tmp_path)
         track, rest = FileTracker.track, iter([True])
@@ -129,8 +129,8 @@ async def test_change_that_comes_while_pairs_wait_for_a_look_is_carried_by_all(
         assert await hub.outcomes() == ["the last word"] * PAIRS
 
 
-async def test_record_that_may_be_half_saved_is_carried_by_all_once_it_is_whole(tmp_path: Path) -> None:
-    """The pairs that wait for the first look do not take for whole what that could not."""
+async def test_half_saved_record_is_copied_by_all_pairs_once_it_is_complete(tmp_path: Path) -> None:
+    """Pairs that wait for the first look do not take for complete what that look could not."""
     async with AsyncExitStack() as stack:
         hub = await opened(stack, DjangoPlace(tmp_path / "hub.sqlite"), tmp_path)
         for text in ("half", "half, and the rest"):

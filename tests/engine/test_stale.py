@@ -1,4 +1,4 @@
-"""Other programs write while a cycle runs: what they wrote is never overwritten unseen."""
+"""Other programs write while a cycle runs: smtd never overwrites what it has not seen."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.engine.world import (
 
 A, B, C = record("a"), record("b"), record("c")
 MOMENTS = ["after scan", "after read", "before write"]
-#: When something happens to the source of a copy: told by the calls that its two stores get.
+#: When something happens to the source of a copy, named by calls of its two stores.
 BEYOND_THE_SCAN = pytest.mark.parametrize(
     ("store", "moment"),
     [
@@ -45,10 +45,10 @@ at_any_moment = pytest.mark.parametrize("moment", MOMENTS)
         pytest.param("source", None, {"source"}, id="a deletion does not lose the edit"),
     ],
 )
-async def test_edit_or_deletion_of_the_target_meanwhile_loses_nothing(
+async def test_change_of_the_target_during_a_cycle_is_not_overwritten_unseen(
     world, side, moment, edit, meanwhile, result
 ):
-    """What lands between scan and write, also at the last moment, is not overwritten unseen."""
+    """Between scan and write, and also at the last moment."""
 
     def tag(store, word):
         if word is None:
@@ -68,8 +68,8 @@ async def test_edit_or_deletion_of_the_target_meanwhile_loses_nothing(
 
 @both_sides
 @BEYOND_THE_SCAN
-async def test_edit_of_the_source_meanwhile_is_carried(world, side, store, moment):
-    """What is written is what the source held then, or the next round carries the rest."""
+async def test_edit_of_the_source_during_a_cycle_is_copied(world, side, store, moment):
+    """smtd writes what the source holds then, or the next round copies the rest."""
     await world.synced(A, B)
     world[side].put(PROJECT, tagged(A, "x"))
     world[store(side)].meanwhile[moment] = lambda: world[side].put(PROJECT, tagged(A, "x", "meanwhile"))
@@ -83,8 +83,8 @@ async def test_edit_of_the_source_meanwhile_is_carried(world, side, store, momen
 
 @both_sides
 @at_any_moment
-async def test_creation_on_the_target_meanwhile_is_not_overwritten(world, side, moment):
-    """Another experiment that appears under the label is a conflict, and is left alone."""
+async def test_record_created_on_the_target_during_a_cycle_is_not_overwritten(world, side, moment):
+    """Another experiment under the label is a conflict, and stays."""
     other = change(A, version="beef")
     world[side].put(PROJECT, A)
     world[side.other].meanwhile[moment] = lambda: world[side.other].put(PROJECT, other)
@@ -97,8 +97,8 @@ async def test_creation_on_the_target_meanwhile_is_not_overwritten(world, side, 
 
 @both_sides
 @BEYOND_THE_SCAN
-async def test_deletion_of_the_source_meanwhile_is_carried_in_the_end(world, side, store, moment):
-    """A record that is deleted at its source while it is copied is deleted everywhere."""
+async def test_deletion_of_the_source_during_a_cycle_is_carried(world, side, store, moment):
+    """A record that is deleted at its source while smtd copies it is deleted everywhere."""
     await world.synced(A, B)
     world[side].put(PROJECT, tagged(A, "source"))
     world[store(side)].meanwhile[moment] = lambda: world[side].remove(PROJECT, "a")
@@ -112,8 +112,8 @@ async def test_deletion_of_the_source_meanwhile_is_carried_in_the_end(world, sid
 
 @both_sides
 @pytest.mark.parametrize("moment", ["after scan", "after read"])
-async def test_source_that_is_emptied_meanwhile_deletes_nothing(world, side, moment):
-    """A record that cannot be read at its source any more is not written as its absence."""
+async def test_source_emptied_during_a_cycle_deletes_nothing(world, side, moment):
+    """smtd does not write the absence of a record that it can no longer read at its source."""
     await world.synced(A, B)
     world[side].put(PROJECT, tagged(A, "x"))
     world[side].put(PROJECT, tagged(B, "x"))
@@ -130,8 +130,8 @@ async def test_source_that_is_emptied_meanwhile_deletes_nothing(world, side, mom
 
 
 @both_sides
-async def test_source_that_deletes_meanwhile_does_not_delete_where_deletions_are_kept(world, side):
-    """The policy holds also for what happens between scan and write."""
+async def test_deletion_during_a_cycle_is_not_carried_with_deletes_keep(world, side):
+    """The policy also holds between scan and write."""
     await world.synced(A, B)
     world[side].put(PROJECT, tagged(A, "x"))
     world[side].meanwhile["after scan"] = lambda: world[side].remove(PROJECT, "a")
@@ -143,8 +143,8 @@ async def test_source_that_deletes_meanwhile_does_not_delete_where_deletions_are
 
 @both_sides
 @at_any_moment
-async def test_edit_of_either_side_meanwhile_joins_a_merge(world, side, moment):
-    """A merge that finds one side changed again is made anew; no comment is lost or doubled."""
+async def test_edit_during_a_merge_is_merged_too(world, side, moment):
+    """If a side has changed again, smtd repeats the merge; no comment is lost or doubled."""
     await world.synced(A, B)
     world.left.put(PROJECT, commented(A, "left"))
     world.right.put(PROJECT, commented(A, "right"))
@@ -161,8 +161,8 @@ async def test_edit_of_either_side_meanwhile_joins_a_merge(world, side, moment):
 
 
 @both_sides
-async def test_reappearance_of_a_deleted_source_meanwhile_loses_nothing(world, side):
-    """A record that comes back at its source while it is deleted elsewhere is there again."""
+async def test_source_that_reappears_during_its_deletion_is_copied(world, side):
+    """A record that comes back at its source while smtd deletes it elsewhere exists again."""
     await world.synced(A, B)
     world[side].remove(PROJECT, "a")
     world[side.other].meanwhile["before write"] = lambda: world[side].put(PROJECT, A)
@@ -175,8 +175,8 @@ async def test_reappearance_of_a_deleted_source_meanwhile_loses_nothing(world, s
 
 
 @both_sides
-async def test_change_after_the_write_is_seen_by_the_next_cycle(world, side):
-    """An edit between write and read-back is not taken for what smtd wrote."""
+async def test_edit_between_write_and_read_back_is_synced_by_the_next_cycle(world, side):
+    """smtd does not take it for its own write."""
     await world.synced(A, B)
     world[side].put(PROJECT, tagged(A, "source"))
     world[side.other].meanwhile["after write"] = lambda: world[side.other].put(
@@ -190,8 +190,8 @@ async def test_change_after_the_write_is_seen_by_the_next_cycle(world, side):
     assert world.contents == alike(commented(tagged(A, "source"), "meanwhile"), B)
 
 
-async def test_records_that_nobody_touched_go_on(world):
-    """One stale record does not keep the others back."""
+async def test_stale_record_holds_back_no_other(world):
+    """Unchanged records are copied."""
     await world.synced(A, B)
     world.left.put(PROJECT, tagged(A, "x"))
     world.left.put(PROJECT, tagged(B, "x"))
@@ -205,7 +205,7 @@ async def test_records_that_nobody_touched_go_on(world):
 
 
 async def test_record_that_keeps_changing_is_left_for_the_next_cycle(world):
-    """After a few rounds smtd gives up, says so, and has overwritten nothing."""
+    """After a few rounds smtd gives up, reports that, and has overwritten nothing."""
     await world.synced(A)
     world.left.put(PROJECT, tagged(A, "x"))
     keep_editing(world.right, A)
@@ -221,8 +221,8 @@ async def test_record_that_keeps_changing_is_left_for_the_next_cycle(world):
     assert world.contents.left == world.contents.right == holding(tagged(change(A, reason="edit 2"), "x"))
 
 
-async def test_cycle_during_which_somebody_wrote_is_not_quiet(world):
-    """What changed at the last moment is found although nothing changes after it."""
+async def test_change_at_the_end_of_a_cycle_is_synced_by_the_next_one(world):
+    """Although nothing changes after it."""
     await world.synced(A)
     world.left.put(PROJECT, tagged(A, "x"))
     world.right.meanwhile["after write"] = lambda: world.left.put(PROJECT, B)
@@ -236,8 +236,8 @@ async def test_cycle_during_which_somebody_wrote_is_not_quiet(world):
 
 
 @both_sides
-async def test_adoption_of_what_changes_meanwhile_is_made_anew(world, side):
-    """Records that were equal at the scan and are not any more are looked at again."""
+async def test_equal_records_that_change_before_their_agreement_are_read_again(world, side):
+    """They were equal at the scan, and no longer are."""
     world.left.put(PROJECT, A)
     world.right.put(PROJECT, A)
     world[side].meanwhile["after scan"] = lambda: world[side].put(PROJECT, tagged(A, "meanwhile"))
@@ -250,8 +250,8 @@ async def test_adoption_of_what_changes_meanwhile_is_made_anew(world, side):
 
 
 @both_sides
-async def test_deletion_between_write_and_reading_back_is_a_deletion(world, side):
-    """What is gone before smtd could look at it again was not agreed on, and loses nothing."""
+async def test_deletion_between_write_and_read_back_is_carried(world, side):
+    """The record was not agreed on, and nothing is lost."""
     await world.synced(A, B)
     world[side].put(PROJECT, tagged(A, "x"))
     world[side.other].meanwhile["after write"] = lambda: world[side.other].remove(PROJECT, "a")
@@ -264,8 +264,8 @@ async def test_deletion_between_write_and_reading_back_is_a_deletion(world, side
 
 
 @both_sides
-async def test_reappearance_between_deletion_and_reading_back_is_a_creation(world, side):
-    """What is there again after smtd deleted it is a record like any other."""
+async def test_record_created_between_deletion_and_read_back_is_copied(world, side):
+    """It is a record like any other."""
     await world.synced(A, B)
     world[side].remove(PROJECT, "a")
     world[side.other].meanwhile["after write"] = lambda: world[side.other].put(PROJECT, tagged(A, "x"))
@@ -277,8 +277,8 @@ async def test_reappearance_between_deletion_and_reading_back_is_a_creation(worl
 
 
 @both_sides
-async def test_record_that_becomes_unreadable_meanwhile_is_not_overwritten(world, side):
-    """What cannot be compared is not what the plan saw."""
+async def test_record_that_becomes_unreadable_during_a_cycle_is_not_overwritten(world, side):
+    """It cannot be the state that the plan saw."""
     await world.synced(A, B)
     broken = change(A, parameters=Parameters("dict", "print(1)"))
     world[side].put(PROJECT, tagged(A, "x"))
@@ -292,8 +292,8 @@ async def test_record_that_becomes_unreadable_meanwhile_is_not_overwritten(world
 
 @both_sides
 @pytest.mark.parametrize("moment", ["after scan", "after read"])
-async def test_merge_of_what_is_gone_meanwhile_is_not_forgotten(world, side, moment):
-    """A cycle that could not merge a record scans again: what is left is said or done."""
+async def test_merge_whose_record_disappears_is_planned_again(world, side, moment):
+    """The cycle scans again, and carries out or reports the rest."""
     await world.synced(A, B)
     world.left.put(PROJECT, tagged(A, "left"))
     world.right.put(PROJECT, tagged(A, "right"))
@@ -306,13 +306,13 @@ async def test_merge_of_what_is_gone_meanwhile_is_not_forgotten(world, side, mom
 
 
 def side_word(side):
-    """Return the tag that a side was given."""
+    """Return the tag that a side got."""
     return {Side.LEFT: "left", Side.RIGHT: "right"}[side]
 
 
 @both_sides
-async def test_listing_of_long_ago_deletes_nothing(world, side):
-    """A record that an old listing does not show is there; a cache or a replica may answer so."""
+async def test_outdated_listing_deletes_nothing(world, side):
+    """A record that an old listing does not show exists; a cache or a replica may answer so."""
     await world.synced(A)
     old = await world[side].scan()
     world[side].put(PROJECT, B)
@@ -332,8 +332,8 @@ async def test_listing_of_long_ago_deletes_nothing(world, side):
     assert world.contents == before.map(lambda held: held | holding(C))
 
 
-async def test_record_that_goes_away_before_it_is_merged_keeps_the_other_edit(world):
-    """Both sides had changed it: an edit wins over the deletion."""
+async def test_edit_survives_if_the_other_side_is_deleted_before_the_merge(world):
+    """Both sides had changed the record: an edit wins over a deletion."""
     await world.synced(A, B)
     world.left.put(PROJECT, tagged(A, "left"))
     world.right.put(PROJECT, tagged(A, "right"))

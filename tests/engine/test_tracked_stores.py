@@ -1,4 +1,4 @@
-"""Stores of rows, which tell by their index what has changed, in any process."""
+"""Stores of rows, whose changes any process finds from their index."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MADE = [record(f"run-{number:03}") for number in range(300)]
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch):
-    """Nobody waits for a moment in which nobody writes."""
+    """Do not wait for a moment in which no program writes."""
     monkeypatch.setattr(sqlite, "QUIET", 1e-9)
 
 
@@ -28,18 +28,18 @@ def hurried(monkeypatch):
 def read(monkeypatch):
     """The labels of the records that looks have read."""
     found = []
-    understood = FileTracker._understood
+    understood = FileTracker._decoded
 
     def noted(tracker, raw):
         found.append(raw.row[2])
         return understood(tracker, raw)
 
-    monkeypatch.setattr(FileTracker, "_understood", noted)
+    monkeypatch.setattr(FileTracker, "_decoded", noted)
     return found
 
 
 class Files:
-    """A pair of two SQLite files, each of whose cycles is one of a process of its own."""
+    """A pair of two SQLite files; each of its cycles is one of a new process."""
 
     def __init__(self, directory):
         self.left = DjangoPlace(directory / "left.sqlite")
@@ -70,8 +70,8 @@ async def files(request, tmp_path, monkeypatch):
     return files
 
 
-async def test_one_change_costs_the_records_beside_it(files, read):
-    """In a process that has seen neither store before."""
+async def test_one_change_costs_the_records_of_its_block(files, read):
+    """In a process that has not seen the stores before."""
     await files.left.put(commented(MADE[7], "seen"))
     await files.right.put(tagged(MADE[9], "right"))
     read.clear()
@@ -84,14 +84,14 @@ async def test_one_change_costs_the_records_beside_it(files, read):
     assert left[key("run-007")] == canonical.digest(commented(MADE[7], "seen"))
 
 
-async def test_nothing_is_read_where_nobody_wrote(files, read):
+async def test_unchanged_store_is_not_read(files, read):
     await files.cycle()
 
     assert read == []
 
 
-async def test_deletion_of_what_smtd_wrote_travels(files):
-    """The rows are then those of before the write."""
+async def test_deletion_right_after_a_write_of_smtd_is_carried(files):
+    """The rows then equal those from before the write."""
     await files.left.put(record("new"))
     assert (await files.cycle()).right.created == 1
     await files.right.remove("new")
@@ -101,8 +101,8 @@ async def test_deletion_of_what_smtd_wrote_travels(files):
     assert (report.left.deleted, report.in_sync) == (1, 300)
 
 
-async def test_record_that_is_looked_at_in_any_case_is_read(files, read):
-    """Though its rows are unchanged."""
+async def test_rechecked_record_is_read(files, read):
+    """Although its rows are unchanged."""
     read.clear()
     locations = Both(files.left.location, files.right.location)
     async with open_journal(files._state) as journal, pairing.open_stores(locations) as stores:
@@ -111,8 +111,8 @@ async def test_record_that_is_looked_at_in_any_case_is_read(files, read):
     assert "run-003" in read
 
 
-async def test_side_that_was_exchanged_is_read_whole(files, tmp_path):
-    """And what it lacks is not deleted."""
+async def test_exchanged_store_is_read_whole(files, tmp_path):
+    """And the records that it lacks are not deleted."""
     other = DjangoPlace(tmp_path / "other.sqlite")
     await other.put(*MADE[:200])
     other.location.path.rename(files.right.location.path)
@@ -124,8 +124,8 @@ async def test_side_that_was_exchanged_is_read_whole(files, tmp_path):
     assert left == right
 
 
-async def test_file_whose_rows_cannot_be_compared_is_synced_all_the_same(files):
-    """It has a value that Sumatra never writes: each look at it is a whole one."""
+async def test_file_whose_rows_cannot_be_compared_is_synced_too(files):
+    """It has a value that Sumatra never writes, so each look reads it whole."""
     files.right.run("UPDATE django_store_record SET stdout_stderr = x'00ff' WHERE label = 'run-100'")
     await files.cycle()
     await files.left.put(commented(MADE[7], "seen"), record("new"))

@@ -1,4 +1,4 @@
-"""What cannot be written, read or kept is named, left alone, and keeps nothing else back."""
+"""A record that cannot be written, read or kept is reported and left alone, and holds back no other."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ A, B, C = record("a"), record("b"), record("c")
 
 
 def refusing(world, side=Side.RIGHT):
-    """Let the store of *side* be one that refuses records; return it."""
+    """Replace the store of *side* by one that refuses records; return it."""
     store = RefusingStore(side.value)
     setattr(world, side.value, store)
     return store
 
 
-async def test_refused_record_fails_and_the_others_go_on(world):
-    """A record that a store cannot hold is named with its side and the reason."""
+async def test_refused_record_is_reported_and_the_others_are_synced(world):
+    """With the side and the reason."""
     refusing(world).refused = frozenset({"a"})
     world.left.put(PROJECT, A)
     world.left.put(PROJECT, B)
@@ -55,7 +55,7 @@ async def test_refused_record_fails_and_the_others_go_on(world):
 
 
 async def test_refused_deletion_leaves_the_record(world):
-    """A store that does not let a record go keeps it, and the pair knows."""
+    """A store that refuses to delete a record keeps it, and the report says so."""
     refusing(world)
     await world.synced(A, B)
     world.right.refused = frozenset({"a"})
@@ -69,8 +69,8 @@ async def test_refused_deletion_leaves_the_record(world):
 
 
 @both_sides
-async def test_half_of_a_merge_that_a_store_refuses_loses_nothing(world, side):
-    """One side has the merged record, the other its own, and both go on from there."""
+async def test_refused_half_of_a_merge_loses_nothing(world, side):
+    """One side has the merged record, the other one its own; later edits build on that."""
     refusing(world, side)
     await world.synced(A, B)
     world.left.put(PROJECT, commented(A, "left"))
@@ -102,8 +102,8 @@ def lines_of(made):
     return set(found)
 
 
-async def test_record_that_a_store_keeps_otherwise_fails(world):
-    """What cannot be read back as written is not in sync, and is named with the fields."""
+async def test_record_that_a_store_alters_is_reported(world):
+    """It is not in sync; the report names the fields."""
     world.right = AlteringStore("right", lambda each: change(each, user="nobody"))
     world.left.put(PROJECT, full())
 
@@ -125,8 +125,8 @@ async def test_record_that_a_store_keeps_otherwise_fails(world):
     ],
     ids=["created", "created without data", "tagged", "commented"],
 )
-async def test_store_that_keeps_records_otherwise_is_not_written_to_for_ever(world, before, edit, alter):
-    """A store that alters what it gets neither gets it every cycle, nor alters the other side."""
+async def test_store_that_alters_records_is_not_written_forever(world, before, edit, alter):
+    """smtd does not write to it in every cycle, nor copy the alteration to the other side."""
     altered = {digest(edit): change(edit, **alter)}
     world.right = AlteringStore("right", lambda each: altered.get(digest(each), each))
     await world.synced(before)
@@ -152,8 +152,8 @@ async def test_store_that_keeps_records_otherwise_is_not_written_to_for_ever(wor
     ],
     ids=["tags", "outcome", "reason"],
 )
-async def test_annotation_that_is_read_back_otherwise_is_taken_for_an_edit(world, edit, alter):
-    """Somebody was quicker than the reading: their edit travels, once, and nothing is lost."""
+async def test_annotation_that_differs_in_the_read_back_is_an_edit(world, edit, alter):
+    """A user was quicker than the read-back: their edit is copied, once, and nothing is lost."""
     altered = {digest(edit): change(edit, **alter)}
     world.right = AlteringStore("right", lambda each: altered.get(digest(each), each))
     await world.synced(full(), A)
@@ -170,8 +170,8 @@ async def test_annotation_that_is_read_back_otherwise_is_taken_for_an_edit(world
 
 @pytest.mark.parametrize("error", [StoreUnreachable, StoreRefused])
 @both_sides
-async def test_store_that_cannot_be_read_stops_the_cycle(world, side, error):
-    """A store that cannot be read whole is an error, and nothing is written or deleted."""
+async def test_unreadable_store_stops_the_cycle(world, side, error):
+    """A store that cannot be read whole is an error; smtd writes and deletes nothing."""
     await world.synced(A, B)
     world.left.remove(PROJECT, "a")
     before = world.contents, world.knowledge()["agreed"]
@@ -187,8 +187,8 @@ async def test_store_that_cannot_be_read_stops_the_cycle(world, side, error):
     assert (world.contents, world.knowledge()["agreed"]) == before
 
 
-async def test_stores_that_both_cannot_be_read_raise_one_plain_error(world):
-    """The caller gets an error that it can show, not a group of them."""
+async def test_two_unreadable_stores_raise_one_plain_error(world):
+    """The caller gets an error that it can show, not a group of errors."""
 
     async def scan(_projects):
         raise StoreUnreachable("it is locked")
@@ -200,8 +200,8 @@ async def test_stores_that_both_cannot_be_read_raise_one_plain_error(world):
 
 
 @both_sides
-async def test_unreadable_record_is_named_and_left_alone(world, side):
-    """What cannot be read on one side is not deleted, not overwritten and not copied."""
+async def test_unreadable_record_is_reported_and_left_alone(world, side):
+    """smtd neither deletes, overwrites nor copies it."""
     await world.synced(A, B)
     unreadable(world[side], "a")
     world.left.put(PROJECT, tagged(B, "good"))
@@ -232,8 +232,8 @@ def unreadable(store, label):
     store.touch()
 
 
-async def test_record_that_cannot_be_written_down_fails(world):
-    """What the history could not hold is not overwritten."""
+async def test_record_that_the_history_cannot_hold_is_not_overwritten(world):
+    """It is reported as failed."""
     await world.synced(A, B)
     world.right.put(PROJECT, change(A, outcome="\ud800"))
     world.left.put(PROJECT, commented(A, "good"))
@@ -248,8 +248,8 @@ async def test_record_that_cannot_be_written_down_fails(world):
 
 
 @pytest.mark.parametrize("name", ["project", "label"])
-async def test_name_that_is_no_text_fails(world, name):
-    """What no journal can hold, and no report can say, is named as well as it can be; the others go on."""
+async def test_record_whose_name_is_not_text_is_reported(world, name):
+    """With a readable form of the name, which no journal or report can hold; the others are synced."""
     project, label = ("lone\ud800", "a") if name == "project" else (PROJECT, "lone\ud800")
     world.left.put(project, record(label))
     world.left.put(PROJECT, B)
@@ -262,8 +262,8 @@ async def test_name_that_is_no_text_fails(world, name):
     assert set(world.right.records) == {key("b")}
 
 
-async def test_reason_that_is_no_text_can_be_told(world):
-    """What a store says of a record may hold what nothing else can: it is escaped, and the rest goes on."""
+async def test_store_message_that_is_not_text_is_escaped(world):
+    """Everything else is synced."""
     world.left.put(PROJECT, A)
     world.left.put(PROJECT, B)
     whole = world.left.scan
@@ -283,8 +283,8 @@ async def test_reason_that_is_no_text_can_be_told(world):
     assert set(world.right.records) == {key("b")}
 
 
-async def test_record_that_bears_another_label_is_not_written(world):
-    """A store that gives another record than it was asked for overwrites nothing, and the others go on."""
+async def test_record_with_another_label_than_its_key_is_not_written(world):
+    """A store that returns another record than requested overwrites nothing, and the others are synced."""
     await world.synced(A, B)
     world.left.put(PROJECT, commented(B, "good"))
     world.left.records[key("a")] = commented(B, "of another")
@@ -299,8 +299,8 @@ async def test_record_that_bears_another_label_is_not_written(world):
     assert digest(world.right.records[key("b")]) == digest(commented(B, "good"))
 
 
-async def test_run_that_began_at_the_end_of_time_is_held(world):
-    """Its end cannot be told, and stops nothing."""
+async def test_unfinished_run_of_the_last_date_is_held(world):
+    """Its end cannot be computed, which stops nothing."""
     end = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone.utc)
     world.left.put(PROJECT, record("late", timestamp=end, tags=RUNNING, duration=None))
     world.left.put(PROJECT, A)
@@ -311,12 +311,12 @@ async def test_run_that_began_at_the_end_of_time_is_held(world):
     assert set(world.right.records) == {key("a")}
 
 
-#: Metadata that only a shelf can hold, and that means the same as {"1": 2}.
+#: Metadata that only a shelf can hold, and that count as equal to {"1": 2}.
 BEYOND_WORDS: Any = {1: 2}
 
 
-async def test_equal_records_that_cannot_be_written_down_stop_nothing(world):
-    """What the journal cannot hold is named, and the others are agreed on."""
+async def test_equal_records_that_the_journal_cannot_hold_stop_nothing(world):
+    """smtd reports them, and agrees on the others."""
     beyond = full(output_data=(DataKey("run/result.csv", "1" * 40, None, BEYOND_WORDS),))
     for store in (world.left, world.right):
         store.put(PROJECT, beyond)
@@ -329,8 +329,8 @@ async def test_equal_records_that_cannot_be_written_down_stop_nothing(world):
 
 
 @both_sides
-async def test_merge_one_half_of_which_cannot_be_written_down_loses_nothing(world, side):
-    """Where the history cannot hold what one side has, neither side's comment is overwritten."""
+async def test_merge_with_a_side_that_the_history_cannot_hold_loses_nothing(world, side):
+    """Neither side's comment is overwritten."""
     before = full(output_data=(DataKey("run/result.csv", "1" * 40, None, {"1": 2}),))
     same_meaning = change(before, output_data=(DataKey("run/result.csv", "1" * 40, None, BEYOND_WORDS),))
     await world.synced(before, A)
@@ -346,8 +346,8 @@ async def test_merge_one_half_of_which_cannot_be_written_down_loses_nothing(worl
     assert "there" in world[side.other].records[key("full")].outcome
 
 
-async def test_refused_record_is_offered_again_at_once_to_whoever_insists(world):
-    """The reason may be gone though neither store has changed; till then the failure stays in the report."""
+async def test_requested_cycle_retries_a_refused_write_at_once(world):
+    """The cause may be gone without a change of a store; until then the failure stays in the report."""
     refusing(world).refused = frozenset({"a"})
     world.left.put(PROJECT, A)
     first = await world.cycle()
@@ -361,8 +361,8 @@ async def test_refused_record_is_offered_again_at_once_to_whoever_insists(world)
     assert await second_cycle_does_nothing(world)
 
 
-async def test_refused_record_is_offered_ever_more_rarely(world, monkeypatch):
-    """After a minute, two, four; at once if it changed; and listed as failed all the while."""
+async def test_refused_write_is_retried_at_growing_intervals(world, monkeypatch):
+    """After one minute, two, four; at once if the record changed; and each report has the failure."""
     now = 1_800_000_000.0
     monkeypatch.setattr("smtd.engine.cycle.time.time", lambda: now)
     refusing(world).refused = frozenset({"a"})
@@ -371,9 +371,7 @@ async def test_refused_record_is_offered_ever_more_rarely(world, monkeypatch):
     for pause in (60.0, 120.0, 240.0):
         report = await world.cycle(force_retry=False)
         assert (report.again, len(report.failed)) == (now + pause, 1)
-        world.left.put(
-            PROJECT, change(B, reason=str(pause))
-        )  # a change of another record brings no new offer
+        world.left.put(PROJECT, change(B, reason=str(pause)))  # a change of another record causes no retry
         later = await world.cycle(force_retry=False)
         assert (later.again, len(later.failed), later.right.written) == (now + pause, 1, 1)
         now += pause
@@ -387,7 +385,7 @@ async def test_refused_record_is_offered_ever_more_rarely(world, monkeypatch):
     assert (report.ok, report.again, world.contents.right) == (True, None, world.contents.left)
 
 
-async def test_refused_half_of_a_merge_is_offered_more_rarely_too(world):
+async def test_refused_half_of_a_merge_is_retried_at_growing_intervals_too(world):
     """Neither half is written meanwhile."""
     refusing(world)
     await world.synced(A, B, C, record("d"))
@@ -407,14 +405,14 @@ async def test_refused_half_of_a_merge_is_offered_more_rarely_too(world):
 
 
 class BluntStore(TestStore):
-    """A store that reads what nobody can tell from anything else."""
+    """A store that returns records which have no digest."""
 
     async def read(self, keys):
         return {name: self.records[name] for name in keys if name in self.records}
 
 
-async def test_record_that_cannot_be_told_from_others_meanwhile_is_not_overwritten(tmp_path):
-    """It is none that anybody has looked at."""
+async def test_record_that_becomes_impossible_to_compare_is_not_overwritten(tmp_path):
+    """It cannot be the record that the plan saw."""
     world = await World(tmp_path, BluntStore("left"), BluntStore("right")).synced(A, B)
     world.left.put(PROJECT, tagged(A, "edited"))
     spoilt = change(A, parameters=Parameters("dict", "print(1)"))

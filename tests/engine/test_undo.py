@@ -1,4 +1,4 @@
-"""A cycle is undone on both sides, and one record brought back as it was, with every field."""
+"""Undo reverts a cycle on both sides, and restore brings one record back with every field."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ A, B, C, D = (full(label) for label in "abcd")
 
 
 async def check(pair):
-    """Prove the history of *pair*."""
+    """Check the history of *pair*."""
     return await pair.journal.history.check()
 
 
 async def prune(pair, **limits):
-    """Forget what is older or more than the *limits*."""
+    """Prune the history to the *limits*."""
     return await pair.journal.history.prune(**limits)
 
 
@@ -68,7 +68,7 @@ async def explained(world, name, **policy):
 
 
 async def test_cycle_is_undone_on_both_sides(world):
-    """Both stores hold what they held before it, whole; and it stays so."""
+    """Both stores hold what they held before it, and keep it."""
     before = world.contents, dict(world.left.records), dict(world.right.records)
     assert (await world.cycle()).ok
     assert world.contents.left == world.contents.right
@@ -96,7 +96,7 @@ async def test_cycle_is_undone_on_both_sides(world):
     assert await second_cycle_does_nothing(world)
 
 
-async def test_undo_is_undone_like_any_cycle(world):
+async def test_undo_can_be_undone(world):
     """What it overwrote is in the history, too."""
     await world.cycle()
     after = world.contents
@@ -108,8 +108,8 @@ async def test_undo_is_undone_like_any_cycle(world):
     assert world.contents == after
 
 
-async def test_keys_that_moved_on_are_refused_whole_and_the_rest_is_undone(world):
-    """What a person wrote since is not overwritten."""
+async def test_keys_that_changed_since_are_refused_and_the_rest_is_undone(world):
+    """Undo does not overwrite what a user wrote since, and refuses such a key on both sides."""
     await world.cycle()
     world.left.put(PROJECT, tagged(world.left.records[key("e")], "later"))
     world.right.put(PROJECT, tagged(world.right.records[key("a")], "later"))
@@ -123,8 +123,8 @@ async def test_keys_that_moved_on_are_refused_whole_and_the_rest_is_undone(world
     assert key("new left") not in world.right.records
 
 
-async def test_dry_undo_tells_and_does_nothing(world):
-    """The same list, and not a byte."""
+async def test_dry_run_of_an_undo_reports_the_same_and_writes_nothing(world):
+    """The same list, and no byte changes."""
     await world.cycle()
     before = world.contents, world.knowledge()
 
@@ -135,8 +135,8 @@ async def test_dry_undo_tells_and_does_nothing(world):
     assert told == done
 
 
-async def test_edit_of_an_undone_record_travels_again(world):
-    """What was undone rests until somebody touches it."""
+async def test_edit_of_an_undone_record_is_synced_again(world):
+    """Undone records stay pinned until a user changes them."""
     await world.cycle()
     await world.do(undo, last_cycle(world))
     world.left.put(PROJECT, tagged(A, "edited", "again"))
@@ -148,13 +148,13 @@ async def test_edit_of_an_undone_record_travels_again(world):
 
 
 async def test_cycle_that_wrote_nothing_cannot_be_undone(world):
-    """Nor one of another pair, nor one that never was."""
+    """Nor a cycle of another pair, or one that never ran."""
     with pytest.raises(UsageError, match="cycle 4711 of this pair wrote nothing; smtd-ctl history lists"):
         await world.do(undo, 4711)
 
 
-async def test_write_of_an_older_smtd_is_not_undone_blindly(world):
-    """What it had not noted cannot be told from what a person did since."""
+async def test_write_without_digests_in_the_history_is_not_undone(world):
+    """An older smtd did not record them, so a user's edit since would not show."""
     await world.cycle()
     world.change_journal(
         "UPDATE history SET before = NULL, after = NULL WHERE label = 'a' AND action = 'update'"
@@ -167,8 +167,8 @@ async def test_write_of_an_older_smtd_is_not_undone_blindly(world):
     assert key("new left") not in world.right.records
 
 
-async def test_record_is_restored_as_it_was_at_a_time(tmp_path):
-    """Deleted or edited since, it comes back to both sides; and what was there is in the history."""
+async def test_record_is_restored_to_an_earlier_time(tmp_path):
+    """On both sides, whether it was deleted or edited since; the replaced record is in the history."""
     world = await World(tmp_path).synced(A, B)
     then = datetime.now(timezone.utc)
     world.left.put(PROJECT, change(A, outcome="spoilt"))
@@ -188,8 +188,8 @@ async def test_record_is_restored_as_it_was_at_a_time(tmp_path):
 
 
 @pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
-async def test_edit_that_was_never_carried_is_not_how_it_was(tmp_path, side):
-    """Without a later write the record was as it was agreed on, whichever side was spoilt since."""
+async def test_restore_ignores_an_edit_that_was_never_synced(tmp_path, side):
+    """Without a later write the record was as agreed, whichever side was edited since."""
     world = await World(tmp_path).synced(A)
     then = datetime.now(timezone.utc)
     world[side].put(PROJECT, change(A, outcome="spoilt"))
@@ -200,8 +200,8 @@ async def test_edit_that_was_never_carried_is_not_how_it_was(tmp_path, side):
     assert world.contents == alike(A)
 
 
-async def test_history_is_proven_whole(world):
-    """A change of any sealed column, a row too many or too few: each shows."""
+async def test_check_finds_every_change_of_the_history(world):
+    """A change of any sealed column, an extra row, a missing row."""
     await world.cycle()
 
     seal = await world.do(check)
@@ -222,8 +222,8 @@ async def test_history_is_proven_whole(world):
             await other.do(check)
 
 
-async def test_old_entries_are_forgotten_and_the_rest_is_still_proven(world):
-    """By age or by size, whole cycles go; the seal of the last one remains."""
+async def test_pruned_history_can_still_be_checked(world):
+    """Pruning by age or size removes whole cycles, and leaves the seal of the last one."""
     await world.cycle()
     (before,) = world.journal("SELECT max(id) FROM history")
     world.left.put(PROJECT, tagged(world.left.records[key("a")], "later"))
@@ -240,7 +240,7 @@ async def test_old_entries_are_forgotten_and_the_rest_is_still_proven(world):
 
 
 async def forget(pair, cycles):
-    """Forget the oldest *cycles*, as history_size does."""
+    """Prune the oldest *cycles*, as history_size does."""
     (cut,) = await pair.journal._db.fetch(
         "SELECT sum(length(record)) FROM history WHERE cycle >= (SELECT max(cycle) FROM ("
         "SELECT DISTINCT cycle FROM history WHERE record NOT NULL ORDER BY cycle LIMIT ?))",
@@ -251,7 +251,7 @@ async def forget(pair, cycles):
 
 @pytest.fixture
 async def edited(tmp_path):
-    """A record that was edited three times, whose first edit is forgotten; with the times before each."""
+    """A record that was edited three times, the first edit pruned; with the times before each edit."""
     world, times = await World(tmp_path).synced(A, B), []
     for outcome in ("first", "second", "third"):
         times.append(datetime.now(timezone.utc))
@@ -262,8 +262,8 @@ async def edited(tmp_path):
     return world, times
 
 
-async def test_record_of_a_time_that_is_forgotten_is_not_restored(edited):
-    """It is refused, with the oldest time that is known; from then on it comes back as it was."""
+async def test_restore_refuses_a_time_before_the_kept_history(edited):
+    """With the oldest known time; from then on a restore works."""
     world, (first, second, third) = edited
     before = world.contents
 
@@ -280,8 +280,8 @@ async def test_record_of_a_time_that_is_forgotten_is_not_restored(edited):
         assert world.left.records[key("a")].outcome == outcome
 
 
-async def test_cycle_that_is_forgotten_in_part_or_whole_is_not_undone(edited):
-    """No half of it either, and the reason is told; the cycles after it are."""
+async def test_cycle_that_was_pruned_in_part_or_whole_is_not_undone(edited):
+    """Not even in part, and the error says why; later cycles can be undone."""
     world, _ = edited
     cycles = [number for (number,) in world.journal("SELECT id FROM cycle ORDER BY id")]
 
@@ -291,15 +291,15 @@ async def test_cycle_that_is_forgotten_in_part_or_whole_is_not_undone(edited):
             UsageError, match=r"cycle \d is no longer complete in the history, which goes back to 20"
         ):
             await world.do(undo, number)
-    # One that goes on while it is cut.
+    # A cycle of which a part was pruned.
     world.change_journal(f"UPDATE forgotten SET cycle = {cycles[2]}")
     with pytest.raises(UsageError, match="is no longer complete in the history"):
         await world.do(undo, cycles[2])
     assert (await world.do(undo, cycles[3])).refused == []
 
 
-async def test_explanation_says_what_is_forgotten(edited):
-    """Who finds no entry shall not take it that nothing was written."""
+async def test_explanation_says_how_far_the_history_goes_back(edited):
+    """A user who sees no entry must not conclude that nothing was written."""
     world, _ = edited
 
     told = await world.do(explain, key("a"))
@@ -309,8 +309,8 @@ async def test_explanation_says_what_is_forgotten(edited):
     assert (told.forgotten, shown.forgotten) == (at, at)
 
 
-async def test_record_that_both_people_edited_alike_is_not_known_from_before(tmp_path):
-    """Nothing was written then; what it had been is known to nobody."""
+async def test_restore_cannot_go_back_before_an_equal_edit_of_both_sides(tmp_path):
+    """smtd wrote nothing then, so the history does not have the previous state."""
     world = await World(tmp_path).synced(A)
     then = datetime.now(timezone.utc)
     for store in (world.left, world.right):
@@ -321,8 +321,8 @@ async def test_record_that_both_people_edited_alike_is_not_known_from_before(tmp
         await world.do(restore, key("a"), then)
 
 
-async def test_clock_that_was_wrong_makes_no_entry_old(world):
-    """What was written before and after it with the right time is kept."""
+async def test_wrong_clock_makes_no_entry_old(world):
+    """Pruning keeps entries that were written before and after it with the right time."""
     await world.cycle()
     world.change_journal("UPDATE history SET at = '1970-01-01' WHERE id = (SELECT max(id) FROM history)")
 
@@ -342,7 +342,7 @@ async def test_clock_that_was_wrong_makes_no_entry_old(world):
     ],
 )
 async def test_explanation_says_which_rule_decides_and_what_follows(world, label, rule, then):
-    """For each state that a record can be in."""
+    """For each state of a record."""
     world.left.put("Other", record("kept"))
     await world.cycle(projects=frozenset({"Other"}))
     world.left.put(PROJECT, record("running", tags=RUNNING, duration=None))
@@ -355,8 +355,8 @@ async def test_explanation_says_which_rule_decides_and_what_follows(world, label
     assert found["next"].startswith(then)
 
 
-async def test_explanation_tells_what_was_agreed_and_done(world):
-    """With the time, and the last writes of smtd."""
+async def test_explanation_has_the_agreement_and_the_last_writes(world):
+    """With their times."""
     await world.cycle()
 
     found = await explained(world, key("a"))
@@ -387,7 +387,7 @@ async def test_record_is_shown_field_by_field(world):
 
 
 async def test_edit_after_an_undone_merge_overwrites_neither_comment(world):
-    """Both sides had something to say; a person is asked whose record it is to be."""
+    """Both sides had a comment; the user is asked which record to keep."""
     await world.cycle()
     await world.do(undo, last_cycle(world))
     world.left.put(PROJECT, tagged(world.left.records[key("e")], "later"))
@@ -398,8 +398,8 @@ async def test_edit_after_an_undone_merge_overwrites_neither_comment(world):
     assert world.right.records[key("e")].outcome == "converged\nright"
 
 
-async def test_edit_after_an_undone_update_joins_what_the_other_side_kept(world):
-    """The edit that was taken back from one side is still on the other, and is not lost there."""
+async def test_edit_after_an_undone_update_is_merged_with_the_other_side(world):
+    """The edit that was undone on one side is still on the other, and is not lost there."""
     await world.cycle()
     await world.do(undo, last_cycle(world))
     world.right.put(PROJECT, change(world.right.records[key("a")], reason="by a person"))
@@ -414,7 +414,7 @@ async def test_edit_after_an_undone_update_joins_what_the_other_side_kept(world)
 
 
 async def test_edit_after_an_undone_resolution_is_a_conflict_again(tmp_path):
-    """Two experiments under one label, as before anybody decided."""
+    """Two experiments under one label, as before the decision."""
     world = World(tmp_path)
     world.left.put(PROJECT, change(A, version="1111"))
     world.right.put(PROJECT, change(A, version="2222"))
@@ -429,13 +429,13 @@ async def test_edit_after_an_undone_resolution_is_a_conflict_again(tmp_path):
 
 
 @pytest.mark.parametrize("side", [Side.LEFT, Side.RIGHT], ids=["left", "right"])
-async def test_edit_in_the_moment_of_an_undo_prevails_on_both_sides(world, side):
-    """A merge is undone whole or not at all; the person is told, and nothing rests half way."""
+async def test_edit_during_an_undo_is_kept_on_both_sides(world, side):
+    """A merge is undone whole or not at all; the undo reports it, and pins nothing half way."""
     await world.cycle()
     merged = world[side].records[key("e")]
     edited = tagged(merged, "quicker")
     world[side].meanwhile["before write"] = lambda: world[side].put(PROJECT, edited)
-    for label in ("a", "b", "c", "d", "new left", "new right"):  # so that the merge is what is undone first
+    for label in ("a", "b", "c", "d", "new left", "new right"):  # so that the merge is undone first
         for each in (Side.LEFT, Side.RIGHT):
             world[each].records.pop(key(label), None)
 
@@ -448,8 +448,8 @@ async def test_edit_in_the_moment_of_an_undo_prevails_on_both_sides(world, side)
     assert world.left.records[key("e")] == world.right.records[key("e")] == edited
 
 
-async def test_record_that_becomes_unreadable_in_the_moment_of_an_undo_is_not_overwritten(tmp_path):
-    """Its side is named, and the rest goes on."""
+async def test_record_that_becomes_unreadable_during_an_undo_is_not_overwritten(tmp_path):
+    """The undo reports its side, and undoes the rest."""
     world = await World(tmp_path).synced(A, B)
     for made in (A, B):
         world.left.put(PROJECT, tagged(made, "edited"))
@@ -466,8 +466,8 @@ async def test_record_that_becomes_unreadable_in_the_moment_of_an_undo_is_not_ov
     assert world.right.records == {key("a"): spoilt, key("b"): B}
 
 
-async def test_record_that_changes_in_the_moment_of_a_restore_is_not_overwritten(tmp_path):
-    """The person is told to look again."""
+async def test_record_that_changes_during_a_restore_is_not_overwritten(tmp_path):
+    """The error asks the user to look again."""
     world = await World(tmp_path).synced(A)
     then = datetime.now(timezone.utc)
     world.left.put(PROJECT, tagged(A, "edited"))
@@ -483,8 +483,8 @@ async def test_record_that_changes_in_the_moment_of_a_restore_is_not_overwritten
     assert world.right.records[key("a")] == quicker
 
 
-async def test_record_that_nobody_wrote_since_is_as_it_was(tmp_path):
-    """Nothing is restored that did not change."""
+async def test_restore_of_an_unchanged_record_is_an_error(tmp_path):
+    """There is nothing to restore."""
     world = await World(tmp_path).synced(A)
 
     with pytest.raises(UsageError, match="MyProject/a is the same as at"):
@@ -493,8 +493,8 @@ async def test_record_that_nobody_wrote_since_is_as_it_was(tmp_path):
         await world.do(restore, key("nobody"), datetime.now(timezone.utc))
 
 
-async def test_explanation_of_what_is_left_alone_says_why(tmp_path):
-    """A refusal, a failure, an edit that is noted next, and what a pair does not carry."""
+async def test_explanation_says_why_a_record_is_left_alone(tmp_path):
+    """A refusal, a failure, an edit not recorded yet, and a change that the pair does not copy."""
     world = await World(tmp_path, right=RefusingStore("right")).synced(A, B, C, D)
     refusing = world.right
     assert isinstance(refusing, RefusingStore)
@@ -525,7 +525,7 @@ async def test_explanation_of_what_is_left_alone_says_why(tmp_path):
     assert waiting["next"].startswith("smtd tries again at ")
 
 
-async def test_explanation_of_what_both_sides_deleted_tells_what_was_done(tmp_path):
+async def test_explanation_of_a_deleted_record_shows_its_history(tmp_path):
     """The history outlives the record."""
     world = await World(tmp_path).synced(A, B)
     world.left.remove(PROJECT, "a")
@@ -542,8 +542,8 @@ async def test_explanation_of_what_both_sides_deleted_tells_what_was_done(tmp_pa
     assert [each["action"] for each in found["history"]] == ["delete", "create"]
 
 
-async def test_record_of_one_side_is_shown(tmp_path):
-    """Nothing is said of the side that does not have it, nor of what was never agreed."""
+async def test_record_of_only_one_side_is_shown(tmp_path):
+    """With no values for the other side, and none for an agreement that never was."""
     world = World(tmp_path)
     world.left.put(PROJECT, A)
 

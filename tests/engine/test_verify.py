@@ -1,4 +1,4 @@
-"""A store that is dear to read is read in turn, so that every edit shows after a while."""
+"""A store where each read costs a request is read in turn, so that every edit shows after a while."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def labels(keys):
         ("c", 99 * HOUR, "abcdef", "c"),
     ],
 )
-def test_as_many_records_are_read_anew_as_time_has_passed(after, elapsed, expected, turned):
-    """In order of their keys, from where the turn had come; all of them within the hour."""
+def test_number_of_rereads_grows_with_the_elapsed_time(after, elapsed, expected, turned):
+    """In the order of their keys, from where the rotation is; all of them within the hour."""
     before = Rotation(None if after is None else key(after), 1000.0)
 
     found, rotation = next_turn(KEYS, before, 1000.0 + elapsed, HOUR, most=6)
@@ -54,42 +54,42 @@ def test_as_many_records_are_read_anew_as_time_has_passed(after, elapsed, expect
 
 
 @pytest.mark.parametrize("elapsed", [0.0, 599.0, -5.0])
-def test_time_adds_up_until_it_is_worth_a_record(elapsed):
-    """Many short cycles read no less than a few long ones; a clock that was set back reads nothing."""
+def test_elapsed_time_adds_up_over_short_cycles(elapsed):
+    """Many short cycles read as much as a few long ones; a clock that was set back reads nothing."""
     before = Rotation(key("a"), 1000.0)
 
     assert next_turn(KEYS, before, 1000.0 + elapsed, HOUR, most=6) == (frozenset(), before)
 
 
 @pytest.mark.parametrize(("most", "expected", "turned"), [(2, "bc", "c"), (1, "b", "b")])
-def test_turn_reads_no_more_than_it_may(most, expected, turned):
-    """The rest waits until the turn comes there; the time for it is over."""
+def test_rotation_reads_no_more_than_permitted(most, expected, turned):
+    """The rest is read when the rotation gets there; the elapsed time is used up."""
     found, rotation = next_turn(KEYS, Rotation(key("a"), 1000.0), 1000.0 + HOUR, HOUR, most)
 
     assert (labels(found), rotation) == (expected, Rotation(key(turned), 1000.0 + HOUR))
 
 
-def test_turn_that_may_read_nothing_stands_still():
-    """Its time goes on adding up."""
+def test_rotation_that_may_read_nothing_keeps_its_elapsed_time():
+    """It goes on adding up."""
     before = Rotation(key("a"), 1000.0)
 
     assert next_turn(KEYS, before, 1000.0 + HOUR, HOUR, most=0) == (frozenset(), before)
 
 
-def test_turn_begins_where_there_is_something_to_read():
-    """What has just been read for the first time needs no second look; no time adds up over nothing."""
+def test_rotation_begins_with_the_first_records():
+    """They were just read for the first time, so nothing is due; without records no time adds up."""
     assert next_turn(KEYS, None, 1000.0, HOUR, most=6) == (frozenset(), Rotation(None, 1000.0))
     assert next_turn([], Rotation(None, 1.0), 1000.0, HOUR, most=6) == (frozenset(), Rotation(None, 1000.0))
 
 
 @pytest.fixture(autouse=True)
 def only_the_turn(monkeypatch):
-    """Let records be read in their turn only."""
+    """Make cycles read records only in rotation."""
     believe(monkeypatch)
 
 
 class DearStore(TestStore):
-    """A store that believes what is known of its records, unless they are gone."""
+    """A store that trusts known records, unless they are gone."""
 
     capabilities = Capabilities(exclusive_writes=True, batch=None, keeps_opaque=True, dear_reads=True)
 
@@ -103,7 +103,7 @@ class DearStore(TestStore):
 
 
 async def disputed(directory):
-    """Return a world whose last cycle has listed a conflict with the server about *OLD*."""
+    """Return a world whose last cycle has reported a conflict with the server about *OLD*."""
     world = await World(directory, right=DearStore("right")).synced(OLD)
     world.left.put(PROJECT, change(OLD, version="1111"))
     world.right.put(PROJECT, change(OLD, version="2222"))
@@ -111,8 +111,8 @@ async def disputed(directory):
     return world
 
 
-async def test_edit_in_a_store_that_is_dear_to_read_shows_within_its_time(tmp_path, monkeypatch):
-    """A dry run does not use the turn up."""
+async def test_edit_on_a_server_shows_within_the_configured_time(tmp_path, monkeypatch):
+    """A dry run does not move the rotation."""
     now = 1_800_000_000.0
     monkeypatch.setattr("smtd.engine.scrub.server.time.time", lambda: now)
     made = World(tmp_path, right=DearStore("right"))
@@ -129,8 +129,8 @@ async def test_edit_in_a_store_that_is_dear_to_read_shows_within_its_time(tmp_pa
     assert found == [written(), written(), on(Side.LEFT, updated=1), on(Side.LEFT, updated=1)]
 
 
-async def test_every_verb_sees_the_conflict_that_a_cycle_lists(tmp_path):
-    """The server's side of a conflict is read again, though a scan trusts what was agreed."""
+async def test_every_command_sees_a_reported_conflict(tmp_path):
+    """It reads the server's side again, although a scan would trust what was agreed."""
     world = await disputed(tmp_path)
 
     plan = await world.cycle(dry_run=True)
@@ -146,8 +146,8 @@ async def test_every_verb_sees_the_conflict_that_a_cycle_lists(tmp_path):
     assert world.contents.right == world.contents.left
 
 
-async def test_plan_is_run_although_a_scan_would_trust_what_it_had_read(tmp_path):
-    """The cycle that is to do what a plan says looks at what the plan has looked at."""
+async def test_cycle_reads_again_what_its_expected_plan_had_read(tmp_path):
+    """Otherwise a scan would trust the old state, and the plan would differ."""
     world = await disputed(tmp_path)
     world.left.put(PROJECT, record("b"))
     plan = await world.cycle(dry_run=True)
@@ -157,7 +157,7 @@ async def test_plan_is_run_although_a_scan_would_trust_what_it_had_read(tmp_path
     assert (counts(report), len(report.conflicts)) == (on(Side.RIGHT, created=1), 1)
 
 
-async def test_undo_sees_what_was_edited_on_the_server_since(tmp_path):
+async def test_undo_sees_later_edits_on_the_server(tmp_path):
     """It refuses that record, and says why, even in a dry run."""
     world = await World(tmp_path, right=DearStore("right")).synced(OLD)
     world.left.put(PROJECT, tagged(OLD, "once"))
@@ -170,7 +170,7 @@ async def test_undo_sees_what_was_edited_on_the_server_since(tmp_path):
     assert (result.done, [each.label for each in result.refused]) == ([], ["a"])
 
 
-async def test_what_only_the_server_shows_stays_listed(tmp_path, monkeypatch):
+async def test_failure_that_only_the_server_shows_stays_in_every_report(tmp_path, monkeypatch):
     """An edit on the server that the other side cannot hold is a failure of every cycle, not of one."""
     now = 1_800_000_000.0
     monkeypatch.setattr("smtd.engine.scrub.server.time.time", lambda: now)

@@ -1,4 +1,4 @@
-"""Two stores and a journal file, over any number of cycles, each of which opens the journal anew."""
+"""Two stores and a journal file for any number of cycles, each of which opens the journal again."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from smtd.stores.memory import MemoryStore
 from tests.build import PROJECT, change, key
 
 T = TypeVar("T")
-#: For what holds of either side.
+#: Runs a test for each side.
 both_sides = pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
 
 
 class TestStore(MemoryStore):
-    """A memory store that counts what smtd writes, and that can be put upon."""
+    """A memory store that counts smtd's writes, and in which other programs can act."""
 
     __test__ = False
 
@@ -40,26 +40,26 @@ class TestStore(MemoryStore):
         super().__init__(location, records)
         self.changes: list[Change] = []
         self.scans = 0
-        #: What other programs do at the next moment of that name, once.
+        #: What other programs do, once, at the next moment of that name.
         self.meanwhile: dict[str, Callable[[], Any]] = {}
 
     def replace(self, records: dict[Key, Record]) -> None:
-        """Save *records* as another program does: in place of all that is there."""
+        """Replace all records by *records*, as another program does."""
         self.records = dict(records)
         self._version += 1
 
     def touch(self) -> None:
-        """Look changed."""
+        """Look changed without a change."""
         self._version += 1
 
     def copy(self) -> TestStore:
-        """Return a store of the same kind with the same records and the same past."""
+        """Return a store of the same kind with the same records and history."""
         other = type(self)(self.location, self.records)
         other._version = self._version
         return other
 
     def happen(self, moment: str) -> None:
-        """Let other programs do what they do at *moment*."""
+        """Do what other programs do at *moment*."""
         self.meanwhile.pop(moment, lambda: None)()
 
     async def scan(self, projects: Any = None) -> Any:
@@ -104,7 +104,7 @@ class RefusingStore(TestStore):
 
 
 class AlteringStore(TestStore):
-    """A store that keeps some records otherwise than they were written."""
+    """A store that alters some records that it is given."""
 
     def __init__(self, location: str, alter: Callable[[Record], Record]) -> None:
         super().__init__(location)
@@ -120,12 +120,12 @@ class AlteringStore(TestStore):
 
 
 class UnlockedStore(TestStore):
-    """A store in which another program can put back what it read long ago, as in a dumb shelf."""
+    """A store in which another program can save what it read long ago, as in a dumb shelf."""
 
     capabilities = Capabilities(exclusive_writes=False, batch=None, keeps_opaque=True, resumes=True)
 
     def opened(self, project: str = PROJECT) -> Callable[..., None]:
-        """Open the store as another program; the result saves all that was there, and more."""
+        """Open the store as another program; the result saves all that was there then, and more."""
         seen = {name: each for name, each in self.records.items() if name.project == project}
 
         def save(*records: Record) -> None:
@@ -147,11 +147,11 @@ class World:
         return self.left if side is Side.LEFT else self.right
 
     async def cycle(self, *, dry_run: bool = False, **policy: Any) -> PairReport:
-        """Start afresh and run one cycle."""
+        """Run one cycle as a new process."""
         return await self.do(cycle.preview if dry_run else cycle.run, policy=policy)
 
     async def crash(self, store: TestStore, moment: str = "after write") -> None:
-        """Run a cycle whose process ends at the next *moment* of *store*: right after a write there."""
+        """Run a cycle whose process ends at the next *moment* of *store*, by default right after a write."""
         store.meanwhile[moment] = end
         with pytest.raises(StoreUnreachable, match="it is gone"):
             await self.cycle()
@@ -159,13 +159,13 @@ class World:
     async def do(
         self, work: Callable[..., Awaitable[T]], *words: Any, policy: Mapping[str, Any] = {}, **more: Any
     ) -> T:
-        """Start afresh and do *work* on the pair, as the worker does."""
+        """Do *work* on the pair as a new process, as the worker does."""
         async with self.opened(**policy) as pair:
             return await work(pair, *words, **more)
 
     @asynccontextmanager
     async def opened(self, **policy: Any) -> AsyncIterator[Pair]:
-        """Give the pair as a new process opens it."""
+        """Yield the pair as a new process opens it."""
         async with (
             open_journal(self.directory) as journal,
             journal.pair(self.left.location, self.right.location) as known,
@@ -178,26 +178,26 @@ class World:
 
     @property
     def mirrored(self) -> World:
-        """The same pair, as somebody sees it who names its stores the other way round."""
+        """The same pair, with the names of its sides exchanged."""
         return World(self.directory, self.right, self.left)
 
     def fork(self, directory: Path) -> World:
-        """Return this world as it is now, whatever becomes of either of the two later."""
+        """Return an independent copy of this world."""
         shutil.copytree(self.directory, directory, copy_function=shutil.copyfile)
         with closing(sqlite3.connect(directory / "journal.sqlite")) as db:
-            db.execute("DELETE FROM witness")  # else the copy would be taken for one that was put back
+            db.execute("DELETE FROM witness")  # otherwise the copy would count as a restored one
             db.commit()
         return World(directory, self.left.copy(), self.right.copy())
 
     def forgetful(self, directory: Path) -> World:
-        """Return this world as it is now, but that nothing is known of what both stores hold."""
+        """Return a copy of this world whose journal knows nothing of the contents of both stores."""
         other = self.fork(directory)
         for table in ("head", "entry", "held", "checkpoint", "out_of_sync"):
             other.change_journal(f"DELETE FROM {table}")
         return other
 
     async def synced(self, *records: Record, project: str = PROJECT) -> World:
-        """Put *records* into the left store and bring both sides in sync."""
+        """Put *records* into the left store, and sync."""
         for record in records:
             self.left.put(project, record)
         assert (await self.cycle()).ok
@@ -212,7 +212,7 @@ class World:
 
     @property
     def writes(self) -> Both[list[str]]:
-        """The labels that smtd wrote to, on each side."""
+        """The labels that smtd wrote, on each side."""
         return Both(
             [change.key.label for change in self.left.changes],
             [change.key.label for change in self.right.changes],
@@ -231,12 +231,12 @@ class World:
             return db.execute(query).fetchall()
 
     def change_journal(self, statement: str) -> int:
-        """Change the journal file behind smtd's back; return how many rows that changed."""
+        """Change the journal file without smtd; return how many rows changed."""
         with closing(sqlite3.connect(self.directory / "journal.sqlite")) as db, db:
             return db.execute(statement).rowcount
 
     def knowledge(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Return all that the journal knows."""
+        """Return all that the journal has."""
         tables = ("pair", "agreed", "ancestor", "intent", "cycle", "history", "written", "decision")
         with closing(sqlite3.connect(self.directory / "journal.sqlite")) as db:
             return {
@@ -248,7 +248,7 @@ class World:
 async def stale(
     world: World, side: Side, before: Sequence[Record], *rounds: Sequence[Record]
 ) -> Callable[..., None]:
-    """Let smtd bring *rounds* of records to *side*; return how a program saves that had read *before*."""
+    """Have smtd copy *rounds* of records to *side*; return how a program saves that had read *before*."""
     await world.synced(*before)
     store = world[side]
     assert isinstance(store, UnlockedStore)
@@ -266,12 +266,12 @@ def contents(store: MemoryStore) -> dict[Key, Digest]:
 
 
 def holding(*records: Record, project: str = PROJECT) -> dict[Key, Digest]:
-    """Return what a store holds that has exactly *records*."""
+    """Return the contents of a store with exactly *records*."""
     return {key(record.label, project): digest(record) for record in records}
 
 
 def alike(*records: Record) -> Both[dict[Key, Digest]]:
-    """Return what both sides hold that have exactly *records*."""
+    """Return the contents of both sides with exactly *records*."""
     return Both(holding(*records), holding(*records))
 
 
@@ -292,7 +292,7 @@ def on(side: Side, created: int = 0, updated: int = 0, deleted: int = 0) -> Any:
 
 
 def keep_editing(store: TestStore, made: Record, moment: str = "before write") -> None:
-    """Let another program edit a record at every *moment* of that name."""
+    """Make another program edit a record at every *moment* of that name."""
 
     def edit() -> None:
         numbers.append(len(numbers))
@@ -309,12 +309,12 @@ def end() -> None:
 
 
 def crash_after_write(store: TestStore) -> None:
-    """Let the process end right after the next write to *store*."""
+    """Make the process end right after the next write to *store*."""
     store.meanwhile["after write"] = end
 
 
 async def second_cycle_does_nothing(world: World) -> bool:
-    """Say whether another cycle writes to no store and changes no knowledge."""
+    """Say whether another cycle writes to no store and changes nothing in the journal."""
     before = world.contents, world.knowledge()
     world.left.changes.clear()
     world.right.changes.clear()

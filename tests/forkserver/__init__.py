@@ -1,1 +1,1 @@
-"""Interpreters that have loaded smtd already, and fork for each process that a test starts."""
+"""Warm interpreters, which have loaded smtd and fork for each process that a test starts."""

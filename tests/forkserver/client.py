@@ -1,4 +1,4 @@
-"""Starts processes of Python that have loaded smtd before: most of the time of a short one is loading."""
+"""Starts processes of Python that have already loaded smtd: loading takes most of the time of a short one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 SERVER = Path(__file__).with_name("server.py")
-#: What an interpreter reads at its start, so that a fork comes too late for it.
+#: The variables that an interpreter reads at its start, which is before the fork.
 AT_START = ("PYTHON", "LC_", "LANG", "COVERAGE_", "LD_", "MALLOC_", "SSL_")
 
 
@@ -26,7 +26,7 @@ def read_at_start(env: Mapping[str, str]) -> dict[str, str]:
 
 
 class Child:
-    """A process that was forked for a test, with what tests use of `subprocess.Popen`."""
+    """A process that was forked for a test, with the part of `subprocess.Popen` that tests use."""
 
     def __init__(self, status: int) -> None:
         self._status = os.fdopen(status, "rb", buffering=0)
@@ -35,18 +35,18 @@ class Child:
         self.pid = int(self._line())
 
     def fileno(self) -> int:
-        """What can be read when it has ended."""
+        """The descriptor that becomes readable when the process has ended."""
         return self._status.fileno()
 
     def poll(self) -> int | None:
-        """Return the exit code if it has ended."""
+        """Return the exit code if the process has ended."""
         if self.returncode is None and select.select([self], [], [], 0)[0]:
             self.returncode = int(self._line())
             self._status.close()
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end; raise TimeoutExpired, as Popen does."""
+        """Wait for the end; raise TimeoutExpired, as Popen does."""
         if self.returncode is None and not select.select([self], [], [], timeout)[0]:
             raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
         code = self.poll()
@@ -59,11 +59,11 @@ class Child:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """Kill it."""
+        """Kill the process."""
         self.send_signal(signal.SIGKILL)
 
     def communicate(self, timeout: float | None = None) -> tuple[bytes | None, None]:
-        """Read what it says until it ends."""
+        """Read the output until the process ends."""
         said = None
         if self.stdout is not None:
             with self.stdout:
@@ -75,7 +75,7 @@ class Child:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Wait for its end, as Popen does."""
+        """Wait for the end, as Popen does."""
         if self.stdout is not None:
             self.stdout.close()
         self.wait()
@@ -86,12 +86,12 @@ class Child:
         return line
 
 
-#: What tests start.
+#: The modules that tests start.
 Process: TypeAlias = "Child | subprocess.Popen[bytes]"
 
 
 class ForkServer:
-    """A *python* that has loaded those of *modules* which it has, and ends with this process."""
+    """A *python* that has loaded the existing ones of *modules*, and ends with this process."""
 
     def __init__(
         self,
@@ -129,11 +129,18 @@ class ForkServer:
         self._process.wait()
 
     def child(
-        self, words: Sequence[str], cwd: Path, env: Mapping[str, str], *, stdout: int, stderr: int = 2
+        self,
+        words: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        *,
+        stdout: int,
+        stderr: int = 2,
+        stdin: bytes | int = b"",
     ) -> Child:
-        """Start `python` with *words*, and nothing on its standard input."""
-        with open(os.devnull, "rb") as nothing:
-            streams = [nothing.fileno(), stdout, stderr]
+        """Start `python` with *words*; its standard input is a descriptor, or has these bytes."""
+        with _holding(stdin) as given:
+            streams = [given.fileno(), stdout, stderr]
             return Child(self.start(words, streams, env, cwd=os.path.abspath(cwd), umask=_umask()))
 
     def start(
@@ -145,7 +152,7 @@ class ForkServer:
         cwd: str,
         umask: int,
     ) -> int:
-        """Start `python` with *words*; return what tells the number of the process, and how it ends.
+        """Start `python` with *words*; return the sources of the process id and of the exit code.
 
         *cwd* is absolute. Nothing here waits for a disk or for another process.
         """
@@ -158,6 +165,18 @@ class ForkServer:
         return status
 
 
+def _holding(data: bytes | int) -> IO[bytes]:
+    """Return what has *data*, at its beginning, or is that descriptor."""
+    if isinstance(data, int):
+        return os.fdopen(os.dup(data), "rb", buffering=0)
+    if not data:
+        return open(os.devnull, "rb")
+    file = os.fdopen(os.memfd_create("in"), "w+b")
+    file.write(data)
+    file.seek(0)
+    return file
+
+
 def _umask() -> int:
     with open("/proc/self/status", encoding="ascii", errors="replace") as file:
         return next(int(line.split()[1], 8) for line in file if line.startswith("Umask:"))
@@ -165,14 +184,14 @@ def _umask() -> int:
 
 @cache
 def for_commands() -> ForkServer:
-    """Return the fork server of smtd's commands and of the daemon."""
+    """Return the fork server for smtd's commands and the daemon."""
     modules = ("smtd.cli.main", "smtd.cli.sync", "smtd.cli.run", "smtd.cli.ctl", *_COMMANDS, *_LATER)
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     prepare = ["tests.forkserver.shelves:fork_for_children"]
     return ForkServer(modules, env=env, hidden=["smtd.cli.ctl"], prepare=prepare)
 
 
-#: Texts of programs that run smtd's commands, and are at home in a fork.
+#: Programs that run smtd's commands, and work in a fork.
 programs: set[str] = set()
 _COMMANDS = (
     "smtd.cli.check",
@@ -180,28 +199,47 @@ _COMMANDS = (
     "smtd.cli.delegate",
     "smtd.cli.list_records",
     "smtd.cli.records",
+    "smtd.cli.user",
+    "smtd.cli.backup",
 )
-#: What commands load when they need it: most do, or it takes long.
-_LATER = ("anyio._backends._asyncio", "anyio.streams.tls", "importlib.readers", "smtd.stores.http.store")
+#: Modules that commands load when needed: most commands do, or loading takes long.
+_LATER = (
+    "anyio._backends._asyncio",
+    "anyio.streams.tls",
+    "importlib.readers",
+    "smtd.stores.http.store",
+    "smtd.server.serving",
+)
 
 
 def can_start(words: Sequence[str], env: Mapping[str, str]) -> bool:
-    """Say whether a fork is what a new interpreter would be: only for smtd's commands."""
+    """Say whether a fork equals a new interpreter: only for smtd's commands."""
     if words[:2] not in (["-m", "smtd"], ["-m", "smtd.cli.ctl"]) and words[1] not in programs:
         return False
     measured = any(name.startswith("COVERAGE_") for name in env)
     return not measured and read_at_start(env) == for_commands().variables
 
 
-def run(words: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float | None = None) -> Any:
+def run(
+    words: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    timeout: float | None = None,
+    *,
+    stdin: bytes = b"",
+) -> Any:
     """Run `python` with *words* to its end, as `subprocess.run` does with captured text."""
-    return captured(words, lambda out, err: start(words, cwd, env, stdout=out, stderr=err), timeout)
+
+    def started(out: int, err: int) -> Process:
+        return start(words, cwd, env, stdout=out, stderr=err, stdin=stdin)
+
+    return captured(words, started, timeout)
 
 
 def captured(
     words: Sequence[str], started: Callable[[int, int], Process], timeout: float | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run to its end what is *started* with files for what it says; raise TimeoutExpired, as `run` does."""
+    """Wait for what is *started* with files for its output; return that. Raises TimeoutExpired."""
     with open(os.memfd_create("out"), "w+b") as out, open(os.memfd_create("err"), "w+b") as err:
         with started(out.fileno(), err.fileno()) as process:
             try:
@@ -219,30 +257,32 @@ def start(
     *,
     stdout: int | None = None,
     stderr: int = 2,
+    stdin: bytes | int = b"",
 ) -> Process:
     """Start `python` with *words*; without *stdout* what it says can be read line by line, with select."""
     if not can_start(words, env):
-        return subprocess.Popen(
-            [sys.executable, *words],
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if stdout is None else stdout,
-            stderr=stderr,
-            bufsize=0,  # so that select sees every line
-            preexec_fn=_hears_sigint,
-        )
+        with _holding(stdin) as given:
+            return subprocess.Popen(
+                [sys.executable, *words],
+                cwd=cwd,
+                env=env,
+                stdin=given,
+                stdout=subprocess.PIPE if stdout is None else stdout,
+                stderr=stderr,
+                bufsize=0,  # so that select sees every line
+                preexec_fn=hears_sigint,
+            )
     if stdout is not None:
-        return for_commands().child(words, cwd, env, stdout=stdout, stderr=stderr)
+        return for_commands().child(words, cwd, env, stdout=stdout, stderr=stderr, stdin=stdin)
     told, theirs = os.pipe()
-    child = for_commands().child(words, cwd, env, stdout=theirs, stderr=stderr)
+    child = for_commands().child(words, cwd, env, stdout=theirs, stderr=stderr, stdin=stdin)
     os.close(theirs)
     child.stdout = os.fdopen(told, "rb", buffering=0)
     return child
 
 
-def _hears_sigint() -> None:
-    """Let SIGINT end a process, also if the tests run in the background of a shell that ignores it there."""
+def hears_sigint() -> None:
+    """Let SIGINT end a process, even if the tests run in the background of a shell that ignores it there."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

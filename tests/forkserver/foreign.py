@@ -1,7 +1,7 @@
-"""Interpreters that write a dbm of their own, forked from one that has loaded its module.
+"""Interpreters that write their own dbm, forked from one that has loaded its module.
 
-A new interpreter costs ten times what it then does. Forked are only interpreters that were used by `run` here
-once: what a test names in place of an interpreter (none, a script, an older one) is started as smtd does.
+A new interpreter costs ten times what it then does. Only interpreters that `run` has started here are forked:
+what a test names in place of an interpreter (none, a script, an older one) is started as by smtd.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import IO
 from smtd.stores.shelf import foreign
 from tests.forkserver.client import Child, ForkServer
 
-#: Of an interpreter: nothing of the environment, nor of the person's own packages.
+#: Options of an interpreter: ignore the environment, and the user's own packages.
 FLAGS = ["-E", "-s"]
 _known: set[str] = set()
 
@@ -43,7 +43,7 @@ def run(python: str | Path, words: Sequence[str], given: bytes) -> subprocess.Co
 
 @contextmanager
 def forked() -> Iterator[None]:
-    """Let smtd, too, fork the interpreters that are known here, for the length of a `with` block."""
+    """Make smtd, too, fork the interpreters that are known here, during a `with` block."""
     started = foreign._run
 
     def write(python: str, name: str, path: str, given: bytes) -> subprocess.CompletedProcess[bytes]:

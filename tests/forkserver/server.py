@@ -1,7 +1,7 @@
 """The fork server: an interpreter that has loaded what its children need, and forks for each of them.
 
-It is a script of the standard library alone, started by `client.py`. A child is what `python -c` or
-`python -m` would be: the same arguments, directory, environment, streams, mask of files and end.
+It is a script that uses only the standard library, started by `client.py`. A child is like a process of
+`python -c` or `python -m`: the same arguments, directory, environment, streams, umask and end.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from types import SimpleNamespace
 
 
 def load(path, without, modules, hidden, prepare):
-    """Load *modules*, so far as they are here, without some; *hidden* ones their runner loads again.
+    """Load the existing ones of *modules*, without some; *hidden* ones their runner loads again.
 
-    Then call what is to *prepare* the children: functions, each as `module:name`.
+    Then call the functions that *prepare* the children, each as `module:name`.
     """
     sys.path[:] = path or sys.path
     sys.modules.update(dict.fromkeys(without))
@@ -42,7 +42,7 @@ def load(path, without, modules, hidden, prepare):
 
 
 def serve(requests):
-    """Fork for each request, and tell how the child ends; return the request in the child, or None."""
+    """Fork for each request, and report how the child ends; return the request in the child, or None."""
     status: dict[int, int] = {}
     woken, wake = os.pipe()
     os.set_blocking(woken, False)
@@ -79,13 +79,13 @@ def tell_ends(status):
         if not child:
             return
         number = status.pop(child)
-        with suppress(BrokenPipeError):  # nobody waits for it any more
+        with suppress(BrokenPipeError):  # no client waits for it any more
             os.write(number, b"%d\n" % os.waitstatus_to_exitcode(how))
         os.close(number)
 
 
 def enter(cwd, env, umask, given):
-    """Take the directory, the environment, the mask and the streams of the child."""
+    """Set the directory, the environment, the umask and the streams of the child."""
     for number, opened in enumerate(given):
         os.dup2(opened, number)
     for opened in given:
@@ -99,7 +99,7 @@ def enter(cwd, env, umask, given):
 
 
 def run(words):
-    """Do what `python` with *words* does, and return its exit code."""
+    """Do what `python` with *words* does, and return the exit code."""
     try:
         begin(words)
     except SystemExit as exc:
@@ -107,7 +107,7 @@ def run(words):
     except KeyboardInterrupt:
         sys.excepthook(*sys.exc_info())
         return None
-    except BaseException:  # noqa: BLE001 - told, and the process ends with it
+    except BaseException:  # noqa: BLE001 - reported, and the process ends with it
         sys.excepthook(*sys.exc_info())
         return 1
     return 0
@@ -129,7 +129,7 @@ def begin(words):
 
 
 def said(code):
-    """Return the exit code for what SystemExit has, as Python does."""
+    """Return the exit code for the value of SystemExit, as Python does."""
     if code is None:
         return 0
     if isinstance(code, int):
@@ -139,7 +139,7 @@ def said(code):
 
 
 def end(code):
-    """End the process as an interpreter does, but for its memory, which takes longer than all else."""
+    """End the process as an interpreter does, but without releasing its memory, which takes the most time."""
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -160,7 +160,7 @@ def end(code):
 
 
 def main():
-    """Load, answer requests, and run what the request asks for in each child."""
+    """Load, answer requests, and run the requested program in each child."""
     requests = socket.socket(fileno=int(sys.argv[1]))
     load(**json.loads(sys.argv[2]))
     gc.collect()

@@ -1,7 +1,7 @@
 """The child process of shelves, forked from an interpreter that has loaded what it needs.
 
-A new interpreter costs thirty times what it then does. Tests of how such a process starts, of what it may
-cost and of its end use `new_interpreters`, as do processes of smtd that tests start.
+A new interpreter costs thirty times what it then does. Tests of the start, the limits and the end of such a
+process use `new_interpreters`, as do processes of smtd that tests start.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _new: list[bool] = []
 
 @contextmanager
 def new_interpreters() -> Iterator[None]:
-    """Start interpreters for the length of a `with` block, as smtd does."""
+    """Start interpreters during a `with` block, as smtd does."""
     _new.append(True)
     try:
         yield
@@ -39,8 +39,8 @@ def new_interpreters() -> Iterator[None]:
 
 @contextmanager
 def forked() -> Iterator[None]:
-    """Fork for the length of a `with` block."""
-    _server()  # a wait for its start would be one of smtd's
+    """Fork during a `with` block."""
+    _server()  # a wait for its start would count as one of smtd
     child.anyio = _Anyio()  # type: ignore[attr-defined, assignment]
     try:
         yield
@@ -49,13 +49,13 @@ def forked() -> Iterator[None]:
 
 
 def fork_for_children() -> None:
-    """Let all that this process forks fork the children of their shelves; it ends with the last of them."""
+    """Make all that this process forks fork the children of their shelves; it ends with the last of them."""
     atexit.unregister(_server().end)
     child.anyio = _Anyio()  # type: ignore[attr-defined, assignment]
 
 
 class _Anyio:
-    """The module, but for how it starts a process."""
+    """The module, except for how it starts a process."""
 
     def __getattr__(self, name: str) -> Any:
         return open_process if name == "open_process" else getattr(anyio, name)
@@ -73,7 +73,7 @@ def _server() -> ForkServer:
 
 
 class Forked:
-    """What `child.run` uses of a process of anyio."""
+    """The part of a process of anyio that `child.run` uses."""
 
     def __init__(self, stdin: SocketStream, stdout: SocketStream, status: int) -> None:
         self.stdin = stdin
@@ -99,15 +99,15 @@ class Forked:
             os.close(self._status)
 
     async def started(self) -> None:
-        """Wait until its number is known."""
+        """Wait until the id of the process is known."""
         await self._lines(1)
 
     async def wait(self) -> int:
-        """Wait for its end, and return its exit code."""
+        """Wait for the end of the process, and return its exit code."""
         return int((await self._lines(2))[1])
 
     def kill(self) -> None:
-        """Kill it."""
+        """Kill the process."""
         if self._told.count(b"\n") < 2:
             os.kill(int(self._told.split(b"\n")[0]), 9)
 

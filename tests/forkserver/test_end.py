@@ -1,4 +1,4 @@
-"""A forked process ends as a new interpreter does: exit code, and what it says."""
+"""A forked process ends as a new interpreter does: with its exit code and output."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PROGRAMS = {
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_process_ends_as_a_new_interpreter_does(program: str, tmp_path: Path) -> None:
-    """Also after its threads and exit functions, by a signal, and if what it said can be written nowhere."""
+    """Also after its threads and exit functions, by a signal, and if its output cannot be written."""
     words, env = ["-c", program], dict(os.environ)
     new = subprocess.run([sys.executable, *words], capture_output=True, env=env, check=False)
     out, err = tmp_path / "out", tmp_path / "err"

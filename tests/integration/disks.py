@@ -1,4 +1,4 @@
-"""File systems of their own on loop devices, whose power can be cut. They need root."""
+"""File systems on loop devices, whose power a test can cut. They need root."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
-#: What makes and mounts them.
+#: The programs that create and mount them.
 _PROGRAMS = ("mkfs.ext4", "mount", "umount", "cp")
 
 
 def lacking() -> str:
-    """Say why there are none here; empty: there are."""
+    """Return why these file systems are not available (empty: they are)."""
     if os.geteuid():
         return "only root can mount a file system"
     if missing := [program for program in _PROGRAMS if shutil.which(program) is None]:
@@ -21,7 +21,7 @@ def lacking() -> str:
 
 
 class Disk:
-    """An ext4 file system at *place*. Its image holds what was sent to the disk, and nothing else."""
+    """An ext4 file system at *place*. Its image has only what was sent to the disk."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -36,11 +36,11 @@ class Disk:
         run("mount", "-o", "loop", self._image, self.place)
 
     def sync(self) -> None:
-        """Let all be on the disk that was saved."""
+        """Send everything that was saved to the disk."""
         run("sync", "-f", self.place)
 
     def cut(self) -> None:
-        """Cut the power: what was saved, but not sent to the disk, is lost. The disk has power again then."""
+        """Cut the power: what was saved, but not sent to the disk, is lost. Then restore the power."""
         self._cuts += 1
         left = self._image.with_suffix(f".{self._cuts}")
         run("cp", "--sparse=always", self._image, left)
@@ -49,7 +49,7 @@ class Disk:
         self._mount()
 
     def unmount(self) -> None:
-        """Let go of the disk."""
+        """Unmount the disk."""
         run("umount", self.place)
 
 

@@ -1,4 +1,4 @@
-"""A shelf comes to be beside an open database of its name."""
+"""A shelf appears beside an open database of its name."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.daemon.working import SETTINGS
 from tests.stores.places import DjangoPlace, dumb_place
 
 
-async def test_shelf_that_comes_beside_a_database_of_its_name_is_told(tmp_path: Path) -> None:
-    """As it is by a daemon that starts now: Sumatra may write to either."""
+async def test_shelf_that_appears_beside_a_database_of_its_name_is_reported(tmp_path: Path) -> None:
+    """As by a daemon that starts now: Sumatra may write to either."""
     left, right = (DjangoPlace(tmp_path / name) for name in ("left", "right"))
     await left.put(full("run"))
     async with open_journal(tmp_path / "state") as journal, anyio.create_task_group() as group:

@@ -1,6 +1,6 @@
-"""Whatever goes wrong between smtd and a Sumatra Server: nothing is lost, and nothing doubled.
+"""Whatever fails between smtd and a Sumatra Server, no record is lost or doubled.
 
-`make soak` lets every request of the cycle go wrong in every way, `make test` each of them in one way or two.
+`make soak` makes every request of the cycle fail in every way, `make test` each of them in one way or two.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ FAULTS: dict[str, Fault] = {
     "other JSON": faults.altered(lambda body: b'[{"records": 5}]'),
     "nothing": faults.altered(lambda body: b""),
 }
-#: Which request of the cycle it befalls; the first is the listing, the next ones are mixed.
+#: The request of the cycle that fails; the first is the listing, the next ones are mixed.
 NUMBERS = range(1, 15)
-#: Of these cases make test tries each fault at one or two requests, and each request with one or two faults.
+#: `make test` tries each fault at one or two requests, and each request with one or two faults.
 CASES = sampled(product(FAULTS, NUMBERS), 13)
 
 
 class Mirror:
-    """A store in memory, mirrored to a server by a line."""
+    """A store in memory, mirrored to a server over a line."""
 
     def __init__(self, place: ServerPlace, line: Line, state: Path) -> None:
         self.place, self.line = place, line
@@ -77,7 +77,7 @@ class Mirror:
             return await cycle.run(Pair("mirror", Both(self.local, server), known, policy))
 
     async def try_by_the_line(self) -> None:
-        """Run a cycle on the bad line, which may end in an error of ours."""
+        """Run a cycle over the bad line, which may end in an error of smtd."""
         try:
             await self.cycle(replace(self.place.location, url=f"{self.line.url}/records/"), 3600.0)
         except StoreError as exc:
@@ -98,7 +98,7 @@ class Mirror:
 async def mirror(
     server: SumatraServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Mirror]:
-    """A mirror of five records, in step, with patience for a test."""
+    """A mirror of five records, in sync, with timeouts for a test."""
     for name, seconds in (("FIRST_PAUSE", 0.001), ("LONGEST_PAUSE", 0.01)):
         monkeypatch.setattr(session, name, seconds)
         monkeypatch.setattr(retrying, name, seconds)
@@ -115,8 +115,8 @@ async def mirror(
 
 
 @pytest.mark.parametrize(("fault", "number"), CASES)
-async def test_after_any_fault_both_sides_are_as_meant(mirror: Mirror, fault: str, number: int) -> None:
-    """A request goes wrong in a cycle of news, edits and a deletion; a later cycle mends all."""
+async def test_sides_converge_after_any_failed_request(mirror: Mirror, fault: str, number: int) -> None:
+    """In a cycle with new records, edits and a deletion; a later cycle repairs everything."""
     local = mirror.local
     local.put(PROJECT, change(full("edited"), outcome="as expected"))
     local.put(PROJECT, change(full("replaced"), stdout_stderr="all of it"))

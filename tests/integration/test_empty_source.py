@@ -1,4 +1,4 @@
-"""A source without a record: the new store is made all the same, and has none."""
+"""From a source without records smtd creates an empty new store."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def export(directory: Path) -> Path:
 
 
 def project(directory: Path) -> Path:
-    """A project in which nothing was run yet: its store is not there."""
+    """A project in which nothing was run yet: its store does not exist."""
     (directory / ".smt").mkdir()
     store = {"type": "sumatra.recordstore.django_store.DjangoRecordStore", "db_file": ".smt/records"}
     (directory / ".smt" / "project").write_text(json.dumps({"name": "Empty", "record_store": store}))
@@ -50,10 +50,10 @@ def project(directory: Path) -> Path:
     [(each, "new.sqlite") for each in (shelf, database, old_database, export, project)]
     + [(old_database, "new.shelf")],
 )
-def test_empty_source_makes_the_new_store(
+def test_empty_source_creates_the_new_store(
     source: Callable[[Path], Path], new: str, tmp_path: Path, smtd: Smtd
 ) -> None:
-    """The answer says how many records there are; it is a store, and the next sync has nothing to do."""
+    """The output says that it has no records; the next sync has nothing to do."""
     (tmp_path / "old").mkdir()
     place = source(tmp_path / "old")
 
@@ -66,7 +66,7 @@ def test_empty_source_makes_the_new_store(
     assert (second.code, second.pair["in_sync"]) == (0, 0)
 
 
-def test_dry_run_makes_no_store(tmp_path: Path, smtd: Smtd) -> None:
+def test_dry_run_creates_no_store(tmp_path: Path, smtd: Smtd) -> None:
     place = shelf(tmp_path)
 
     answer = smtd("sync", place, tmp_path / "new.sqlite", "--state", tmp_path / "state", "--dry-run")
@@ -74,15 +74,15 @@ def test_dry_run_makes_no_store(tmp_path: Path, smtd: Smtd) -> None:
     assert (answer.code, (tmp_path / "new.sqlite").exists()) == (0, False)
 
 
-def test_source_that_is_not_there_either_makes_no_store(tmp_path: Path, smtd: Smtd) -> None:
+def test_missing_source_creates_no_store(tmp_path: Path, smtd: Smtd) -> None:
     """Its name is misspelt."""
     smtd("sync", tmp_path / "odl.sqlite", tmp_path / "new.sqlite", "--state", tmp_path / "state")
 
     assert list(tmp_path.glob("*.sqlite")) == []
 
 
-def test_new_database_is_one_that_sumatra_can_use(tmp_path: Path, smtd: Smtd) -> None:
-    """It has the tables that its first command makes."""
+def test_sumatra_can_use_the_new_database(tmp_path: Path, smtd: Smtd) -> None:
+    """It has the tables that Sumatra's first command creates."""
     smtd("sync", shelf(tmp_path), tmp_path / "new.sqlite", "--state", tmp_path / "state")
 
     with closing(sqlite3.connect(tmp_path / "new.sqlite")) as db:

@@ -21,10 +21,10 @@ from tests.build import full
 from tests.stores.places import DjangoPlace
 
 
-async def test_file_that_is_exchanged_during_a_look_is_no_bug(
+async def test_file_exchanged_during_a_look_is_unreachable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The look uses a connection that was closed since: the store cannot be read at this moment."""
+    """The look uses a connection that was closed since; that is no bug in smtd."""
     left, right = DjangoPlace(tmp_path / "left"), DjangoPlace(tmp_path / "right")
     await left.put(full("run"))
     locations = Both(left.location, right.location)

@@ -1,4 +1,4 @@
-"""What becomes of a real store, from which nothing is to be taken for deleted."""
+"""Whatever happens to a real store, smtd takes no missing record for deleted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LABELS = {one.label for one in RECORDS}
 
 
 async def kept(kind: str, directory: Path) -> RealPair:
-    """Return a store of *kind* in a directory of its own, in step with a database."""
+    """Return a store of *kind* in a directory of its own, in sync with a database."""
     (directory / "home").mkdir()
     left, right = KINDS[kind](directory / "home" / "records"), DjangoPlace(directory / "right.sqlite")
     return await RealPair(directory / "state", left, right).synced(RECORDS)
@@ -65,8 +65,8 @@ async def empty(pair: RealPair) -> None:
             await left.remove(label)
 
 
-async def test_store_that_is_missing_is_offline(pair: RealPair) -> None:
-    """Nothing happens to the other side; when it is back, all goes on."""
+async def test_missing_store_is_offline(pair: RealPair) -> None:
+    """The other side does not change; when the store is back, both are synced."""
     home(pair).rename(home(pair).with_name("elsewhere"))
     await pair.right.put(full("more"))
 
@@ -79,8 +79,11 @@ async def test_store_that_is_missing_is_offline(pair: RealPair) -> None:
     assert (report.ok, report.adopted, report.left.created) == (True, [], 1)
 
 
-async def test_store_that_was_emptied_holds_its_deletions(pair: RealPair) -> None:
-    """All else goes on, both ways; and whoever rejects them has the records again."""
+async def test_deletions_of_an_emptied_store_are_held(pair: RealPair) -> None:
+    """Everything else is synced in both directions.
+
+    A user who rejects the deletions has the records again.
+    """
     await empty(pair)
     await pair.left.put(full("here"))
     await pair.right.put(full("there"))
@@ -94,8 +97,8 @@ async def test_store_that_was_emptied_holds_its_deletions(pair: RealPair) -> Non
     assert await pair.labels(Side.LEFT) == await pair.labels(Side.RIGHT) == {*LABELS, "here", "there"}
 
 
-async def test_store_that_was_made_anew_is_adopted(pair: RealPair, kind: str) -> None:
-    """Another file at its place has nothing to do with the one before: both sides get all."""
+async def test_recreated_store_is_adopted(pair: RealPair, kind: str) -> None:
+    """Another file at its place is unrelated to the old one: both sides get all records."""
     await pair.left.put(tagged(RECORDS[0], "seen"))
     await pair.cycle()
     shutil.rmtree(home(pair))
@@ -108,10 +111,10 @@ async def test_store_that_was_made_anew_is_adopted(pair: RealPair, kind: str) ->
 
 
 @pytest.mark.parametrize("rest", [0, 3000])
-async def test_file_that_was_cut_off_deletes_nothing(
+async def test_truncated_file_deletes_nothing(
     pair: RealPair, rest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is damaged, and says so; the other side keeps all, and all goes on with the whole file."""
+    """It is reported as damaged; the other side keeps all, and is synced with the intact file again."""
     monkeypatch.setattr("smtd.filestat.time", HastyTime)
     file = pair.left.location.files[0]
     whole = file.read_bytes()
@@ -126,8 +129,8 @@ async def test_file_that_was_cut_off_deletes_nothing(
     assert (again.ok, again.in_sync, again.left.written + again.right.written) == (True, 4, 0)
 
 
-async def test_clock_that_was_put_back_deletes_nothing(pair: RealPair) -> None:
-    """A file that was written before it was last seen may be a copy: what it lacks comes back, once."""
+async def test_clock_set_back_deletes_nothing(pair: RealPair) -> None:
+    """A file older than its last look may be a copy: records that it lacks come back, once."""
     await pair.left.remove("run-0")
     for file in home(pair).iterdir():
         os.utime(file, (10**9, 10**9))
@@ -141,10 +144,10 @@ async def test_clock_that_was_put_back_deletes_nothing(pair: RealPair) -> None:
 
 
 @pytest.mark.parametrize("kind", LOCKABLE)
-async def test_store_that_is_locked_deletes_nothing(
+async def test_locked_store_deletes_nothing(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is waited for, not for ever; when it is free what a person deleted travels."""
+    """smtd waits, but not forever; once the store is unlocked, a user's deletion is carried."""
     pair = await kept(kind, tmp_path)
     await pair.left.remove("run-0")
     for name, patience in (("shelf.dbm_sqlite3.TIMEOUT", 0.1), ("incarnation._PATIENCE", 0.1)):
@@ -162,7 +165,7 @@ async def test_store_that_is_locked_deletes_nothing(
 
 @pytest.mark.parametrize("mode", [0o000, 0o400])
 async def test_store_without_permission_deletes_nothing(pair: RealPair, smtd: Smtd, mode: int) -> None:
-    """Whether it may not be read, or only not be written; with the permission back, all goes on."""
+    """Whether it cannot be read, or only not written; with the permission back, it is synced."""
     await pair.right.put(full("more"))
     files = list(home(pair).iterdir())
     modes = [file.stat().st_mode for file in files]
@@ -174,7 +177,7 @@ async def test_store_without_permission_deletes_nothing(pair: RealPair, smtd: Sm
     assert (answer.code, answer.out) == (4, "")
     assert str(pair.left.location) in answer.err
     assert await pair.labels(Side.RIGHT) == {*LABELS, "more"}
-    for file in home(pair).iterdir():  # SQLite makes files with the mode of the store
+    for file in home(pair).iterdir():  # SQLite creates files with the mode of the store
         file.chmod(0o600)
     for file, before in zip(files, modes, strict=True):
         file.chmod(before)
@@ -183,7 +186,7 @@ async def test_store_without_permission_deletes_nothing(pair: RealPair, smtd: Sm
 
 
 async def test_store_on_a_full_disk_deletes_nothing(pair: RealPair, smtd: Smtd) -> None:
-    """What was begun is undone; with more room all goes on, and what a person deleted meanwhile travels."""
+    """The open transaction is rolled back; with more space it is synced, and users' deletions are carried."""
     await pair.left.put(full("large", stdout_stderr="0123456789" * 50_000))
     await pair.cycle()
     await pair.right.put(*[full(f"more-{number}", stdout_stderr="more" * 5_000) for number in range(5)])
@@ -200,8 +203,8 @@ async def test_store_on_a_full_disk_deletes_nothing(pair: RealPair, smtd: Smtd) 
     assert "run-0" not in await pair.labels(Side.RIGHT)
 
 
-async def test_mass_deletion_is_held_and_everything_else_goes_on(tmp_path: Path) -> None:
-    """380 records are gone at once; what a person adds, edits and deletes besides travels all the same."""
+async def test_mass_deletion_is_held_and_everything_else_is_synced(tmp_path: Path) -> None:
+    """380 records are gone at once; a user's other creations, edits and deletions are synced."""
     left, right = dumb_place(tmp_path / "left"), DjangoPlace(tmp_path / "right.sqlite")
     many = [record(f"run-{number:04}") for number in range(450)]
     pair = await RealPair(tmp_path / "state", left, right).synced(many)
@@ -224,8 +227,8 @@ async def test_mass_deletion_is_held_and_everything_else_goes_on(tmp_path: Path)
     assert (decided.right.deleted, decided.left.created, len(decided.held)) == (100, 100, 180)
 
 
-async def test_server_without_its_records_holds_the_deletions(server: SumatraServer, tmp_path: Path) -> None:
-    """It was emptied, or made anew: nobody can tell; what is new travels."""
+async def test_deletions_of_an_emptied_server_are_held(server: SumatraServer, tmp_path: Path) -> None:
+    """It was emptied or recreated: smtd cannot tell which; new records are copied."""
     left = DjangoPlace(tmp_path / "left.sqlite")
     pair = await RealPair(tmp_path / "state", left, ServerPlace(server)).synced(RECORDS)
     server.clear()
@@ -238,10 +241,8 @@ async def test_server_without_its_records_holds_the_deletions(server: SumatraSer
     assert await pair.labels(Side.LEFT) == {*LABELS, "new"}
 
 
-async def test_project_that_is_closed_to_us_on_a_server_deletes_nothing(
-    server: SumatraServer, tmp_path: Path
-) -> None:
-    """It says so, and whom to ask; nothing is deleted on either side."""
+async def test_closed_project_on_a_server_deletes_nothing(server: SumatraServer, tmp_path: Path) -> None:
+    """The report says so, and whom to ask; neither side loses a record."""
     left = DjangoPlace(tmp_path / "left.sqlite")
     await left.put(*RECORDS[:2], project="Small")
     pair = await RealPair(tmp_path / "state", left, ServerPlace(server)).synced(RECORDS)

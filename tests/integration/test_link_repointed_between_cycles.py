@@ -18,7 +18,7 @@ from tests.daemon.working import SETTINGS
 from tests.stores.places import DjangoPlace
 
 
-async def test_file_that_a_link_leads_to_now_is_watched_and_shown(tmp_path: Path) -> None:
+async def test_new_target_of_a_link_is_watched_and_shown(tmp_path: Path) -> None:
     """An edit there is noticed at once, and not at the next poll, five minutes later."""
     link, hub = tmp_path / "link", DjangoPlace(tmp_path / "hub")
     for name in ("first", "later", "hub"):

@@ -24,10 +24,10 @@ from tests.daemon.working import SETTINGS
 from tests.stores.places import DjangoPlace
 
 
-async def test_store_behind_a_link_that_is_repointed_deletes_nothing(
+async def test_link_repointed_during_a_cycle_deletes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other store, an old copy, never had the record; nobody deleted it."""
+    """The other store, an old copy, never had the record; no user deleted it."""
     link, first = tmp_path / "link", DjangoPlace(tmp_path / "first")
     await first.put(*(full(f"run-{number}") for number in range(20)))
     shutil.copy(first.path, tmp_path / "old")

@@ -1,4 +1,4 @@
-"""What Sumatra's own bugs take away from a record is given back, not carried to the other store."""
+"""smtd restores what Sumatra's own bugs remove from a record, and does not copy the loss."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def stores(
     return shelf, database
 
 
-def test_input_data_that_smt_delete_took_away_is_given_back(stores: tuple[PeerStore, PeerStore], smtd: Smtd):
-    """Deleting the producer in SQLite empties its consumer there; smtd restores it, and deletes."""
+def test_input_data_removed_by_smt_delete_is_restored(stores: tuple[PeerStore, PeerStore], smtd: Smtd):
+    """Deleting the producer in SQLite empties its consumer; smtd restores that, and carries the deletion."""
     shelf, database = stores
     consumed = shelf.dump()[PROJECT]["data-consumed"]["input_data"]
 
@@ -44,10 +44,10 @@ def test_input_data_that_smt_delete_took_away_is_given_back(stores: tuple[PeerSt
         assert _paths(seen["data-consumed"]["input_data"]) == _paths(consumed)
 
 
-def test_output_data_that_smt_moved_to_another_record_is_given_back(
+def test_output_data_moved_by_smt_to_another_record_is_restored(
     stores: tuple[PeerStore, PeerStore], smtd: Smtd
 ):
-    """A record whose output went to another one in SQLite, as smt's save moves it, has it again."""
+    """In SQLite smt's save moves it."""
     shelf, database = stores
     with closing(sqlite3.connect(database.path)) as db, db:
         db.execute(

@@ -1,4 +1,4 @@
-"""One process after the other syncs a pair: each looks only at the sides that somebody has written to."""
+"""One process after another syncs a pair: each looks only at changed sides."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MADE = [record(f"run-{number}") for number in range(30)]
 
 @pytest.fixture
 def looked_at(monkeypatch):
-    """The locations of the stores that were looked at as a whole."""
+    """The list of locations of stores that were looked at as a whole."""
     found = []
 
     def noting(kind):
@@ -57,22 +57,22 @@ def shelf(directory):
 
 
 async def process(directory, left, right, **policy):
-    """Sync as a process does that has nothing but what is on the disk."""
-    await anyio.sleep(4 * SETTLE)  # until nobody has written for a moment
+    """Sync as a process that has only what is on the disk."""
+    await anyio.sleep(4 * SETTLE)  # until no program has written for a moment
     locations = Both(left.location, right.location)
     async with open_journal(directory / "journal") as journal, pairing.open_stores(locations) as stores:
         return await pairing.sync(journal, "pair", locations, stores, Policy(**policy))
 
 
 async def held(place):
-    """Return what is in the store at *place*."""
+    """Return the contents of the store at *place*."""
     async with place.open() as store:
         return dict((await store.scan()).digests)
 
 
 @pytest.mark.parametrize("left_kind", [shelf, database])
 @pytest.mark.parametrize("right_kind", [shelf, database])
-async def test_only_the_side_that_was_written_to_is_looked_at(tmp_path, looked_at, left_kind, right_kind):
+async def test_only_the_changed_side_is_looked_at(tmp_path, looked_at, left_kind, right_kind):
     left, right = left_kind(tmp_path / "left"), right_kind(tmp_path / "right")
     await left.put(*MADE)
     await right.put(*MADE)
@@ -106,8 +106,8 @@ async def test_only_the_side_that_was_written_to_is_looked_at(tmp_path, looked_a
     assert there.keys() == {key("new"), *(key(one.label) for one in MADE)} - {key("run-4")}
 
 
-async def test_run_that_is_not_over_is_held_where_the_other_store_was_put_back(tmp_path):
-    """It was carried once because somebody asked for it; nobody did that this time."""
+async def test_unfinished_run_is_held_again_after_a_restore(tmp_path):
+    """It was copied once because a user asked for it, and the other store was restored since."""
     left, right = database(tmp_path / "left"), database(tmp_path / "right")
     await left.put(*MADE)
     assert (await process(tmp_path, left, right)).ok

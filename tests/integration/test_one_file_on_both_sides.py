@@ -22,8 +22,8 @@ from tests.daemon.working import SETTINGS
 from tests.stores.places import DjangoPlace
 
 
-async def test_file_that_becomes_both_sides_is_no_pair(tmp_path: Path) -> None:
-    """As it is none when the daemon starts: what is edited there has no copy any more."""
+async def test_pair_whose_stores_become_one_file_halts(tmp_path: Path) -> None:
+    """As it would not start: edits there have no copy any more."""
     left, right = (DjangoPlace(tmp_path / name) for name in ("left", "right"))
     for place in (left, right):
         await place.put(full("run"))

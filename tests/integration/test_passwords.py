@@ -1,4 +1,4 @@
-"""A password is nowhere but in the request: not in outputs, logs, errors, files or representations."""
+"""A password appears only in requests: not in output, logs, errors, files or representations."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def assert_untold(said: bytes, password: str) -> None:
 
 @pytest.fixture
 def refused_shelf(rich_shelf: Path) -> Path:
-    """A shelf some of whose records a server refuses."""
+    """A shelf of which a server refuses some records."""
 
     def leave_some(held: dict[str, Any]) -> None:
         for label in held.keys() - {
@@ -63,14 +63,14 @@ def small_shelf(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("by", "password", "shelf", "code"),
     [
-        # Some of its records are refused, with messages that must not tell it either.
+        # The server refuses some records, with messages that must not contain it either.
         ("address", PASSWORD, "refused_shelf", 1),
         ("address", WRONG, "small_shelf", 4),
         ("configuration", PASSWORD, "small_shelf", 0),
         ("configuration", WRONG, "small_shelf", 4),
     ],
 )
-def test_no_command_tells_or_keeps_a_password(
+def test_no_command_shows_or_stores_a_password(
     by: str,
     password: str,
     shelf: str,
@@ -111,8 +111,8 @@ def test_no_command_tells_or_keeps_a_password(
 
 
 @pytest.mark.usefixtures("plain_client")
-async def test_no_representation_and_no_error_tells_a_password() -> None:
-    """Of whatever has it, and of whatever goes wrong with it."""
+async def test_no_representation_and_no_error_shows_a_password() -> None:
+    """Of any object that has it, and for any failure."""
     async with line_to("http://nowhere") as line:
         line.faults = {1: status(302, Location="http://elsewhere/"), 2: status(401)}
         address = line.url.replace("://", f"://ada:{PASSWORD}@")
@@ -130,8 +130,8 @@ async def test_no_representation_and_no_error_tells_a_password() -> None:
         assert_untold(text.encode(), PASSWORD)
 
 
-def test_no_representation_of_a_configuration_tells_a_password(tmp_path: Path) -> None:
-    """Though the address in it has one."""
+def test_no_representation_of_a_configuration_shows_a_password(tmp_path: Path) -> None:
+    """Although the address in it has one."""
     file = tmp_path / "config.toml"
     file.touch(0o600)
     file.write_text(f'[stores.lab]\nlocation = "http://ada:{PASSWORD}@lab.example/records/"\n', "utf-8")

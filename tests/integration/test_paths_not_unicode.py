@@ -1,4 +1,4 @@
-"""A path need not be Unicode, as in a home of the time of Latin-1: it works like any other."""
+"""A path need not be Unicode, for example in an old home directory in Latin-1."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.daemon.sqlite_stores import labels, put
 
 @pytest.fixture
 def odd(tmp_path: Path) -> Path:
-    """A directory called thèse, in Latin-1."""
+    """A directory named thèse, in Latin-1."""
     made = tmp_path / os.fsdecode("thèse".encode("latin-1"))
     try:
         made.mkdir()
@@ -26,7 +26,7 @@ def odd(tmp_path: Path) -> Path:
 
 
 def test_stores_and_state_below_such_a_directory_are_synced(smtd: Smtd, odd: Path) -> None:
-    """Again and again, with what was agreed; their places are shown with an escape."""
+    """Repeatedly, with the agreements; paths are shown with an escape."""
     put(odd / "a.sqlite", full("run"))
 
     first = smtd.sync(odd / "a.sqlite", odd / "b.shelf", "--state", odd / "state")
@@ -51,8 +51,8 @@ def test_project_below_such_a_directory_is_synced_from_inside(smtd: Smtd, odd: P
     assert done["right"]["location"].endswith(r"/th\udce8se/.smt/records")
 
 
-def test_error_below_such_a_directory_is_a_sentence(smtd: Smtd, odd: Path) -> None:
-    """With the path in it."""
+def test_error_below_such_a_directory_shows_the_path(smtd: Smtd, odd: Path) -> None:
+    """In one sentence."""
     answer = smtd("sync", odd / "nothing.sqlite", odd / "none" / "b.sqlite")
 
     assert answer.code == 4
@@ -61,7 +61,7 @@ def test_error_below_such_a_directory_is_a_sentence(smtd: Smtd, odd: Path) -> No
 
 
 def test_daemon_keeps_such_stores_in_sync(odd: Path, tmp_path: Path) -> None:
-    """With its configuration, its state and its socket there; a pair is kept over a restart."""
+    """With its configuration, state and socket there; a pair is kept across a restart."""
     put(odd / "a.sqlite", full("run"))
     put(tmp_path / "c.sqlite", full("run"))
     with daemon_process(odd, pair_of(tmp_path / "c.sqlite", tmp_path / "d.sqlite")) as daemon:
@@ -84,8 +84,8 @@ def test_daemon_keeps_such_stores_in_sync(odd: Path, tmp_path: Path) -> None:
     assert shown.json["pairs"][0]["left"]["location"].endswith(r"/th\udce8se/a.sqlite")
 
 
-def test_pair_whose_stores_are_gone_says_so(odd: Path) -> None:
-    """In its status and its events, where no such name can stand as it is."""
+def test_status_and_events_escape_such_a_path(odd: Path) -> None:
+    """When the stores of the pair are gone."""
     put(odd / "a.sqlite", full("run"))
     with daemon_process(odd, "") as daemon:
         daemon.ctl("pair", "add", "odd", odd / "a.sqlite", odd / "b.sqlite")

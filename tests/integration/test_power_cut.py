@@ -1,4 +1,4 @@
-"""The power fails right after a cycle, or in the middle of one: nothing is reverted, nothing deleted.
+"""A power cut right after a cycle, or in the middle of one, reverts and deletes nothing.
 
 On real file systems; the journal is on another disk than the stores, since each disk loses something else.
 """
@@ -45,7 +45,7 @@ def both(tmp_path: Path) -> Iterator[tuple[Disk, Disk]]:
 
 @pytest.fixture(params=KINDS)
 async def pair(request: pytest.FixtureRequest, both: tuple[Disk, Disk]) -> RealPair:
-    """A pair in step, all of it on the disks."""
+    """A pair in sync, all of it on the disks."""
     state, stores = both
     left = KINDS[request.param](stores.place / "left")
     made = RealPair(state.place / "state", left, DjangoPlace(stores.place / "right"))
@@ -69,10 +69,10 @@ async def outcomes(pair: RealPair) -> set[str | None]:
 
 
 @pytest.mark.parametrize("side", SIDES)
-async def test_comment_that_was_carried_is_on_both_sides_after_a_power_cut(
+async def test_synced_comment_is_on_both_sides_after_a_power_cut(
     pair: RealPair, both: tuple[Disk, Disk], side: Side
 ) -> None:
-    """From the other side, whose disk has it, or from the one whose disk may lose it."""
+    """Whether the disk that may lose it had it first or second."""
     await pair.places[side].put(commented(A, "seen"))
     if side is Side.RIGHT:
         await sync(both)
@@ -85,10 +85,8 @@ async def test_comment_that_was_carried_is_on_both_sides_after_a_power_cut(
     assert await outcomes(pair) == {commented(A, "seen").outcome}
 
 
-async def test_deletion_and_work_that_goes_on_after_a_power_cut(
-    pair: RealPair, both: tuple[Disk, Disk]
-) -> None:
-    """A file that others have written to since looks younger than it was: no time tells that it went back."""
+async def test_later_changes_do_not_hide_a_power_cut(pair: RealPair, both: tuple[Disk, Disk]) -> None:
+    """After further writes the file looks newer than it was: no time shows that it went back."""
     await pair.left.put(full("new"))
     await pair.left.remove("run-3")
     await pair.cycle()
@@ -103,7 +101,7 @@ async def test_deletion_and_work_that_goes_on_after_a_power_cut(
 
 
 class Failing:
-    """The store *inner*, before a write to which something happens."""
+    """The store *inner*, before one of whose writes something happens."""
 
     def __init__(self, inner: Store, happen: Callable[[], Awaitable[None]]) -> None:
         self._inner, self._happen = inner, happen
@@ -116,9 +114,7 @@ class Failing:
         return await self._inner.write(changes)
 
 
-async def test_record_that_half_a_cycle_has_carried_is_not_deleted(
-    pair: RealPair, both: tuple[Disk, Disk]
-) -> None:
+async def test_record_copied_by_half_a_cycle_is_not_deleted(pair: RealPair, both: tuple[Disk, Disk]) -> None:
     await pair.right.put(full("theirs"))
     await pair.left.put(full("ours"))
     await sync(both)

@@ -1,4 +1,4 @@
-"""What smtd keeps for itself can be read by its user alone, from its first byte, whatever the umask is."""
+"""All files of smtd can be read only by its user, from the first byte, whatever the umask."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.command import Smtd
 from tests.daemon.process import daemon_process, pair_of, synced
 from tests.daemon.sqlite_stores import put
 
-#: Runs smtd with no umask at all. Whenever Python opens, makes or renames anything, or opens a database, it
-#: looks at what there is in some directories, and notes down what others may read, write or enter.
+#: Runs smtd without a umask. Whenever Python opens, creates or renames anything, or opens a database, it
+#: lists some directories, and records what other users may read, write or enter.
 WATCHED = """
 import os, stat, sys
 report = os.open(sys.argv.pop(1), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -54,15 +54,15 @@ def report(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
-    """A directory that somebody else made, for everybody."""
+    """A directory that another user created, open to all."""
     made = tmp_path / "state"
     made.mkdir()
     made.chmod(0o1777)
     return made
 
 
-def test_everything_that_a_sync_makes_is_private(smtd: Smtd, state: Path, report: Path) -> None:
-    """The journal, what SQLite puts beside it, locks and notes, and each directory on the way."""
+def test_everything_that_a_sync_creates_is_private(smtd: Smtd, state: Path, report: Path) -> None:
+    """The journal, SQLite's files beside it, locks and notes, and each directory on the way."""
     put(smtd.directory / "a.sqlite", full("run"))
     smtd.program = ["-c", WATCHED, str(report), str(state)]
 
@@ -74,8 +74,8 @@ def test_everything_that_a_sync_makes_is_private(smtd: Smtd, state: Path, report
     assert (state / "new" / "smtd" / "journal.sqlite").exists()
 
 
-def test_everything_that_a_daemon_makes_is_private(tmp_path: Path, state: Path, report: Path) -> None:
-    """Also its socket, the pairs that are added, what was told, and a copy of the journal."""
+def test_everything_that_a_daemon_creates_is_private(tmp_path: Path, state: Path, report: Path) -> None:
+    """Also its socket, the added pairs, delivered notifications, and a copy of the journal."""
     left, right, socket = tmp_path / "left.sqlite", tmp_path / "right.sqlite", state / "run" / "s"
     put(left, full("run"))
     text = pair_of(left, right) + f'[daemon]\nstate_dir = "{state}"\n[notify]\ncommand = ["false"]\n'
@@ -108,8 +108,8 @@ def test_journal_of_an_older_smtd_is_made_private(smtd: Smtd, tmp_path: Path) ->
     assert stat.S_IMODE(journal.stat().st_mode) == 0o600
 
 
-def test_file_that_is_replaced_follows_no_link_that_was_planted(tmp_path: Path) -> None:
-    """In a directory where others may make files, too."""
+def test_replaced_file_follows_no_planted_link(tmp_path: Path) -> None:
+    """In a directory where other users may create files, too."""
     (tmp_path / ".note.new").symlink_to(tmp_path / "elsewhere")
 
     private.replace(tmp_path / "note", b"mine")

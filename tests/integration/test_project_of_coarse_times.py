@@ -1,4 +1,4 @@
-"""A project is re-pointed in the second in which it was written, where times are of whole seconds."""
+"""A project is re-pointed within the second in which it was written, with times in whole seconds."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tests.daemon.working import SETTINGS
 from tests.stores.places import DjangoPlace
 
 
-async def test_project_that_is_repointed_within_a_second_is_followed(
+async def test_project_repointed_within_a_second_is_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Young files may change and look the same."""
+    """Young files may change and keep the same status."""
     home = tmp_path / "laptop" / ".smt"
     home.mkdir(parents=True)
 

@@ -1,4 +1,4 @@
-"""A store that was put back from a copy deletes nothing, however that was done."""
+"""A store that was restored from a copy deletes nothing, whatever the means."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def moved(backup: Path, home: Path) -> None:
 
 
 def mirrored(backup: Path, home: Path) -> None:
-    """Do as `rsync -a` does: a new file with the old times, swapped in."""
+    """Do as `rsync -a` does: replace the file by a new one with the old times."""
     for file in backup.iterdir():
         (home / f".{file.name}.rsync").write_bytes(file.read_bytes())
         shutil.copystat(file, home / f".{file.name}.rsync")
@@ -112,7 +112,7 @@ MEANS = [copied, copied_with_times, moved, mirrored, unpacked, made_anew]
 
 
 async def kept(kind: str, directory: Path) -> RealPair:
-    """Return a store of *kind*, in step with a database; with a copy of its files from then."""
+    """Return a store of *kind*, in sync with a database, with a copy of its files from then."""
     (directory / "home").mkdir()
     left, right = KINDS[kind](directory / "home" / "records"), DjangoPlace(directory / "right.sqlite")
     made = await RealPair(directory / "state", left, right).synced(OLD)
@@ -143,17 +143,17 @@ def put_back(pair: RealPair, means: Callable[[Path, Path], None]) -> None:
 
 
 async def is_another(location: Location, before: incarnation.Mark | None) -> bool:
-    """Say whether the file at *location* is not the one that had the mark *before*."""
+    """Say whether the file at *location* is another one than that of the mark *before*."""
     now = await to_thread.run_sync(location.mark)
     return await to_thread.run_sync(location.is_another, before, now)
 
 
 @pytest.mark.parametrize("means", MEANS)
 @pytest.mark.parametrize("kind", KINDS)
-async def test_every_means_is_seen_through(
+async def test_every_means_of_restoring_a_store_is_recognized(
     kind: str, means: Callable[[Path, Path], None], tmp_path: Path
 ) -> None:
-    """The copy lacks one record; the file tells, whatever its times and its number are."""
+    """The copy lacks one record; the file shows it, whatever its times and its inode."""
     (tmp_path / "home").mkdir()
     place = KINDS[kind](tmp_path / "home" / "records")
     await place.put(*OLD)
@@ -170,8 +170,8 @@ async def test_every_means_is_seen_through(
 
 
 @pytest.mark.parametrize("kind", ["dbm.sqlite3", "SQLite"])
-async def test_look_at_a_file_leaves_nothing_beside_it(kind: str, tmp_path: Path) -> None:
-    """Neither in WAL mode, in which a reader makes files, nor in any other."""
+async def test_reading_a_mark_leaves_no_files(kind: str, tmp_path: Path) -> None:
+    """Neither in WAL mode, in which a reader creates files, nor in any other."""
     (tmp_path / "home").mkdir()
     place = KINDS[kind](tmp_path / "home" / "records")
     await place.put(*OLD)
@@ -197,8 +197,8 @@ async def test_look_at_a_file_leaves_nothing_beside_it(kind: str, tmp_path: Path
         ("1:10::100", True),  # the database was locked
     ],
 )
-def test_file_that_has_gone_back_in_any_respect_is_another_one(text: str, followed: bool) -> None:
-    """What is not known of one of two marks says nothing."""
+def test_file_with_any_value_that_went_back_is_another_one(text: str, followed: bool) -> None:
+    """A value that one of the two marks lacks does not count."""
     before, now = incarnation.read("1:10:512:100:7"), incarnation.read(text)
 
     assert before is not None
@@ -209,8 +209,8 @@ def test_file_that_has_gone_back_in_any_respect_is_another_one(text: str, follow
     assert incarnation.read("") is None
 
 
-async def test_what_a_person_deletes_and_writes_makes_no_other_file(pair: RealPair) -> None:
-    """Deletions travel from a store in which somebody works."""
+async def test_ordinary_changes_make_no_other_file(pair: RealPair) -> None:
+    """Deletions are carried from a store in use."""
     await pair.left.put(*NEW)
     await pair.cycle()
     await pair.left.remove("new-2")
@@ -227,7 +227,7 @@ async def test_what_a_person_deletes_and_writes_makes_no_other_file(pair: RealPa
 async def test_copy_that_lacks_a_few_records_deletes_nothing(
     pair: RealPair, means: Callable[[Path, Path], None], lost: int
 ) -> None:
-    """They are far below what a person may delete; both sides have them afterwards, and the plan says so."""
+    """They are far below the limit of the guard; both sides have them afterwards, and the plan says so."""
     await pair.left.put(*NEW[:lost])
     assert (await pair.cycle()).right.created == lost
 
@@ -245,7 +245,7 @@ async def test_copy_that_lacks_a_few_records_deletes_nothing(
 
 
 async def test_edits_that_a_copy_lacks_come_back(dumb: RealPair) -> None:
-    """Nobody took them back: what was appended and tagged since is on both sides afterwards."""
+    """No user reverted them: appended lines and tags are on both sides afterwards."""
     later = [tagged(commented(OLD[0], "seen again"), "figure-3"), *OLD[1:]]
     await dumb.left.put(later[0])
     assert (await dumb.cycle()).right.updated == 1
@@ -259,8 +259,8 @@ async def test_edits_that_a_copy_lacks_come_back(dumb: RealPair) -> None:
         assert (held.outcome, held.tags) == (later[0].outcome, later[0].tags)
 
 
-async def test_edit_that_a_copy_lacks_and_that_cannot_be_joined_is_asked_about(sqlite: RealPair) -> None:
-    """The newer text is overwritten by nobody but a person."""
+async def test_edit_that_a_copy_lacks_and_that_cannot_be_merged_is_a_conflict(sqlite: RealPair) -> None:
+    """Only a user may overwrite the newer text."""
     await sqlite.left.put(change(OLD[0], outcome="diverged after all"))
     await sqlite.cycle()
 
@@ -275,8 +275,8 @@ async def test_edit_that_a_copy_lacks_and_that_cannot_be_joined_is_asked_about(s
     assert ([each.label for each in again.conflicts], again.right.updated) == (["old-0"], 0)
 
 
-async def test_edit_in_a_file_that_was_brought_from_elsewhere_travels(dumb: RealPair) -> None:
-    """Whoever mirrors a directory puts new files there, too; what is new in them is new."""
+async def test_edit_in_an_exchanged_file_is_copied(dumb: RealPair) -> None:
+    """A program that mirrors a directory replaces files, too; new contents are new."""
     backup = dumb.directory.parent / "backup"
     shutil.rmtree(backup)
     await dumb.left.put(change(OLD[0], outcome="diverged after all"))
@@ -288,8 +288,8 @@ async def test_edit_in_a_file_that_was_brought_from_elsewhere_travels(dumb: Real
     assert (report.ok, report.adopted, report.right.updated) == (True, [], 1)
 
 
-async def test_copy_of_a_mirror_is_filled_again(dumb: RealPair) -> None:
-    """What a person deletes in the target of a one-way pair stays so; what a copy of it lacks comes back."""
+async def test_restored_target_of_a_one_way_pair_is_filled_again(dumb: RealPair) -> None:
+    """A user's deletions in the target stay; what a copy of it lacks comes back."""
     dumb.places = dumb.places.swapped
     mode = Mode.LEFT_TO_RIGHT
     await dumb.left.put(*NEW)
@@ -301,8 +301,8 @@ async def test_copy_of_a_mirror_is_filled_again(dumb: RealPair) -> None:
     assert (report.ok, report.adopted, report.right.created) == (True, [Side.RIGHT], 3)
 
 
-async def test_work_that_went_on_in_a_copy_is_no_proof_of_deletion(sqlite: RealPair) -> None:
-    """As many runs later its rows have numbers as high as before, but of other records."""
+async def test_later_records_in_a_restored_copy_hide_no_loss(sqlite: RealPair) -> None:
+    """After more runs its row numbers are as high as before, but of other records."""
     await sqlite.left.put(*NEW)
     await sqlite.cycle()
 
@@ -315,8 +315,8 @@ async def test_work_that_went_on_in_a_copy_is_no_proof_of_deletion(sqlite: RealP
 
 
 @pytest.mark.parametrize("moment", ["before the scan", "after the scan", "at the end"])
-async def test_copy_that_is_put_there_during_a_cycle_deletes_nothing(pair: RealPair, moment: str) -> None:
-    """The file that was scanned is the one that counts, not the one that was there before or after."""
+async def test_copy_restored_during_a_cycle_deletes_nothing(pair: RealPair, moment: str) -> None:
+    """The file that was scanned counts, not the one before or after."""
     await pair.left.put(*NEW)
     await pair.cycle()
     await pair.left.put(full("more"))
@@ -331,8 +331,8 @@ async def test_copy_that_is_put_there_during_a_cycle_deletes_nothing(pair: RealP
     assert await pair.labels(Side.LEFT) == await pair.labels(Side.RIGHT) >= {one.label for one in NEW}
 
 
-async def test_copy_that_is_put_back_after_half_a_cycle_deletes_nothing(pair: RealPair) -> None:
-    """So a power cut looks that takes back a commit: what that cycle agreed on was there."""
+async def test_copy_restored_after_half_a_cycle_deletes_nothing(pair: RealPair) -> None:
+    """A power cut that reverts a commit looks the same: the journal has agreements of that cycle."""
 
     def fail() -> None:
         raise StoreUnreachable("the power failed")
@@ -354,8 +354,8 @@ async def test_copy_that_is_put_back_after_half_a_cycle_deletes_nothing(pair: Re
     assert "theirs" in await pair.labels(Side.LEFT) & await pair.labels(Side.RIGHT)
 
 
-async def test_copy_that_is_found_by_a_cycle_which_does_not_end_deletes_nothing(sqlite: RealPair) -> None:
-    """What was agreed on in half a cycle must not make the copy the file that it was."""
+async def test_copy_found_by_an_unfinished_cycle_deletes_nothing(sqlite: RealPair) -> None:
+    """Agreements of half a cycle must not make the copy count as the original."""
     await sqlite.left.put(*NEW)
     await sqlite.cycle()
     put_back(sqlite, copied)
@@ -374,16 +374,16 @@ async def test_copy_that_is_found_by_a_cycle_which_does_not_end_deletes_nothing(
     assert await sqlite.labels(Side.LEFT) == await sqlite.labels(Side.RIGHT) >= {one.label for one in NEW}
 
 
-async def test_file_that_smtd_itself_exchanged_is_the_one_that_it_was(
+async def test_file_replaced_by_smtd_itself_stays_the_same_store(
     dbm_environment: Environment, tmp_path: Path
 ) -> None:
-    """A gdbm is written by swapping another file in; deletions travel from it afterwards all the same."""
+    """smtd writes a gdbm by replacing the file; deletions are carried from it afterwards."""
     (tmp_path / "home").mkdir()
     left = foreign_place(GNU, tmp_path / "home" / "records", dbm_environment.python)
     pair = await RealPair(tmp_path / "state", left, DjangoPlace(tmp_path / "right.sqlite")).synced(OLD)
     await pair.right.put(full("there"))
     assert (await pair.cycle()).left.created == 1
-    # What smtd wrote last to a shelf without a lock is not taken for deleted; the rest is.
+    # smtd's last write to a shelf without a lock does not count as deleted; the rest does.
     await pair.left.remove("old-0")
 
     report = await pair.cycle()

@@ -1,4 +1,4 @@
-"""A store of Sumatra before 0.8 that was put back from a copy deletes nothing in the store that it fills."""
+"""A store of Sumatra before 0.8 that was restored from a copy deletes nothing in the store that it fills."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.disk
 
 
 class OldPlace:
-    """A database of an earlier Sumatra in *home*, and what a person does there."""
+    """A database of an earlier Sumatra in *home*, and what a user does there."""
 
     def __init__(self, home: Path, version: str) -> None:
         self.home, self.version = home, version
@@ -36,14 +36,14 @@ class OldPlace:
         old.run(self.path, "UPDATE django_store_record SET outcome = ? WHERE label = ?", outcome, label)
 
     def keep(self) -> Path:
-        """Make a backup, and return where it is."""
+        """Make a backup, and return its path."""
         run("cp", "-rp", self.home, self.home.parent / "backup")
         return self.home.parent / "backup"
 
 
 @pytest.fixture(params=["0.4", "0.6", "0.7"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> OldPlace:
-    """A database of 0.4 and of 0.6, which give the number of a row again, and of 0.7, which never does."""
+    """A database of 0.4 and of 0.6, which reuse row numbers, and of 0.7, which does not."""
     (tmp_path / "home").mkdir()
     made = OldPlace(tmp_path / "home", request.param)
     made.add("first", "second")
@@ -51,7 +51,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> OldPlace:
 
 
 async def filled(place: OldPlace) -> RealPair:
-    """Return the pair of *place* and the new store that it has filled."""
+    """Return the pair of *place* and the new store that was filled from it."""
     directory = place.home.parent
     pair = RealPair(directory / "state", place, DjangoPlace(directory / "new.sqlite"))  # type: ignore[arg-type]
     await pair.cycle()
@@ -59,10 +59,10 @@ async def filled(place: OldPlace) -> RealPair:
 
 
 @pytest.mark.parametrize("means", [copied, copied_with_times, mirrored])
-async def test_copy_of_an_old_store_deletes_nothing(
+async def test_restored_old_store_deletes_nothing(
     place: OldPlace, means: Callable[[Path, Path], None]
 ) -> None:
-    """It lacks a run of today; its mirror keeps that, and the next cycle has nothing to do."""
+    """It lacks today's run; its mirror keeps that, and the next cycle has nothing to do."""
     backup = place.keep()
     place.add("run-of-today")
     pair = await filled(place)
@@ -76,8 +76,8 @@ async def test_copy_of_an_old_store_deletes_nothing(
     assert (again.adopted, again.right.written) == ([], 0)
 
 
-async def test_edit_that_the_copy_of_an_old_store_lacks_stays_in_its_mirror(place: OldPlace) -> None:
-    """Nobody took the comment back."""
+async def test_edit_that_a_restored_old_store_lacks_stays_in_its_mirror(place: OldPlace) -> None:
+    """No user removed the comment."""
     backup = place.keep()
     pair = await filled(place)
     place.comment("first", "42\nseen again")
@@ -90,8 +90,8 @@ async def test_edit_that_the_copy_of_an_old_store_lacks_stays_in_its_mirror(plac
     assert {one.outcome for one in (await pair.records(Side.RIGHT)).values()} == {"42", "42\nseen again"}
 
 
-async def test_work_that_went_on_in_the_copy_of_an_old_store_is_no_proof_of_deletion(place: OldPlace) -> None:
-    """It has as many runs as before, and was written to as often, but by others."""
+async def test_later_records_in_a_restored_old_store_hide_no_loss(place: OldPlace) -> None:
+    """It has as many runs and writes as before, but others."""
     backup = place.keep()
     place.add("run-of-today")
     pair = await filled(place)
@@ -104,8 +104,8 @@ async def test_work_that_went_on_in_the_copy_of_an_old_store_is_no_proof_of_dele
     assert (report.right.deleted, report.right.created, report.adopted) == (0, 1, [Side.LEFT])
 
 
-async def test_deletions_in_an_old_store_travel(place: OldPlace) -> None:
-    """That of the newest record, too, whose number the next one may get."""
+async def test_deletions_in_an_old_store_are_carried(place: OldPlace) -> None:
+    """Also that of the newest record, whose number the next one may get."""
     place.add("third", "fourth")
     pair = await filled(place)
     place.delete("fourth")

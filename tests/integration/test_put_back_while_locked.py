@@ -1,4 +1,4 @@
-"""An older copy that is put back is seen through, though somebody has it locked when a cycle begins."""
+"""smtd recognizes a restored older copy even if a program has locked it when a cycle begins."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.stores.kept import RealPair
 from tests.stores.places import DjangoPlace, locked
 
 
-async def test_older_copy_is_known_once_it_is_not_locked_any_more(
+async def test_restored_copy_is_recognized_once_it_is_unlocked(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the lock hid is asked for again: else the edit that the copy lacks is taken back elsewhere."""
+    """smtd reads the mark again; otherwise it would revert the edit that the copy lacks on the other side."""
     monkeypatch.setattr(incarnation, "_PATIENCE", 0.01)
-    monkeypatch.setattr(sameness, "CLOCK_TICK", -1.0)  # nobody writes to the file any more
+    monkeypatch.setattr(sameness, "CLOCK_TICK", -1.0)  # no program writes to the file any more
     place = DjangoPlace(tmp_path / "records.sqlite")
     await place.put(record("run"))
     copy = place.path.read_bytes()
@@ -38,10 +38,10 @@ async def test_older_copy_is_known_once_it_is_not_locked_any_more(
         assert await same.is_another()
 
 
-async def test_edit_that_an_older_copy_lacks_is_not_taken_back_elsewhere(
+async def test_edit_that_an_older_copy_lacks_is_not_reverted_elsewhere(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Though somebody has the copy locked when the cycle begins."""
+    """Although a program has locked the copy when the cycle begins."""
     monkeypatch.setattr(incarnation, "_PATIENCE", 0.01)
     monkeypatch.setattr(sameness, "CLOCK_TICK", -1.0)
     left, right = DjangoPlace(tmp_path / "left.sqlite"), DjangoPlace(tmp_path / "right.sqlite")

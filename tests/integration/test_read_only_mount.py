@@ -1,4 +1,4 @@
-"""A database on a read-only file system is read, or it is said why not and what to do."""
+"""A database on a read-only file system is read, or the error says why not and what to do."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ Freeze = Callable[[], None]
 
 
 def mounts(*words: str | Path) -> bool:
-    """Say whether this user could mount, or whatever *words* say."""
+    """Say whether this user may mount file systems, tried with *words*."""
     return subprocess.run(list(map(str, words)), capture_output=True, check=False).returncode == 0
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
-    """A directory of a file system of its own."""
+    """A directory on a file system of its own."""
     place = tmp_path / "mount"
     place.mkdir()
     if os.geteuid() or not mounts("mount", "-t", "tmpfs", "tmpfs", place):
@@ -47,7 +47,7 @@ def freeze(home: Path) -> Freeze:
 
 
 def in_write_ahead_mode(path: Path) -> Path:
-    """Return the path of a database, which is empty if it was not there."""
+    """Return the path of a database in write-ahead mode, which is created empty if needed."""
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA journal_mode = wal")
     return path
@@ -78,7 +78,7 @@ async def test_database_in_write_ahead_mode_is_read_and_can_be_a_source(
 
 
 @pytest.mark.root
-async def test_file_system_that_is_mounted_again_is_read_as_it_is_then(home: Path, freeze: Freeze) -> None:
+async def test_remounted_file_system_is_read_again(home: Path, freeze: Freeze) -> None:
     """By the same store object."""
     place = await made(home / "records")
     freeze()
@@ -93,8 +93,8 @@ async def test_file_system_that_is_mounted_again_is_read_as_it_is_then(home: Pat
 
 
 @pytest.mark.root
-async def test_write_ahead_log_with_content_is_not_passed_over(home: Path, freeze: Freeze) -> None:
-    """What it holds was committed. SQLite can read it with its index, and else nobody can."""
+async def test_write_ahead_log_with_content_is_not_ignored(home: Path, freeze: Freeze) -> None:
+    """Its contents were committed. SQLite can read the log with its index; without it, no program can."""
     place = await made(home / "records")
     with closing(sqlite3.connect(place.path)) as db:
         db.execute("UPDATE django_store_record SET outcome = 'in the log'")
@@ -108,8 +108,8 @@ async def test_write_ahead_log_with_content_is_not_passed_over(home: Path, freez
 
 
 @pytest.mark.root
-async def test_cut_off_transaction_is_named(home: Path, freeze: Freeze) -> None:
-    """To read on without undoing it would read half of it."""
+async def test_interrupted_transaction_is_reported(home: Path, freeze: Freeze) -> None:
+    """Without a rollback a reader would see half of it."""
     path = home / "records"
     await DjangoPlace(path).put(record())
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
@@ -135,12 +135,12 @@ MOUNT = "28 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n30 28 {number} /
     [
         ("ext4 /dev/sdb1 ro,relatime", True),
         ("squashfs /dev/loop0 ro", True),
-        ("ext4 /dev/sdb1 rw,relatime", False),  # somebody can write to it elsewhere
-        ("nfs4 server:/records ro,vers=4.2", False),  # another machine can
+        ("ext4 /dev/sdb1 rw,relatime", False),  # another mount of it is writable
+        ("nfs4 server:/records ro,vers=4.2", False),  # another machine can write to it
         ("fuse.sshfs server:records ro", False),
     ],
 )
-def test_only_what_nobody_can_write_to_is_read_without_a_lock(
+def test_only_files_that_no_program_can_write_are_read_without_a_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str, frozen: bool
 ) -> None:
     path = in_write_ahead_mode(tmp_path / "records")
@@ -158,7 +158,7 @@ def test_only_what_nobody_can_write_to_is_read_without_a_lock(
     assert not readonly.is_frozen(path)
 
 
-async def test_database_where_all_can_be_written_is_opened_as_ever(tmp_path: Path) -> None:
+async def test_writable_database_is_opened_with_locks(tmp_path: Path) -> None:
     place = await made(tmp_path / "records")
 
     assert not await to_thread.run_sync(readonly.is_frozen, place.path)

@@ -1,4 +1,4 @@
-"""The README's terminal transcript is played, command by command, with the real `smt`."""
+"""The README's terminal transcript works, command by command, with the real `smt`."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 #: The record of README's examples.
 LABEL = "20261125-1300"
-#: How the transcript calls the project's directory.
+#: The name of the project's directory in the transcript.
 HOME = "/home/ada/MyProject"
 
 
 def transcript() -> Iterator[tuple[str, str]]:
-    """Give each command of the transcript with the output that the README promises."""
+    """Yield each command of the transcript with the output that the README promises."""
     text = README.read_text("utf-8")
     played = text[text.index("<!-- transcript") : text.index("<!-- end of transcript")]
     for block in re.findall(r"```console\n(.*?)```", played, re.DOTALL):
@@ -40,12 +40,12 @@ def transcript() -> Iterator[tuple[str, str]]:
 
 
 def as_promised(output: str, promised: str) -> bool:
-    """Compare an output with a promise, in which `...` stands for anything on a line."""
+    """Compare an output with a promise, in which `...` stands for any text on a line."""
     pattern = re.escape(promised.rstrip("\n")).replace(r"\.\.\.", ".*")
     return re.fullmatch(pattern, output.rstrip("\n")) is not None
 
 
-def test_the_transcript_in_the_readme_is_what_happens(
+def test_transcript_in_the_readme_works(
     plain_environment: Environment, django_environment: Environment, tmp_path: Path, smtd: Smtd
 ):
     """Each command of the README prints what the README says."""
@@ -66,11 +66,11 @@ def test_the_transcript_in_the_readme_is_what_happens(
             answer = smtd(*words[1:], cwd=project.directory)
             output = answer.out + answer.err
         elif words[1] == "init":
-            output = project.smt(*words[1:]).splitlines()[-1]  # before it, smt says which Python it found
+            output = project.smt(*words[1:]).splitlines()[-1]  # before it, smt prints which Python it found
         else:
             output = project.smt(*words[1:])
         played.append(words[0])
-        # A Python whose dbm is Berkeley's names the file of the shelf with an ending.
+        # A Python with Berkeley's dbm adds an ending to the file of the shelf.
         shown = output.replace(str(project.directory), HOME).replace("/records.db ", "/records ")
         assert as_promised(shown, promised), (command, output)
 
@@ -79,7 +79,7 @@ def test_the_transcript_in_the_readme_is_what_happens(
 
 
 def lines(program: str) -> list[list[str]]:
-    """Return the words of each line of *program* that README shows outside of the transcript."""
+    """Return the words of each line of *program* that the README shows outside of the transcript."""
     text = re.sub(r"<!-- transcript.*?<!-- end of", "", README.read_text("utf-8"), flags=re.DOTALL)
     blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
     shown = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
@@ -87,7 +87,7 @@ def lines(program: str) -> list[list[str]]:
 
 
 def test_readme_names_make_demo_and_make_test() -> None:
-    """Both are there, and what it says to install is this directory: smtd is on no index."""
+    """Both exist, and the package to install is this directory: smtd is on no index."""
     text, made = README.read_text("utf-8"), (ROOT / "Makefile").read_text("utf-8")
 
     assert {"`make demo`", "`make test`"} <= set(re.findall("`[^`]*`", text))
@@ -96,8 +96,8 @@ def test_readme_names_make_demo_and_make_test() -> None:
     assert "pip install smtd" not in text
 
 
-def test_every_line_of_smtd_in_readme_is_understood() -> None:
-    """Each names a command with the options that it has; nothing is run."""
+def test_every_smtd_command_in_the_readme_is_valid() -> None:
+    """Each has an existing command and existing options; nothing is run."""
     played = lines("smtd")
 
     for words in played:
@@ -106,7 +106,7 @@ def test_every_line_of_smtd_in_readme_is_understood() -> None:
 
 
 def understood(words: list[str]) -> None:
-    """Fail if *words* of smtd name no command with the options that it has; nothing is run."""
+    """Fail if *words* of smtd have no existing command and options; run nothing."""
     name, *rest = words
     command = main.commands[name]
     if isinstance(command, click.Group):
@@ -115,8 +115,8 @@ def understood(words: list[str]) -> None:
     command.make_context(name, rest, obj=None).close()
 
 
-def test_first_configuration_of_readme_is_one(tmp_path: Path) -> None:
-    """Its pair has the name that the lines after it say."""
+def test_first_configuration_in_the_readme_is_valid(tmp_path: Path) -> None:
+    """Its pair has the name that the following lines use."""
     first = re.search(r"```toml\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
     assert first is not None
     (tmp_path / "config.toml").write_text(first[1], "utf-8")
@@ -151,8 +151,8 @@ def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
         yield made
 
 
-def test_every_line_of_smtd_ctl_in_readme_does_what_it_says(daemon: DaemonProcess, tmp_path: Path) -> None:
-    """In the order in which they stand there; only events are not followed, and the cycle is one of ours."""
+def test_every_smtd_ctl_command_in_the_readme_works(daemon: DaemonProcess, tmp_path: Path) -> None:
+    """In their order; only events are not followed, and the cycle is one of the test."""
     codes = {}
     listed = daemon.ctl("history", "--json")
     assert listed.err == ""
@@ -165,7 +165,7 @@ def test_every_line_of_smtd_ctl_in_readme_does_what_it_says(daemon: DaemonProces
         codes[" ".join(words[:2] if words[0] in ("sync", "deletes") else words[:1])] = answer.code
         assert "Traceback" not in answer.err
 
-    # What waits for a person is 1, until it has been decided.
+    # The exit code is 1 until the user has decided what waits.
     assert codes.pop("undo") in (0, 1)
     assert codes.pop("restore") in (0, 2)
     assert codes == {

@@ -50,12 +50,12 @@ def link(tmp_path: Path) -> tuple[Path, Callable[[str], object]]:
 
 
 @pytest.mark.parametrize("make", [project, link])
-async def test_store_that_is_named_while_others_are_found_is_synced_from_the_next_cycle_on(
+async def test_store_named_during_the_search_is_synced_from_the_next_cycle_on(
     tmp_path: Path,
     make: Callable[[Path], tuple[Path, Callable[[str], object]]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """To find the other side may take ten seconds, if a program has locked it."""
+    """Finding the other side may take ten seconds, if a program has locked it."""
     word, point = make(tmp_path)
     for name in ("first", "later"):
         await DjangoPlace(tmp_path / name).put(full(name))
@@ -74,7 +74,7 @@ async def test_store_that_is_named_while_others_are_found_is_synced_from_the_nex
     def locate() -> Both[Location]:
         left = find(str(word))
         for name in news:
-            point(name)  # somebody is quicker than the look at the other side
+            point(name)  # a user is quicker than the look at the other side
         return Both(left, find(str(hub.path)))
 
     async with open_journal(tmp_path / "state") as journal, anyio.create_task_group() as group:
@@ -87,4 +87,4 @@ async def test_store_that_is_named_while_others_are_found_is_synced_from_the_nex
         group.cancel_scope.cancel()
 
     assert key("later") in held
-    assert synced[-1].name == "later"  # it is known by that file, and what is agreed is noted of that
+    assert synced[-1].name == "later"  # it is identified by that file, and agreements are stored for it

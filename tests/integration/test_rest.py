@@ -1,4 +1,4 @@
-"""Between two cycles the stores of a pair let go of what they can read again."""
+"""Between two cycles the stores of a pair release what they can read again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.stores.places import DjangoPlace, dumb_place
 
 
 class NotingStore(WrappedStore):
-    """Notes what is asked of it, and fails if it is to."""
+    """Records its calls, and fails if it should."""
 
     def __init__(self, store, *, is_away=False):
         super().__init__(store)
@@ -34,7 +34,7 @@ class NotingStore(WrappedStore):
         self.asked.append("write")
         return await super().write(changes)
 
-    async def _look(self, call):
+    async def _reading(self, call):
         self.asked.append("look")
         if self._is_away:
             raise StoreUnreachable("the store is away")
@@ -43,7 +43,7 @@ class NotingStore(WrappedStore):
 
 @pytest.fixture
 async def synced(tmp_path):
-    """What syncs a shelf of a hundred records with a new database, by stores that note."""
+    """A function that syncs a shelf of a hundred records with a new database, with such stores."""
     shelf, database = dumb_place(tmp_path / "shelf"), DjangoPlace(tmp_path / "records.sqlite")
     await shelf.put(*[record(f"rested-{number}") for number in range(100)])
     locations = Both(shelf.location, database.location)
@@ -60,7 +60,7 @@ async def synced(tmp_path):
 
 @pytest.mark.parametrize("is_away", [False, True])
 async def test_stores_rest_when_a_cycle_has_ended(synced, is_away):
-    """Both of them, however it ended, and nothing is asked of them afterwards."""
+    """Both of them, however it ended, and no call follows."""
     noting = await synced(is_away=is_away)
 
     assert ("write" in noting.right.asked) is not is_away
@@ -68,8 +68,8 @@ async def test_stores_rest_when_a_cycle_has_ended(synced, is_away):
         assert store.asked[-1] == "rest"
 
 
-async def test_nothing_that_was_written_is_kept(synced):
-    """The database knew its last batch, for reading it back."""
+async def test_last_written_batch_is_released(synced):
+    """The database kept it for the read-back."""
     await synced()
 
     changes = [one for one in gc.get_objects() if isinstance(one, Change)]

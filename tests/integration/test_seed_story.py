@@ -1,4 +1,4 @@
-"""A real project moves from a shelf to SQLite and back, as Sumatra's documentation tells."""
+"""A real project moves from a shelf to SQLite and back, as Sumatra's documentation describes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def made(
     django_environment: Environment,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """A project that ran twice on a shelf, now in .smt_orig, and was made anew on SQLite."""
+    """A project that ran twice on a shelf, now in .smt_orig, and was recreated on SQLite."""
     directory = tmp_path_factory.mktemp("seed") / "project"
     shelved = SumatraProject(directory, plain_environment)
     shelved.create_code({"default.param": PARAMETERS})
@@ -44,8 +44,8 @@ def moved(made: Path, django_environment: Environment, tmp_path: Path) -> Sumatr
     return SumatraProject(directory, django_environment)
 
 
-def test_records_arrive_in_the_store_that_smt_init_made(moved: SumatraProject, smtd: Smtd):
-    """After `smtd sync .smt_orig/records`, `smt list` lists the records of the old shelf, whole."""
+def test_records_arrive_in_the_store_that_smt_init_created(moved: SumatraProject, smtd: Smtd):
+    """After `smtd sync .smt_orig/records`, `smt list` lists the complete records of the old shelf."""
     answer = smtd("sync", ".smt_orig/records", cwd=moved.directory)
 
     assert (answer.code, answer.err) == (0, "")
@@ -62,7 +62,7 @@ def test_records_arrive_in_the_store_that_smt_init_made(moved: SumatraProject, s
     assert "seed = 42" in last["parameters"]["content"]
 
 
-def test_smt_goes_on_on_both_stores_and_edits_travel_both_ways(
+def test_smt_works_on_both_stores_and_edits_are_synced_both_ways(
     moved: SumatraProject, plain_environment: Environment, smtd: Smtd
 ):
     """Runs, comments, tags and deletions made with real `smt` on either store reach the other."""
@@ -90,8 +90,8 @@ def test_smt_goes_on_on_both_stores_and_edits_travel_both_ways(
     assert "shelve package" in _with_store(old, ".smt_orig", old.info)
 
 
-def test_a_second_sync_leaves_every_byte_as_it_was(moved: SumatraProject, smtd: Smtd):
-    """Nothing has changed, so nothing is written, to either store."""
+def test_a_second_sync_changes_no_byte(moved: SumatraProject, smtd: Smtd):
+    """Of either store, as nothing has changed."""
     smtd.sync(".smt_orig/records", cwd=moved.directory)
     before = _bytes(moved.directory)
 
@@ -102,8 +102,8 @@ def test_a_second_sync_leaves_every_byte_as_it_was(moved: SumatraProject, smtd: 
     assert _bytes(moved.directory) == before
 
 
-def test_a_scan_without_memory_leaves_every_byte_as_it_was(moved: SumatraProject, smtd: Smtd):
-    """With its journal lost, smtd adopts both stores as they are and writes to neither."""
+def test_a_sync_without_its_journal_changes_no_byte(moved: SumatraProject, smtd: Smtd):
+    """smtd adopts both stores as they are, and writes to neither."""
     smtd.sync(".smt_orig/records", cwd=moved.directory)
     before = _bytes(moved.directory)
     shutil.rmtree(smtd.home)
@@ -136,7 +136,7 @@ def test_records_go_back_into_a_new_shelf(moved: SumatraProject, plain_environme
 
 
 def test_a_project_directory_is_a_location(moved: SumatraProject, smtd: Smtd):
-    """The project and the directory that its old .smt was moved to name their own stores."""
+    """The project, and the directory to which its old .smt was moved, stand for their own stores."""
     pair = smtd.sync(".smt_orig", ".", cwd=moved.directory)
 
     # A Python whose dbm is Berkeley's names the file of the shelf with an ending.
@@ -145,8 +145,8 @@ def test_a_project_directory_is_a_location(moved: SumatraProject, smtd: Smtd):
     assert moved.labels() == ["20110309-141853", "20110309-141849"]
 
 
-def test_a_run_that_goes_on_is_held_until_it_is_over(moved: SumatraProject, smtd: Smtd):
-    """An unfinished record stays where it is, is listed as held, and travels whole afterwards."""
+def test_an_unfinished_run_is_held_until_it_is_over(moved: SumatraProject, smtd: Smtd):
+    """The report has it as held, and its complete record is copied afterwards."""
     with moved.running(label="long-run") as finish:
         during = smtd.sync(".smt_orig/records", cwd=moved.directory)
         finish()
@@ -159,7 +159,7 @@ def test_a_run_that_goes_on_is_held_until_it_is_over(moved: SumatraProject, smtd
 
 
 def _with_store(project: SumatraProject, smt_directory: str, work):
-    """Let *work* happen while *smt_directory* is the project's .smt."""
+    """Run *work* while *smt_directory* is the project's .smt."""
     current, aside = project.directory / ".smt", project.directory / ".smt_aside"
     chosen = project.directory / smt_directory
     current.rename(aside)

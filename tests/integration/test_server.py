@@ -1,4 +1,4 @@
-"""Whole records go to a real Sumatra Server and come back, at the price of a request each."""
+"""Complete records go to a real Sumatra Server and come back, at the price of a request each."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Mirror:
 
     @asynccontextmanager
     async def pair(self, **policy: object) -> AsyncIterator[Pair]:
-        """Open the pair, as one more process would."""
+        """Open the pair as another process would."""
         async with (
             open_journal(self._directory) as journal,
             self.place.open() as server,
@@ -70,29 +70,29 @@ class Mirror:
             return await cycle.run(pair)
 
     async def requests(self, **policy: object) -> list[str]:
-        """Run one cycle, and return what was asked of the server meanwhile."""
+        """Run one cycle, and return the requests that the server got."""
         before = len(self.place.server.requests())
         report = await self.cycle(**policy)
         assert (report.failed, report.conflicts) == ([], [])
         return self.place.server.requests()[before:]
 
     async def seen(self) -> dict[Key, Record]:
-        """Return what the server has."""
+        """Return the server's records."""
         async with self.place.open() as store:
             return await store.read(list(self.place.forms()))
 
 
 @pytest.fixture
 def mirror(server: SumatraServer, tmp_path: Path) -> Mirror:
-    """A mirror of nothing, yet."""
+    """A mirror without records."""
     return Mirror(ServerPlace(server), tmp_path / "state")
 
 
-async def test_each_finished_record_is_sent_once_and_whole(mirror: Mirror) -> None:
-    """The first sync of N records needs N writes, a look before and after each of them, and six more.
+async def test_each_finished_record_is_sent_once_and_complete(mirror: Mirror) -> None:
+    """The first sync of N records needs N writes, a look before and after each, and six more requests.
 
-    One of these finds out whether the server is smtd's own, two look for others who meet at a new server. The
-    next one reads the records again, as a person asks for it; the daemon right after that reads nothing.
+    One of these finds out whether the server is smtd's own, two look for other clients on a new server. The
+    next sync reads the records again, as for a user; the daemon right after that reads nothing.
     """
     for number in range(N):
         mirror.local.put(PROJECT, full(f"run-{number}"))
@@ -111,8 +111,8 @@ async def test_each_finished_record_is_sent_once_and_whole(mirror: Mirror) -> No
     assert {canonical.digest(change(one)) for one in seen.values()} == {canonical.digest(full())}
 
 
-async def test_edits_travel_both_ways(mirror: Mirror) -> None:
-    """What a person writes on the server is merged with what a person writes here."""
+async def test_edits_are_synced_both_ways(mirror: Mirror) -> None:
+    """An edit on the server is merged with an edit on this side."""
     mirror.local.put(PROJECT, full("run"))
     await mirror.cycle()
     await mirror.place.put(tagged(full("run"), "there"))
@@ -128,7 +128,7 @@ async def test_edits_travel_both_ways(mirror: Mirror) -> None:
 
 
 async def test_edits_on_the_server_are_seen_in_time(mirror: Mirror) -> None:
-    """A record that was read a moment ago is believed, unless a person asks."""
+    """smtd trusts a record that it read a moment ago, unless a user asks."""
     mirror.local.put(PROJECT, full("run"))
     await mirror.cycle()
     await mirror.cycle()
@@ -141,8 +141,8 @@ async def test_edits_on_the_server_are_seen_in_time(mirror: Mirror) -> None:
     assert "there" in mirror.local.records[key("run")].tags
 
 
-async def test_change_that_the_server_does_not_take_is_a_new_record(mirror: Mirror) -> None:
-    """What it does not let be changed is deleted and made anew."""
+async def test_change_that_the_server_does_not_permit_recreates_the_record(mirror: Mirror) -> None:
+    """smtd deletes the old record and creates the new one."""
     mirror.local.put(PROJECT, full("run"))
     await mirror.cycle()
     mirror.local.put(PROJECT, full("run", stdout_stderr="all of it"))
@@ -156,10 +156,10 @@ async def test_change_that_the_server_does_not_take_is_a_new_record(mirror: Mirr
 
 
 @pytest.mark.parametrize("meanwhile", ["nothing", "the edit is taken back"])
-async def test_record_that_a_crash_left_deleted_is_put_back(
+async def test_record_that_a_crash_left_deleted_is_restored(
     meanwhile: str, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the deletion and the new record smtd died: nobody deleted anything."""
+    """smtd crashed between the deletion and the new record: no user deleted it."""
     mirror.local.put(PROJECT, full("run"))
     await mirror.cycle()
     mirror.local.put(PROJECT, full("run", stdout_stderr="all of it"))
@@ -184,7 +184,7 @@ async def test_record_that_a_crash_left_deleted_is_put_back(
 
 
 async def test_lost_answer_to_the_first_of_two_steps_is_no_deletion(mirror: Mirror) -> None:
-    """The record is deleted, to be made anew, when the line breaks: it comes back, on both sides."""
+    """The record is deleted, to be recreated, when the connection breaks: it comes back on both sides."""
     mirror.local.put(PROJECT, full("run"))
     await mirror.cycle()
     mirror.local.put(PROJECT, full("run", stdout_stderr="all of it"))
@@ -212,10 +212,10 @@ async def test_lost_answer_to_the_first_of_two_steps_is_no_deletion(mirror: Mirr
 
 
 @pytest.mark.parametrize("what", ["new", "replaced"])
-async def test_half_a_record_that_a_dying_server_left_is_made_whole(
+async def test_partial_record_of_a_crashed_server_is_completed(
     what: str, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server ends in the middle of a record and is back later: nothing is lost, and nobody is asked."""
+    """When the server is back; nothing is lost, and no user is asked."""
     monkeypatch.setattr(recovery, "SETTLED", 0.0)
     monkeypatch.setattr(session, "FIRST_PAUSE", 0.0)
     monkeypatch.setattr(session, "LONGEST_PAUSE", 0.0)
@@ -250,8 +250,8 @@ async def test_half_a_record_that_a_dying_server_left_is_made_whole(
     assert (await mirror.cycle()).ok
 
 
-async def test_deletions_travel(mirror: Mirror) -> None:
-    """A record deleted here is deleted there, and the other way round."""
+async def test_deletions_are_carried_both_ways(mirror: Mirror) -> None:
+    """From the server, and to it."""
     for label in ("one", "other", "third", "fourth", "fifth", "sixth"):
         mirror.local.put(PROJECT, full(label))
     await mirror.cycle()
@@ -306,10 +306,10 @@ def test_client_of_sumatra_reads_what_smtd_wrote(
     assert all(REFUSED[each["label"]] in each["error"] for each in pair["failed"])
 
 
-async def test_wrong_password_is_told_and_deletes_nothing(
+async def test_wrong_password_is_reported_and_deletes_nothing(
     tmp_path: Path, server: SumatraServer, smtd: Smtd
 ) -> None:
-    """A server that does not know us looks empty; that is no reason to delete anything."""
+    """A server that rejects the user looks empty."""
     right = server.url.replace("://", f"://ada:{PASSWORD}@")
     wrong = server.url.replace("://", "://ada:mistaken@")
     here = DjangoPlace(tmp_path / "here.sqlite")
@@ -324,10 +324,13 @@ async def test_wrong_password_is_told_and_deletes_nothing(
     assert "mistaken" not in answer.out + answer.err
 
 
-async def test_record_that_the_server_refused_is_offered_again_ever_more_rarely(
+async def test_refused_record_is_retried_at_growing_intervals(
     mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It stays listed as failed without a request; the rest goes on; one day it is taken."""
+    """It stays in the report as failed without a request, until the server accepts it.
+
+    The others are synced.
+    """
     clock = 1_000_000.0
     monkeypatch.setattr(time, "time", lambda: clock)
     large = full("large", stdout_stderr="all work and no play\n" * 150_000)
@@ -351,16 +354,16 @@ async def test_record_that_the_server_refused_is_offered_again_ever_more_rarely(
 
     before = len(mirror.place.server.requests())
     assert (await mirror.cycle()).failed
-    assert len(mirror.place.server.requests()) > before + 3  # who asks for it gets it tried
+    assert len(mirror.place.server.requests()) > before + 3  # a requested cycle tries it
     mirror.local.put(PROJECT, full("large", stdout_stderr="short"))
 
     assert (await mirror.cycle(force_retry=False)).ok
 
 
-async def test_projects_that_are_named_are_reached_though_the_server_cannot_list_them(
+async def test_named_projects_are_synced_although_the_server_cannot_list_them(
     mirror: Mirror,
 ) -> None:
-    """An empty project, beside others, keeps Sumatra Server from listing any."""
+    """An empty project beside others stops Sumatra Server from listing any."""
     mirror.local.put(PROJECT, full("run"))
     mirror.place.run("INSERT INTO django_store_project (id, name, description) VALUES ('Empty', '', '')")
     mirror.place.run(
@@ -378,8 +381,8 @@ async def test_projects_that_are_named_are_reached_though_the_server_cannot_list
     assert (await mirror.cycle()).in_sync == 1
 
 
-async def test_conflict_with_a_server_is_seen_by_all_who_ask(mirror: Mirror) -> None:
-    """A plan shows it and a person resolves it, long before the record is due to be read again."""
+async def test_conflict_with_a_server_is_seen_by_every_command(mirror: Mirror) -> None:
+    """A plan shows it, and a user resolves it, long before the record is due to be read again."""
     mirror.local.put(PROJECT, full("run", outcome="open"))
     await mirror.cycle()
     mirror.local.put(PROJECT, full("run", outcome="good"))

@@ -1,4 +1,4 @@
-"""A Sumatra Server on the left or on the right, and on both; for whoever may use it, or may not."""
+"""A Sumatra Server on the left, on the right, and on both sides; with and without access."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from tests.peers.stores import Kind, PeerStore
 from tests.sampling import SOAK
 from tests.stores.server_place import ServerPlace
 
-#: Records of the rich shelf that a server can hold, and that are finished.
+#: Finished records of the rich shelf that a server can hold.
 HELD = 58
-#: Each of how many goes on to another server; all of them go to a server, and come from one, elsewhere.
+#: Every how many of them go on to another server; other tests send all of them to a server and back.
 EVERY = 1 if SOAK else 8
 
 
@@ -57,7 +57,7 @@ def source(
     server: SumatraServer,
     django_environment: Environment,
 ) -> Any:
-    """What Sumatra sees in a shelf that the server has in full, as far as it can."""
+    """What Sumatra sees in a shelf whose records the server has, as far as it can."""
     server.load_from(rich_server[0])
     seen = PeerStore(django_environment, "shelf", made_rich_shelf).dump()["MyProject"]
     return {label: at_the_resolution_of_a_server(one) for label, one in seen.items()}
@@ -67,7 +67,7 @@ def source(
 @pytest.mark.parametrize(
     ("kind", "name"), [pytest.param("shelf", "new.shelf", marks=pytest.mark.soak), ("django", "new.sqlite")]
 )
-def test_records_come_from_a_server_as_they_went_there(
+def test_records_from_a_server_equal_those_sent_there(
     kind: Kind,
     name: str,
     side: str,
@@ -77,7 +77,7 @@ def test_records_come_from_a_server_as_they_went_there(
     django_environment: Environment,
     tmp_path: Path,
 ) -> None:
-    """Into a store of any kind, whichever side the server is on; a second sync writes nothing."""
+    """In a store of any kind, whichever side the server is on; a second sync writes nothing."""
     store = PeerStore(django_environment, kind, tmp_path / name)
     store.make_many("Other", 1)
     words = (*ordered(address(server), name, side), "--project", "MyProject")
@@ -95,7 +95,7 @@ def test_records_come_from_a_server_as_they_went_there(
         assert at_the_resolution_of_a_server(one) == source[label], label
 
 
-def test_records_go_from_server_to_server(
+def test_records_are_copied_from_server_to_server(
     source: Any,
     server: SumatraServer,
     other_server: SumatraServer,
@@ -103,7 +103,7 @@ def test_records_go_from_server_to_server(
     django_environment: Environment,
     tmp_path: Path,
 ) -> None:
-    """Both have the same afterwards, as Sumatra's own client sees it, and a second sync writes nothing."""
+    """Both have the same afterwards for Sumatra's own client, and a second sync writes nothing."""
     labels = [label for (label,) in server.run("SELECT label FROM django_store_record ORDER BY label")]
     for label in set(labels) - set(labels[::EVERY]):
         server.run("DELETE FROM django_store_record WHERE label = ?", label)
@@ -122,7 +122,7 @@ def test_records_go_from_server_to_server(
 async def test_one_way_pair_never_writes_to_its_source(
     side: str, server: SumatraServer, smtd: Smtd, tmp_path: Path
 ) -> None:
-    """A server that is only a source, or only a target, stays so."""
+    """Whether the server is the source or the target."""
     place = ServerPlace(server)
     await place.put(full("there"))
     smtd.sync(address(server), "other.sqlite")
@@ -137,8 +137,8 @@ async def test_one_way_pair_never_writes_to_its_source(
     assert written(pair) == (NOTHING | {"right": (1, 0, 0)} if side == "left" else NOTHING)
 
 
-async def test_project_that_the_server_does_not_have_yet(server: SumatraServer, smtd: Smtd) -> None:
-    """It is made when there is something to put into it, and not before."""
+async def test_missing_project_on_a_server_is_created_when_needed(server: SumatraServer, smtd: Smtd) -> None:
+    """When there is a record for it, and not before."""
     await ServerPlace(server).put(full("run"), project="Old")
     smtd.sync(address(server), "other.sqlite")
 
@@ -150,10 +150,10 @@ async def test_project_that_the_server_does_not_have_yet(server: SumatraServer, 
 @pytest.mark.parametrize(
     ("words", "code"), [((), 1), (("--project", PROJECT), 4)], ids=["all projects", "the project"]
 )
-async def test_user_who_may_not_use_a_project_is_told(
+async def test_user_without_access_to_a_project_gets_its_name_and_the_next_step(
     words: tuple[str, ...], code: int, server: SumatraServer, smtd: Smtd
 ) -> None:
-    """With the name of the project and the next step; who asks for all is told so of each record."""
+    """A sync of all projects reports it for each record."""
     await ServerPlace(server).put(full("run"))
     smtd.sync(address(server), "other.sqlite")
 
@@ -166,10 +166,10 @@ async def test_user_who_may_not_use_a_project_is_told(
 
 
 @pytest.mark.parametrize("words", [(), ("--project", PROJECT)], ids=["all projects", "the project"])
-async def test_nobody_in_particular_is_told_to_say_who_they_are(
+async def test_anonymous_client_is_asked_for_a_user_and_password(
     words: tuple[str, ...], server: SumatraServer, smtd: Smtd
 ) -> None:
-    """Without a name and a password a project that is not public is neither read nor made."""
+    """A project that is not public is neither read nor created."""
     await ServerPlace(server).put(full("run"))
     smtd.sync(address(server), "other.sqlite")
     server.clear() if not words else None
@@ -181,10 +181,10 @@ async def test_nobody_in_particular_is_told_to_say_who_they_are(
 
 
 @pytest.mark.parametrize("answered", [1, 2, 3])
-async def test_server_that_goes_away_between_listing_and_reading(
+async def test_server_that_fails_between_listing_and_reading_deletes_nothing(
     answered: int, server: SumatraServer, tmp_path: Path
 ) -> None:
-    """What could not be read is not absent: nothing is deleted or written, and a later cycle goes on."""
+    """Unread records are not absent: nothing is deleted or written, and a later cycle syncs them."""
     mirror = Mirror(ServerPlace(server), tmp_path / "state")
     for label in ("one", "other", "third"):
         mirror.local.put(PROJECT, full(label))
@@ -208,10 +208,8 @@ async def test_server_that_goes_away_between_listing_and_reading(
     assert "there" in mirror.local.records[key("one")].tags
 
 
-async def test_record_that_was_deleted_and_made_anew_on_the_server(
-    server: SumatraServer, tmp_path: Path
-) -> None:
-    """Another run under the same label is carried as any other change; the old one is in the history."""
+async def test_record_recreated_on_the_server_is_copied(server: SumatraServer, tmp_path: Path) -> None:
+    """Another run under the same label is a change like any other; the old one is in the history."""
     mirror = Mirror(ServerPlace(server), tmp_path / "state")
     mirror.local.put(PROJECT, full("run"))
     await mirror.cycle()

@@ -1,4 +1,4 @@
-"""Each command line and each configuration in docs/server.md, played with the real `smt` and real servers.
+"""Each command and each configuration in docs/server.md works with the real `smt` and real servers.
 
 The two proxies are in tests/server/test_behind_*.py, and the container in tests/test_container.py.
 """
@@ -30,7 +30,7 @@ RECORDS = "https://ada:TOKEN@records.lab.example/records/"
 
 
 def lines(heading: str = "") -> list[str]:
-    """Return the command lines below *heading*, without what is said of them."""
+    """Return the command lines below *heading*, without their comments."""
     part = GUIDE if not heading else GUIDE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     blocks = re.findall(r"```console\n(.*?)```", part, re.DOTALL)
     return [
@@ -47,8 +47,8 @@ def line_with(words: str, heading: str) -> list[str]:
     return shlex.split(found)
 
 
-def test_every_line_is_understood_or_played() -> None:
-    """Those of smtd name commands with options that they have; no other program is left out unseen."""
+def test_every_command_line_is_valid_or_run() -> None:
+    """Those of smtd have commands with existing options; other programs are run, or listed here."""
     for line in lines():
         program, *words = shlex.split(line)
         if program == "smtd":
@@ -57,14 +57,14 @@ def test_every_line_is_understood_or_played() -> None:
             ctl.parser().parse_args(words)
 
     assert {line.split()[0] for line in lines()} == {
-        *("smtd", "smtd-ctl", "smt", "cp", "mv", "mkdir"),  # played below
+        *("smtd", "smtd-ctl", "smt", "cp", "mv", "mkdir"),  # run below
         *("pipx", "podman"),
     }
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_configuration_is_one(tmp_path: Path, number: int) -> None:
-    """Each is understood, and its parts fit together."""
+def test_every_configuration_is_valid(tmp_path: Path, number: int) -> None:
+    """And its parts fit together."""
     found = [each for each in re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL) if "[server]" in each]
     assert len(found) == 3
     (tmp_path / "config.toml").write_text(found[number], "utf-8")
@@ -77,14 +77,14 @@ def test_configuration_is_one(tmp_path: Path, number: int) -> None:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    """What the second and the fourth line leave running: their users are ada, and others."""
+    """What the second and the fourth line leave running: ada and others are its users."""
     with server_process(tmp_path / "server") as made:
         yield made
 
 
 @pytest.fixture
 def token(server: ServerProcess) -> str:
-    """What `smtd user token ada` prints."""
+    """The token that `smtd user token ada` prints."""
     words = line_with("smtd user token", "Set up a lab server in five minutes")
     answer = server.smtd("-c", server.config, *words[1:])
     assert answer.code == 0
@@ -95,7 +95,7 @@ def token(server: ServerProcess) -> str:
 
 
 def at(server: ServerProcess, word: str, token: str) -> str:
-    """Return *word* with the address of *server* in place of those of the guide."""
+    """Return *word* with the address of *server* in place of those in the guide."""
     word = word.replace("http://ada:TOKEN@127.0.0.1:8471/", RECORDS.removesuffix("records/"))
     word = word.replace("https://", "http://").replace("records.lab.example/", server.root.split("//")[1])
     return word.replace("TOKEN", token)
@@ -114,8 +114,8 @@ def project(django_environment: Environment, tmp_path: Path) -> RemoteProject:
     return made
 
 
-def test_first_five_minutes(project: RemoteProject, server: ServerProcess, token: str) -> None:
-    """The first project on the server; a wrong password is told by the first run only."""
+def test_first_five_minutes_work(project: RemoteProject, server: ServerProcess, token: str) -> None:
+    """The first project on the server; a wrong password is reported by the first run only."""
     init = line_with("smt init", "Set up a lab server in five minutes")
     wrong = RemoteProject(project.directory.with_name("wrong"), project.environment)
     wrong.create_code(PARAMETERS)
@@ -132,8 +132,8 @@ def test_first_five_minutes(project: RemoteProject, server: ServerProcess, token
     assert token in (project.smt_directory / "project").read_text("utf-8")
 
 
-def test_ways_to_use_it(project: RemoteProject, server: ServerProcess, token: str) -> None:
-    """A project is mirrored by smtd, synced by smt, and moves to the server."""
+def test_ways_to_use_the_server_work(project: RemoteProject, server: ServerProcess, token: str) -> None:
+    """smtd mirrors a project, smt syncs it, and it moves to the server."""
     _, configure, mirror, sync = map(shlex.split, lines("How people use it"))
     project.init("Sweep", *OPTIONS, f"--store={project.smt_directory / 'records'}")
     project.run("default.param", label="one")
@@ -149,8 +149,10 @@ def test_ways_to_use_it(project: RemoteProject, server: ServerProcess, token: st
     assert token in (project.smt_directory / "project").read_text("utf-8")
 
 
-def test_smt_sync_with_the_address_last(project: RemoteProject, server: ServerProcess, token: str) -> None:
-    """It stops at a project that the server does not have; with the address first it makes that."""
+def test_smt_sync_with_the_address_last_fails_without_the_project(
+    project: RemoteProject, server: ServerProcess, token: str
+) -> None:
+    """With the address first it creates a project that the server lacks."""
     _, _, _, (*words, address, store) = map(shlex.split, lines("How people use it"))
     project.init("Sweep", *OPTIONS, f"--store={project.smt_directory / 'records'}")
     project.run("default.param", label="one")
@@ -161,10 +163,10 @@ def test_smt_sync_with_the_address_last(project: RemoteProject, server: ServerPr
     assert "one" in server.smtd("list", server.store).out
 
 
-def test_move_from_a_sumatra_server(
+def test_records_and_users_of_a_sumatra_server_are_moved(
     running_server: SumatraServer, server: ServerProcess, tmp_path: Path
 ) -> None:
-    """Every record; and who worked there works here, once they have the right."""
+    """Every record; its users work here once they have the right."""
     running_server.clear()
     put(tmp_path / "own.sqlite", full("run"))
     server.smtd("sync", tmp_path / "own.sqlite", running_server.address, "--project", "*")
@@ -181,8 +183,8 @@ def test_move_from_a_sumatra_server(
     assert "run" in server.smtd("list", server.address).out
 
 
-def test_backup_and_restore(server: ServerProcess, tmp_path: Path) -> None:
-    """What was there at the time of the backup is there again."""
+def test_backup_can_be_restored(server: ServerProcess, tmp_path: Path) -> None:
+    """With all records from the time of the backup."""
     put(server.store, full("early"))
     backup, users, *restore, serve = lines("Backup and restore")
     places = {"/backup/": f"{tmp_path}/", "~/.local/state/smtd": str(server.state)}

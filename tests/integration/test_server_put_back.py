@@ -1,4 +1,4 @@
-"""The database of a real Sumatra Server is put back: nothing is deleted, and no edit is reverted."""
+"""The database of a real Sumatra Server is restored: nothing is deleted, and no edit is reverted."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def copied(source: Path, target: Path) -> None:
         one.backup(other)
 
 
-async def test_server_that_was_put_back_gets_a_day_of_work_again(
+async def test_restored_server_gets_a_day_of_work_again(
     server: SumatraServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """New records and edits of both sides; in the next cycles there is nothing left to do."""
+    """New records and edits of both sides; later cycles have nothing to do."""
     clock = Clock()
     for module in CLOCKED:
         monkeypatch.setattr(f"smtd.{module}.time", clock)

@@ -1,4 +1,4 @@
-"""What one change costs where a store is a shelf: one read of the file, and one rewrite if it changes."""
+"""What one change in a shelf costs: one read of the file, and one rewrite if it changes."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ def calls(monkeypatch):
 
 @asynccontextmanager
 async def mirrored(directory, left, right):
-    """Give what runs a cycle of the pair of places, whose stores stay open."""
+    """Yield a function that runs a cycle of the pair of places, whose stores stay open."""
     locations = Both(left.location, right.location)
     async with open_journal(directory / "journal") as journal, pairing.open_stores(locations) as stores:
 
         async def cycle():
-            await anyio.sleep(4 * SETTLE)  # until nobody has written for a moment
+            await anyio.sleep(4 * SETTLE)  # until no program has written for a moment
             policy = Policy(force_retry=False)
             return await pairing.sync(journal, "pair", locations, stores, policy)
 
         yield cycle
 
 
-async def test_shelf_is_read_once_for_each_thing_that_is_done_with_it(tmp_path, calls):
-    """To see what others changed, or to write and to read back, however many records it has."""
+async def test_shelf_is_read_once_for_each_step(tmp_path, calls):
+    """To see changes, or to write and read back, however many records it has."""
     shelf, database = dumb_place(tmp_path / "shelf"), DjangoPlace(tmp_path / "records.sqlite")
     made = [record(f"run-{number:03}") for number in range(200)]
     await shelf.put(*made)
@@ -78,7 +78,7 @@ async def test_shelf_is_read_once_for_each_thing_that_is_done_with_it(tmp_path, 
 
 @pytest.fixture
 def asked(monkeypatch):
-    """The labels that child processes were asked for (None: all records)."""
+    """The labels that child processes had to read (None: all records)."""
     found = []
     real = child.ask
 
@@ -91,8 +91,8 @@ def asked(monkeypatch):
     return found
 
 
-async def test_records_of_a_shelf_that_is_as_it_was_are_loaded_once(tmp_path, asked):
-    """However often they are read: it takes long where there are many."""
+async def test_records_of_an_unchanged_shelf_are_loaded_once(tmp_path, asked):
+    """However often they are read, as loading many takes long."""
     shelf = dumb_place(tmp_path / "shelf")
     await shelf.put(*[record(f"run-{number}") for number in range(5)])
     asked.clear()
@@ -150,8 +150,8 @@ async def test_many_projects_cost_as_many_steps_as_two(tmp_path, steps):
     assert taken == [{"children": 4, "indexes": 1}] * 2
 
 
-async def test_projects_are_written_in_steps_of_a_size(tmp_path, steps, monkeypatch):
-    """So that memory does not grow with what is to be written."""
+async def test_projects_are_written_in_steps_of_limited_size(tmp_path, steps, monkeypatch):
+    """So that memory does not grow with the number of writes."""
     monkeypatch.setattr(steps_of, "BATCH", 1)
     changes = [Change(key("run", f"P{number}"), record("run"), None) for number in range(3)]
     async with dumb_place(tmp_path / "shelf").open() as opened:
@@ -160,7 +160,7 @@ async def test_projects_are_written_in_steps_of_a_size(tmp_path, steps, monkeypa
     assert steps["indexes"] == 3
 
 
-async def test_projects_are_loaded_in_steps_of_a_size(tmp_path, steps, monkeypatch):
+async def test_projects_are_loaded_in_steps_of_limited_size(tmp_path, steps, monkeypatch):
     """So that no process needs more memory than for a project of that size."""
     shelf = dumb_place(tmp_path / "shelf")
     for number in range(6):

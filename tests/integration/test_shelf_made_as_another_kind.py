@@ -1,4 +1,4 @@
-"""A project whose shelf is not there yet when the daemon first looks."""
+"""A project whose shelf does not exist yet when the daemon first looks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.stores.places import DjangoPlace, sqlite3_place
 
 @pytest.fixture
 def shelf(tmp_path: Path) -> Path:
-    """The place of the shelf of a project, which is still to come."""
+    """The place of the shelf of a project, which does not exist yet."""
     home = tmp_path / "laptop" / ".smt"
     home.mkdir(parents=True)
     store = {
@@ -37,7 +37,7 @@ def shelf(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def hub(tmp_path: Path) -> DjangoPlace:
-    """A store that has records of another project."""
+    """A store with records of another project."""
     place = DjangoPlace(tmp_path / "hub.sqlite")
     await place.put(full("other"), project="Other")
     return place
@@ -45,7 +45,7 @@ async def hub(tmp_path: Path) -> DjangoPlace:
 
 @pytest.fixture
 async def worker(tmp_path: Path, shelf: Path, hub: DjangoPlace) -> AsyncIterator[Worker]:
-    """A worker of the project and the hub that has had its first cycle."""
+    """A worker of the project and the hub after its first cycle."""
     left, right = str(tmp_path / "laptop"), str(hub.path)
     async with open_journal(tmp_path / "state") as journal, anyio.create_task_group() as group:
         worker = Worker(
@@ -57,10 +57,10 @@ async def worker(tmp_path: Path, shelf: Path, hub: DjangoPlace) -> AsyncIterator
         group.cancel_scope.cancel()
 
 
-async def test_records_of_a_shelf_that_comes_into_being_are_carried(
+async def test_records_of_a_shelf_created_later_are_copied(
     worker: Worker, shelf: Path, hub: DjangoPlace
 ) -> None:
-    """Sumatra makes it with the dbm of its Python (here that of 3.13), which is not dbm.dumb."""
+    """Sumatra creates it with the dbm of its Python (here that of 3.13), which is not dbm.dumb."""
     await sqlite3_place(shelf).put(full("run"))
     await worker.submit(Sync())
 
@@ -68,10 +68,10 @@ async def test_records_of_a_shelf_that_comes_into_being_are_carried(
         assert key("run") in (await store.scan()).digests
 
 
-async def test_no_second_shelf_is_made_beside_the_one_that_came_into_being(
+async def test_no_second_shelf_is_created_beside_one_of_sumatra(
     worker: Worker, shelf: Path, hub: DjangoPlace
 ) -> None:
-    """dbm.whichdb would take that for the shelf, and Sumatra not see its own records any more."""
+    """dbm.whichdb would take that for the shelf, and Sumatra would no longer see its own records."""
     await sqlite3_place(shelf).put(full("run"))
     await hub.put(full("colleague's"))
     await worker.submit(Sync())

@@ -1,4 +1,4 @@
-"""The shelf of a project is away for a while, and comes back while the daemon runs."""
+"""The shelf of a project is missing for a while, and comes back while the daemon runs."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def move(source: Path, target: Path) -> None:
         file.rename(target / file.name)
 
 
-async def test_shelf_that_is_away_is_offline_and_its_edits_are_carried_once_it_is_back(
+async def test_missing_shelf_is_offline_and_synced_once_it_is_back(
     tmp_path: Path,
 ) -> None:
-    """A project does not tell of which kind its shelf is: no other one is made in its place."""
+    """A project file does not say which kind its shelf has: smtd creates no other one in its place."""
     home = tmp_path / "laptop" / ".smt"
     home.mkdir(parents=True)
     store = {
@@ -52,7 +52,7 @@ async def test_shelf_that_is_away_is_offline_and_its_edits_are_carried_once_it_i
         group.start_soon(worker.run)
         await worker.submit(Sync())
         move(home, tmp_path)
-        for _ in range(2):  # the daemon tries again
+        for _ in range(2):  # the daemon retries
             with pytest.raises(StoreUnreachable, match="is missing, but was synced before"):
                 await worker.submit(Sync())
         assert [file.name for file in home.iterdir()] == ["project"]

@@ -1,4 +1,4 @@
-"""Sumatra saves many records in a loop, holding its shelf, while smtd reads and writes that."""
+"""Sumatra saves many records in a loop with its shelf open, while smtd reads and writes the shelf."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LOOPS: list[Any] = [
 
 @pytest.fixture(params=LOOPS, ids=lambda loop: f"{loop[0]}, {loop[1]} records")
 def loop_of(request: pytest.FixtureRequest) -> tuple[str, int]:
-    """The backend, and how many records are saved."""
+    """The dbm backend, and how many records are saved."""
     found: tuple[str, int] = request.param
     return found
 
@@ -70,14 +70,14 @@ def saving(peer: PeerStore, count: int) -> subprocess.Popen[str]:
 
 
 class Mirror:
-    """A store in memory that is kept in step with the shelf."""
+    """A store in memory that is kept in sync with the shelf."""
 
     def __init__(self, peer: PeerStore, state: Path) -> None:
         self.local = MemoryStore()
         self._peer, self._state = peer, state
 
     async def cycle(self) -> bool:
-        """Run one cycle; say whether it came to an end, and the shelf to what the mirror has."""
+        """Run one cycle; say whether it ended, with all records of the mirror in the shelf."""
         location = await to_thread.run_sync(
             find, str(self._peer.path), Access(python=str(self._peer.environment.python))
         )
@@ -94,13 +94,13 @@ class Mirror:
             return report.ok and not report.right.written
 
     def comment(self, label: str, outcome: str) -> None:
-        """Say something about a record on this side."""
+        """Comment on a record on this side."""
         key = next(key for key in self.local.records if key.label == label)
         self.local.put(PROJECT, change(self.local.records[key], outcome=outcome))
 
 
-async def test_nothing_is_lost_and_no_save_fails(peer: PeerStore, count: int, tmp_path: Path) -> None:
-    """Every save succeeds, no cycle sees less than there was, and both sides agree in the end."""
+async def test_no_record_is_lost_and_no_save_fails(peer: PeerStore, count: int, tmp_path: Path) -> None:
+    """Every save succeeds, no cycle sees fewer records than there were, and both sides agree in the end."""
     mirror = Mirror(peer, tmp_path / "state")
     await mirror.cycle()
     rounds, seen = 0, set(mirror.local.records)

@@ -1,4 +1,4 @@
-"""A state directory that was put back from a backup deletes nothing, alone or together with a store."""
+"""A state directory that was restored from a backup deletes nothing, alone or together with a store."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from tests.stores.places import DjangoPlace, dumb_place
 pytestmark = pytest.mark.disk
 
 OLD = [full(f"old-{number}") for number in range(5)]
-#: What is put back; "right" is a shelf.
+#: What is restored; "right" is a shelf.
 PARTS = [("state",), ("state", "left"), ("state", "right"), ("state", "left", "right")]
 
 
 async def deletions(pair: RealPair) -> None:
-    """Nothing but deletions, by both people."""
+    """Only deletions, by both users."""
     await pair.left.remove("old-0")
     await pair.right.remove("old-1")
 
 
 async def edits(pair: RealPair) -> None:
-    """Nothing but edits, by both people."""
+    """Only edits, by both users."""
     await pair.left.put(commented(OLD[0], "seen"))
     await pair.right.put(tagged(OLD[1], "figure-3"))
 
 
 async def everything(pair: RealPair) -> None:
-    """A run more, an edit, and a deletion."""
+    """One more run, an edit, and a deletion."""
     await pair.left.put(full("new"), commented(OLD[0], "seen"))
     await pair.right.remove("old-1")
 
@@ -54,7 +54,7 @@ def moved(backup: Path, home: Path) -> None:
 
 @pytest.fixture
 async def pair(tmp_path: Path) -> RealPair:
-    """A database and a shelf in step, with the state directory beside them, and a backup of all."""
+    """A database and a shelf in sync, with the state directory beside them, and a backup of all."""
     for name in ("left", "right"):
         (tmp_path / name).mkdir()
     left, right = DjangoPlace(tmp_path / "left" / "records"), dumb_place(tmp_path / "right" / "records")
@@ -74,10 +74,10 @@ def put_back(pair: RealPair, parts: tuple[str, ...], means: Callable[[Path, Path
     ("parts", "means"),
     [*((parts, copied_with_times) for parts in PARTS), (PARTS[0], copied), (PARTS[1], moved)],
 )
-async def test_whatever_is_put_back_deletes_nothing(
+async def test_restored_parts_delete_nothing(
     pair: RealPair, parts: tuple[str, ...], means: Callable[[Path, Path], None]
 ) -> None:
-    """Both sides have afterwards all that either of them had then, and the next cycle has nothing to do."""
+    """Both sides then have all that either of them had, and the next cycle has nothing to do."""
     await everything(pair)
     assert (await pair.cycle()).ok
     put_back(pair, parts, means)
@@ -96,7 +96,7 @@ async def test_whatever_is_put_back_deletes_nothing(
 async def test_nothing_is_deleted_whatever_happened_since(
     pair: RealPair, parts: tuple[str, ...], since: Callable[[RealPair], object]
 ) -> None:
-    """What was deleted from both sides and came back on one, say from a backup, stays there."""
+    """A record that was deleted on both sides and came back on one, say from a backup, stays there."""
     await since(pair)  # type: ignore[misc]
     assert (await pair.cycle()).ok
     await pair.left.remove("old-2")
@@ -113,7 +113,7 @@ async def test_nothing_is_deleted_whatever_happened_since(
 
 @pytest.mark.parametrize("age", [0, 2])
 async def test_state_directory_of_any_day_deletes_nothing(pair: RealPair, tmp_path: Path, age: int) -> None:
-    """The older one knows of more records that are gone."""
+    """An older one has more records that are gone."""
     days = []
     for number in range(3):
         run("cp", "-a", tmp_path / "state", tmp_path / f"day-{number}")
@@ -129,10 +129,8 @@ async def test_state_directory_of_any_day_deletes_nothing(pair: RealPair, tmp_pa
     assert {one.label for one in OLD} == await pair.labels(Side.LEFT) == await pair.labels(Side.RIGHT)
 
 
-async def test_state_directory_that_was_moved_away_and_back_deletes_nothing(
-    pair: RealPair, tmp_path: Path
-) -> None:
-    """It is the same to the last inode; but both stores have a run that it knows nothing of."""
+async def test_state_directory_moved_away_and_back_deletes_nothing(pair: RealPair, tmp_path: Path) -> None:
+    """It is the same to the last inode; but both stores have a run that it lacks."""
     (tmp_path / "state").rename(tmp_path / "old state")
     await pair.cycle()
     await everything(pair)
@@ -149,10 +147,10 @@ async def test_state_directory_that_was_moved_away_and_back_deletes_nothing(
         assert await pair.labels(side) == {"old-0", "old-2", "old-3", "old-4", "new"}
 
 
-async def test_deletion_beside_records_that_another_pair_brought_travels(
+async def test_deletion_beside_records_copied_by_another_pair_is_carried(
     pair: RealPair, tmp_path: Path
 ) -> None:
-    """Of three stores, each in step with the two others: the journal knows what is new on both sides."""
+    """Of three stores, each in sync with the two others: the journal knows the new records on both sides."""
     (tmp_path / "third").mkdir()
     third = DjangoPlace(tmp_path / "third" / "records")
     others = [RealPair(pair.directory, pair.left, third), RealPair(pair.directory, pair.right, third)]

@@ -1,4 +1,4 @@
-"""The store of a project that was copied from elsewhere comes later than its project file."""
+"""The store of a copied project arrives later than its project file."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.daemon.working import SETTINGS
 from tests.stores.places import DjangoPlace
 
 
-async def test_store_that_comes_into_a_moved_project_is_its_store(tmp_path: Path) -> None:
-    """As it is for a daemon that starts now: Sumatra is given that one, too."""
+async def test_store_that_arrives_in_a_moved_project_is_its_store(tmp_path: Path) -> None:
+    """As for a daemon that starts now: Sumatra uses it, too."""
     old, new = (tmp_path / name / ".smt" for name in ("old", "new"))
     for home in (old, new):
         home.mkdir(parents=True)

@@ -64,8 +64,8 @@ async def test_shelf_that_became_a_database_is_read_as_one(tmp_path: Path) -> No
     assert key("later") in held
 
 
-async def test_database_that_became_one_of_an_older_sumatra_is_synced_at_once(tmp_path: Path) -> None:
-    """A copy from before an upgrade was put back: no cycle fails, and no notice tells of damage."""
+async def test_database_restored_to_an_older_schema_is_synced_at_once(tmp_path: Path) -> None:
+    """From before an upgrade: no cycle fails, and no notification reports damage."""
     left, hub = DjangoPlace(tmp_path / "left"), DjangoPlace(tmp_path / "hub")
     await left.put(full("run"))
     await hub.put(full("run"))

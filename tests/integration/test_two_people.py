@@ -1,4 +1,4 @@
-"""Two people edit the same record with real Sumatra on two machines: what docs/merging.md says happens."""
+"""Two users edit the same record with real Sumatra on two machines: the result is that of docs/merging.md."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def machines(django_environment: Environment, tmp_path: Path, smtd: Smtd) -> tup
     return left, right
 
 
-def test_what_two_people_did_to_the_same_records_is_what_the_page_says(
+def test_edits_of_two_users_are_merged_as_documented(
     machines: tuple[PeerStore, PeerStore], smtd: Smtd
 ) -> None:
     """Appended on both sides: both. Replaced on both: a conflict. Edited and deleted: the edit. Tags: all."""

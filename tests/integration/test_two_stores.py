@@ -1,4 +1,4 @@
-"""Two stores that people work on, in all combinations of shelf and SQLite."""
+"""Two stores that users work on, in all combinations of shelf and SQLite."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.command import NOTHING, Smtd, written
 from tests.peers.environments import Environment
 from tests.peers.stores import Kind, PeerStore, copy_store
 
-#: What a relational store has no room for, or gives back in another order (sumatra-formats 2.4).
+#: What a relational store cannot hold, or returns in another order (sumatra-formats 2.4).
 NOT_RELATIONAL = {"on_changed", "extra"}
 
 
@@ -30,7 +30,7 @@ def sqlite_pair(django_environment: Environment, tmp_path: Path) -> tuple[PeerSt
 def test_two_sqlite_stores_become_equal_with_their_tags_and_outputs(
     sqlite_pair: tuple[PeerStore, PeerStore], smtd: Smtd
 ):
-    """Real `smt sync` puts tags on the wrong records here and steals outputs; smtd does neither."""
+    """Real `smt sync` puts tags on the wrong records here and moves outputs; smtd does neither."""
     left, right = sqlite_pair
     before = {**left.dump()["P"], **right.dump()["P"]}
 
@@ -43,7 +43,7 @@ def test_two_sqlite_stores_become_equal_with_their_tags_and_outputs(
 def test_edits_on_both_sides_of_two_sqlite_stores_are_merged(
     sqlite_pair: tuple[PeerStore, PeerStore], smtd: Smtd
 ):
-    """Tags of both sides, and an outcome of each side, are in both stores afterwards."""
+    """Both stores then have the tags of both sides, and an outcome of each."""
     left, right = sqlite_pair
     smtd.sync("a.db", "b.db")
     left.edit("P", "sweep-00001", tag="left", outcome="fine")
@@ -64,7 +64,7 @@ def test_edits_on_both_sides_of_two_sqlite_stores_are_merged(
     assert written(smtd.sync("a.db", "b.db")) == NOTHING
 
 
-def test_an_output_that_two_records_share_stays_with_both(
+def test_an_output_of_two_records_stays_with_both(
     rich_shelf: Path, django_environment: Environment, tmp_path: Path, smtd: Smtd
 ):
     """Two records with equal output data keep it in SQLite, where Sumatra would move it."""
@@ -75,10 +75,8 @@ def test_an_output_that_two_records_share_stays_with_both(
     assert seen["data-same-output-1"]["output_data"] == seen["data-same-output-2"]["output_data"]
 
 
-def test_a_pair_named_the_other_way_round_is_the_same_pair(
-    sqlite_pair: tuple[PeerStore, PeerStore], smtd: Smtd
-):
-    """A deletion travels although the sides are named in another order than before."""
+def test_a_pair_with_exchanged_sides_is_the_same_pair(sqlite_pair: tuple[PeerStore, PeerStore], smtd: Smtd):
+    """A deletion is carried although the sides are named in another order than before."""
     left, _ = sqlite_pair
     smtd.sync("a.db", "b.db")
     left.delete("P", "sweep-00003")
@@ -90,7 +88,7 @@ def test_a_pair_named_the_other_way_round_is_the_same_pair(
 
 
 @pytest.mark.parametrize(("kind", "target"), [("django", "new.sqlite"), ("shelf", "new.shelf")])
-def test_every_sort_of_record_travels_from_a_shelf(
+def test_every_kind_of_record_is_copied_from_a_shelf(
     kind: Kind,
     target: str,
     rich_shelf: Path,
@@ -99,7 +97,7 @@ def test_every_sort_of_record_travels_from_a_shelf(
     tmp_path: Path,
     smtd: Smtd,
 ):
-    """Real Sumatra sees what it sees in the shelf, in SQLite but for what the schema cannot hold."""
+    """Real Sumatra sees the same in SQLite, except what the schema cannot hold."""
     environment = django_environment if kind == "django" else plain_environment
     shown = _relational if kind == "django" else _in_utc
     source = PeerStore(environment, "shelf", rich_shelf).dump()
@@ -111,10 +109,10 @@ def test_every_sort_of_record_travels_from_a_shelf(
     assert shown(found) == shown(source)
 
 
-def test_every_sort_of_record_comes_back_from_sqlite_as_its_class(
+def test_every_kind_of_record_keeps_its_classes_through_sqlite(
     rich_shelf: Path, django_environment: Environment, tmp_path: Path, smtd: Smtd
 ):
-    """Through SQLite into a new shelf: classes, parameter values and comments are those of the first."""
+    """In a new shelf, classes, parameter values and comments are those of the first one."""
     source = PeerStore(django_environment, "shelf", rich_shelf).dump()
 
     smtd.sync(rich_shelf, "new.sqlite", "--unfinished", "mirror")
@@ -130,10 +128,10 @@ def test_every_sort_of_record_comes_back_from_sqlite_as_its_class(
             assert came["parameters_comments"] == record["parameters_comments"], label
 
 
-def test_a_tag_on_sqlite_leaves_the_rest_of_the_shelf_as_sumatra_pickled_it(
+def test_a_tag_from_sqlite_changes_nothing_else_in_the_shelf(
     rich_shelf: Path, django_environment: Environment, tmp_path: Path, smtd: Smtd
 ):
-    """An edit of a tag that comes from SQLite changes the tag in the shelf, and nothing else of it."""
+    """Everything else stays as Sumatra pickled it."""
     smtd.sync(rich_shelf, "new.sqlite", "--unfinished", "mirror")
     shelf = PeerStore(django_environment, "shelf", rich_shelf)
     before = shelf.dump()
@@ -150,10 +148,10 @@ def test_a_tag_on_sqlite_leaves_the_rest_of_the_shelf_as_sumatra_pickled_it(
     assert after == before
 
 
-def test_what_a_holder_of_the_shelf_overwrote_is_written_again(
+def test_records_overwritten_by_a_program_with_an_open_shelf_are_repeated(
     plain_environment: Environment, django_environment: Environment, tmp_path: Path, smtd: Smtd
 ):
-    """A program that held a dumb shelf saves over smtd's records; they return, nothing is deleted."""
+    """It saves over smtd's records in a dumb shelf; they return, and nothing is deleted."""
     shelf = PeerStore(plain_environment, "shelf", tmp_path / "held.shelf")
     database = PeerStore(django_environment, "django", tmp_path / "other.sqlite")
     shelf.make_many("P", 2)
@@ -175,8 +173,8 @@ def test_what_a_holder_of_the_shelf_overwrote_is_written_again(
     assert len(database.dump()["P"]) == 7
 
 
-def test_stores_that_real_smt_sync_left_are_adopted(made_rich_sqlite: Path, tmp_path: Path, smtd: Smtd):
-    """Two equal stores that smtd has never seen need no write."""
+def test_stores_synced_by_smt_are_adopted_without_a_write(made_rich_sqlite: Path, tmp_path: Path, smtd: Smtd):
+    """They are equal, and new to smtd."""
     copy_store(made_rich_sqlite, tmp_path / "one.sqlite")
     copy_store(made_rich_sqlite, tmp_path / "two.sqlite")
 
@@ -188,7 +186,7 @@ def test_stores_that_real_smt_sync_left_are_adopted(made_rich_sqlite: Path, tmp_
 
 
 def _content(records: dict[str, Any]) -> dict[str, Any]:
-    """Return the records as a relational store can give them back."""
+    """Return the records as a relational store can return them."""
     relational: dict[str, Any] = _relational({"": records})[""]
     return relational
 
@@ -220,7 +218,7 @@ def _record(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _in_utc(seen: dict[str, Any]) -> dict[str, Any]:
-    """Return what Sumatra sees, with the one time that has another zone told in UTC."""
+    """Return what Sumatra sees, with the one time in another zone in UTC."""
     for records in seen.values():
         record = records.get("timestamp-offset")
         if record is not None and record["timestamp"].endswith("+0200"):

@@ -26,7 +26,7 @@ FILES: dict[str, Callable[[Path], RealPlace]] = {
 
 
 async def busy(pair: RealPair) -> RealPair:
-    """Let people create, edit and delete on both sides of a pair in step, and edit one record on both."""
+    """Make users create, edit and delete on both sides of a pair in sync, and edit one record on both."""
     await pair.synced([A, B, C, D, E])
     await pair.left.put(tagged(A, "edited"), commented(E, "left"), full("new-left"))
     await pair.left.remove("run-c")
@@ -36,12 +36,12 @@ async def busy(pair: RealPair) -> RealPair:
 
 
 async def both(pair: RealPair) -> list[dict[Key, Record]]:
-    """Return every record of both sides, whole."""
+    """Return every complete record of both sides."""
     return [await pair.records(side) for side in SIDES]
 
 
 async def undone(pair: RealPair) -> None:
-    """Run a cycle and undo it; both stores hold what they held before it, and it stays so."""
+    """Run a cycle and undo it; both stores hold what they held before it, and keep it."""
     before = await both(pair)
     report = await pair.cycle(verify_within=0.0)
     assert (report.ok, report.in_sync) == (True, 5)
@@ -63,14 +63,14 @@ async def undone(pair: RealPair) -> None:
 
 
 @pytest.mark.parametrize("kind", FILES)
-async def test_undone_cycle_leaves_nothing_in_files(kind: str, tmp_path: Path) -> None:
-    """Whatever the file is."""
+async def test_undone_cycle_leaves_no_trace_in_files(kind: str, tmp_path: Path) -> None:
+    """Of any kind."""
     left, right = FILES[kind](tmp_path / "left"), DjangoPlace(tmp_path / "right.sqlite")
 
     await undone(await busy(RealPair(tmp_path / "state", left, right)))
 
 
-async def test_undone_cycle_leaves_nothing_on_a_server(server: SumatraServer, tmp_path: Path) -> None:
+async def test_undone_cycle_leaves_no_trace_on_a_server(server: SumatraServer, tmp_path: Path) -> None:
     """As far as a server shows it."""
     left, right = DjangoPlace(tmp_path / "left.sqlite"), ServerPlace(server)
 

@@ -1,4 +1,4 @@
-"""`smtd sync OLD NEW --timezone ZONE`, as docs/upgrading.md has it, with stores that real Sumatra made."""
+"""`smtd sync OLD NEW --timezone ZONE`, as in docs/upgrading.md, with stores that real Sumatra made."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.stores.old_exports import V07
 from tests.stores.places import contents
 
 CORPUS = Path(__file__).parents[1] / "stores" / "corpus"
-#: What each has: how many records.
+#: How many records each has.
 OLD = {"c021_py27": 4, "c074_py37": 7, "django074.sqlite": 2, "django_0.4.0.sqlite": 2}
 
 
@@ -25,8 +25,8 @@ def smtd(tmp_path: Path) -> Smtd:
 
 
 @pytest.mark.parametrize("name", OLD)
-def test_old_store_becomes_a_new_one_in_one_command(name: str, smtd: Smtd) -> None:
-    """Every record arrives, the old store is left as it was, and a second time there is nothing to do."""
+def test_one_command_copies_an_old_store_into_a_new_one(name: str, smtd: Smtd) -> None:
+    """Every record arrives, the old store does not change, and a second sync has nothing to do."""
     copy_store(CORPUS / name, smtd.directory / name)
     before = contents(smtd.directory)
 
@@ -40,7 +40,7 @@ def test_old_store_becomes_a_new_one_in_one_command(name: str, smtd: Smtd) -> No
     assert {file: held for file, held in contents(smtd.directory).items() if file in before} == before
 
 
-def test_times_are_told_by_the_zone(smtd: Smtd) -> None:
+def test_times_are_converted_from_the_given_zone(smtd: Smtd) -> None:
     """Noon on a summer's day in Paris is ten o'clock in UTC."""
     (smtd.directory / "records_export.json").write_text(json.dumps([V07]), encoding="utf-8")
 
@@ -51,8 +51,8 @@ def test_times_are_told_by_the_zone(smtd: Smtd) -> None:
 
 
 @pytest.mark.parametrize("name", ["c053_py27", "django074.sqlite"])
-def test_old_store_is_no_target(name: str, smtd: Smtd) -> None:
-    """Nothing is written to it, with a sentence that tells the next step and exit code 4."""
+def test_old_store_is_refused_as_a_target(name: str, smtd: Smtd) -> None:
+    """Nothing is written to it; the message says what to do, and the exit code is 4."""
     copy_store(CORPUS / name, smtd.directory / name)
     copy_store(CORPUS / "c081_dumb", smtd.directory / "new")
     before = contents(smtd.directory)

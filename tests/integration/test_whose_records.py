@@ -1,4 +1,4 @@
-"""A project directory means its project: nothing else in either store is touched."""
+"""A project directory stands for its project: nothing else in either store is touched."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def smtd(tmp_path: Path) -> Smtd:
 
 
 def project(directory: Path, name: str, *there: Key) -> Path:
-    """Make the directory of the project *name*, whose store holds the records *there*."""
+    """Create the directory of the project *name*, whose store has the records *there*."""
     home = directory / ".smt"
     home.mkdir(parents=True)
     store = {"type": "sumatra.recordstore.django_store.DjangoRecordStore", "db_file": str(home / "records")}
@@ -39,8 +39,8 @@ def put(path: Path, new: Sequence[Key]) -> None:
         sqlite_stores.put(path, record(each.label), project=each.project)
 
 
-def test_directory_means_its_project(smtd: Smtd, tmp_path: Path) -> None:
-    """In both directions, deletions included, and whichever side it is."""
+def test_project_directory_limits_the_sync_to_its_project(smtd: Smtd, tmp_path: Path) -> None:
+    """In both directions, with deletions, and on either side."""
     here = project(tmp_path / "here", "Mine", MINE, THEIRS)
     other = tmp_path / "other.sqlite"
     put(other, [Key("Mine", "far"), Key("Far", "run")])
@@ -54,8 +54,8 @@ def test_directory_means_its_project(smtd: Smtd, tmp_path: Path) -> None:
     assert keys(here / ".smt" / "records") == {MINE, THEIRS, Key("Mine", "far")}
 
 
-def test_star_is_all_projects_and_none_of_them_is_gone_without_it(smtd: Smtd, tmp_path: Path) -> None:
-    """What was carried under another scope is left as it is."""
+def test_star_syncs_all_projects_and_a_narrower_scope_deletes_none(smtd: Smtd, tmp_path: Path) -> None:
+    """Records synced under another scope stay."""
     here = project(tmp_path / "here", "Mine", MINE, THEIRS)
     other = tmp_path / "other.sqlite"
 
@@ -67,8 +67,8 @@ def test_star_is_all_projects_and_none_of_them_is_gone_without_it(smtd: Smtd, tm
     assert keys(other) == {MINE, THEIRS}
 
 
-def test_directories_of_two_projects_are_no_pair_until_projects_are_named(smtd: Smtd, tmp_path: Path) -> None:
-    """Nobody can tell which of the two is meant; the next step is told, and nothing is written."""
+def test_directories_of_two_projects_need_named_projects(smtd: Smtd, tmp_path: Path) -> None:
+    """smtd cannot know which of the two is meant; it says what to do, and writes nothing."""
     here, there = project(tmp_path / "a", "Mine", MINE), project(tmp_path / "b", "Theirs", THEIRS)
 
     answer = smtd("sync", here, there)
@@ -82,8 +82,8 @@ def test_directories_of_two_projects_are_no_pair_until_projects_are_named(smtd: 
     assert written(named) == {"left": (0, 0, 0), "right": (1, 0, 0)}
 
 
-def test_list_of_a_directory_is_of_its_project(smtd: Smtd, tmp_path: Path) -> None:
-    """All that the store holds is listed by a star, or by the name of the store itself."""
+def test_list_of_a_directory_shows_its_project(smtd: Smtd, tmp_path: Path) -> None:
+    """A star, or the name of the store itself, lists all records of the store."""
     here = project(tmp_path / "here", "Mine", MINE, THEIRS)
 
     listed = [
@@ -118,8 +118,10 @@ KEEPS = (
     [("", f"smtd: {KEEPS}\n"), ('projects = ["*"]', ""), ('projects = ["Mine"]', "")],
     ids=["not named", "all", "named"],
 )
-def test_check_names_the_pair_that_kept_more(smtd: Smtd, tmp_path: Path, projects: str, said: str) -> None:
-    """Only where a store holds more; it is no mistake."""
+def test_check_reports_a_pair_that_synced_more_before(
+    smtd: Smtd, tmp_path: Path, projects: str, said: str
+) -> None:
+    """Only if a store has more; it is no mistake."""
     here = project(tmp_path / "here", "Mine", MINE, THEIRS)
     config = tmp_path / "config.toml"
     config.write_text(configuration(here, tmp_path / "other.sqlite", projects), "utf-8")
@@ -143,7 +145,7 @@ def test_check_refuses_directories_of_two_projects(smtd: Smtd, tmp_path: Path) -
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
-    """A daemon whose pair has kept all projects of both stores so far; it has ended."""
+    """A daemon, now ended, whose pair has synced all projects of both stores so far."""
     here = project(tmp_path / "here", "Mine", MINE, THEIRS)
     text = configuration(here, tmp_path / "other.sqlite", 'projects = ["*"]')
     with daemon_process(tmp_path, text) as process:
@@ -152,8 +154,8 @@ def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
         yield process
 
 
-def test_daemon_names_the_pair_that_kept_more(daemon: DaemonProcess, tmp_path: Path) -> None:
-    """It is said once, in the log; what the other project holds is neither carried nor deleted."""
+def test_daemon_reports_a_pair_that_synced_more_before(daemon: DaemonProcess, tmp_path: Path) -> None:
+    """Once, in the log; records of the other project are neither copied nor deleted."""
     here, other = tmp_path / "here", tmp_path / "other.sqlite"
     assert keys(other) == {MINE, THEIRS}
     daemon.config.write_text(configuration(here, other), "utf-8")

@@ -1,4 +1,4 @@
-"""What `smtd sync` leaves for a person can be decided without a daemon."""
+"""A user can decide what `smtd sync` leaves undone without a daemon."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def pair(tmp_path: Path) -> RealPair:
     ("words", "rule", "version"),
     [("left right", "left", "1111"), ("left right", "right", "2222"), ("right left", "left", "2222")],
 )
-async def test_conflict_is_decided_by_a_rule(
+async def test_conflict_is_resolved_by_a_rule(
     pair: RealPair, smtd: Smtd, words: str, rule: str, version: str
 ) -> None:
-    """The message names the ways out, and each of them is one; left is what the person calls left."""
+    """The message names the rules, and each of them works; left is what the user calls left."""
     await pair.left.put(record("run", version="1111"))
     await pair.right.put(record("run", version="2222"))
     first = await pair.by(smtd)

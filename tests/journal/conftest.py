@@ -1,4 +1,4 @@
-"""What most tests of the journal begin with."""
+"""Fixtures of most tests of the journal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people, programs and machines do to a journal: they note, open it elsewhere, and leave it no room."""
+"""What users, programs and machines do to a journal: write to it, open it elsewhere, limit its space."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from smtd.records.canonical import digest
 from smtd.records.record import Key, Record
 from tests.build import PROJECT
 
-#: Opens the pair of a journal in another process, and says how that went; a fourth word: keeps it open.
+#: Opens the pair of a journal in another process, and prints the result; a fourth argument keeps it open.
 OTHER_PROCESS = """
 import sys
 from pathlib import Path
@@ -41,21 +41,21 @@ anyio.run(main, *sys.argv[1:])
 
 
 def process(directory: Path, left: str, right: str, *keep: str) -> subprocess.Popen[str]:
-    """Start a process that opens the journal in *directory*, says how that went, and may *keep* it open."""
+    """Start a process that opens the journal in *directory*, prints the result, and may *keep* it open."""
     words = [sys.executable, "-c", OTHER_PROCESS, str(directory), left, right, *keep]
     pipe = subprocess.PIPE
     return subprocess.Popen(words, text=True, stdin=pipe, stdout=pipe, stderr=pipe)
 
 
 def line_of(other: subprocess.Popen[str]) -> str:
-    """Return the next line that it says."""
+    """Return the next line that the process prints."""
     assert other.stdout is not None
     return other.stdout.readline()
 
 
 @contextmanager
 def limited(what: int, most: int) -> Iterator[None]:
-    """Let this process have no more than *most* of *what* (a limit of `resource`) meanwhile."""
+    """Limit this process to *most* of *what* (a limit of `resource`) during the block."""
     before = resource.getrlimit(what)
     resource.setrlimit(what, (most, before[1]))
     try:
@@ -79,7 +79,7 @@ async def note(
     entries: Collection[int] = (),
     files: Both[str] | None = None,
 ) -> None:
-    """Note all of that, as the end of a batch of writes does."""
+    """Write all of that to the journal, as at the end of a batch of writes."""
     async with known.transaction() as tx:
         tx.set_baselines(agreements)
         tx.drop_baselines(forgotten)

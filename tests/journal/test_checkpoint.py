@@ -1,4 +1,4 @@
-"""How far a pair has come: cursors, projects, the last report, and what was not in sync."""
+"""The checkpoint of a pair: cursors, projects, the last report, and what was not in sync."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ async def saved(known: PairJournal, checkpoint: Checkpoint, out_of_sync: Collect
         tx.save(checkpoint, out_of_sync)
 
 
-async def test_new_pair_has_none(known: PairJournal) -> None:
+async def test_new_pair_has_no_checkpoint(known: PairJournal) -> None:
     assert await known.checkpoints.get() is None
     assert await known.checkpoints.out_of_sync() == set()
 
 
-async def test_checkpoint_is_as_it_was_saved(known: PairJournal) -> None:
+async def test_checkpoint_is_read_as_it_was_saved(known: PairJournal) -> None:
     await saved(known, REPORTED, [key("a"), NO_TEXT])
 
     assert await known.checkpoints.get() == REPORTED
     assert await known.checkpoints.out_of_sync() == {key("a"), NO_TEXT}
 
 
-async def test_next_one_takes_its_place(known: PairJournal) -> None:
+async def test_next_checkpoint_replaces_the_last_one(known: PairJournal) -> None:
     await saved(known, REPORTED, [key("a"), key("b")])
 
     await saved(known, Checkpoint(CURSORS, None), [key("b"), key("c")])
@@ -56,7 +56,7 @@ async def test_next_one_takes_its_place(known: PairJournal) -> None:
 
 
 async def test_report_is_void_once_another_cycle_begins(known: PairJournal) -> None:
-    """The cursors are not: what has changed since is decided."""
+    """The cursors are not: later changes are decided."""
     await saved(known, REPORTED, [key("a")])
 
     await known.begin_cycle()
@@ -65,7 +65,7 @@ async def test_report_is_void_once_another_cycle_begins(known: PairJournal) -> N
     assert await known.checkpoints.out_of_sync() == {key("a")}
 
 
-async def test_report_is_void_once_a_person_decides_something(known: PairJournal) -> None:
+async def test_report_is_void_once_a_user_decides_something(known: PairJournal) -> None:
     await saved(known, REPORTED, [])
 
     await known.decisions.put([Decision(key("a"), Choice.LEFT, Both(b"1", b"2"))])
@@ -75,7 +75,7 @@ async def test_report_is_void_once_a_person_decides_something(known: PairJournal
     assert found.report is None
 
 
-async def test_key_that_is_opened_again_is_for_the_next_cycle(known: PairJournal) -> None:
+async def test_reopened_key_is_decided_by_the_next_cycle(known: PairJournal) -> None:
     await saved(known, REPORTED, [key("a")])
 
     async with known.transaction() as tx:
@@ -87,7 +87,7 @@ async def test_key_that_is_opened_again_is_for_the_next_cycle(known: PairJournal
     assert await known.checkpoints.out_of_sync() == {key("a"), key("b")}
 
 
-async def test_pair_that_is_adopted_anew_has_none(known: PairJournal) -> None:
+async def test_pair_that_is_adopted_anew_has_no_checkpoint(known: PairJournal) -> None:
     await saved(known, REPORTED, [key("a")])
 
     await known.forget_all(1)
@@ -107,8 +107,8 @@ async def test_pair_that_is_adopted_anew_has_none(known: PairJournal) -> None:
         ({"One"}, None, False),
     ],
 )
-def test_checkpoint_covers_the_projects_that_it_is_of(of, asked, covers) -> None:
-    """More projects than that were not looked at."""
+def test_checkpoint_covers_only_its_own_projects(of, asked, covers) -> None:
+    """The cycle did not look at others."""
     checkpoint = Checkpoint(CURSORS, None if of is None else frozenset(of))
 
     assert checkpoint.covers(None if asked is None else frozenset(asked)) is covers

@@ -1,4 +1,4 @@
-"""A copy of the journal: whole, private, and not believed in what was agreed when it is put back."""
+"""A copy of the journal is complete and private; if it is restored, smtd does not trust its agreements."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def cycle(directory, *agreed):
 
 
 async def known(directory):
-    """Return all that a cycle would believe of the pair."""
+    """Return all that a cycle would trust about the pair."""
     async with open_journal(directory) as journal, journal.pair("left", "right") as pair:
         return (
             set(await pair.agreed(None)),
@@ -78,7 +78,7 @@ async def copied(directory, target):
 
 
 async def test_copy_under_a_name_of_smtds_own_is_refused(tmp_path):
-    """The next start would take it for its file of added pairs."""
+    """The next start would take it for smtd's file of added pairs."""
     await cycle(tmp_path / "state", A)
     (tmp_path / "link").symlink_to("state")
 
@@ -88,8 +88,8 @@ async def test_copy_under_a_name_of_smtds_own_is_refused(tmp_path):
     assert not (tmp_path / "state" / "pairs.json").exists()
 
 
-async def test_copy_is_one_whole_file_for_its_owner(tmp_path):
-    """With all that the journal knows, and nothing beside it."""
+async def test_copy_is_one_complete_file_readable_only_by_its_owner(tmp_path):
+    """With all that the journal has, and no other file beside it."""
     await cycle(tmp_path / "state", A)
     target = tmp_path / "copies" / "copy"
     target.parent.mkdir()
@@ -104,7 +104,7 @@ async def test_copy_is_one_whole_file_for_its_owner(tmp_path):
 
 
 class Gate(Event):
-    """Never given up; holds the copy after its first pages until it is opened."""
+    """An event that is never set, and that holds the copy after its first pages until the gate opens."""
 
     def __init__(self):
         super().__init__()
@@ -115,8 +115,8 @@ class Gate(Event):
         return not self.opened.wait(30)
 
 
-async def test_copy_is_as_of_one_moment(tmp_path, monkeypatch):
-    """What is written while it is made goes on, and is not in it."""
+async def test_copy_has_the_state_of_one_moment(tmp_path, monkeypatch):
+    """Writes during the copy succeed, and are not in it."""
     await cycle(tmp_path / "state", *(record(f"run-{n}") for n in range(500)))
     monkeypatch.setattr(backup, "_PAGES", 1)
     journal, target, gate = tmp_path / "state" / "journal.sqlite", tmp_path / "copy", Gate()
@@ -135,7 +135,7 @@ async def test_copy_is_as_of_one_moment(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("what", ["a file", "a link to nowhere", "a directory"])
 async def test_copy_overwrites_nothing(tmp_path, what):
-    """Whatever is at its place stays as it is."""
+    """Whatever is at its place stays."""
     target = tmp_path / "copy"
     if what == "a file":
         target.write_text("precious")
@@ -152,14 +152,14 @@ async def test_copy_overwrites_nothing(tmp_path, what):
     assert not (tmp_path / "nowhere").exists()
 
 
-async def test_copy_needs_a_directory_that_is_there(tmp_path):
-    """None is made for it."""
+async def test_copy_needs_an_existing_directory(tmp_path):
+    """smtd creates none."""
     with pytest.raises(UsageError, match="nowhere/copy cannot be created: No such file or directory"):
         await copied(tmp_path / "state", tmp_path / "nowhere" / "copy")
 
 
-def test_copy_that_is_given_up_leaves_nothing(tmp_path):
-    """Half a copy is none."""
+def test_aborted_copy_leaves_no_file(tmp_path):
+    """Half a copy is useless."""
     given_up = Event()
     given_up.set()
     anyio.run(cycle, tmp_path / "state", A)
@@ -170,8 +170,8 @@ def test_copy_that_is_given_up_leaves_nothing(tmp_path):
     assert not (tmp_path / "copy").exists()
 
 
-async def test_copy_for_which_there_is_no_room_leaves_nothing(tmp_path):
-    """Half a copy is none, and the sentence says so."""
+async def test_copy_on_a_full_disk_leaves_no_file(tmp_path):
+    """And the error says so."""
     await cycle(tmp_path / "state", A)
     async with open_journal(tmp_path / "state") as journal:
         with (
@@ -184,7 +184,7 @@ async def test_copy_for_which_there_is_no_room_leaves_nothing(tmp_path):
 
 
 async def put_back(directory, how):
-    """Put an older journal back: the copy of `copy`, or the plain file that *how* says."""
+    """Restore an older journal: the copy made by `copy`, or a plain file, as *how* says."""
     await cycle(directory, A)
     async with open_journal(directory) as journal:
         await journal.events.add(['{"event": "old"}'])
@@ -201,8 +201,8 @@ async def put_back(directory, how):
 
 
 @pytest.mark.parametrize("how", ["a copy", "a file"])
-async def test_journal_that_was_put_back_is_not_believed_in_what_was_agreed(tmp_path, caplog, how):
-    """Nor in what was being written; the history and the events are kept, and it is told once."""
+async def test_restored_journal_is_not_trusted_with_its_agreements(tmp_path, caplog, how):
+    """Nor with open writes. smtd keeps the history and the events, and reports the restore once."""
     await put_back(tmp_path, how)
 
     with caplog.at_level(logging.WARNING):
@@ -211,12 +211,12 @@ async def test_journal_that_was_put_back_is_not_believed_in_what_was_agreed(tmp_
 
     assert history(tmp_path / "journal.sqlite") == ["b"]
     assert (first, what) == (1, "journal put back")
-    assert second > 1_000_000_000  # 2 was given to another event, which is forgotten
+    assert second > 1_000_000_000  # number 2 was given to another event, which is lost
     assert len(caplog.messages) == 1
     assert "was restored from an older copy: smtd keeps its history" in caplog.text
 
 
-async def test_journal_that_was_put_back_is_as_good_as_any_from_then_on(tmp_path):
+async def test_restored_journal_is_trusted_with_later_agreements(tmp_path):
     """What is agreed after that is believed."""
     await put_back(tmp_path, "a copy")
     assert await known(tmp_path) == NOTHING
@@ -226,8 +226,8 @@ async def test_journal_that_was_put_back_is_as_good_as_any_from_then_on(tmp_path
     assert (await known(tmp_path))[0] == {key("a")}
 
 
-async def test_copy_in_another_state_directory_is_not_believed_either(tmp_path):
-    """There is no note beside it, but its mark."""
+async def test_copy_in_another_state_directory_is_not_trusted_either(tmp_path):
+    """There is no note beside it, but the copy is marked."""
     await cycle(tmp_path / "state", A)
     (tmp_path / "other").mkdir()
     await copied(tmp_path / "state", tmp_path / "other" / "journal.sqlite")
@@ -235,8 +235,8 @@ async def test_copy_in_another_state_directory_is_not_believed_either(tmp_path):
     assert (await known(tmp_path / "other"), (await known(tmp_path / "state"))[0]) == (NOTHING, {key("a")})
 
 
-async def test_copy_that_is_put_back_while_another_smtd_runs_is_refused(tmp_path):
-    """The other one would go on with what it knew."""
+async def test_copy_restored_while_another_smtd_runs_is_refused(tmp_path):
+    """The other smtd would continue with what it had in memory."""
     await cycle(tmp_path, A)
     await copied(tmp_path, tmp_path / "copy")
 

@@ -1,4 +1,7 @@
-"""A damaged or missing journal: kept aside, begun anew, told once. What is no damage stays in its place."""
+"""smtd keeps a damaged journal aside, starts a new one, and reports that once.
+
+An intact one stays in its place.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from smtd.journal.journal import open_journal
 from tests.build import record
 from tests.journal.noting import agreement, limited, line_of, note, process
 
-#: Which pair another process opens.
+#: The pair that another process opens.
 PAIR = ("left", "another")
 
 
@@ -32,7 +35,7 @@ def file(directory):
 
 
 async def known_journal(directory, *, size=300):
-    """Make a journal in which one pair has agreed on *size* records, and close it."""
+    """Create a journal in which one pair has agreed on *size* records, and close it."""
     agreed = [agreement(record(f"run-{n}")) for n in range(size)]
     async with open_journal(directory) as journal, journal.pair("left", "right") as known:
         await known.begin_cycle()
@@ -61,14 +64,14 @@ def aside(directory):
 
 
 def overwrite(path, *, start, size=3000):
-    """Put nonsense into a file, at a share *start* of it."""
+    """Overwrite a part of a file, beginning at the share *start*, with nonsense."""
     with path.open("r+b") as opened:
         opened.seek(int(start * path.stat().st_size))
         opened.write(b"\xa5" * size)
 
 
 def cut(path):
-    """Take the second half of a file away."""
+    """Cut off the second half of a file."""
     os.truncate(path, path.stat().st_size // 2)
 
 
@@ -85,8 +88,8 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("how", DAMAGES)
-async def test_damaged_journal_is_kept_aside_and_begun_anew(tmp_path, caplog, how):
-    """With one warning, and an event that says where the old one is; then it is used as any."""
+async def test_damaged_journal_is_kept_aside_and_replaced_by_a_new_one(tmp_path, caplog, how):
+    """With one warning, and an event that says where the old one is; the new one works like any other."""
     await known_journal(tmp_path)
     DAMAGES[how](file(tmp_path))
     found = file(tmp_path).read_bytes()
@@ -107,8 +110,8 @@ async def test_damaged_journal_is_kept_aside_and_begun_anew(tmp_path, caplog, ho
     assert stat.S_IMODE(file(tmp_path).stat().st_mode) == 0o600
 
 
-async def test_what_belongs_to_a_damaged_journal_goes_with_it(tmp_path):
-    """Its write-ahead log may hold what the file does not; it is never taken for the new journal's."""
+async def test_other_files_of_a_damaged_journal_are_moved_with_it(tmp_path):
+    """Its write-ahead log may have what the file lacks, and must never be used for the new journal."""
     await known_journal(tmp_path)
     with process(tmp_path, *PAIR, "keep") as other:
         assert line_of(other) == "open\n"
@@ -124,7 +127,7 @@ async def test_what_belongs_to_a_damaged_journal_goes_with_it(tmp_path):
 
 
 async def test_second_damaged_journal_overwrites_no_other(tmp_path):
-    """Even within one second."""
+    """Not even within one second."""
     for _ in range(3):
         await known_journal(tmp_path, size=1)
         DAMAGES["no database"](file(tmp_path))
@@ -134,8 +137,8 @@ async def test_second_damaged_journal_overwrites_no_other(tmp_path):
 
 
 @pytest.mark.parametrize("emptied", [True, False])
-async def test_missing_journal_is_told_if_there_was_one(tmp_path, caplog, emptied):
-    """The state directory remembers that pairs were synced; the first start ever is no loss."""
+async def test_missing_journal_is_reported_if_there_was_one(tmp_path, caplog, emptied):
+    """The state directory shows that pairs were synced; the very first start is no loss."""
     await known_journal(tmp_path)
     assert (await events(tmp_path), caplog.messages) == ([], [])
     if emptied:
@@ -157,8 +160,8 @@ async def test_missing_journal_is_told_if_there_was_one(tmp_path, caplog, emptie
     assert "is lost: it has disappeared; smtd syncs the stores from scratch" in warning
 
 
-async def test_events_are_numbered_on_after_a_loss(tmp_path):
-    """No number means two things, though nobody knows which were given: a gap shows."""
+async def test_events_after_a_loss_get_new_numbers(tmp_path):
+    """No number is used twice, although smtd does not know which were used: a gap shows."""
     async with open_journal(tmp_path) as journal:
         await journal.events.add(["{}"] * 5)
     DAMAGES["no database"](file(tmp_path))
@@ -171,8 +174,8 @@ async def test_events_are_numbered_on_after_a_loss(tmp_path):
     assert second == first + 1
 
 
-async def test_locked_journal_is_no_damaged_one(tmp_path, monkeypatch):
-    """It stays where it is, and an error says what is the matter."""
+async def test_locked_journal_does_not_count_as_damaged(tmp_path, monkeypatch):
+    """It stays in its place, and an error says what is wrong."""
     monkeypatch.setattr(integrity, "PATIENCE", 0.1)
     await known_journal(tmp_path)
     with closing(sqlite3.connect(file(tmp_path), isolation_level=None)) as other:
@@ -185,8 +188,8 @@ async def test_locked_journal_is_no_damaged_one(tmp_path, monkeypatch):
     assert await agreed(tmp_path) == 300
 
 
-async def test_journal_that_cannot_be_opened_is_no_damaged_one(tmp_path):
-    """What stands in its place is left there."""
+async def test_path_that_is_no_file_does_not_count_as_a_damaged_journal(tmp_path):
+    """Whatever is in its place stays."""
     file(tmp_path).mkdir()
     (file(tmp_path) / "something").touch()
 
@@ -196,8 +199,8 @@ async def test_journal_that_cannot_be_opened_is_no_damaged_one(tmp_path):
     assert (file(tmp_path) / "something").exists()
 
 
-async def test_journal_that_may_not_be_opened_is_no_damaged_one(tmp_path):
-    """Who has run out of files waits; it is not replaced. (To root no file is closed.)"""
+async def test_journal_that_cannot_be_opened_does_not_count_as_damaged(tmp_path):
+    """A process without free file descriptors must wait, not replace it. (Root may open any file.)"""
     await known_journal(tmp_path)
     taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(50)]
     try:
@@ -214,10 +217,10 @@ async def test_journal_that_may_not_be_opened_is_no_damaged_one(tmp_path):
     assert await agreed(tmp_path) == 300
 
 
-async def test_journal_on_a_full_disk_is_no_damaged_one(tmp_path):
-    """Nothing can be written for want of room; what is known stays known."""
+async def test_journal_on_a_full_disk_does_not_count_as_damaged(tmp_path):
+    """smtd cannot write, but keeps what it has."""
     await known_journal(tmp_path)
-    assert signal.getsignal(signal.SIGXFSZ) is signal.SIG_IGN  # else the limit kills
+    assert signal.getsignal(signal.SIGXFSZ) is signal.SIG_IGN  # otherwise the limit kills the process
     with (
         limited(resource.RLIMIT_FSIZE, 0),
         pytest.raises(JournalError, match=r"cannot be used: .*; fix this, nothing is lost"),
@@ -228,8 +231,8 @@ async def test_journal_on_a_full_disk_is_no_damaged_one(tmp_path):
     assert await agreed(tmp_path) == 300
 
 
-async def test_damaged_journal_of_a_newer_smtd_is_not_taken_for_that(tmp_path):
-    """What a damaged file says of its version says nothing."""
+async def test_version_in_a_damaged_journal_is_not_trusted(tmp_path):
+    """It need not come from a newer smtd."""
     await known_journal(tmp_path)
     with closing(sqlite3.connect(file(tmp_path))) as db:
         db.execute("PRAGMA user_version = 99")
@@ -238,8 +241,8 @@ async def test_damaged_journal_of_a_newer_smtd_is_not_taken_for_that(tmp_path):
     assert await agreed(tmp_path) == 0
 
 
-async def test_large_journal_is_read_whole_only_if_it_was_not_closed(tmp_path, monkeypatch):
-    """A start costs what happened, not what is known; after a crash it costs more."""
+async def test_large_journal_is_checked_whole_only_after_a_crash(tmp_path, monkeypatch):
+    """The cost of an ordinary start does not grow with the journal."""
     monkeypatch.setattr(integrity, "SMALL", 0)
     await known_journal(tmp_path)
     overwrite(file(tmp_path), start=0.4, size=30_000)
@@ -253,10 +256,8 @@ async def test_large_journal_is_read_whole_only_if_it_was_not_closed(tmp_path, m
     assert len(aside(tmp_path)) == 1
 
 
-async def test_damage_that_is_found_later_ends_in_order_and_is_mended_by_the_next_start(
-    tmp_path, monkeypatch
-):
-    """An error says so; though the journal is large and was closed, the next start looks at all of it."""
+async def test_damage_found_while_running_is_repaired_by_the_next_start(tmp_path, monkeypatch):
+    """An error reports it; although the journal is large and was closed, the next start checks all of it."""
     monkeypatch.setattr(integrity, "SMALL", 0)
     await known_journal(tmp_path)
     overwrite(file(tmp_path), start=0.1, size=100_000)
@@ -268,8 +269,8 @@ async def test_damage_that_is_found_later_ends_in_order_and_is_mended_by_the_nex
     assert len(aside(tmp_path)) == 1
 
 
-async def test_damaged_journal_that_another_process_uses_stays(tmp_path):
-    """It would write on into a file that nobody reads any more."""
+async def test_damaged_journal_in_use_by_another_process_stays(tmp_path):
+    """That process would otherwise write to a file that no process reads any more."""
     await known_journal(tmp_path)
     with process(tmp_path, *PAIR, "keep") as other:
         assert line_of(other) == "open\n"
@@ -284,8 +285,8 @@ async def test_damaged_journal_that_another_process_uses_stays(tmp_path):
     assert await agreed(tmp_path) == 0
 
 
-async def test_processes_that_open_a_damaged_journal_at_once(tmp_path):
-    """One moves it aside, all go on with the new one."""
+async def test_processes_that_open_a_damaged_journal_at_once_share_the_new_one(tmp_path):
+    """One of them moves the damaged one aside."""
     await known_journal(tmp_path)
     DAMAGES["its middle overwritten"](file(tmp_path))
 
@@ -300,8 +301,8 @@ async def test_processes_that_open_a_damaged_journal_at_once(tmp_path):
 @pytest.mark.parametrize(
     "note", [b"\xff", b'{"\xff": 1}', b'{"a": ' + b"[" * 100_000], ids=["no JSON", "bytes", "deep"]
 )
-async def test_note_that_cannot_be_read_or_written_stops_nothing(tmp_path, note):
-    """It only spares work."""
+async def test_unreadable_or_unwritable_note_stops_nothing(tmp_path, note):
+    """It only saves work."""
     await known_journal(tmp_path)
     (tmp_path / "journal.note").write_bytes(note)
     (tmp_path / ".journal.note.new").mkdir()
@@ -309,8 +310,8 @@ async def test_note_that_cannot_be_read_or_written_stops_nothing(tmp_path, note)
     assert await agreed(tmp_path) == 300
 
 
-async def test_damaged_journal_that_cannot_be_moved_aside_is_told(tmp_path, monkeypatch):
-    """As on a disk that became read-only, which cannot be made without being root; nothing is begun anew."""
+async def test_damaged_journal_that_cannot_be_moved_aside_is_an_error(tmp_path, monkeypatch):
+    """For example on a disk that became read-only, which only root can create. No new journal is started."""
     file(tmp_path).write_bytes(b"SQLite format 3\0" + b"x" * 5000)
 
     def read_only(_self, _target):

@@ -1,4 +1,4 @@
-"""The index of a store: its entries, the sequence of their changes, and what the store looked like then."""
+"""The index of a store: its entries, the sequence of their changes, and the token that fits them."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ ELSEWHERE = key("a", "Other")
 
 @pytest.fixture
 def index(known: PairJournal) -> StoreIndex:
-    """The index of its left store."""
+    """The index of the left store of a pair."""
     return known.indexes.left
 
 
 async def known_at(look: Awaitable[Cursor | None]) -> Cursor:
-    """Return where the sequence is after a *look* beside which nobody else has looked."""
+    """Return the cursor after a *look* during which no other process looked."""
     cursor = await look
     assert cursor is not None
     return cursor
 
 
-async def test_store_that_was_never_looked_at_holds_nothing(index: StoreIndex) -> None:
+async def test_store_that_was_never_looked_at_has_no_entries(index: StoreIndex) -> None:
     assert await index.all(None) == {}
     assert await index.held(None) == {}
     assert await index.head(None) is None
     assert (await index.cursor()).seq == 0
 
 
-async def test_pair_that_is_not_known_has_empty_indexes(tmp_path: Path) -> None:
-    """Nothing can be told of a store that nobody named."""
+async def test_unknown_pair_has_empty_indexes(tmp_path: Path) -> None:
+    """The journal has nothing about its stores."""
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
         nobody = StoreIndex(known._db, "nowhere")
 
@@ -59,7 +59,7 @@ async def test_pair_that_is_not_known_has_empty_indexes(tmp_path: Path) -> None:
 
 
 async def test_newest_records_are_those_that_changed_last(index: StoreIndex) -> None:
-    """Of those that changed together the larger labels come first; what is gone is not among them."""
+    """Of records that changed together, larger labels come first; deleted ones are left out."""
     await index.update({A: ONE, B: ONE, C: ONE, ELSEWHERE: TORN}, None, None, whole=True)
     await index.update({B: OTHER, C: ABSENT}, None, None, whole=False)
     await index.note_reads([A], 5.0, 4.0)
@@ -70,7 +70,7 @@ async def test_newest_records_are_those_that_changed_last(index: StoreIndex) -> 
 
 
 @pytest.mark.parametrize("projects", [None, {PROJECT}])
-async def test_newest_records_are_a_hundred_at_the_most(index: StoreIndex, projects: set[str] | None) -> None:
+async def test_newest_records_are_at_most_a_hundred(index: StoreIndex, projects: set[str] | None) -> None:
     """However many there are."""
     many = {key(f"run-{number:03}"): ONE for number in range(NEWEST + 1)}
     await index.update(many, None, None, whole=True)
@@ -78,8 +78,8 @@ async def test_newest_records_are_a_hundred_at_the_most(index: StoreIndex, proje
     assert [*await index.newest(projects)] == sorted(many, reverse=True)[:NEWEST]
 
 
-async def test_record_that_changes_is_known_as_read_as_before(index: StoreIndex) -> None:
-    """A store that was never read again says so."""
+async def test_time_of_the_last_read_survives_a_change(index: StoreIndex) -> None:
+    """A store without rereads has none."""
     await index.update({A: ONE}, None, None, whole=True)
     assert await index.looked() is None
     await index.note_reads([A], 5.0, None)
@@ -88,12 +88,12 @@ async def test_record_that_changes_is_known_as_read_as_before(index: StoreIndex)
     assert (await index.newest(None), await index.looked()) == ({A: 5.0}, None)
 
 
-async def test_whole_look_is_remembered(index: StoreIndex) -> None:
+async def test_whole_look_is_stored(index: StoreIndex) -> None:
     found = {A: ONE, B: OTHER, C: TORN, NO_TEXT: ONE, ELSEWHERE: ONE}
 
     await index.update(found, None, b"head", whole=True)
 
-    assert await index.all(None) == found
+    assert await index.all(None) == await index.present() == found
     assert await index.all({PROJECT}) == {A: ONE, B: OTHER, C: TORN}
     assert await index.entries([A, C, key("nobody's")]) == {A: ONE, C: TORN}
     assert await index.held(None) == {
@@ -106,7 +106,7 @@ async def test_whole_look_is_remembered(index: StoreIndex) -> None:
 
 
 async def test_change_gets_the_next_number(index: StoreIndex) -> None:
-    """What is as it was keeps the number that it had."""
+    """Unchanged entries keep theirs."""
     before = await known_at(index.update({A: ONE, B: ONE, ELSEWHERE: ONE}, None, None, whole=True))
 
     after = await known_at(index.update({A: ONE, B: OTHER, ELSEWHERE: OTHER}, None, None, whole=True))
@@ -117,7 +117,7 @@ async def test_change_gets_the_next_number(index: StoreIndex) -> None:
     assert await index.changed_since(after, None) == set()
 
 
-async def test_look_that_finds_no_change_gets_no_number(index: StoreIndex) -> None:
+async def test_look_without_a_change_uses_no_number(index: StoreIndex) -> None:
     before = await known_at(index.update({A: ONE}, None, b"1", whole=True))
 
     after = await known_at(index.update({A: ONE}, None, b"2", whole=True))
@@ -126,7 +126,7 @@ async def test_look_that_finds_no_change_gets_no_number(index: StoreIndex) -> No
 
 
 async def test_absence_is_a_change_like_any_other(index: StoreIndex) -> None:
-    """It is there until the record is there again."""
+    """It is an entry until the record exists again."""
     first = await known_at(index.update({A: ONE, B: ONE}, None, None, whole=True))
     second = await known_at(index.update({B: ONE}, None, None, whole=True))
     gone = await index.entries([A])
@@ -139,7 +139,7 @@ async def test_absence_is_a_change_like_any_other(index: StoreIndex) -> None:
     assert await index.held(None) == {PROJECT: RecordCount(2, 0)}
 
 
-async def test_look_at_one_project_tells_nothing_of_others(index: StoreIndex) -> None:
+async def test_look_at_one_project_leaves_the_entries_of_others(index: StoreIndex) -> None:
     await index.update({A: ONE, ELSEWHERE: ONE}, None, None, whole=True)
 
     await index.update({}, {"Other"}, None, whole=True)
@@ -147,7 +147,7 @@ async def test_look_at_one_project_tells_nothing_of_others(index: StoreIndex) ->
     assert await index.all(None) == {A: ONE}
 
 
-async def test_part_of_a_look_leaves_the_rest(index: StoreIndex) -> None:
+async def test_partial_look_leaves_all_other_entries(index: StoreIndex) -> None:
     await index.update({A: ONE, B: ONE}, None, b"head", whole=True)
 
     await index.update({B: ABSENT, C: TORN, key("never there"): ABSENT}, None, None, whole=False)
@@ -157,7 +157,7 @@ async def test_part_of_a_look_leaves_the_rest(index: StoreIndex) -> None:
     assert await index.head(None) is None
 
 
-async def test_many_records_are_found_as_few_are(index: StoreIndex) -> None:
+async def test_query_for_many_keys_gives_the_same_as_for_few(index: StoreIndex) -> None:
     found = {key(f"run-{number}"): ONE for number in range(MANY + 1)}
     await index.update(found, None, None, whole=True)
 
@@ -165,8 +165,8 @@ async def test_many_records_are_found_as_few_are(index: StoreIndex) -> None:
     assert await index.entries(list(found)[:1000]) == dict(list(found.items())[:1000])
 
 
-async def test_own_write_moves_the_cursor_on(known: PairJournal, index: StoreIndex) -> None:
-    """Who wrote need not decide it again."""
+async def test_own_write_moves_the_cursor(known: PairJournal, index: StoreIndex) -> None:
+    """The pair that wrote need not decide it again."""
     cursor = await known_at(index.update({A: ONE}, None, None, whole=True))
 
     async with known.transaction() as tx:
@@ -178,8 +178,8 @@ async def test_own_write_moves_the_cursor_on(known: PairJournal, index: StoreInd
     assert await index.all(None) == {A: OTHER, B: ONE}
 
 
-async def test_store_that_looks_as_before_an_own_write_is_not_known(known: PairJournal) -> None:
-    """Somebody put it back: what smtd wrote is not there any more."""
+async def test_head_from_before_an_own_write_is_void(known: PairJournal) -> None:
+    """If the store has that token again, it was restored, and lacks smtd's write."""
     index = known.indexes.left
     await index.update({A: ONE}, None, b"head", whole=True)
     async with known.transaction() as tx:
@@ -191,8 +191,10 @@ async def test_store_that_looks_as_before_an_own_write_is_not_known(known: PairJ
     assert (await index.head(None), await index.head({PROJECT})) == (None, None)
 
 
-async def test_own_write_after_a_change_by_others_does_not(known: PairJournal, index: StoreIndex) -> None:
-    """That change would not be seen."""
+async def test_own_write_after_a_change_by_others_does_not_move_the_cursor(
+    known: PairJournal, index: StoreIndex
+) -> None:
+    """Otherwise the pair would miss that change."""
     cursor = await known_at(index.update({A: ONE}, None, None, whole=True))
     await StoreIndex(known._db, "left").update({B: ONE}, None, None, whole=False)
 
@@ -203,7 +205,7 @@ async def test_own_write_after_a_change_by_others_does_not(known: PairJournal, i
     assert await index.changed_since(cursor, None) == {A, B}
 
 
-async def test_pairs_that_have_a_store_in_common_have_one_index_of_it(tmp_path: Path) -> None:
+async def test_pairs_with_a_common_store_share_its_index(tmp_path: Path) -> None:
     async with open_journal(tmp_path) as journal:
         async with journal.pair("left", "right") as known:
             await known.indexes.left.update({A: ONE}, None, b"head", whole=True)
@@ -212,8 +214,8 @@ async def test_pairs_that_have_a_store_in_common_have_one_index_of_it(tmp_path: 
             assert await known.indexes.left.all(None) == {}
 
 
-async def test_journal_that_was_put_back_knows_nothing_of_the_stores(known: PairJournal) -> None:
-    """They have moved on since."""
+async def test_restored_journal_has_no_indexes(known: PairJournal) -> None:
+    """The stores have changed since."""
     before = await known_at(known.indexes.left.update({A: ONE}, None, b"head", whole=True))
 
     await backup.disown(known._db)
@@ -222,8 +224,8 @@ async def test_journal_that_was_put_back_knows_nothing_of_the_stores(known: Pair
     assert (await known.indexes.left.cursor()).epoch != before.epoch
 
 
-def test_entries_say_what_a_scan_says() -> None:
-    """And make the same scan again."""
+def test_entries_equal_the_scan_that_they_came_from() -> None:
+    """And give an equal scan."""
     unreadable = {C: "torn", NO_TEXT: Nameless("it has no name")}
     found = Scan({A: digest(record("a")), B: digest(record("b"))}, {B}, unreadable)
 
@@ -238,7 +240,7 @@ def test_entries_say_what_a_scan_says() -> None:
 async def test_head_of_projects_is_void_once_another_look_has_changed_their_entries(
     index: StoreIndex,
 ) -> None:
-    """Should the store look like that again (a directory that was moved away and back), they tell nothing."""
+    """If the store has that token again (a directory was moved away and back), the entries do not fit it."""
     await index.update({A: ONE}, {PROJECT}, b"mine", whole=True)
     await index.update({ELSEWHERE: ONE}, {"Other"}, b"other", whole=True)
 
@@ -248,10 +250,8 @@ async def test_head_of_projects_is_void_once_another_look_has_changed_their_entr
     assert heads == [b"all", None, b"other"]
 
 
-async def test_look_that_others_have_overtaken_leaves_what_they_noted(
-    known: PairJournal, index: StoreIndex
-) -> None:
-    """Nor does it tell what the store looks like: nobody knows which of both came later."""
+async def test_overtaken_look_leaves_the_entries_of_others(known: PairJournal, index: StoreIndex) -> None:
+    """And stores no token: smtd does not know which of both looks was later."""
     await index.update({A: ONE, C: ONE}, None, None, whole=True)
     since = await index.cursor()
     async with known.transaction() as tx:
@@ -263,7 +263,7 @@ async def test_look_that_others_have_overtaken_leaves_what_they_noted(
     assert await index.all(None) == {A: OTHER, B: ONE, ELSEWHERE: ONE}
 
 
-async def test_head_of_entries_that_others_have_changed_is_not_remembered(
+async def test_head_is_not_stored_if_others_changed_the_entries(
     known: PairJournal, index: StoreIndex
 ) -> None:
     await index.update({A: ONE}, None, None, whole=True)

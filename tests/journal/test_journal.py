@@ -1,4 +1,4 @@
-"""The journal file: reopened, checked, locked, and kept whole."""
+"""The journal file is reopened, checked, locked, and stays intact."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ A, B = record("a"), record("b")
 
 
 def elsewhere(directory, left, right):
-    """Open a pair in another process and return what it says."""
+    """Open a pair in another process and return what that prints."""
     with process(directory, left, right) as other:
         return other.communicate()[0]
 
@@ -42,14 +42,14 @@ def file(directory):
 
 
 def execute(directory, statement, *values):
-    """Change the journal file behind smtd's back."""
+    """Change the journal file without smtd."""
     with closing(sqlite3.connect(file(directory))) as db:
         db.execute(statement, values)
         db.commit()
 
 
-async def test_journal_makes_its_directory_for_nobody_else(tmp_path):
-    """State is private: records may hold what only their owner may read."""
+async def test_journal_creates_a_private_directory(tmp_path):
+    """Records may contain what only their owner may read."""
     state = tmp_path / "state" / "smtd"
 
     async with open_journal(state):
@@ -59,8 +59,8 @@ async def test_journal_makes_its_directory_for_nobody_else(tmp_path):
     assert stat.S_IMODE(file(state).stat().st_mode) == 0o600
 
 
-async def test_journal_knows_again_what_it_knew(tmp_path):
-    """What was agreed is there after a restart, whole."""
+async def test_reopened_journal_has_all_agreements(tmp_path):
+    """With complete records."""
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
         await note(known, agreements=[agreement(full()), agreement(A)])
 
@@ -72,7 +72,7 @@ async def test_journal_knows_again_what_it_knew(tmp_path):
 
 
 async def test_journal_keeps_pairs_apart(tmp_path):
-    """What one pair agreed on is nothing to another one, also if they share a store."""
+    """An agreement of one pair does not count for another one, even if they share a store."""
     async with open_journal(tmp_path) as journal:
         async with journal.pair("left", "right") as known:
             await note(known, agreements=[agreement(A)])
@@ -82,8 +82,8 @@ async def test_journal_keeps_pairs_apart(tmp_path):
     assert found == [{}, {}, None]
 
 
-async def test_two_who_name_a_pair_in_either_order_agree_on_one(tmp_path):
-    """Whoever comes first; both at once, too."""
+async def test_pair_is_the_same_in_either_order_of_its_sides(tmp_path):
+    """Whichever process is first, or both at once."""
     numbers = []
 
     async def ask(journal, left, right):
@@ -98,8 +98,8 @@ async def test_two_who_name_a_pair_in_either_order_agree_on_one(tmp_path):
         assert [*await journal.pairs()] == [numbers[0]] == [numbers[1]]
 
 
-async def test_journal_of_another_version_is_refused(tmp_path):
-    """A journal that a newer smtd made is not touched by an older one."""
+async def test_journal_of_a_newer_smtd_is_refused(tmp_path):
+    """An older smtd does not touch it."""
     async with open_journal(tmp_path):
         pass
     execute(tmp_path, f"PRAGMA user_version = {VERSION + 1}")
@@ -120,8 +120,8 @@ async def test_journal_of_another_version_is_refused(tmp_path):
         "UPDATE ancestor SET record = x'789c010000ffff00000001'",
     ],
 )
-async def test_journal_that_was_damaged_inside_is_an_error(tmp_path, damage):
-    """Whatever part cannot be read, the journal is named, and not the stores."""
+async def test_damage_inside_the_journal_is_an_error_of_the_journal(tmp_path, damage):
+    """Whatever part is unreadable, the error names the journal, not a store."""
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
         await note(known, agreements=[agreement(A)])
 
@@ -146,14 +146,14 @@ def intent(before):
 
 @pytest.mark.parametrize("error", [OSError(5, "the disk is gone"), sqlite3.OperationalError("no such table")])
 async def test_error_of_a_store_is_not_blamed_on_the_journal(tmp_path, error):
-    """What goes wrong while the journal is open goes on as what it is."""
+    """An error while the journal is open stays what it is."""
     with pytest.raises(type(error), match=str(error.args[-1])):
         async with open_journal(tmp_path):
             raise error
 
 
-async def test_directory_that_cannot_be_used_is_an_error(tmp_path):
-    """A state directory that is a file is named."""
+async def test_unusable_state_directory_is_an_error(tmp_path):
+    """A file in its place is named."""
     (tmp_path / "state").write_text("a file")
 
     with pytest.raises(JournalError, match=r"state directory .*state cannot be used"):
@@ -162,23 +162,23 @@ async def test_directory_that_cannot_be_used_is_an_error(tmp_path):
 
 
 async def test_pair_is_locked_against_another_process(tmp_path):
-    """Two smtd never sync one pair at a time; the second one says so."""
+    """Two smtd never sync one pair at the same time; the second one gets an error."""
     async with open_journal(tmp_path) as journal, journal.pair("left", "right"):
         answer = await anyio.to_thread.run_sync(elsewhere, tmp_path, "left", "right")
 
     assert answer == "another smtd is syncing the pair left and right; wait until it has finished\n"
 
 
-async def test_other_pair_is_not_locked(tmp_path):
-    """Other pairs of the same journal go on in other processes."""
+async def test_other_pairs_are_not_locked(tmp_path):
+    """Other processes sync them."""
     async with open_journal(tmp_path) as journal, journal.pair("left", "right"):
         answer = await anyio.to_thread.run_sync(elsewhere, tmp_path, "left", "third")
 
     assert answer == "open\n"
 
 
-async def test_pair_is_free_again_after_use(tmp_path):
-    """A pair that is done with may be synced by the next process."""
+async def test_pair_is_unlocked_after_use(tmp_path):
+    """The next process may sync it."""
     async with open_journal(tmp_path) as journal:
         async with journal.pair("left", "right"):
             pass
@@ -187,8 +187,8 @@ async def test_pair_is_free_again_after_use(tmp_path):
     assert answer == "open\n"
 
 
-async def test_pair_is_free_again_after_an_error(tmp_path):
-    """A use that fails locks nobody out."""
+async def test_pair_is_unlocked_after_an_error(tmp_path):
+    """A failed use locks no other process out."""
     with pytest.raises(KeyError, match="the end"):
         async with open_journal(tmp_path) as journal, journal.pair("left", "right"):
             raise KeyError("the end")
@@ -197,7 +197,7 @@ async def test_pair_is_free_again_after_an_error(tmp_path):
 
 
 async def test_pair_is_locked_within_a_process_too(tmp_path, monkeypatch):
-    """One process does not sync a pair twice at a time either."""
+    """One process does not sync a pair twice at the same time either."""
     monkeypatch.setattr("smtd.journal.journal.PATIENCE", 0.1)
     async with open_journal(tmp_path) as journal, journal.pair("left", "right"):
         with pytest.raises(JournalError, match="another smtd is syncing"):
@@ -205,8 +205,8 @@ async def test_pair_is_locked_within_a_process_too(tmp_path, monkeypatch):
                 pass
 
 
-async def test_other_canonical_version_forgets_agreement_and_keeps_history(tmp_path, monkeypatch):
-    """Digests of another form mean nothing: the pair is adopted anew, and can still be undone."""
+async def test_other_canonical_version_drops_agreements_and_keeps_the_history(tmp_path, monkeypatch):
+    """Digests of another form are useless: the pair is adopted anew, and can still be undone."""
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
         cycle = await known.begin_cycle()
         await known.intend(cycle, [intent(A)])
@@ -236,8 +236,8 @@ async def test_other_canonical_version_forgets_agreement_and_keeps_history(tmp_p
     assert [row[0] for row in rows(tmp_path, "SELECT label FROM history")] == ["a"]
 
 
-async def test_other_canonical_version_is_forgotten_once(tmp_path, monkeypatch):
-    """What is agreed on under the new form stays."""
+async def test_other_canonical_version_drops_agreements_once(tmp_path, monkeypatch):
+    """Agreements under the new form stay."""
     monkeypatch.setattr(canonical, "VERSION", canonical.VERSION + 1)
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
         await note(known, agreements=[agreement(A)])
@@ -247,7 +247,7 @@ async def test_other_canonical_version_is_forgotten_once(tmp_path, monkeypatch):
 
 
 async def test_other_canonical_version_of_one_pair_leaves_the_others(tmp_path):
-    """Each pair knows which form its digests are of."""
+    """Each pair has the version of its own digests."""
     async with open_journal(tmp_path) as journal:
         for left in ("old", "new"):
             async with journal.pair(left, "right") as known:
@@ -264,13 +264,13 @@ async def test_other_canonical_version_of_one_pair_leaves_the_others(tmp_path):
 
 
 def rows(directory, query):
-    """Return what the journal file holds."""
+    """Return the rows of the journal file."""
     with closing(sqlite3.connect(file(directory))) as db:
         return db.execute(query).fetchall()
 
 
-async def test_passwords_have_no_place_in_the_journal(tmp_path):
-    """The journal knows stores by the locations that it is given, and nothing else of them."""
+async def test_journal_contains_no_passwords(tmp_path):
+    """It has only the locations of stores, as it gets them."""
     store = MemoryStore("left")
     await store.write([Change(key("a"), A, None)])
     async with open_journal(tmp_path) as journal, journal.pair(store.location, "right"):
@@ -279,8 +279,8 @@ async def test_passwords_have_no_place_in_the_journal(tmp_path):
     assert rows(tmp_path, "SELECT left_location, right_location FROM pair") == [("left", "right")]
 
 
-async def test_state_directory_that_is_gone_is_told(tmp_path):
-    """A pair whose lock cannot be made says which directory is the matter."""
+async def test_missing_state_directory_is_an_error(tmp_path):
+    """If the lock of a pair cannot be created, the error names the directory."""
     directory = tmp_path / "state"
     async with open_journal(directory) as journal:
         shutil.rmtree(directory)
@@ -289,8 +289,8 @@ async def test_state_directory_that_is_gone_is_told(tmp_path):
                 pass
 
 
-async def test_journal_names_its_pairs(tmp_path):
-    """By number, with the locations of both sides, in the order in which they were named."""
+async def test_journal_lists_its_pairs(tmp_path):
+    """By number, with the locations of both sides in their first order."""
     async with open_journal(tmp_path) as journal:
         async with journal.pair("left", "right") as one, journal.pair("left", "third") as other:
             numbers = one.number, other.number
@@ -301,7 +301,7 @@ async def test_journal_names_its_pairs(tmp_path):
 
 
 async def test_history_of_an_older_version_is_kept_and_sealed(tmp_path):
-    """What version 5 had overwritten can still be brought back, and is proven from then on."""
+    """What version 5 had overwritten can still be restored, and is sealed from then on."""
     with closing(sqlite3.connect(file(tmp_path))) as db:
         db.executescript(f"{schema(5)} PRAGMA user_version = 5")
         db.execute("INSERT INTO pair VALUES (1, 'left', 'right', ?)", (canonical.VERSION,))
@@ -324,7 +324,7 @@ async def test_history_of_an_older_version_is_kept_and_sealed(tmp_path):
 
 
 async def test_damaged_image_is_an_error_that_names_its_entry(tmp_path):
-    """And not a record of less than there was."""
+    """And gives no partial record."""
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
         first = await known.intend(await known.begin_cycle(), [intent(A)])
     execute(tmp_path, "UPDATE history SET record = substr(record, 1, 20)")
@@ -334,8 +334,8 @@ async def test_damaged_image_is_an_error_that_names_its_entry(tmp_path):
             await journal.history.image(first)
 
 
-async def test_young_and_small_history_is_kept(tmp_path):
-    """Nothing is forgotten before its time, nor of a history that is empty."""
+async def test_young_and_small_history_is_not_pruned(tmp_path):
+    """Nor is an empty one."""
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
         assert await journal.history.prune(timedelta(days=1), 0) == 0
         await known.intend(await known.begin_cycle(), [intent(A)])
@@ -347,8 +347,8 @@ async def test_young_and_small_history_is_kept(tmp_path):
     assert (execute_twice[0], execute_twice[1].entries) == (1, 0)
 
 
-async def test_events_are_numbered_without_a_gap_over_restarts(tmp_path, monkeypatch):
-    """Whoever comes late gets those that are kept, in order, and no more than they ask for."""
+async def test_events_are_numbered_without_gaps_across_restarts(tmp_path, monkeypatch):
+    """A late client gets the kept events in order, and no more than it asks for."""
     monkeypatch.setattr("smtd.journal.events.KEPT", 3)
     async with open_journal(tmp_path) as journal:
         await journal.events.add(["one", "two"])
@@ -361,8 +361,8 @@ async def test_events_are_numbered_without_a_gap_over_restarts(tmp_path, monkeyp
         assert await journal.events.after(4, 10) == []
 
 
-async def test_whole_cycles_are_forgotten_though_they_overlap(tmp_path):
-    """Of two pairs at the same time: neither cycle is cut in the middle, and both pairs are told."""
+async def test_overlapping_cycles_are_pruned_whole(tmp_path):
+    """Two pairs run at the same time: neither cycle is cut in the middle, and `forgotten` has both."""
     async with open_journal(tmp_path) as journal:
         async with journal.pair("left", "right") as one, journal.pair("left", "third") as other:
             first, second = await one.begin_cycle(), await other.begin_cycle()

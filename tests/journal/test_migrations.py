@@ -1,4 +1,4 @@
-"""A journal of every earlier version becomes one of this version, and knows what it knew."""
+"""A journal of every earlier version is migrated to this version, and keeps its data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.journal.schemas import schema as schema_of
 
 
 def old_journal(directory, version):
-    """Make a journal as smtd made it at *version*, with two rows in every table; return those."""
+    """Create a journal of *version*, with two rows in every table; return those."""
     made = {}
     numbers = count(1)
     parents: dict[tuple[str, int], int] = {}
@@ -25,14 +25,14 @@ def old_journal(directory, version):
             db.execute(statement)
         db.execute(f"PRAGMA user_version = {version}")
         for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-            # A witness that does not fit is that of a journal which was put back.
+            # A witness that does not match would make it a restored journal.
             if not table.startswith("sqlite_") and table != "witness":
                 columns = [(row[1], row[2]) for row in db.execute(f"PRAGMA table_info({table})")]
                 values = [
                     [parents.get((name, row)) or value(name, kind, next(numbers)) for name, kind in columns]
                     for row in range(2)
                 ]
-                if table in ("pair", "cycle"):  # which others refer to
+                if table in ("pair", "cycle"):  # other tables refer to these
                     parents |= {(table, row): values[row][0] for row in range(2)}
                 db.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})", values)
                 made[table] = rows(db, table, [name for name, _ in columns])
@@ -41,7 +41,7 @@ def old_journal(directory, version):
 
 
 def value(name, kind, number):
-    """Return a value for a column of *kind*, another one for each *number*."""
+    """Return a value for a column of *kind*, a different one for each *number*."""
     if name == "canonical_version":
         return canonical.VERSION
     text = f"text {number}"
@@ -50,13 +50,13 @@ def value(name, kind, number):
 
 
 def rows(db, table, columns):
-    """Return what these columns of a table hold, by the names of the columns, in some order."""
+    """Return the rows of a table with these columns, by the names of the columns, in any order."""
     found = db.execute(f"SELECT {', '.join(columns)} FROM {table}").fetchall()
     return sorted([dict(zip(columns, row, strict=True)) for row in found], key=repr)
 
 
 def schema(directory):
-    """Return all tables with their columns and keys, and all that is there besides."""
+    """Return all tables with their columns and keys, and all other objects."""
     with closing(sqlite3.connect(directory / "journal.sqlite")) as db:
         others = db.execute("SELECT type, name, tbl_name FROM sqlite_master ORDER BY name").fetchall()
         tables = {
@@ -70,15 +70,15 @@ def schema(directory):
         return tables, others, db.execute("PRAGMA user_version").fetchone()
 
 
-#: For a while version 11 had two more columns, and the same number.
+#: For a while version 11 had two more columns under the same number.
 OTHER_VERSION_11 = "ALTER TABLE store ADD COLUMN looked REAL; ALTER TABLE entry ADD COLUMN read REAL"
 
 
 @pytest.mark.parametrize(
     ("version", "more"), [*((version, "") for version in range(1, VERSION)), (11, OTHER_VERSION_11)]
 )
-async def test_journal_of_an_earlier_version_becomes_as_a_new_one(tmp_path, version, more):
-    """Its schema is that of a journal which begins today."""
+async def test_migrated_journal_has_the_schema_of_a_new_one(tmp_path, version, more):
+    """From every version."""
     (tmp_path / "old").mkdir()
     old_journal(tmp_path / "old", version)
     with closing(sqlite3.connect(tmp_path / "old" / "journal.sqlite")) as db:
@@ -92,8 +92,8 @@ async def test_journal_of_an_earlier_version_becomes_as_a_new_one(tmp_path, vers
 
 
 @pytest.mark.parametrize("version", range(1, VERSION))
-async def test_journal_of_an_earlier_version_knows_what_it_knew(tmp_path, version):
-    """Not a row is lost or another one, but what both stores looked like at the end of the last cycle."""
+async def test_migrated_journal_keeps_every_row(tmp_path, version):
+    """Except for the store states at the end of the last cycle."""
     made = old_journal(tmp_path, version)
     made.pop("quiet", None)
 
@@ -111,8 +111,8 @@ def test_there_is_a_migration_from_every_version():
     assert all(map(schema_of, range(1, VERSION)))
 
 
-async def test_migration_that_fails_leaves_the_journal_as_it_was(tmp_path, monkeypatch):
-    """All of the steps are one: the next start begins with the first again."""
+async def test_failed_migration_leaves_the_journal_unchanged(tmp_path, monkeypatch):
+    """All steps are one transaction: the next start begins with the first again."""
     old_journal(tmp_path, 3)
     before = schema(tmp_path)
     monkeypatch.setitem(MIGRATIONS, 4, "CREATE TABLE event (id INTEGER);\nINSERT INTO nowhere VALUES (1);\n")
@@ -138,8 +138,8 @@ async def test_migration_may_be_a_function(tmp_path, monkeypatch):
         assert await journal.events.after(0, 10) == [(1, "{}")]
 
 
-async def test_empty_history_of_an_earlier_version_begins_with_its_anchor(tmp_path):
-    """There is nothing to seal, and what comes is proven."""
+async def test_migrated_empty_history_begins_without_a_seal(tmp_path):
+    """There is nothing to seal, and later entries are sealed."""
     old_journal(tmp_path, 5)
     with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as db:
         db.execute("DELETE FROM history")

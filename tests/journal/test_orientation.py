@@ -1,4 +1,4 @@
-"""The journal names the sides of a pair in one order; who names them in the other one does not notice."""
+"""The journal names the sides of a pair in one order; a caller with the other order does not notice."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MIRRORED = Orientation(mirrored=True)
 
 
 async def tell(known: PairJournal) -> None:
-    """Write down something that names sides, of each kind."""
+    """Store something of each kind that names sides."""
     cycle = await known.begin_cycle()
     intent = Write(key("a"), Side.RIGHT, digest(B), digest(A), NEW, A, B, A)
     entry = await known.intend(cycle, [intent])
@@ -63,7 +63,7 @@ async def cursors(known: PairJournal) -> Both[object]:
 
 
 async def told(known: PairJournal, *, mirrored: bool) -> list[object]:
-    """Return all of that, with the sides exchanged if they are named the other way round."""
+    """Return all of that, with the sides exchanged if the caller names them the other way round."""
 
     def both(found: Both[object]) -> Both[object]:
         return found.swapped if mirrored else found
@@ -104,10 +104,8 @@ async def told(known: PairJournal, *, mirrored: bool) -> list[object]:
 
 
 @pytest.mark.parametrize("mirrored", [False, True], ids=["in the same order", "in the other order"])
-async def test_who_names_the_sides_the_other_way_round_is_told_the_same(
-    tmp_path: Path, mirrored: bool
-) -> None:
-    """Of each side what was told of it, by whatever name."""
+async def test_caller_with_exchanged_sides_reads_the_same(tmp_path: Path, mirrored: bool) -> None:
+    """It gets what was stored for each side, by whatever name."""
     names = ("right", "left") if mirrored else ("left", "right")
     async with open_journal(tmp_path) as journal:
         async with journal.pair("left", "right") as known:
@@ -125,8 +123,8 @@ async def test_who_names_the_sides_the_other_way_round_is_told_the_same(
     assert checkpoint.report == (None if mirrored else b"report")
 
 
-async def test_what_is_told_in_the_other_order_is_kept_in_that_of_the_journal(tmp_path: Path) -> None:
-    """Whoever reads it in the first order finds it so."""
+async def test_data_of_a_caller_with_exchanged_sides_is_stored_in_the_first_order(tmp_path: Path) -> None:
+    """A caller with the first order reads it correctly."""
     async with open_journal(tmp_path) as journal:
         async with journal.pair("left", "right"):
             pass
@@ -175,15 +173,15 @@ async def test_what_is_told_in_the_other_order_is_kept_in_that_of_the_journal(tm
         ("{no json", because(Code.TEXT, None, "{no json")),
     ],
 )
-def test_sentence_of_an_earlier_smtd_is_a_reason(text: str, why: Reason) -> None:
-    """With its side, so that it reads right in either order."""
+def test_sentence_of_an_earlier_smtd_is_read_as_a_reason(text: str, why: Reason) -> None:
+    """With its side, so that it is right in either order."""
     assert STRAIGHT.reason(text) == why
     assert MIRRORED.reason(text) == why.mirrored
 
 
 @pytest.mark.parametrize("orientation", [STRAIGHT, MIRRORED])
-def test_reason_comes_back_from_a_column(orientation: Orientation) -> None:
-    """Whole, with its cause and what cannot be encoded escaped."""
+def test_reason_is_read_as_it_was_stored(orientation: Orientation) -> None:
+    """With its cause; what cannot be encoded is escaped."""
     why = because(Code.REFUSED_BEFORE, Side.LEFT, 3, "\udc80", cause=because(Code.REFUSED, Side.LEFT, "a"))
 
     assert orientation.reason(orientation.text(why)) == why

@@ -1,4 +1,4 @@
-"""What the journal knows of one pair: agreed, begun, overwritten, written, quiet."""
+"""What the journal has about one pair: agreements, open intents, history, write log, checkpoint."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ A, B, C = record("a"), record("b"), record("c")
 
 @pytest.fixture
 def rows(tmp_path):
-    """A look at the journal file from outside, as after a crash."""
+    """A query of the journal file from outside, as after a crash."""
 
     def look(query):
         with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as db:
@@ -48,8 +48,8 @@ def update(before, after, *, side=Side.RIGHT, origin=None):
     )
 
 
-async def test_new_pair_knows_nothing(known):
-    """A pair starts with nothing agreed, begun, written or remembered."""
+async def test_new_pair_is_empty(known):
+    """It has no agreements, intents, writes or checkpoint."""
     assert await known.agreed(None) == {}
     assert await known.ancestor(key("a")) is None
     assert await known.begun() == []
@@ -59,7 +59,7 @@ async def test_new_pair_knows_nothing(known):
 
 
 async def test_pair_that_agreed_on_anything_has_agreed(known):
-    """One record is enough, and none is none again."""
+    """One record is enough."""
     await note(known, agreements=[agreement(A)])
     before = await known.has_agreed()
     await note(known, forgotten=[key("a")])
@@ -67,8 +67,8 @@ async def test_pair_that_agreed_on_anything_has_agreed(known):
     assert (before, await known.has_agreed()) == (True, False)
 
 
-async def test_agreement_is_known_per_side_and_replaced(known):
-    """Each side has a digest of its own; the last agreement counts."""
+async def test_agreement_has_a_digest_for_each_side(known):
+    """The last agreement counts."""
     await note(known, agreements=[agreement(A), agreement(B)])
     await note(known, agreements=[Agreement(key("a"), Both(b"left", b"right"), tagged(A, "x"))])
 
@@ -76,8 +76,8 @@ async def test_agreement_is_known_per_side_and_replaced(known):
     assert await known.ancestor(key("a")) == tagged(A, "x")
 
 
-async def test_agreement_is_given_of_the_projects_asked_for(known):
-    """A cycle of some projects knows of these only."""
+async def test_agreements_are_read_by_project(known):
+    """A cycle of some projects reads only these."""
     await note(known, agreements=[agreement(A), agreement(A, "Other")])
 
     assert set(await known.agreed({"Other"})) == {key("a", "Other")}
@@ -85,8 +85,8 @@ async def test_agreement_is_given_of_the_projects_asked_for(known):
     assert await known.agreed(set()) == {}
 
 
-async def test_forgotten_key_is_gone_whole(known):
-    """Of a record that both sides deleted nothing but history is left."""
+async def test_dropped_key_leaves_only_history(known):
+    """If both sides deleted the record, nothing else is left."""
     await note(
         known, agreements=[agreement(A), agreement(B)], landed=[Landed(key("a"), Side.LEFT, None, digest(A))]
     )
@@ -97,8 +97,8 @@ async def test_forgotten_key_is_gone_whole(known):
     assert await known.write_log.all(Side.LEFT) == {}
 
 
-async def test_cycles_are_numbered(known):
-    """Every cycle has a number of its own, and they grow."""
+async def test_every_cycle_has_a_new_number(known):
+    """The numbers grow."""
     first, second = await known.begin_cycle(), await known.begin_cycle()
 
     assert 0 < first < second
@@ -120,8 +120,8 @@ async def test_intents_are_durable_with_what_they_overwrite(known, rows):
     ] == [(cycle, "right", "a", "update", A), (cycle, "left", "c", "delete", C)]
 
 
-async def test_begun_writes_are_known_until_they_ended(known):
-    """What a crash leaves is found with side, result and origin; what ended is not."""
+async def test_open_writes_are_listed_until_they_end(known):
+    """After a crash, with side, result and origin."""
     merged = tagged(A, "x", "y")
     await known.intend(
         await known.begin_cycle(),
@@ -152,8 +152,8 @@ async def test_intents_of_unusable_records_leave_nothing_behind(known, rows):
     assert (rows("SELECT * FROM intent"), rows("SELECT * FROM history")) == ([], [])
 
 
-async def test_advance_of_unusable_records_leaves_all_as_it_was(known):
-    """An advance is one step: agreements, ends and landings together, or none of them."""
+async def test_transaction_with_unusable_records_changes_nothing(known):
+    """Agreements, ends and landings are stored together, or none of them."""
     await known.intend(await known.begin_cycle(), [update(None, A)])
     unusable = change(B, launch_mode=Component("SerialLaunchMode", {"x": 2**70}))
 
@@ -164,8 +164,8 @@ async def test_advance_of_unusable_records_leaves_all_as_it_was(known):
     assert [each.key for each in await known.begun()] == [key("a")]
 
 
-async def test_cancelled_advance_is_whole_or_did_not_happen(known):
-    """A cancellation leaves no open transaction: the next method works, and sees all or nothing."""
+async def test_cancelled_transaction_is_stored_whole_or_not_at_all(known):
+    """A cancellation leaves no open transaction: the next method works."""
     with anyio.CancelScope() as scope:
         scope.cancel()
         await note(known, agreements=[agreement(A), agreement(B)])
@@ -175,14 +175,14 @@ async def test_cancelled_advance_is_whole_or_did_not_happen(known):
     assert key("c") in await known.agreed(None)
 
 
-async def test_full_record_comes_back_whole(known):
-    """The ancestor has every field that the record had."""
+async def test_ancestor_has_every_field(known):
+    """Of a record that has all of them."""
     await note(known, agreements=[agreement(full())])
 
     assert await known.ancestor(key("full")) == full()
 
 
-async def test_many_agreements_are_kept_at_once(known):
+async def test_many_agreements_are_stored_at_once(known):
     """A thousand records are one step."""
     many = [record(f"run-{number}") for number in range(1000)]
 
@@ -192,7 +192,7 @@ async def test_many_agreements_are_kept_at_once(known):
 
 
 async def test_labels_and_projects_may_be_any_text(known):
-    """Names with quotes, line breaks or other alphabets are keys like any other."""
+    """Quotes, line breaks and other alphabets are permitted."""
     strange = [record(label) for label in ("it's", '"', "a\nb", "é ñ", "%", "")]
 
     await note(known, agreements=[agreement(each, each.label) for each in strange])
@@ -201,8 +201,8 @@ async def test_labels_and_projects_may_be_any_text(known):
     assert [await known.ancestor(key(each.label, each.label)) for each in strange] == strange
 
 
-async def test_files_of_the_stores_are_remembered(known):
-    """Nothing tells them before the first cycle."""
+async def test_marks_of_the_stores_are_stored(known):
+    """Before the first cycle there are none."""
     before = await known.store_marks()
     await known.set_store_marks(Both("1", "2"))
     await known.set_store_marks(Both("1", "2"))
@@ -210,8 +210,8 @@ async def test_files_of_the_stores_are_remembered(known):
     assert (before, await known.store_marks()) == (Both("", ""), Both("1", "2"))
 
 
-async def test_no_intents_are_nothing(known, rows):
-    """A cycle that writes nothing leaves nothing in the history, and no seal."""
+async def test_cycle_without_writes_leaves_no_history(known, rows):
+    """And no seal."""
     before = rows("SELECT * FROM seal")
 
     await known.intend(await known.begin_cycle(), [])
@@ -219,8 +219,8 @@ async def test_no_intents_are_nothing(known, rows):
     assert (rows("SELECT * FROM history"), rows("SELECT * FROM seal")) == ([], before)
 
 
-async def test_history_tells_where_others_have_made_records(known):
-    """What was agreed on, and was not made by smtd on that side, is theirs; of what is older nobody knows."""
+async def test_history_shows_projects_with_records_of_others(known):
+    """Records that were agreed on and that smtd did not create on that side. Older ones do not count."""
     await known.intend(await known.begin_cycle(), [update(None, A)])
     await note(known, agreements=[agreement(A), agreement(B, "Other")])
     before = [await known.made_by_others(side) for side in (Side.RIGHT, Side.LEFT)]
@@ -231,7 +231,7 @@ async def test_history_tells_where_others_have_made_records(known):
     assert await known.made_by_others(Side.RIGHT) == set()
 
 
-async def test_files_are_known_with_what_was_agreed(known):
+async def test_marks_are_stored_with_the_agreements(known):
     """In one transaction: no crash comes between."""
     await note(known, agreements=[agreement(A)], files=Both("1:2", "3:4"))
     await note(known, agreements=[agreement(B)])

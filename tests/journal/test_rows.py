@@ -1,4 +1,4 @@
-"""What the index of a store of rows knows of them: who bears which key, and what they looked like."""
+"""What the index has about the rows of a store: their keys and their fingerprints."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FIRST = RowLook(
 
 @pytest.fixture
 async def index(known: PairJournal) -> StoreIndex:
-    """The index of its left store, which was looked at."""
+    """The index of the left store of a pair, after a look."""
     await known.indexes.left.update_rows(FIRST, b"head")
     return known.indexes.left
 
@@ -40,8 +40,8 @@ async def test_store_that_was_never_looked_at_has_no_rows(known: PairJournal) ->
     assert (await index.rows_of([A]), await index.keys_of([1]), await index.unlisted()) == ({}, set(), set())
 
 
-async def test_look_is_remembered_with_its_rows(index: StoreIndex) -> None:
-    """Also where two rows bear one key."""
+async def test_look_is_stored_with_its_rows(index: StoreIndex) -> None:
+    """Also if two rows have the same key."""
     assert await index.fingerprints() == LOOKED
     assert await index.highest_row() == 9
     assert await index.rows_of([A, B, key("nobody's")]) == {A: [1], B: [2, 9]}
@@ -50,8 +50,8 @@ async def test_look_is_remembered_with_its_rows(index: StoreIndex) -> None:
     assert await index.head(None) == b"head"
 
 
-async def test_later_look_tells_what_has_changed(index: StoreIndex) -> None:
-    """Of two rows one is gone, a record moved to another row, and one is not there any more."""
+async def test_later_look_updates_the_changed_rows(index: StoreIndex) -> None:
+    """One of two rows is gone, a record moved to another row, and another is gone."""
     before = await index.cursor()
     blocks = {(0, 0): Block(None, "1"), (0, 3): None, (1, 5): Block(6, "")}
     found = {A: ONE, B: OTHER, C: ABSENT}
@@ -66,7 +66,7 @@ async def test_later_look_tells_what_has_changed(index: StoreIndex) -> None:
     assert await index.head(None) is None
 
 
-async def test_whole_look_takes_the_place_of_all(index: StoreIndex) -> None:
+async def test_whole_look_replaces_all_rows(index: StoreIndex) -> None:
     await index.update_rows(RowLook({A: ONE}, {A: [1]}, True, False), None)
 
     assert await index.all(None) == {A: ONE}
@@ -76,7 +76,7 @@ async def test_whole_look_takes_the_place_of_all(index: StoreIndex) -> None:
 async def test_own_write_is_unlisted_until_the_rows_are_looked_at(
     known: PairJournal, index: StoreIndex
 ) -> None:
-    """Its row is that of before, or nobody knows it."""
+    """Until then its row is that of before, or unknown."""
     async with known.transaction() as tx:
         tx.note(Side.LEFT, {A: OTHER, key("new"): ONE})
     unlisted, rows = await index.unlisted(), await index.rows_of([A, key("new")])
@@ -92,7 +92,7 @@ async def test_own_write_is_unlisted_until_the_rows_are_looked_at(
     assert (await index.unlisted(), await index.rows_of([key("new")])) == (set(), {key("new"): [10]})
 
 
-async def test_after_many_own_writes_the_rows_are_to_be_learnt(known: PairJournal, index: StoreIndex) -> None:
+async def test_many_own_writes_require_learning_the_rows(known: PairJournal, index: StoreIndex) -> None:
     async with known.transaction() as tx:
         tx.note(Side.LEFT, {A: OTHER, key("new"): ONE})
     asked = [await index.must_learn(1), await index.must_learn(2)]
@@ -104,8 +104,8 @@ async def test_after_many_own_writes_the_rows_are_to_be_learnt(known: PairJourna
     assert await index.rows_of([A, key("new")]) == {A: [1], key("new"): [10, 11]}
 
 
-async def test_new_store_that_smtd_has_filled_is_to_be_learnt(known: PairJournal) -> None:
-    """Nobody knows yet what its rows look like."""
+async def test_store_filled_by_smtd_requires_learning_its_rows(known: PairJournal) -> None:
+    """Their fingerprints are not known yet."""
     index = known.indexes.left
     await index.update_rows(RowLook({}, {}, True, True), None)
     async with known.transaction() as tx:
@@ -115,7 +115,7 @@ async def test_new_store_that_smtd_has_filled_is_to_be_learnt(known: PairJournal
     assert await index.unlisted() == set()
 
 
-def test_key_that_several_rows_bear_holds_what_they_agree_on() -> None:
+def test_key_of_several_rows_has_their_common_digest() -> None:
     torn = Entry(State.UNREADABLE, None, "torn")
 
     assert combined([]) == ABSENT
@@ -125,10 +125,8 @@ def test_key_that_several_rows_bear_holds_what_they_agree_on() -> None:
     assert combined([ONE, readable(ONE.digest or b"", final=False)]).state is State.UNFINISHED
 
 
-async def test_look_that_others_have_overtaken_is_for_the_next_one_to_see_again(
-    known: PairJournal, index: StoreIndex
-) -> None:
-    """What they noted stays, and is read again, as are the blocks that have changed."""
+async def test_overtaken_look_is_repeated_by_the_next_one(known: PairJournal, index: StoreIndex) -> None:
+    """The entries of others stay, and the next look reads them and the changed blocks again."""
     since = await index.cursor()
     async with known.transaction() as tx:
         tx.note(Side.LEFT, {A: OTHER})
@@ -146,13 +144,13 @@ async def test_look_that_others_have_overtaken_is_for_the_next_one_to_see_again(
 
 
 def busy(began: float, ended: float, **found: Entry) -> RowLook:
-    """Return a look between *began* and *ended*, at a store to which others were writing, by labels."""
+    """Return a look between *began* and *ended*, by labels, with programs writing to the store."""
     seen = {key(label): each for label, each in found.items()}
     return RowLook(seen, {each: [1] for each in seen}, False, False, busy=Busy(began, ended))
 
 
-async def test_record_is_settled_if_a_look_that_began_later_finds_it_unchanged(index: StoreIndex) -> None:
-    """Counted from the end of the look that found it changed: it may have read it last."""
+async def test_record_settles_if_a_later_look_finds_it_unchanged(index: StoreIndex) -> None:
+    """Later than the end of the look that found it changed, as that may have read it last."""
     await index.update_rows(busy(100.0, 105.0, a=OTHER), None)
     shown = [await index.unsettled()]
     for began in (105.05, 105.2):
@@ -163,7 +161,7 @@ async def test_record_is_settled_if_a_look_that_began_later_finds_it_unchanged(i
 
 
 async def test_record_that_settles_is_a_change_for_all_pairs(index: StoreIndex) -> None:
-    """Whoever has looked: a pair that has seen it unsettled decides it then."""
+    """Whichever pair has looked: a pair that has seen it unsettled decides it then."""
     await index.update_rows(busy(100.0, 100.1, a=OTHER), b"head")
     before = await index.cursor()
     still = await index.settle(100.15)
@@ -177,7 +175,7 @@ async def test_record_that_settles_is_a_change_for_all_pairs(index: StoreIndex) 
 
 
 async def test_deletions_settle_when_no_more_come(index: StoreIndex) -> None:
-    """A guard that saw the first ones would let them pass; edits do not wait for that."""
+    """Otherwise the deletion guard would let the first ones pass; edits do not wait for that."""
     await index.update_rows(busy(100.0, 100.1, a=ABSENT, b=OTHER), None)
     await index.update_rows(busy(100.3, 100.4, a=ABSENT, c=ABSENT), None)
     growing = await index.unsettled()
@@ -187,14 +185,14 @@ async def test_deletions_settle_when_no_more_come(index: StoreIndex) -> None:
     assert await index.unsettled() == set()
 
 
-async def test_deletion_does_not_wait_for_others_without_end(index: StoreIndex) -> None:
+async def test_deletion_does_not_wait_for_others_forever(index: StoreIndex) -> None:
     await index.update_rows(busy(100.0, 100.1, a=ABSENT), None)
     await index.update_rows(busy(102.0, 102.1, c=ABSENT), None)
 
     assert await index.unsettled() == {C}
 
 
-async def test_record_that_changes_in_each_look_is_taken_for_whole_in_the_end(index: StoreIndex) -> None:
+async def test_record_that_changes_in_every_look_settles_in_the_end(index: StoreIndex) -> None:
     shown = []
     for began, now in ((100.0, OTHER), (100.6, ONE), (101.3, OTHER)):
         await index.update_rows(busy(began, began + 0.1, a=now), None)
@@ -204,14 +202,14 @@ async def test_record_that_changes_in_each_look_is_taken_for_whole_in_the_end(in
 
 
 async def test_record_that_changes_again_after_a_long_pause_may_be_half_saved(index: StoreIndex) -> None:
-    """It was unsettled when the daemon stopped, or the other store went away."""
+    """It was unsettled when the daemon stopped, or when the other store became unreachable."""
     await index.update_rows(busy(100.0, 100.1, a=OTHER), None)
     await index.update_rows(busy(5000.0, 5000.1, a=ABSENT), None)
 
     assert await index.unsettled() == {A}
 
 
-async def test_clock_that_is_put_back_neither_settles_a_record_nor_keeps_it(index: StoreIndex) -> None:
+async def test_clock_set_back_neither_settles_a_record_nor_blocks_it(index: StoreIndex) -> None:
     await index.update_rows(busy(5000.0, 5000.1, a=OTHER), None)
     await index.update_rows(busy(100.0, 100.1, a=OTHER), None)
     shown = await index.unsettled()
@@ -221,10 +219,10 @@ async def test_clock_that_is_put_back_neither_settles_a_record_nor_keeps_it(inde
 
 
 @pytest.mark.parametrize("quiet", [True, False])
-async def test_look_settles_nothing_that_another_one_has_seen_meanwhile(
+async def test_look_settles_no_record_that_another_look_has_seen_change(
     index: StoreIndex, quiet: bool
 ) -> None:
-    """That of another process, which began later, and was noted first."""
+    """The other look, of another process, began later and was stored first."""
     since = await index.cursor()
     await index.update_rows(busy(100.0, 100.1, a=OTHER), None)
     look = busy(99.0, 110.0, a=ONE)
@@ -234,7 +232,7 @@ async def test_look_settles_nothing_that_another_one_has_seen_meanwhile(
     assert (await index.entries([A]))[A] == OTHER
 
 
-async def test_look_while_nobody_writes_settles_all(index: StoreIndex) -> None:
+async def test_look_at_an_idle_store_settles_all_records(index: StoreIndex) -> None:
     await index.update_rows(busy(100.0, 100.1, a=OTHER, b=ABSENT), None)
     await index.update_rows(RowLook({}, {}, False, True), None)
 

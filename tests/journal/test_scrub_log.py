@@ -1,4 +1,4 @@
-"""What the journal knows of the proofs of one pair."""
+"""What the journal has about the scrubs of one pair."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ async def known(tmp_path: Path) -> AsyncIterator[PairJournal]:
         yield found
 
 
-async def test_pair_that_was_never_proven(known: PairJournal) -> None:
-    """It begins with nothing found."""
+async def test_pair_that_was_never_scrubbed_has_no_findings(known: PairJournal) -> None:
+    """And no progress."""
     assert await known.scrub_log.round() is None
     assert await known.scrub_log.found() == []
 
 
-async def test_proof_is_remembered_as_it_was_noted_last(known: PairJournal) -> None:
-    """How far it is, and what it found."""
+async def test_progress_and_findings_of_a_scrub_are_stored(known: PairJournal) -> None:
+    """The last ones count."""
     for now in (ScrubProgress(1.0), ScrubProgress(2.0, key("a"), 7, 1.0)):
         await known.scrub_log.note(now, [key("b"), key("a")] if now.counted else [key("c")])
 
@@ -48,8 +48,8 @@ async def test_proof_is_remembered_as_it_was_noted_last(known: PairJournal) -> N
     assert await known.scrub_log.found() == [key("a"), key("b")]
 
 
-async def test_keys_are_given_in_order_from_where_a_proof_is(known: PairJournal) -> None:
-    """Of this pair, and of the projects asked for."""
+async def test_scrub_gets_the_next_keys_in_order(known: PairJournal) -> None:
+    """Of this pair, and of the requested projects."""
     proofs = known.scrub_log
     few = frozenset({"A", "C"})
 
@@ -59,18 +59,16 @@ async def test_keys_are_given_in_order_from_where_a_proof_is(known: PairJournal)
     assert (await proofs.count(None), await proofs.count(few)) == (4, 2)
 
 
-async def test_pair_can_be_looked_at_while_somebody_works_with_it(tmp_path: Path) -> None:
-    """In either order, and of the digests that are understood."""
+async def test_pair_can_be_read_while_it_is_locked(tmp_path: Path) -> None:
+    """With its sides in either order, if its digests have this version."""
     async with open_journal(tmp_path) as journal, journal.pair("left", "right"):
         assert await journal.known("left", "right") is not None
         assert await journal.known("right", "left") is not None
         assert await journal.known("left", "third") is None
 
 
-async def test_proof_is_forgotten_with_all_that_was_agreed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What other digests proved is not known any more."""
+async def test_scrub_is_dropped_with_the_agreements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was verified with other digests does not count."""
     async with open_journal(tmp_path) as journal:
         async with journal.pair("left", "right") as pair:
             await pair.scrub_log.note(ScrubProgress(1.0), [key("a")])

@@ -1,4 +1,4 @@
-"""Who opens a journal while another one is just opening it waits until that is done."""
+"""A process that opens a journal waits while another one is opening it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from smtd.journal.journal import open_journal
 
 @contextmanager
 def opening(directory: Path) -> Iterator[None]:
-    """Have the journal to oneself, as another process that is about to look at all of it."""
+    """Hold the journal exclusively, as another process that is about to check all of it."""
     with (directory / "journal.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-async def test_second_one_waits_for_the_first(tmp_path: Path) -> None:
-    """And opens it then."""
+async def test_second_process_waits_for_the_first(tmp_path: Path) -> None:
+    """And then opens the journal."""
     opened = anyio.Event()
 
     async def second() -> None:
@@ -40,16 +40,16 @@ async def test_second_one_waits_for_the_first(tmp_path: Path) -> None:
     assert opened.is_set()
 
 
-async def test_who_has_waited_too_long_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the directory."""
+async def test_long_wait_ends_with_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names the directory."""
     monkeypatch.setattr(journal_lock, "PATIENCE", 0.05)
     with opening(tmp_path), pytest.raises(JournalError, match="another smtd is opening the journal in"):
         async with open_journal(tmp_path):
             pass
 
 
-async def test_state_directory_without_a_lock_file_is_told(tmp_path: Path) -> None:
-    """A directory stands where the lock should be."""
+async def test_directory_in_place_of_the_lock_file_is_an_error(tmp_path: Path) -> None:
+    """It names the state directory."""
     (tmp_path / "journal.lock").mkdir()
 
     with pytest.raises(JournalError, match=r"state directory .* cannot be used: journal.lock is a directory"):

@@ -1,4 +1,4 @@
-"""A state directory that was put back whole is known by its witness; ordinary life is not taken for that."""
+"""The witness reveals a state directory that was restored whole; ordinary use does not look like that."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ def run(*words):
 
 
 def kept(state):
-    """Make a backup of the state directory, and return it."""
+    """Back up the state directory, and return the backup."""
     run("cp", "-a", state, state.with_name("backup"))
     return state.with_name("backup")
 
 
 def copied_over(backup, state):
-    """Copy the files in place, as `cp` does: the inodes stay, the times are new."""
+    """Copy the files in place, as `cp` does: same inodes, new times."""
     for file in backup.iterdir():
         run("cp", file, state)
 
 
 def copied_over_with_times(backup, state):
-    """Copy them with `cp -p`: the inodes stay, and the times are those of the backup."""
+    """Copy the files with `cp -p`: same inodes, times of the backup."""
     run("cp", "-a", f"{backup}/.", state)
 
 
 def moved(backup, state):
-    """Let the copy take the place of the directory."""
+    """Put the copy in the place of the directory."""
     shutil.rmtree(state)
     run("mv", backup, state)
 
 
 def mirrored(backup, state):
-    """Do as `rsync -a --delete` does: what looks the same stays, the rest is swapped in with its times."""
+    """Do as `rsync -a --delete` does: files that look equal stay, the rest is replaced, with its times."""
     for file in state.iterdir():
         if not (backup / file.name).exists():
             file.unlink()
@@ -60,7 +60,7 @@ def mirrored(backup, state):
 
 
 def unpacked(backup, state):
-    """Unpack an archive over it."""
+    """Unpack an archive over the directory."""
     run("tar", "-cf", state.with_name("backup.tar"), "-C", backup, ".")
     run("tar", "-xf", state.with_name("backup.tar"), "-C", state)
 
@@ -69,8 +69,8 @@ MEANS = [copied_over, copied_over_with_times, moved, mirrored, unpacked]
 
 
 @pytest.mark.parametrize("means", MEANS)
-async def test_state_directory_that_was_put_back_whole_is_not_believed_in_what_was_agreed(tmp_path, means):
-    """Journal, note and witness are all of the same day, but a copy cannot have its times of change."""
+async def test_state_directory_restored_whole_is_not_trusted_with_its_agreements(tmp_path, means):
+    """Journal, note and witness are of the same day, but a copy cannot have their times of change (ctime)."""
     state = tmp_path / "state"
     await cycle(state, A)
     backup = kept(state)
@@ -85,8 +85,8 @@ async def test_state_directory_that_was_put_back_whole_is_not_believed_in_what_w
 
 
 @pytest.mark.parametrize("means", MEANS)
-async def test_copy_that_was_made_while_smtd_ran_is_known_too(tmp_path, means):
-    """As most backups are made: in the middle of everything, with the log of what is not in the file yet."""
+async def test_copy_made_while_smtd_ran_is_recognized_too(tmp_path, means):
+    """As most backups are, with the log of what is not in the file yet."""
     state = tmp_path / "state"
     await cycle(state, A)
     async with open_journal(state), open_journal(state) as journal, journal.pair("left", "right") as pair:
@@ -99,8 +99,8 @@ async def test_copy_that_was_made_while_smtd_ran_is_known_too(tmp_path, means):
     assert await known(state) == NOTHING
 
 
-async def test_journal_that_was_put_back_alone_is_known_though_no_cycle_began_since(tmp_path):
-    """Events had numbers, which must not mean two things."""
+async def test_journal_restored_alone_is_recognized_even_without_a_new_cycle(tmp_path):
+    """Events had numbers, which must not be used twice."""
     await cycle(tmp_path, A)
     shutil.copy(tmp_path / "journal.sqlite", tmp_path / "older")
     async with open_journal(tmp_path) as journal:
@@ -110,8 +110,8 @@ async def test_journal_that_was_put_back_alone_is_known_though_no_cycle_began_si
     assert await known(tmp_path) == NOTHING
 
 
-async def test_copy_elsewhere_is_not_believed(tmp_path):
-    """The stores go on with the one that it was copied from."""
+async def test_copy_in_another_place_is_not_trusted(tmp_path):
+    """The stores are synced with the original."""
     await cycle(tmp_path / "state", A)
     backup = kept(tmp_path / "state")
 
@@ -119,8 +119,8 @@ async def test_copy_elsewhere_is_not_believed(tmp_path):
     assert (await known(tmp_path / "state"))[0] == {key("a")}
 
 
-async def test_witness_that_was_removed_or_emptied_is_no_proof(tmp_path):
-    """Nobody knows what became of it; it is made again, once."""
+async def test_missing_or_empty_witness_makes_the_journal_untrusted(tmp_path):
+    """smtd cannot know why; it writes a new one, once."""
     for spoil in (os.unlink, lambda path: os.truncate(path, 0)):
         await cycle(tmp_path, A)
         spoil(tmp_path / "journal.witness")
@@ -130,8 +130,8 @@ async def test_witness_that_was_removed_or_emptied_is_no_proof(tmp_path):
     assert (await known(tmp_path))[0] == {key("a")}
 
 
-async def test_ordinary_life_leaves_the_witness_alone(tmp_path):
-    """The directory is renamed, read, copied from, archived and linked to; smtd starts and ends."""
+async def test_ordinary_use_does_not_look_like_a_restore(tmp_path):
+    """The directory is renamed, read, copied from, archived and linked; smtd starts and ends."""
     state = tmp_path / "state"
     await cycle(state, A)
     kept(state)
@@ -148,8 +148,8 @@ async def test_ordinary_life_leaves_the_witness_alone(tmp_path):
 
 
 @pytest.mark.parametrize("killed_after", ["the first note of it", "it was written"])
-async def test_crash_while_the_witness_is_renewed_leaves_one_that_fits(tmp_path, monkeypatch, killed_after):
-    """The old one, or the one that the journal was about to remember."""
+async def test_crash_during_the_renewal_leaves_a_matching_witness(tmp_path, monkeypatch, killed_after):
+    """The old one, or the one that the journal was about to store."""
     await cycle(tmp_path, A)
     real = witness._write
 
@@ -167,8 +167,8 @@ async def test_crash_while_the_witness_is_renewed_leaves_one_that_fits(tmp_path,
     assert await events(tmp_path) == []
 
 
-async def test_where_no_witness_can_be_written_the_journal_is_believed(tmp_path):
-    """On a disk without room, say: smtd works, and knows copies of the whole directory no more."""
+async def test_journal_is_trusted_if_no_witness_can_be_written(tmp_path):
+    """For example on a full disk: smtd works, but no longer recognizes copies of the whole directory."""
     (tmp_path / "journal.witness").mkdir()
 
     await cycle(tmp_path, A)
@@ -177,8 +177,8 @@ async def test_where_no_witness_can_be_written_the_journal_is_believed(tmp_path)
     assert await events(tmp_path) == []
 
 
-async def test_name_of_a_new_witness_is_durable_before_the_journal_remembers_it(tmp_path, monkeypatch):
-    """Else a power cut takes the file and leaves the memory, and the directory is taken for a copy."""
+async def test_new_witness_is_durable_before_the_journal_stores_it(tmp_path, monkeypatch):
+    """Otherwise a power cut loses only the file, and the directory looks like a copy."""
     place, synced, remembered = tmp_path / "state" / "journal.witness", [], []
     fsync, remember = os.fsync, witness._remember
 

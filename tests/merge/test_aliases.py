@@ -1,4 +1,4 @@
-"""The label of a second record that bears the same one."""
+"""The label of the second of two records that have the same one."""
 
 from __future__ import annotations
 

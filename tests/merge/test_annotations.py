@@ -1,4 +1,4 @@
-"""Texts and tags that both sides changed: appendages, removals, and the status of a run."""
+"""Texts and tags that both sides changed: appended and removed lines, and the status of a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def record_of(result):
     return result.record
 
 
-#: Ancestor, left, right, and what becomes of a text; None: a conflict.
+#: Ancestor, left, right, and the merged text (None: a conflict).
 TEXTS = [
     ("old", "old", "new", "new"),
     ("old", "new", "old", "new"),
@@ -39,23 +39,23 @@ TEXTS = [
     ("old", "", "old", ""),
     ("old", None, "old", ""),
     ("old", "old\nsame\nl", "old\nsame\nr", "old\nsame\nl\nr"),
-    # One side appended, the other took lines away.
+    # One side appended, the other removed lines.
     ("a\nb", "a", "a\nb\nr", "a\nr"),
     ("a\nb", "a\nb\nl", "b", "b\nl"),
     ("a\na", "a", "a\na\nr", "a\nr"),
     ("a\nb", "a", "b", None),
-    # What came to both sides over other stores, in another order, is there once; all pairs choose one order.
+    # Lines that reached both sides through other stores are kept once; all pairs choose the same order.
     ("old", "old\na\nb", "old\nb\na", "old\na\nb"),
     ("old", "old\nb\na", "old\na\nb", "old\na\nb"),
     ("old", "old\na\nl", "old\nr\na", "old\na\nl\nr"),
     ("old", "old\na\nb", "old\nb\na\nr", "old\na\nb\nr"),
-    # Who says the same once more means it.
+    # A line that a user appends again is kept.
     ("old", "old\nl", "old\nold\nr", "old\nl\nold\nr"),
     ("a\nb", "b\na\nl", "a\nb\nr", "b\na\nl\nr"),
     ("a\nb\nc", "a", "a\nb\nc\nr", "a\nr"),
-    # Both appended the same lines first: these are there once.
+    # Both first appended the same lines, which are kept once.
     ("old", "old\n1\n2\nl", "old\n1\n2\nr", "old\n1\n2\nl\nr"),
-    # What one side appended only begins like what the other did.
+    # The appended lines of both sides only begin alike.
     ("", "run 1", "run 10", "run 1\nrun 10"),
     ("old", "old\nrun 1", "old\nrun 10", "old\nrun 1\nrun 10"),
     ("old", "old\nrun 10", "old\nrun 1", "old\nrun 10\nrun 1"),
@@ -65,7 +65,7 @@ TEXTS = [
 @pytest.mark.parametrize(("before", "left", "right", "expected"), TEXTS)
 @pytest.mark.parametrize("field", ["reason", "outcome"])
 def test_texts_merge(field, before, left, right, expected):
-    """A text takes the side that changed it; both appendages are kept; else it is a conflict."""
+    """The text of the one side that changed it; or all appended lines; otherwise a conflict."""
     ancestor = tagged(full(**{field: before}), "x")
 
     result = merge(ancestor, full(**{field: left}), full(**{field: right}))
@@ -94,14 +94,14 @@ def text_of(result, field):
     ],
 )
 @pytest.mark.parametrize("field", ["reason", "outcome"])
-def test_texts_without_an_ancestor_merge_if_one_holds_the_other(field, left, right, expected):
-    """Two records that never agreed: the text that goes on from the other one is kept."""
+def test_texts_without_an_ancestor_merge_if_one_contains_the_other(field, left, right, expected):
+    """The two records never agreed: the longer text is kept."""
     one, other = full(**{field: left}), tagged(full(**{field: right}), "x")
 
     assert text_of(merge(None, one, other), field) == expected
 
 
-#: Ancestor, left, right, and the merged tags; `-` is none, None a conflict.
+#: Ancestor, left, right, and the merged tags (`-`: none; None: a conflict).
 TAGS = [
     ("a b", "a", "a b c", "a c"),
     ("a b", "a b", "a b c", "a b c"),
@@ -123,7 +123,7 @@ TAGS = [
     ("_finished_", "_failed_", "_succeeded_", None),
     ("_running_", "_finished_", "_failed_", None),
     ("-", "_finished_", "_crashed_", None),
-    # A status that was taken away is no stage: any other is further.
+    # A removed status is no stage: any other is further.
     ("_running_", "-", "_initialized_", "_initialized_"),
     ("-", "_finished_", "a", "_finished_ a"),
 ]
@@ -136,7 +136,7 @@ def tags(words):
 
 @pytest.mark.parametrize(("before", "left", "right", "expected"), TAGS)
 def test_tags_merge_as_a_set_with_one_status(before, left, right, expected):
-    """Tags that were added or removed on either side are; of two statuses the further one stays."""
+    """Tags added or removed on either side are added or removed; of two statuses the further one stays."""
     ancestor, one, other = (full(tags=tags(words)) for words in (before, left, right))
 
     for result in (merge(ancestor, one, other), merge(ancestor, other, one)):
@@ -157,7 +157,7 @@ def test_tags_merge_as_a_set_with_one_status(before, left, right, expected):
     ],
 )
 def test_tags_without_an_ancestor_are_united(left, right, expected):
-    """Nobody knows what was removed, so nothing is."""
+    """Nothing shows which were removed, so none is."""
     for result in (
         merge(None, full(tags=tags(left)), full(tags=tags(right))),
         merge(None, full(tags=tags(right)), full(tags=tags(left))),
@@ -184,8 +184,8 @@ def test_tags_without_an_ancestor_are_united(left, right, expected):
         *("comma added and removed", "quotes added and removed"),
     ],
 )
-def test_tags_that_a_store_took_apart_merge_as_what_they_say(before, left, right, expected):
-    """A tag that one store keeps otherwise is neither added nor removed."""
+def test_tags_that_a_store_splits_merge_by_their_parts(before, left, right, expected):
+    """A tag that one store splits counts as neither added nor removed."""
     ancestor, one, other = (full(tags=frozenset(held)) for held in (before, left, right))
 
     assert differences(record_of(merge(ancestor, one, other)), full(tags=frozenset(expected))) == []

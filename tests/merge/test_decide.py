@@ -1,4 +1,4 @@
-"""The truth table: every distinguishable situation of one key, and what it needs."""
+"""The truth table: every distinguishable situation of one key, and its verdict."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from smtd.merge.sides import SIDES, Both, Side
 NOTHING, AGREE, FORGET = Verdict.NOTHING, Verdict.AGREE, Verdict.FORGET
 TO_RIGHT, TO_LEFT, MERGE = Verdict.TO_RIGHT, Verdict.TO_LEFT, Verdict.MERGE
 
-#: What each side held when they last agreed, and what each holds now: left, then right. Equal
+#: What each side held at the last agreement, and what each holds now: left, then right. Equal
 #: letters are equal digests, `-` is nothing.
 TABLE = {
     # They never agreed.
@@ -32,9 +32,9 @@ TABLE = {
     "aa ba": TO_RIGHT,
     "aa bb": AGREE,
     "aa bc": MERGE,
-    # They agreed, though one side keeps the record otherwise than the other.
+    # They agreed, although one side stores the record differently.
     "ab --": FORGET,
-    "ab -a": TO_LEFT,  # changed into what the other side had: a change all the same
+    "ab -a": TO_LEFT,  # changed into what the other side had: a change, too
     "ab -b": TO_RIGHT,  # a deletion
     "ab -c": TO_LEFT,
     "ab a-": TO_LEFT,  # a deletion
@@ -99,13 +99,13 @@ def test_verdict_is_mirrored_with_the_sides(row):
         (Mode.RIGHT_TO_LEFT, {NOTHING, AGREE, FORGET, TO_LEFT}),
     ],
 )
-def test_mode_allows_what_writes_to_its_targets_only(mode, verdicts):
+def test_mode_allows_only_writes_to_its_targets(mode, verdicts):
     """A one-way pair never writes to its source; a merge would."""
     assert {verdict for verdict in Verdict if allowed(verdict, mode)} == verdicts
 
 
-def test_modes_name_the_sides_that_may_be_written_to():
-    """The targets of a mode are what it says."""
+def test_mode_names_its_targets():
+    """The sides that smtd may write to."""
     assert Mode("two-way").targets == {Side.LEFT, Side.RIGHT}
     assert Mode("left-to-right").targets == {Side.RIGHT}
     assert Mode("right-to-left").targets == {Side.LEFT}
@@ -139,13 +139,13 @@ def test_sides_are_values():
         (Mode.RIGHT_TO_LEFT, {Side.LEFT}, None),
     ],
 )
-def test_what_cannot_be_written_is_a_source(mode, read_only, expected):
-    """What is left of a mode writes to no side that cannot be written."""
+def test_restricted_mode_writes_to_no_read_only_side(mode, read_only, expected):
+    """A read-only side becomes a source."""
     assert mode.sparing(read_only) is expected
 
 
-def test_words_of_the_configuration_are_known():
-    """They are a contract: configuration, reports and the journal have them."""
+def test_values_of_modes_and_rules_do_not_change():
+    """They are a contract: the configuration, reports and the journal have them."""
     assert [mode.value for mode in Mode] == ["two-way", "left-to-right", "right-to-left"]
     assert [rule.value for rule in Conflicts] == ["ask", "left", "right", "newest"]
     assert [side.value for side in SIDES] == ["left", "right"]

@@ -1,4 +1,4 @@
-"""When an absence is no deletion: emptied stores, and many deletions at once."""
+"""When an absence is not a deletion: emptied stores, and many deletions at once."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SUSPICIONS = [
 
 @pytest.mark.parametrize(("agreed", "missing", "limit", "reason"), SUSPICIONS)
 def test_deletions_are_held_above_both_limits_or_if_all_are_gone(agreed, missing, limit, reason):
-    """A store that lost everything, or more than a person deletes at once, deletes nothing."""
+    """A store that lost everything, or more than a user deletes at once, deletes nothing."""
     assert mass_deletion(agreed, missing, limit, Side.LEFT) == reason
 
 
@@ -55,5 +55,5 @@ SLICES = [
 
 @pytest.mark.parametrize(("agreed", "missing", "recent", "reason"), SLICES)
 def test_deletions_of_the_last_minutes_count_as_if_they_came_at_once(agreed, missing, recent, reason):
-    """What was carried lately is part of the set, and was agreed on: slices are held as the whole is."""
+    """What smtd deleted lately belongs to the set, and was agreed on: parts are held like the whole."""
     assert mass_deletion(agreed, missing, DeletionLimit(), Side.LEFT, recent) == reason

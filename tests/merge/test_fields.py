@@ -1,4 +1,4 @@
-"""Two versions of one record, field by field: what merges, what takes a side, what is a conflict."""
+"""Two versions of one record, field by field: what merges, what takes one side, what is a conflict."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from smtd.merge.fields import (
     ANNOTATIONS,
@@ -33,6 +33,8 @@ from smtd.records.record import (
 from tests.build import FINISHED, MOMENT, NUMPY, OUTPUT, RUNNING, change, full, record, tagged
 from tests.records.strategies import versions
 
+#: As many as `make mutation` needs.
+MANY = settings(max_examples=100)
 ELSEWHERE = Component("FileSystemDataStore", {"root": "/elsewhere"})
 
 #: Another value for every field of `full()`.
@@ -77,7 +79,7 @@ def test_fields_are_annotations_whereabouts_or_provenance():
 
 @pytest.mark.parametrize("field", ANNOTATIONS + WHEREABOUTS)
 def test_field_that_one_side_changed_is_taken_from_it(field):
-    """An edit on one side joins an edit of another field on the other side."""
+    """An edit on one side is merged with an edit of another field on the other side."""
     other_field = "reason" if field != "reason" else "outcome"
     left, right = change(full(), **{field: OTHER[field]}), change(full(), **{other_field: "why not"})
 
@@ -88,7 +90,7 @@ def test_field_that_one_side_changed_is_taken_from_it(field):
 
 
 @pytest.mark.parametrize("field", ANNOTATIONS + WHEREABOUTS)
-def test_field_that_both_sides_changed_alike_is_no_conflict(field):
+def test_equal_edit_of_a_field_on_both_sides_is_no_conflict(field):
     """The same edit on both sides is one edit."""
     left = tagged(change(full(), **{field: OTHER[field]}), "left")
     right = tagged(change(full(), **{field: OTHER[field]}), "right")
@@ -99,8 +101,8 @@ def test_field_that_both_sides_changed_alike_is_no_conflict(field):
 
 @pytest.mark.parametrize("field", PROVENANCE)
 @pytest.mark.parametrize("ancestor", [full(), None], ids=["agreed", "never agreed"])
-def test_provenance_that_differs_is_a_conflict(ancestor, field):
-    """Another provenance is another experiment: no rule decides, and the field is named."""
+def test_different_provenance_is_a_conflict(ancestor, field):
+    """It is another experiment: no rule decides, and the conflict names the field."""
     left, right = change(full(), **{field: OTHER[field]}), tagged(full(), "x")
 
     assert merge(ancestor, left, right) == Unmergeable((field,))
@@ -109,7 +111,7 @@ def test_provenance_that_differs_is_a_conflict(ancestor, field):
 
 @pytest.mark.parametrize("field", PROVENANCE)
 def test_provenance_that_both_sides_changed_is_a_conflict(field):
-    """Two other provenances are two other experiments, also for a run that was not over."""
+    """There are two other experiments, also if the run was unfinished."""
     ancestor = full(**{"tags": RUNNING, "duration": None, field: OTHER[field]})
     left = full(tags=FINISHED)
     right = full(tags=FINISHED, **{field: WRONG[field]})
@@ -135,7 +137,7 @@ WRONG: dict[str, Any] = {field: getattr(record(), field) for field in PROVENANCE
 
 
 def test_conflict_names_all_fields_in_the_order_of_sumatra():
-    """A person sees at once all that differs."""
+    """A user sees all differences at once."""
     left = change(full(), diff="", duration=2.5, version="beef", reason="one")
     right = change(full(), reason="another")
 
@@ -144,7 +146,7 @@ def test_conflict_names_all_fields_in_the_order_of_sumatra():
 
 @pytest.mark.parametrize("field", ["reason", *WHEREABOUTS])
 def test_field_that_both_sides_replaced_is_a_conflict(field):
-    """Where both sides put something else in place of the old value, a person decides."""
+    """If both sides replaced the old value by different ones, a user decides."""
     third = {"reason": "third", "datastore": full().launch_mode, "input_datastore": full().launch_mode}
     left, right = change(full(), **{field: OTHER[field]}), change(full(), **{field: third[field]})
 
@@ -152,7 +154,7 @@ def test_field_that_both_sides_replaced_is_a_conflict(field):
 
 
 def test_fields_that_both_sides_replaced_are_all_named():
-    """All conflicting annotations and whereabouts are named at once."""
+    """All conflicting annotations and data locations at once."""
     left = change(full(), reason="l", outcome="l", datastore=ELSEWHERE)
     right = change(full(), reason="r", outcome="r", datastore=full().launch_mode)
 
@@ -161,7 +163,7 @@ def test_fields_that_both_sides_replaced_are_all_named():
 
 @pytest.mark.parametrize("field", WHEREABOUTS)
 def test_whereabouts_without_an_ancestor_are_a_conflict(field):
-    """If nobody knows where the data was, nobody knows which side moved it."""
+    """Nothing shows which side moved the data."""
     assert merge(None, change(full(), **{field: ELSEWHERE}), full()) == Unmergeable((field,))
 
 
@@ -176,7 +178,7 @@ STARTED = {"duration": None, "output_data": (), "stdout_stderr": "Not yet captur
 
 
 def test_run_that_one_side_completed_is_complete_with_the_annotations_of_both():
-    """Provenance changes while a run goes on: the side that completed it has it all."""
+    """Provenance changes during a run: the side that completed it has all of it."""
     ancestor = record(**STARTED)
     left = change(ancestor, **COMPLETED, outcome="good")
     right = tagged(change(ancestor, reason="why"), "figure-2")
@@ -186,7 +188,7 @@ def test_run_that_one_side_completed_is_complete_with_the_annotations_of_both():
     assert digest(record_of(merge(ancestor, right, left))) == digest(expected)
 
 
-def test_run_that_both_sides_completed_alike_merges():
+def test_run_that_both_sides_completed_equally_merges():
     """Two copies of the same end of a run are one."""
     ancestor = record(**STARTED)
     left = tagged(change(ancestor, **COMPLETED), "left")
@@ -196,7 +198,7 @@ def test_run_that_both_sides_completed_alike_merges():
 
 
 def test_run_that_never_agreed_is_not_completed_by_guess():
-    """Without an ancestor nobody knows that the one is the start of the other."""
+    """Without an ancestor nothing shows that one record is the beginning of the other."""
     started = record(**STARTED)
 
     assert merge(None, started, change(started, **COMPLETED)) == Unmergeable(
@@ -205,7 +207,7 @@ def test_run_that_never_agreed_is_not_completed_by_guess():
 
 
 def test_merge_keeps_what_only_a_shelf_has():
-    """What smtd does not model is not lost by merging."""
+    """A merge does not lose what smtd does not model."""
     opaque = {"on_changed": Pickled(b"1", b"1")}
     left, right = tagged(full(), "left"), tagged(full(opaque=opaque), "right")
 
@@ -214,7 +216,7 @@ def test_merge_keeps_what_only_a_shelf_has():
 
 
 def test_merge_keeps_the_pickle_of_a_value_that_both_sides_have():
-    """What a field says, any store can hold; how a shelf holds it stays on the shelf."""
+    """Any store can hold the value; its pickle stays on the shelf."""
     opaque = {"parameters": Pickled(b"1", b"1", expressed=True)}
     left, right = tagged(full(), "left"), tagged(full(opaque=opaque), "right")
 
@@ -223,7 +225,7 @@ def test_merge_keeps_the_pickle_of_a_value_that_both_sides_have():
 
 
 def test_completed_run_keeps_what_only_the_other_sides_shelf_has():
-    """The side that has the end of the run need not be the one with the shelf."""
+    """The side with the end of the run need not be the one with the shelf."""
     opaque = {"on_changed": Pickled(b"1", b"1")}
     ancestor = record(**STARTED)
     completed, shelved = change(ancestor, **COMPLETED), tagged(change(ancestor, opaque=opaque), "x")
@@ -235,7 +237,7 @@ def test_completed_run_keeps_what_only_the_other_sides_shelf_has():
 
 @pytest.mark.parametrize("field", ANNOTATIONS + WHEREABOUTS)
 def test_field_that_only_a_shelf_can_hold_is_taken_with_its_pickle(field):
-    """A value beyond words moves with its field, not with the rest of the record."""
+    """Such a value goes with its field, not with the rest of the record."""
     ancestor = full(opaque={field: Pickled(b"1", b"1")})
     moved = {field: Pickled(b"2", b"2")}
     edited = change(ancestor, **({"outcome": "good"} if field == "tags" else {"tags": FINISHED}))
@@ -246,8 +248,8 @@ def test_field_that_only_a_shelf_can_hold_is_taken_with_its_pickle(field):
 
 
 @pytest.mark.parametrize("field", ANNOTATIONS + WHEREABOUTS)
-def test_field_that_a_person_put_into_words_loses_its_pickle(field):
-    """A value that every store can hold takes the place of one that only a shelf could."""
+def test_field_replaced_by_an_ordinary_value_loses_its_pickle(field):
+    """Any store can hold the new value."""
     ancestor = full(opaque={field: Pickled(b"1", b"1")})
     worded = change(ancestor, opaque={}, **{field: OTHER[field]})
     edited = change(ancestor, **({"outcome": "good"} if field == "tags" else {"tags": FINISHED}))
@@ -258,8 +260,8 @@ def test_field_that_a_person_put_into_words_loses_its_pickle(field):
 
 
 @pytest.mark.parametrize("field", ANNOTATIONS + WHEREABOUTS)
-def test_field_that_only_a_shelf_can_hold_and_both_sides_changed_is_a_conflict(field):
-    """Nobody can merge what nobody can read."""
+def test_field_that_only_a_shelf_can_hold_is_a_conflict_if_both_sides_changed_it(field):
+    """smtd cannot merge what it cannot read."""
     ancestor, left, right = (full(opaque={field: Pickled(each, each)}) for each in (b"0", b"1", b"2"))
 
     assert merge(ancestor, left, right) == Unmergeable((field,))
@@ -267,7 +269,7 @@ def test_field_that_only_a_shelf_can_hold_and_both_sides_changed_is_a_conflict(f
 
 @pytest.mark.parametrize("expressed", [False, True])
 def test_completed_run_keeps_its_own_data_where_the_other_side_had_a_pickle(expressed):
-    """What a shelf held of the unfinished run does not come back over its end."""
+    """The pickle of the unfinished run does not replace the data of its end."""
     ancestor = record(**STARTED, opaque={"output_data": Pickled(b"1", b"1", expressed)})
     left = change(ancestor, **COMPLETED, opaque={})
     right = tagged(ancestor, "x")
@@ -295,14 +297,14 @@ WANTED = change(BEFORE, outcome="old\nnew", tags=frozenset({"_finished_", "b"}))
         ({"outcome": "old", "tags": FINISHED | {"a", "c"}, "reason": "because"}, False),
     ],
 )
-def test_edit_is_built_on_what_it_has_something_of(changes, expected):
-    """An edit that has any of what made the wanted record was made with it in sight."""
+def test_edit_that_has_a_part_of_a_change_is_built_on_it(changes, expected):
+    """It was made by a program that had seen the change."""
     assert is_built_on(change(WANTED, **changes), WANTED, BEFORE) is expected
 
 
 @pytest.mark.parametrize("field", ["reason", "outcome"])
-def test_edit_is_built_on_the_line_that_it_kept(field):
-    """A line that the wanted record added to either text tells it, whatever a person wrote around it."""
+def test_edit_that_keeps_an_added_line_is_built_on_the_change(field):
+    """In either text, whatever a user wrote around it."""
     wanted = change(BEFORE, **{field: "old\nnew"})
 
     assert is_built_on(change(BEFORE, **{field: "by a person\nnew"}), wanted, BEFORE)
@@ -310,8 +312,8 @@ def test_edit_is_built_on_the_line_that_it_kept(field):
 
 
 @pytest.mark.parametrize("field", WHEREABOUTS)
-def test_edit_is_built_on_the_whereabouts_that_it_kept(field):
-    """Data that was moved by the wanted record, and still is there, tells too."""
+def test_edit_that_keeps_moved_data_is_built_on_the_change(field):
+    """The data location counts like any other field."""
     wanted = change(BEFORE, **{field: ELSEWHERE})
 
     assert is_built_on(tagged(wanted, "x"), wanted, BEFORE)
@@ -331,13 +333,13 @@ def test_edit_is_built_on_the_whereabouts_that_it_kept(field):
         ({"tags": FINISHED | {"a", "b"}}, False),
     ],
 )
-def test_record_holds_all_of_a_change_or_not(changes, expected):
-    """All that was added is there, and nothing that was removed; whatever else is there."""
+def test_record_with_a_whole_change_is_recognized(changes, expected):
+    """It has all that was added, and nothing that was removed; anything else may differ."""
     assert holds_all(change(WANTED, **changes), WANTED, BEFORE) is expected
 
 
-def test_record_holds_all_of_a_change_whose_removed_line_is_gone():
-    """A line that the change removed must not be there, in whatever order the others are."""
+def test_record_with_a_whole_change_lacks_the_removed_line():
+    """In whatever order the other lines are."""
     wanted = change(BEFORE, outcome="new")
 
     assert holds_all(change(BEFORE, outcome="more\nnew"), wanted, change(BEFORE, outcome="old"))
@@ -345,8 +347,8 @@ def test_record_holds_all_of_a_change_whose_removed_line_is_gone():
 
 
 @pytest.mark.parametrize("field", WHEREABOUTS)
-def test_record_holds_all_of_a_change_of_whereabouts(field):
-    """Data that was moved must be there."""
+def test_record_with_a_whole_change_has_the_moved_data(field):
+    """At its new location."""
     wanted = change(BEFORE, **{field: ELSEWHERE})
 
     assert holds_all(tagged(wanted, "x"), wanted, BEFORE)
@@ -363,13 +365,13 @@ def test_record_holds_all_of_a_change_of_whereabouts(field):
         ({"version": "beef"}, False),
     ],
 )
-def test_record_holds_all_of_a_new_one_or_not(changes, expected):
-    """The same experiment with fewer words was made by somebody else."""
+def test_record_with_all_of_a_new_record_is_recognized(changes, expected):
+    """The same experiment with fewer words was created by another client."""
     assert holds_all(change(WANTED, **changes), WANTED, None) is expected
 
 
 def test_edit_of_a_new_record_is_built_on_it_if_it_is_the_same_experiment():
-    """Where nothing was before, the same provenance is no chance."""
+    """If there was no record before, equal provenance is no coincidence."""
     assert is_built_on(change(full(), reason="because", tags=FINISHED), full(), None)
     assert not is_built_on(change(full(), version="beef"), full(), None)
 
@@ -378,8 +380,8 @@ SECOND = DataKey("run/second.csv", "2" * 40)
 
 
 @pytest.mark.parametrize("field", ["input_data", "output_data"])
-def test_data_that_sumatra_took_away_is_given_back(field):
-    """Deleting or saving another record can take data away, which no person meant."""
+def test_data_that_sumatra_removed_is_restored(field):
+    """Deleting or saving another record can remove data, which no user meant."""
     before = full(**{field: (OUTPUT, SECOND)})
     robbed = tagged(change(before, **{field: (SECOND,)}), "x")
 
@@ -405,24 +407,26 @@ def test_data_that_sumatra_took_away_is_given_back(field):
         *("the run is not over", "another run", "known to a shelf only", "not data"),
     ],
 )
-def test_record_that_sumatra_took_nothing_from_stays_as_it_is(before, after):
-    """Only data that is missing from a finished run is given back."""
+def test_record_without_removed_data_is_not_changed(before, after):
+    """Only missing data of a finished run is restored."""
     left = full(**after)
 
     assert mended(full(**before), left) is left
 
 
+@MANY
 @given(versions, versions, versions)
 def test_merge_is_symmetric(ancestor, left, right):
-    """Neither side is preferred: only the order of appendages tells which was left."""
+    """Neither side is preferred: only the order of appended lines shows which side was left."""
     one, other = merge(ancestor, left, right), merge(ancestor, right, left)
 
     assert unordered(one) == unordered(other)
 
 
+@MANY
 @given(versions, versions)
 def test_merge_without_an_ancestor_is_symmetric(left, right):
-    """Neither side is preferred when they meet for the first time."""
+    """Also in the first sync."""
     assert unordered(merge(None, left, right)) == unordered(merge(None, right, left))
 
 
@@ -436,9 +440,10 @@ def unordered(result):
     return lines, digest(change(result.record, reason="", outcome=""))
 
 
+@MANY
 @given(versions, versions)
 def test_merge_with_an_unchanged_side_is_the_other_side(ancestor, changed):
-    """A merge of an edit with no edit is the edit, if it is one that a person can make."""
+    """If the edit is one that a user can make."""
     edit = change(changed, diff=ancestor.diff)
 
     assert digest(record_of(merge(ancestor, edit, ancestor))) == digest(edit)
@@ -446,9 +451,10 @@ def test_merge_with_an_unchanged_side_is_the_other_side(ancestor, changed):
     assert digest(record_of(merge(ancestor, edit, edit))) == digest(edit)
 
 
+@MANY
 @given(versions, versions, versions)
 def test_merged_record_merges_into_itself(ancestor, left, right):
-    """Once one side has the merged record, merging it with what the other held gives it again."""
+    """Once one side has the merged record, merging it with the old record of the other gives it again."""
     result = merge(ancestor, left, change(right, diff=left.diff))
     merged = result.record if isinstance(result, Merged) else left
 
@@ -458,9 +464,10 @@ def test_merged_record_merges_into_itself(ancestor, left, right):
     ) == digest(merged)
 
 
+@MANY
 @given(versions, versions, versions)
 def test_merge_loses_no_line_and_no_tag_that_a_side_added(ancestor, left, right):
-    """What a person added on either side is in the merged record."""
+    """The merged record has all that users added on either side."""
     result = merge(ancestor, left, right)
     merged = result.record if isinstance(result, Merged) else None
 
@@ -468,11 +475,11 @@ def test_merge_loses_no_line_and_no_tag_that_a_side_added(ancestor, left, right)
 
 
 def contents(made):
-    """Return the lines of the outcome and the tags that are no status."""
+    """Return the lines of the outcome, and the tags that are no status."""
     return set((made.outcome or "").split("\n")) | {tag for tag in made.tags if "_" not in tag}
 
 
 def added(before, after):
-    """Return what *after* has and *before* had not, as far as the old outcome is still there."""
+    """Return what *after* has in addition to *before*, if the old outcome is still there."""
     kept = (after.outcome or "").startswith(before.outcome or "")
     return (contents(after) - contents(before)) if kept else set()

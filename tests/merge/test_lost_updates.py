@@ -1,4 +1,4 @@
-"""Which writes of smtd were undone by a program that had not seen them, as far as the log tells."""
+"""The log shows which writes of smtd were undone by a program that had not seen them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 from smtd.merge.lost_updates import LoggedWrite, reverted
 from tests.build import key
 
-#: For each key: smtd's writes, each with the number of its batch, what was there before it, and what
-#: it wrote; and what is there now. `-` is nothing, `!` marks what was lost.
+#: For each key: smtd's writes, each with the number of its batch, the state before it, and what
+#: it wrote; and the state now. `-` is an absence, `!` marks a lost write.
 LOST = {
     "nothing was written": [],
     "of one key nothing is known any more": ["-", "1-a -!"],
@@ -48,7 +48,7 @@ LOST = {
 
 
 def told(row):
-    """Return the writes of one key (`*`: it was found undone), and what is there now (None: nothing)."""
+    """Return the writes of one key (`*`: it was found undone), and its state now (None: absent)."""
     *writes, now = row.rstrip("!").split(" ")
     return [
         LoggedWrite(int(number), digest(old), digest(new), reverted=found == ["*"])
@@ -58,7 +58,7 @@ def told(row):
 
 @pytest.mark.parametrize("case", LOST)
 def test_write_is_lost_if_it_and_all_later_ones_are_undone(case):
-    """A program that had read the store before puts back everything as it was then."""
+    """A program that had read the store before saves everything as it was then."""
     rows = {key(str(at)): told(row) for at, row in enumerate(LOST[case])}
     written = {name: writes for name, (writes, _) in rows.items()}
     now = {name: held for name, (_, held) in rows.items() if held is not None}
@@ -75,7 +75,7 @@ def digest(letter):
 
 
 def test_other_records_say_nothing_about_a_lost_write():
-    """A record that smtd did not write shows nothing about who had seen what."""
+    """A record that smtd did not write does not show which program had seen what."""
     written = {key("mine"): [LoggedWrite(1, None, b"a")]}
 
     assert set(reverted(written, {key("theirs"): b"b"})) == {key("mine")}

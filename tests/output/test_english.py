@@ -1,4 +1,4 @@
-"""Every reason has a sentence, which names the side and the values that belong to it."""
+"""Every reason has a sentence with its side and values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KNOWN = {"fields": "version", "pair": "lab"}
 
 @pytest.mark.parametrize("code", Code, ids=lambda code: code.value)
 def test_every_reason_has_a_sentence(code: Code) -> None:
-    """And no place for a value is left in it, nor in the next step."""
+    """No placeholder is left in it, nor in the next step."""
     why = because(code, Side.RIGHT, "one", "two", cause=CAUSE)
 
     texts = sentence(why, **KNOWN), next_step(why, **KNOWN)
@@ -24,7 +24,7 @@ def test_every_reason_has_a_sentence(code: Code) -> None:
 
 
 def test_sentence_has_the_side_the_values_and_the_cause() -> None:
-    """As they are, whatever a store says in them."""
+    """Unchanged, whatever a store says in them."""
     refused = because(Code.REFUSED, Side.LEFT, "{other} is no {0}")
 
     assert sentence(refused) == "the left store cannot hold it: {other} is no {0}"

@@ -1,4 +1,4 @@
-"""What `--json` prints: the keys of the contract, in its order, and the sides as the reader names them."""
+"""What `--json` prints: the keys of the contract, in its order, and the sides in the order of the reader."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.build import PROJECT, key
 
 @pytest.fixture
 def report() -> PairReport:
-    """Return the report of a plan that leaves something of each kind."""
+    """Return the report of a plan that leaves something of each kind undone."""
     new = because(Code.NEW, Side.LEFT)
     return PairReport(
         "lab",
@@ -77,7 +77,7 @@ def test_pair_has_the_shape_of_the_contract(report: PairReport) -> None:
 
 
 def test_sides_are_named_as_the_reader_names_them(report: PairReport) -> None:
-    """Whoever names the stores the other way round reads a report of that order."""
+    """A reader that names the stores the other way round gets a report in that order."""
     found = shapes.pair(report, mirrored=True)
 
     assert (found["left"]["location"], found["right"]["location"]) == ("other", "one")
@@ -94,8 +94,8 @@ def test_sides_are_named_as_the_reader_names_them(report: PairReport) -> None:
     assert (found["actions"][0]["side"], found["actions"][0]["reason"]) == ("left", "new on the right")
 
 
-def test_write_in_the_history_is_named_as_the_reader_names_the_sides() -> None:
-    """Its side, and that in its reason."""
+def test_history_names_the_sides_as_the_reader_does() -> None:
+    """In the side of an entry, and in its reason."""
     why = because(Code.CHANGED, Side.RIGHT)
     entry = HistoryEntry(1, 1, 8, "2026-11-25", Side.LEFT, key("a"), "update", why, b"1", b"2", True)
 
@@ -106,7 +106,7 @@ def test_write_in_the_history_is_named_as_the_reader_names_the_sides() -> None:
 
 
 def test_sync_is_ok_if_all_pairs_are() -> None:
-    """One pair with something left makes the whole run not ok."""
+    """One pair with something left undone makes the whole run not ok."""
     good, held = (blank(name, Both("l", "r")) for name in ("good", "held"))
     held.held.append(holds.running(key("a"), None))
 

@@ -1,4 +1,4 @@
-"""Real Sumatra, for tests to meet: environments, projects, stores, and fixtures of them.
+"""Real Sumatra for tests: environments, projects, stores, and fixtures of them.
 
-Tests never import Sumatra; the scripts beside this file do, in processes of their own.
+Tests never import Sumatra; the scripts beside this file do, in their own processes.
 """

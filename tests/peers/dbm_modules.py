@@ -1,7 +1,7 @@
-"""Pythons that have the modules of dbm.ndbm and dbm.gnu, which many builds of Python lack.
+"""Pythons with the modules dbm.ndbm and dbm.gnu, which many builds of Python lack.
 
-Debian's own Python has dbm.ndbm (Berkeley DB); its dbm.gnu is a package, of which no more than the
-module is taken if it is not installed.
+Debian's own Python has dbm.ndbm (Berkeley DB); its dbm.gnu is a package, of which only the module is taken if
+it is not installed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _HAS_NDBM = "import dbm.ndbm, ensurepip, sys, venv; assert dbm.ndbm.library == '
 
 
 def ndbm_pythons() -> Iterator[Path]:
-    """Give the interpreters with the dbm.ndbm of Berkeley DB that can make an environment."""
+    """Yield the interpreters with the dbm.ndbm of Berkeley DB that can create an environment."""
     named = ("python3", "/usr/bin/python3")
     found = [Path(sys.base_prefix) / "bin" / "python3", *map(Path, filter(None, map(shutil.which, named)))]
     for python in found:
@@ -28,7 +28,7 @@ def ndbm_pythons() -> Iterator[Path]:
 
 
 def add_gnu(environment: Path) -> None:
-    """Give the Python of an environment dbm.gnu, if it has none. Raises OSError if none can be had."""
+    """Add dbm.gnu to the Python of an environment, if it has none. Raises OSError if that is impossible."""
     python = environment / "bin" / "python"
     if _runs(python, "import dbm.gnu"):
         return

@@ -1,7 +1,7 @@
 """Virtual environments with real Sumatra, built once and kept outside the repository.
 
-They live in `$SMTD_PEERS`, else `$XDG_CACHE_HOME/smtd-peers`, else `~/.cache/smtd-peers`.
-`python -m tests.peers.environments` builds what is missing and says where it is.
+They are in `$SMTD_PEERS`, else `$XDG_CACHE_HOME/smtd-peers`, else `~/.cache/smtd-peers`. `python -m
+tests.peers.environments` builds missing ones and prints where they are.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from pathlib import Path
 from tests.peers import dbm_modules, warm
 
 NAMES = ("django", "plain", "dbm", "server")
-#: Where the requirements are not of the environment's own name.
+#: Environments whose requirements have another name.
 SAME = {"dbm": "plain"}
-#: In `plain` new shelves are of dbm.dumb, which is on every machine, whatever else its Python has.
+#: In `plain` new shelves are of dbm.dumb, which every machine has.
 DUMB_FIRST = 'import dbm; dbm._names.remove("dbm.dumb"); dbm._names.insert(0, "dbm.dumb")\n'
 HERE = Path(__file__).parent
-# Sumatra 0.8.1 was seen to work on these; in this order others are looked for.
+# Sumatra 0.8.1 works on these; others are tried in this order.
 WORKING_PYTHONS = ((3, 11), (3, 12), (3, 13), (3, 10))
 # `smt run` looks for the internet at a fixed address and NT parameter sets that look like a
 # URL are fetched; a proxy that refuses keeps both on this machine and costs no time.
@@ -40,7 +40,7 @@ NO_NETWORK = {
 
 
 class PeerFailed(Exception):
-    """A peer could not be built, or a command in it failed; the message has its output."""
+    """A peer could not be built, or a command in it failed; the message has the output."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,10 @@ class Environment:
         env: Mapping[str, str] | None = None,
         check: bool = True,
     ) -> subprocess.CompletedProcess[str]:
-        """Run *program* (`"smt"`, `"python"`, any path) in *cwd* and return how it ended.
+        """Run *program* (`"smt"`, `"python"`, any path) in *cwd* and return the completed process.
 
-        *env* comes on top of `variables()`. Raises PeerFailed, with the command and all of
-        its output, if *check* and the exit code is not 0.
+        *env* is added to `variables()`. Raises PeerFailed, with the command and all of its output, if *check*
+        and the exit code is not 0.
         """
         command, variables = self.command(program, *args), {**self.variables(), **(env or {})}
         if (script := self._script_in(command)) and not any(name.startswith("PYTHON") for name in env or {}):
@@ -94,7 +94,7 @@ class Environment:
         return done
 
     def _script_in(self, command: list[str]) -> list[str]:
-        """Return the Python script that *command* runs, and its arguments; nothing if it is none."""
+        """Return the Python script that *command* runs, and its arguments (nothing: it runs none)."""
         if command[0] == str(self.smt):
             return command
         is_script = command[0] == str(self.python) and len(command) > 1 and command[1].endswith(".py")
@@ -143,10 +143,10 @@ class Environment:
 
 @functools.cache
 def environment(name: str) -> Environment:
-    """Return the environment *name*, built first if this machine has none yet.
+    """Return the environment *name*; build it first if this machine has none yet.
 
-    Any number of processes may ask at once: one builds, the others wait for it.
-    Raises PeerFailed, with the last lines of what pip said, if it cannot be built.
+    Any number of processes may call it at once: one builds, the others wait for it. Raises PeerFailed, with
+    the last lines of pip's output, if it cannot be built.
     """
     requirements = HERE / "requirements" / f"{SAME.get(name, name)}.txt"
     interpreter = _interpreter(name)
@@ -159,7 +159,7 @@ def environment(name: str) -> Environment:
 
 
 def cache() -> Path:
-    """Return the directory of what is built or fetched once."""
+    """Return the directory for everything that is built or fetched once."""
     named = os.environ.get("SMTD_PEERS")
     if named:
         cache = Path(named)
@@ -179,9 +179,9 @@ def _directory_name(name: str, requirements: Path, interpreter: Path) -> str:
 
 @contextmanager
 def only_one(lock: Path) -> Iterator[None]:
-    """Keep other processes out."""
+    """Lock other processes out."""
     with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # let go by the kernel, however this process ends
+        fcntl.flock(file, fcntl.LOCK_EX)  # released by the kernel, however this process ends
         yield
 
 
@@ -223,7 +223,7 @@ def _must(*command: str | Path) -> None:
 
 
 def _relocate(scripts: Path, old: Path, new: Path) -> None:
-    """Make scripts that name their environment's path name the one it will be renamed to."""
+    """Replace the environment's path in its scripts by the one to which it will be renamed."""
     for script in scripts.iterdir():
         if script.is_symlink() or not script.is_file():
             continue
@@ -233,7 +233,7 @@ def _relocate(scripts: Path, old: Path, new: Path) -> None:
 
 
 def _interpreter(name: str) -> Path:
-    """Return the Python to build with: the one of the tests, if Sumatra works on it.
+    """Return the Python to build with: that of the tests, if Sumatra works on it.
 
     For `dbm` it is one that has dbm.ndbm. Raises PeerFailed if none is found.
     """
@@ -270,7 +270,7 @@ def _other_interpreters() -> Iterator[Path]:
 
 @functools.cache
 def _version(interpreter: Path) -> str:
-    """Return the interpreter's version; empty if it is of no use (a dangling shim, say)."""
+    """Return the interpreter's version (empty: it is unusable, for example a dangling shim)."""
     code = "import ensurepip, platform, venv; print(platform.python_version(), end='')"
     asked = [str(interpreter), "-c", code]
     try:
@@ -291,7 +291,7 @@ def _account(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def main() -> None:
-    """Build every environment that is missing, and print where each one is."""
+    """Build every missing environment, and print where each one is."""
     for name in NAMES:
         print(name, environment(name).directory, sep="\t")
 

@@ -38,7 +38,7 @@ def dbm_environment() -> Environment:
 
 
 def made_once(name: str, base: Path, make: Callable[[Path], object]) -> Path:
-    """Return the store in *name*, which the first process of this run makes for all of them."""
+    """Return the store in *name*, which the first process of this run creates for all of them."""
     place = base.parent / name if "PYTEST_XDIST_WORKER" in os.environ else base / name
     store, made = place / "records", place / "made"
     place.mkdir(exist_ok=True)
@@ -67,13 +67,13 @@ def made_rich_sqlite(django_environment: Environment, tmp_path_factory: pytest.T
 
 @pytest.fixture
 def rich_shelf(made_rich_shelf: Path, tmp_path: Path) -> Path:
-    """The stem of a dumb shelf of this test's own, with every sort of record in `MyProject`."""
+    """The stem of a dumb shelf for one test, with every kind of record in `MyProject`."""
     return copy_store(made_rich_shelf, tmp_path / "rich-shelf" / "records")
 
 
 @pytest.fixture
 def rich_sqlite3_shelf(made_rich_shelf: Path, tmp_path: Path) -> Path:
-    """The same as `rich_shelf`, in the file that Python 3.13 makes."""
+    """The same as `rich_shelf`, in a file as of Python 3.13."""
     directory = tmp_path / "rich-sqlite3-shelf"
     directory.mkdir()
     return as_sqlite3_shelf(made_rich_shelf, directory / "records")
@@ -81,19 +81,19 @@ def rich_sqlite3_shelf(made_rich_shelf: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def rich_sqlite(made_rich_sqlite: Path, tmp_path: Path) -> Path:
-    """An SQLite store of this test's own, with every sort of record in `MyProject`."""
+    """An SQLite store for one test, with every kind of record in `MyProject`."""
     return copy_store(made_rich_sqlite, tmp_path / "rich-sqlite" / "records")
 
 
 @pytest.fixture
 def django_project(django_environment: Environment, tmp_path: Path) -> SumatraProject:
-    """A directory in which `init` makes a project with an SQLite store."""
+    """A directory in which `init` creates a project with an SQLite store."""
     return SumatraProject(tmp_path / "django-project", django_environment)
 
 
 @pytest.fixture
 def plain_project(plain_environment: Environment, tmp_path: Path) -> SumatraProject:
-    """A directory in which `init` makes a project with a shelf."""
+    """A directory in which `init` creates a project with a shelf."""
     return SumatraProject(tmp_path / "plain-project", plain_environment)
 
 
@@ -108,7 +108,7 @@ def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sumatra
 def rich_server(
     made_rich_shelf: Path, running_server: SumatraServer, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Answer]:
-    """The database of a server to which smtd has synced a shelf, as far as it can; and what smtd said."""
+    """The database of a server to which smtd has synced a shelf, as far as it can; and smtd's output."""
 
     def make(database: Path) -> None:
         running_server.clear()
@@ -123,6 +123,6 @@ def rich_server(
 
 @pytest.fixture
 def server(running_server: SumatraServer) -> SumatraServer:
-    """A Sumatra Server without any records."""
+    """A Sumatra Server without records."""
     running_server.clear()
     return running_server

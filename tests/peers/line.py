@@ -1,4 +1,4 @@
-"""A line to a real Sumatra Server on which things go wrong, request by request, as a test has it."""
+"""A line to a real Sumatra Server on which requests fail as a test wants."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import aiohttp
 import anyio
 from aiohttp import web
 
-#: What becomes of one request; it may pass it on to the server.
+#: What happens to one request; a fault may pass it on to the server.
 Fault = Callable[["Line", web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 @dataclass
 class Line:
-    """A proxy at *url*; *faults* befall the requests of these numbers, from 1 on; others pass."""
+    """A proxy at *url*; *faults* apply to the requests of these numbers, from 1 on; others pass."""
 
     server: str
     client: aiohttp.ClientSession
@@ -29,7 +29,7 @@ class Line:
     headers: list[dict[str, str]] = field(default_factory=list)
 
     def break_at(self, number: int, fault: Fault) -> None:
-        """Let *fault* befall the *number*th request from now on, and no other."""
+        """Apply *fault* to the *number*th request from now on, and to no other."""
         self.faults = {len(self.requests) + number: fault}
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -40,7 +40,7 @@ class Line:
     async def ask(
         self, request: web.BaseRequest, alter: Callable[[bytes], bytes] = bytes
     ) -> tuple[int, bytes]:
-        """Pass a request on, with its body altered; return status and body of the answer."""
+        """Pass a request on, with another body; return status and body of the answer."""
         headers = {name: value for name, value in request.headers.items() if name in _PASSED}
         body = alter(await request.content.read())  # however large
         where = f"{self.server}{request.raw_path}"
@@ -55,7 +55,7 @@ _PASSED = ("Authorization", "Accept", "Content-Type")
 
 @asynccontextmanager
 async def line_to(server: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[Line]:
-    """Open a line to the server at the root *server*, with TLS if asked for."""
+    """Open a line to the server at the root *server*, optionally with TLS."""
     async with aiohttp.ClientSession() as client:
         line = Line(server, client)
         runner = web.ServerRunner(web.Server(line.answer), shutdown_timeout=0.1)
@@ -75,7 +75,7 @@ async def passed(line: Line, request: web.BaseRequest) -> web.StreamResponse:
 
 
 def status(code: int, **headers: str) -> Fault:
-    """Answer with a status in place of the server."""
+    """Answer with a status without the server."""
 
     async def fault(_line: Line, _request: web.BaseRequest) -> web.StreamResponse:
         return web.Response(
@@ -86,7 +86,7 @@ def status(code: int, **headers: str) -> Fault:
 
 
 def status_after(code: int) -> Fault:
-    """Let the server do it, and answer with another status."""
+    """Pass the request on, and answer with another status."""
 
     async def fault(line: Line, request: web.BaseRequest) -> web.StreamResponse:
         await line.ask(request)
@@ -96,20 +96,20 @@ def status_after(code: int) -> Fault:
 
 
 async def reset(_line: Line, request: web.BaseRequest) -> web.StreamResponse:
-    """End the connection before the server has heard anything."""
+    """Close the connection before the server gets the request."""
     assert request.transport
     request.transport.abort()
     return web.Response()
 
 
 async def lost(line: Line, request: web.BaseRequest) -> web.StreamResponse:
-    """Let the server do it, and end the connection before it answers."""
+    """Pass the request on, and close the connection before the answer."""
     await line.ask(request)
     return await reset(line, request)
 
 
 async def halved(line: Line, request: web.BaseRequest) -> web.StreamResponse:
-    """Let the server make half of a record, as if it were ended then, and the connection with it."""
+    """Make the server create half of a record, as if it had crashed then, and close the connection."""
     await line.ask(request, _half)
     return await reset(line, request)
 
@@ -119,20 +119,20 @@ def _half(body: bytes) -> bytes:
 
 
 async def stall(line: Line, request: web.BaseRequest) -> web.StreamResponse:
-    """Let the server do it, and say nothing until the other end has enough."""
+    """Pass the request on, and answer nothing until the client gives up."""
     await line.ask(request)
     await anyio.sleep(30)
     return web.Response()
 
 
 async def late(line: Line, request: web.BaseRequest) -> web.StreamResponse:
-    """Answer, but not at once."""
+    """Answer after a delay."""
     await anyio.sleep(0.1)
     return await passed(line, request)
 
 
 def cut(length: int) -> Fault:
-    """End the connection after so many bytes of the answer, which says that it is longer."""
+    """Close the connection after some bytes of the answer, whose header says that it is longer."""
 
     async def fault(line: Line, request: web.BaseRequest) -> web.StreamResponse:
         code, body = await line.ask(request)
@@ -145,7 +145,7 @@ def cut(length: int) -> Fault:
 
 
 def altered(alter: Callable[[bytes], bytes]) -> Fault:
-    """Answer with another body, whole by its length."""
+    """Answer with another body of the right length."""
 
     async def fault(line: Line, request: web.BaseRequest) -> web.StreamResponse:
         code, body = await line.ask(request)

@@ -1,4 +1,4 @@
-"""A Sumatra project that real `smt` made: a git repository, a program, a record store."""
+"""A Sumatra project made by real `smt`: a git repository, a program, a record store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from tests.peers.environments import Environment, PeerFailed
 from tests.peers.stores import copy_empty_database
 
-#: It goes without `os`, as Sumatra looks for the dependencies of each run by reading all that it imports.
+#: It does not import `os`, as Sumatra finds the dependencies of each run by reading all that it imports.
 MAIN_PY = '''\
 """Write what was asked for into Data: main.py [PARAMETER_FILE] [ARGUMENT...] [LABEL]"""
 import sys
@@ -79,11 +79,11 @@ Labels = list[str]
 
 
 class SumatraProject:
-    """The project in *directory*, worked on with the real `smt` of *environment*.
+    """The project in *directory*, used with the real `smt` of *environment*.
 
-    Every command returns what it printed to standard output and raises PeerFailed, with all
-    of its output, if it exits with anything but 0. `smt` itself is content with much that
-    failed (a label that does not exist, say): what matters is looked up afterwards.
+    Every command returns its standard output, and raises PeerFailed, with all of its output, if the exit code
+    is not 0. `smt` itself does not report many failures (for example a label that does not exist): tests
+    check the result afterwards.
     """
 
     def __init__(self, directory: Path, environment: Environment) -> None:
@@ -100,11 +100,11 @@ class SumatraProject:
 
     @property
     def store_path(self) -> Path:
-        """The path that `smt init` gives its store: of the SQLite file, or a shelf's stem."""
+        """The path that `smt init` gives its store: the SQLite file, or a shelf's stem."""
         return self.smt_directory / "records"
 
     def variables(self) -> dict[str, str]:
-        """Return what the process environment of every command has on top of the peer's."""
+        """Return the variables that every command has in addition to the peer's."""
         return {**AUTHOR, "HOME": str(self._home)}
 
     def create_code(self, files: Mapping[str, str] | None = None) -> str:
@@ -132,11 +132,11 @@ class SumatraProject:
         return self._run("smt", *args).stdout
 
     def init(self, name: str, *options: str | Path, prepared: bool = True) -> str:
-        """Make the project *name*, and its code if there is none.
+        """Create the project *name*, and its code if there is none.
 
-        Without *options* as the documentation of Sumatra does: the label ends the command
-        line and names a directory in Data, so that no run can claim another's output. An SQLite
-        store is one that Sumatra *prepared* for all tests, which is faster.
+        Without *options* as in Sumatra's documentation: the label ends the command line and names a directory
+        in Data, so that no run can claim another's output. An SQLite store is one that Sumatra *prepared* for
+        all tests, which is faster.
         """
         if not (self.directory / ".git").exists():
             self.create_code()
@@ -156,7 +156,7 @@ class SumatraProject:
     ) -> str:
         """Compute once; *args* are parameter files, `name=value` and arguments of main.py.
 
-        Labels that Sumatra makes itself have one second: give *label* to runs in a row.
+        Labels that Sumatra creates itself have a resolution of one second: give *label* to runs in a row.
         """
         given = {"--label": label, "--reason": reason, "--tag": tag}
         options = [f"{option}={value}" for option, value in given.items() if value is not None]
@@ -164,12 +164,11 @@ class SumatraProject:
 
     @contextmanager
     def running(self, *args: str | Path, label: str) -> Iterator[Callable[[], str]]:
-        """Have an `smt run` going on: its program works, its record is `_running_`.
+        """Keep an `smt run` going: its program runs, its record is `_running_`.
 
-        Yields a function that lets the run finish and returns what it printed. Without it
-        the run is killed at the end, and what it saved so far stays. Nobody else sees that
-        in a dumb shelf, whose index Sumatra writes at the end. Needs the label on the
-        command line, where `init` without options puts it.
+        Yields a function that lets the run finish and returns its output. Without a call the run is killed at
+        the end, and what it has saved so far stays. No other program sees that in a dumb shelf, whose index
+        Sumatra writes at the end. Needs the label on the command line, where `init` without options puts it.
         """
         with self._start("smt", "run", f"--label={label}", *args, "hold") as run:
 
@@ -188,7 +187,7 @@ class SumatraProject:
                     os.killpg(run.pid, signal.SIGKILL)
 
     def comment(self, label: str, text: str) -> str:
-        """Say how *label* came out; added to what was said before."""
+        """Comment on the outcome of *label*; the text is added to what was there before."""
         return self.smt("comment", label, text)
 
     def tag(self, tag: str, *labels: str) -> str:
@@ -208,7 +207,7 @@ class SumatraProject:
         return self.smt("info")
 
     def export(self) -> str:
-        """Return what `smt export` wrote: the project's records in Sumatra's JSON."""
+        """Return the output of `smt export`: the project's records in Sumatra's JSON."""
         self.smt("export")
         return (self.smt_directory / "records_export.json").read_text(encoding="utf-8")
 
@@ -217,7 +216,7 @@ class SumatraProject:
         return {record["label"]: record for record in json.loads(self.export())}
 
     def sync(self, *stores: str | Path) -> str:
-        """Run real `smt sync`, which has one store or two."""
+        """Run real `smt sync` with one store or two."""
         return self.smt("sync", *stores)
 
     def _run(self, program: str, *args: str | Path) -> subprocess.CompletedProcess[str]:

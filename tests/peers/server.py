@@ -1,4 +1,4 @@
-"""The real Sumatra Server, on a port of its own, with a database that tests may look into."""
+"""The real Sumatra Server, on its own port, with a database that tests may inspect."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ USERS = ("ada", "bob", "anonymous")
 PASSWORD = "s3cret"
 
 
-#: What a server has no room for, and fields whose order it does not keep.
+#: Fields that a server cannot hold, and fields whose order it does not keep.
 NOT_ON_A_SERVER = {"on_changed", "extra"}
 UNORDERED = {
     "dependencies",
@@ -33,7 +33,7 @@ UNORDERED = {
     "input_creations_us",
     "output_creations_us",
 }
-#: How the server writes a distribution that it was given by other arguments.
+#: How the server writes a distribution that was given with other arguments.
 GAMMA = ("GammaDist(a=4.000000,b=0.500000)", "GammaDist(m=2.000000,s=1.000000)")
 
 
@@ -47,7 +47,7 @@ class SumatraServer:
 
     @property
     def root(self) -> str:
-        """Its address, without a path."""
+        """The server's address, without a path."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -57,7 +57,7 @@ class SumatraServer:
 
     @property
     def address(self) -> str:
-        """Its address, with the name and the password of the first user."""
+        """The address with the name and the password of the first user."""
         return self.url.replace("://", f"://{USERS[0]}:{PASSWORD}@")
 
     def requests(self) -> list[str]:
@@ -79,9 +79,9 @@ class SumatraServer:
         return seen
 
     def make_project(self, name: str) -> None:
-        """Make an empty project of the first user, as Sumatra's own client does, and wait for its log.
+        """Create an empty project of the first user, as Sumatra's own client does, and wait for its log.
 
-        The server writes a request down after it has answered: whoever counts must not count this one.
+        The server logs a request after its answer: a test that counts requests must not count this one.
         """
         before = len(self.requests())
         request = Request(f"{self.url}{name}/", b"{}", method="PUT")
@@ -100,7 +100,7 @@ class SumatraServer:
             here.backup(there)
 
     def load_from(self, path: Path) -> None:
-        """Replace its database by what `save_to` made, of this server or of another one."""
+        """Replace its database by one that `save_to` made, of this server or of another one."""
         with closing(sqlite3.connect(self.database)) as here, closing(sqlite3.connect(path)) as there:
             there.backup(here)
 
@@ -116,7 +116,7 @@ class SumatraServer:
 
 @contextmanager
 def serving(environment: Environment, directory: Path, *, careless: bool = False) -> Iterator[SumatraServer]:
-    """Run a server for the length of a `with` block, which waits for no disk if it is *careless*.
+    """Run a server during a `with` block; if *careless*, it waits for no disk.
 
     Raises PeerFailed if it does not start.
     """

@@ -1,4 +1,4 @@
-"""Record stores that real Sumatra fills, reads and edits; and what their files are."""
+"""Record stores that real Sumatra fills, reads and edits; and their files."""
 
 from __future__ import annotations
 
@@ -23,23 +23,22 @@ Seen = dict[str, dict[str, dict[str, Any]]]
 
 @dataclass(frozen=True)
 class PeerStore:
-    """The store at *path*, worked on by the real Sumatra of *environment*.
+    """The store at *path*, used by the real Sumatra of *environment*.
 
-    A shelf's path is its stem, as in `.smt/project`: the files' names may be longer. *dbm* is
-    what a shelf that is not there yet is made with, `dumb`, `gnu`, `ndbm` or `sqlite3`, so far
-    as the environment's Python has it. Every method raises PeerFailed, with all that Sumatra
-    said, where Sumatra fails.
+    A shelf's path is its stem, as in `.smt/project`: the files' names may be longer. *dbm* is the kind of a
+    shelf that does not exist yet, `dumb`, `gnu`, `ndbm` or `sqlite3`, if the environment's Python has it.
+    Every method raises PeerFailed, with all of Sumatra's output, if Sumatra fails.
     """
 
     environment: Environment
     kind: Kind
     path: Path
     dbm: str = "dumb"
-    #: The address of a database on a server; the path then only tells where to work.
+    #: The address of a database on a server; the path is then only the working directory.
     url: str = ""
 
     def make_rich(self, project: str, root: Path | None = None) -> int:
-        """Save a record of every sort that Sumatra has; return how many.
+        """Save a record of every kind that Sumatra has; return how many.
 
         Their data and repositories are in *root*, else beside the store.
         """
@@ -67,7 +66,7 @@ class PeerStore:
         outcome: str | None = None,
         reason: str | None = None,
     ) -> None:
-        """Change one record; None leaves what is."""
+        """Change one record; fields with None stay."""
         asked = {"--tag": tag, "--outcome": outcome, "--reason": reason}
         edits = [f"{option}={value}" for option, value in asked.items() if value is not None]
         self._look("edit_store.py", self._name, project, label, *edits)
@@ -78,10 +77,10 @@ class PeerStore:
 
     @contextmanager
     def held(self, project: str, label: str) -> Iterator[Callable[[], None]]:
-        """Hold the shelf as a long `smt run` does, with *label* saved already.
+        """Keep the shelf open as a long `smt run` does, with *label* saved already.
 
-        Yields a function that lets the holder save `LABEL-2` from what it knew and close the
-        shelf, and returns when it has; it is called at the end if it was not before.
+        Yields a function that lets the holder save `LABEL-2` from its own state and close the shelf, and
+        returns when it has; it is called at the end if it was not before.
         """
         holder = self._start_holder(project, label)
         try:
@@ -120,7 +119,7 @@ class PeerStore:
         return self.environment.script(name, f"--{self.kind}", *args, cwd=self.path.parent).stdout
 
     def _look(self, name: str, *args: str | Path) -> str:
-        """Run a script that makes no repository, with what answers quickly for Mercurial."""
+        """Run a script that creates no repository, with a fast substitute for Mercurial."""
         path = f"{HERE / 'quick'}{os.pathsep}{self.environment.variables()['PATH']}"
         kind = f"--{self.kind}"
         return self.environment.script(name, kind, *args, cwd=self.path.parent, env={"PATH": path}).stdout
@@ -155,9 +154,9 @@ def copy_store(source: Path, target: Path) -> Path:
 
 
 def copy_empty_database(environment: Environment, target: Path) -> None:
-    """Copy to *target* the SQLite file that Sumatra makes for a store, once for all tests on this machine.
+    """Copy to *target* the SQLite file that Sumatra creates for a store, once for all tests on this machine.
 
-    The migrations that make it cost five times what Sumatra does else for a first command.
+    Its migrations cost five times what else a first command of Sumatra costs.
     """
     kept = environment.directory / "empty.sqlite"
     if not kept.exists():
@@ -169,9 +168,9 @@ def copy_empty_database(environment: Environment, target: Path) -> None:
 
 
 def as_sqlite3_shelf(shelf: Path, target: Path) -> Path:
-    """Write what the dumb shelf holds to *target* as Python 3.13 would, and return that.
+    """Write the contents of the dumb shelf to *target* as Python 3.13 would, and return that.
 
-    The layout is that of CPython's dbm/sqlite3.py, write-ahead log and all.
+    The layout is that of CPython's dbm/sqlite3.py, with its write-ahead log.
     """
     with dbm.dumb.open(str(shelf), "r") as source:
         items = [(key, source[key]) for key in source]

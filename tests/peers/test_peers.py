@@ -1,4 +1,4 @@
-"""The peers do what they say: nothing here is about smtd."""
+"""The peers work as described: nothing here is about smtd."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def database(django_environment: Environment, tmp_path: Path) -> PeerStore:
 
 
 def ask_for_environment(cache: Path, requirements: str) -> subprocess.Popen[str]:
-    """Start a process that wants an environment with *requirements*, kept in *cache*."""
+    """Start a process that needs an environment with *requirements*, kept in *cache*."""
     (cache / "requirements").mkdir(exist_ok=True)
     (cache / "requirements" / "asked.txt").write_text(requirements, encoding="utf-8")
     ask = (
@@ -61,16 +61,16 @@ def test_environment_has_sumatra(peer: Environment, tmp_path: Path) -> None:
     assert peer.run("python", "-c", code, cwd=tmp_path).stdout == f"0.8.1 {peer.directory}\n"
 
 
-def test_environment_network(peer: Environment, tmp_path: Path) -> None:
-    """Sumatra, which looks for the internet in every run, finds none and asks nobody."""
+def test_environment_has_no_network(peer: Environment, tmp_path: Path) -> None:
+    """Sumatra looks for the internet in every run; here it finds none and sends no request."""
     code = "from sumatra.core import have_internet_connection as asked; print(asked())"
 
     assert peer.run("python", "-c", code, cwd=tmp_path).stdout == "False\n"
 
 
 @pytest.mark.soak
-def test_environment_wanted_by_many(tmp_path: Path) -> None:
-    """Of several processes that want a missing environment one builds it, for all."""
+def test_environment_needed_by_many_is_built_once(tmp_path: Path) -> None:
+    """One of several processes builds it, for all."""
     processes = [ask_for_environment(tmp_path, "") for _ in range(3)]
     answers = {process.communicate()[0].strip() for process in processes}
 
@@ -81,8 +81,8 @@ def test_environment_wanted_by_many(tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
-def test_environment_that_pip_refuses(tmp_path: Path) -> None:
-    """An environment that cannot be built says why, and leaves none behind."""
+def test_environment_that_pip_cannot_build_is_an_error(tmp_path: Path) -> None:
+    """With the reason, and no environment is left."""
     hashed = f"no-such-package==1 --hash=sha256:{'0' * 64}"
     _, errors = ask_for_environment(tmp_path, f"--no-index\n{hashed}\n").communicate()
 
@@ -90,10 +90,10 @@ def test_environment_that_pip_refuses(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("asked-*/bin"))
 
 
-def test_project_run_going_on_in_shelf(plain_project: SumatraProject) -> None:
-    """A run holds its shelf until it is told to finish, and then is there whole.
+def test_running_run_keeps_its_shelf_open_until_it_may_finish(plain_project: SumatraProject) -> None:
+    """Then its record is complete.
 
-    Whether another `smt` may look meanwhile depends on the dbm: one of GNU is locked.
+    Whether another `smt` may read meanwhile depends on the dbm: one of GNU is locked.
     """
     plain_project.init("MyProject")
 
@@ -103,13 +103,15 @@ def test_project_run_going_on_in_shelf(plain_project: SumatraProject) -> None:
     assert plain_project.records()["told"]["tags"] == ["_finished_"]
 
 
-def test_project_code(django_project: SumatraProject, plain_project: SumatraProject) -> None:
+def test_project_code_has_the_same_commit_every_time(
+    django_project: SumatraProject, plain_project: SumatraProject
+) -> None:
     """The same files make the same commit, whoever commits them and when."""
     assert django_project.create_code() == plain_project.create_code()
 
 
-def test_rich_shelf_classes(plain_environment: Environment, rich_shelf: Path) -> None:
-    """A rich shelf has every class of Sumatra's that loads without a server."""
+def test_rich_shelf_has_every_class(plain_environment: Environment, rich_shelf: Path) -> None:
+    """Of Sumatra's classes that load without a server."""
     records = PeerStore(plain_environment, "shelf", rich_shelf).dump()[RICH].values()
     seen = {name.rsplit(".", 1)[1] for record in records for name in record["class"].values()}
     languages = {d["module"] for record in records for d in record["dependencies"]}
@@ -128,9 +130,9 @@ def test_rich_shelf_classes(plain_environment: Environment, rich_shelf: Path) ->
 
 
 @pytest.mark.soak
-def test_many_records(shelf: PeerStore, database: PeerStore) -> None:
-    """The same number makes the same record in both kinds of store."""
-    lost = {"extra": {}, "on_changed": "error"}  # that a database has no columns for
+def test_many_records_are_equal_in_both_kinds_of_store(shelf: PeerStore, database: PeerStore) -> None:
+    """The same number makes the same record."""
+    lost = {"extra": {}, "on_changed": "error"}  # a database has no columns for these
     root = shelf.path.parent.parent
 
     assert shelf.make_many("sweep", 3, root=root) == 3
@@ -142,8 +144,8 @@ def test_many_records(shelf: PeerStore, database: PeerStore) -> None:
     assert {label: {**record, **lost} for label, record in in_shelf.items()} == in_database
 
 
-def test_sqlite3_shelf(rich_shelf: Path, rich_sqlite3_shelf: Path) -> None:
-    """A dumb shelf becomes the file that Python 3.13 would have made of the same content."""
+def test_sqlite3_shelf_has_the_contents_of_the_dumb_one(rich_shelf: Path, rich_sqlite3_shelf: Path) -> None:
+    """It is the file that Python 3.13 would have made."""
     with dbm.dumb.open(str(rich_shelf), "r") as dumb:
         content = {key: dumb[key] for key in dumb}
     with closing(sqlite3.connect(rich_sqlite3_shelf)) as converted:

@@ -1,4 +1,4 @@
-"""The dbm.sqlite3 of Python 3.13, where it is; older Pythons do not collect this file."""
+"""The dbm.sqlite3 of Python 3.13; older Pythons do not collect this file."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.peers.fixtures import RICH
 from tests.peers.stores import PeerStore
 
 
-def test_held_sqlite3_shelf(plain_environment: Environment, tmp_path: Path) -> None:
-    """What is written to an SQLite shelf that another process holds stays."""
+def test_write_to_an_open_sqlite3_shelf_stays(plain_environment: Environment, tmp_path: Path) -> None:
+    """Another process has the shelf open."""
     shelf = PeerStore(plain_environment, "shelf", tmp_path / "records", "sqlite3")
     shelf.make_many("sweep", 1)
 
@@ -25,10 +25,10 @@ def test_held_sqlite3_shelf(plain_environment: Environment, tmp_path: Path) -> N
     assert after["sweep-00000"]["outcome"] == "precious"
 
 
-def test_sqlite3_shelf_is_python_s(
+def test_python_accepts_the_converted_shelf(
     tmp_path: Path, plain_environment: Environment, rich_sqlite3_shelf: Path
 ) -> None:
-    """Python 3.13 and Sumatra on it take the converted shelf for one of their own."""
+    """As one of its own, and Sumatra on it."""
     own = tmp_path / "own"
     with dbm.open(str(own), "n") as made:
         made["key"] = b"value"

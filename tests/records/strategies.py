@@ -1,4 +1,4 @@
-"""What hypothesis makes values and records of."""
+"""The strategies from which Hypothesis draws values and records."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ names = st.text("abcdefghij_.", min_size=1, max_size=8)
 integers = st.integers() | st.integers(-(2**80), 2**80)
 atoms = st.none() | st.booleans() | integers | st.floats() | texts
 words = st.sampled_from(["_", "a", "b", "my tag", "a,b", '"', " ", ",", "A"]) | texts
-#: Tags of all sorts, mostly of the sorts that a relational store takes apart.
+#: Tags of all kinds, mostly of those that a relational store splits.
 tag_sets = st.frozensets(st.lists(words, max_size=4).map("".join), max_size=4)
 
-#: Values that have a literal, as Sumatra's parameter sets hold them.
+#: Values with a literal, as in Sumatra's parameter sets.
 literals = st.recursive(
     atoms | st.binary(max_size=8),
     lambda inner: (
@@ -30,13 +30,13 @@ literals = st.recursive(
     ),
     max_leaves=8,
 )
-#: Values that JSON and YAML have words for.
+#: Values that JSON and YAML can represent.
 documents = st.recursive(
     st.none() | st.booleans() | integers | st.floats() | texts,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
     max_leaves=8,
 )
-#: What the metadata of a data key, or the state of a launch mode, is made of.
+#: Values for the metadata of a data key, or the state of a launch mode.
 states = st.dictionaries(
     texts,
     st.recursive(
@@ -96,7 +96,7 @@ _annotations = st.fixed_dictionaries(
         "datastore": st.sampled_from([record().datastore, record().launch_mode]),
     }
 )
-#: Versions of one run: what a person may edit differs, and sometimes what they may not.
+#: Versions of one run: what a user may edit differs, and sometimes more.
 versions = st.builds(
     lambda changes, diff: record(diff=diff, **changes),
     _annotations,
@@ -105,7 +105,7 @@ versions = st.builds(
 
 
 def means_the_same(one: object, other: object) -> bool:
-    """Say whether two values are equal, where not a number equals itself and types count."""
+    """Say whether two values are equal; nan equals itself, and types count."""
     if type(one) is not type(other):
         return False
     if isinstance(one, float) and isinstance(other, float):

@@ -1,4 +1,4 @@
-"""When two records say the same: the golden vectors, each equality, and each inequality."""
+"""When two records are equal: golden vectors, each equality, and each inequality."""
 
 from __future__ import annotations
 
@@ -110,25 +110,25 @@ def test_digest_is_that_of_the_golden_vector(name):
 
 
 def test_digest_of_another_version_differs(monkeypatch):
-    """A record has another digest under another version of the form."""
+    """A record has another digest under another version of the canonical form."""
     before = digest(full())
     monkeypatch.setattr(canonical, "VERSION", canonical.VERSION + 1)
 
     assert digest(full()) != before
 
 
-def test_digest_has_no_label():
-    """The label is a record's name, not what it says."""
+def test_digest_ignores_the_label():
+    """The label is a record's name, not part of its content."""
     assert digest(full("one")) == digest(full("other"))
 
 
 def keyed(**metadata):
-    """Return a change of the outputs to one with *metadata*."""
+    """Return a change of the outputs to one output with *metadata*."""
     return {"output_data": (msgspec.structs.replace(OUTPUT, metadata=metadata),)}
 
 
 def placed(address):
-    """Return a change of the platforms to one with *address*."""
+    """Return a change of the platforms to one platform with *address*."""
     return {"platforms": (msgspec.structs.replace(NODE, ip_addr=address),)}
 
 
@@ -257,14 +257,14 @@ EQUAL: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("what", EQUAL)
 def test_records_are_equal_despite(what):
-    """What a store loses is no difference, so no pair of stores sends it to and fro."""
+    """What a store loses does not count, so no pair of stores copies it to and fro."""
     one, other = (full(**changes) for changes in EQUAL[what])
 
     assert digest(one) == digest(other)
     assert differences(one, other) == []
 
 
-#: For each field, changes that are changes.
+#: For each field, changes that count.
 UNEQUAL: dict[str, list[dict[str, Any]]] = {
     "timestamp": [
         {"timestamp": MOMENT + timedelta(seconds=1)},
@@ -354,21 +354,21 @@ UNEQUAL: dict[str, list[dict[str, Any]]] = {
     ("field", "changes"), [(field, changes) for field, each in UNEQUAL.items() for changes in each]
 )
 def test_records_differ_in(field, changes):
-    """A change that no store makes by itself is a difference, and is named."""
+    """A change that no store makes by itself counts, and the difference names it."""
     changed = change(full(), **changes)
 
     assert digest(full()) != digest(changed)
     assert differences(full(), changed) == [field]
 
 
-def test_inequalities_are_shown_for_every_field():
+def test_inequalities_cover_every_field():
     """No field is left out of the digest."""
     assert list(UNEQUAL) == list(FIELDS)
 
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_field_that_only_a_shelf_can_hold_counts(field):
-    """Where the form has only a placeholder, what the pickle says is compared."""
+    """The canonical form has only a placeholder for it, so its pickle is compared."""
     one = full(opaque={field: Pickled(b"1", b"...")})
     same_meaning = full(opaque={field: Pickled(b"1", b"otherwise pickled")})
     other = full(opaque={field: Pickled(b"2", b"...")})
@@ -401,14 +401,14 @@ def test_values_of_other_types_differ(one, other):
     ],
     ids=repr,
 )
-def test_text_cannot_pose_as_another_value(value, forged):
+def test_text_never_equals_another_value(value, forged):
     """No text has the canonical form of a value that is not text."""
     assert digest(full(**keyed(x=value))) != digest(full(**keyed(x=forged)))
 
 
 @pytest.mark.parametrize("field", LISTED)
 def test_record_lacks_what_only_the_other_has(field):
-    """A list lacks something if the other list has all of it and more."""
+    """A list lacks something if the other list has all of its elements and more."""
     more = full(**LISTED)
 
     assert lacks(full(), more, field)
@@ -425,7 +425,7 @@ def test_record_lacks_nothing_if_it_has_something_else():
 
 @pytest.mark.parametrize("field", ["launch_mode", "datastore", "input_datastore", "parameters"])
 def test_digest_of_an_unusable_value_names_the_field(field):
-    """A value that cannot be compared is refused with the field that holds it."""
+    """A value that cannot be compared is an error that names its field."""
     unusable = {"parameters": Parameters("dict", "1j")}
     broken = full(**{field: unusable.get(field, Component("X", {"a": 1j}))})
 
@@ -433,8 +433,8 @@ def test_digest_of_an_unusable_value_names_the_field(field):
         digest(broken)
 
 
-def test_digest_refuses_nesting_without_end():
-    """State that is nested deeper than Python can follow is refused, not followed."""
+def test_digest_refuses_endless_nesting():
+    """If a state is nested deeper than Python can follow."""
     state: dict[str, object] = {}
     state["self"] = state
 

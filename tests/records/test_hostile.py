@@ -1,9 +1,8 @@
-"""What was made to run, to exhaust, or to crash its reader: refused, with the record it came in."""
+"""Values made to run code, or to exhaust or crash their reader, are refused with their record."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,10 +12,12 @@ from smtd.records.parameters import content
 from smtd.records.parameters.content import meaning
 from smtd.records.record import Parameters
 from tests.build import record
+from tests.command import Smtd
+from tests.forkserver import client
 
 RUN = "__import__('os').system('touch {0}')"
 
-#: Texts that would make a file, if Sumatra or a careless reader ran them.
+#: Texts that would create a file if Sumatra or a careless reader ran them.
 RUNNING = {
     "SimpleParameterSet": [
         *("a = " + RUN, "a = [" + RUN + "]", "a = 'x' + open('{0}', 'w').name"),
@@ -100,13 +101,13 @@ GROWING = {
     "a long word again and again": "'w: &w ' + 'x' * 100_000 + '\\n' + laughs(2, 900, '*w')",
 }
 IN_A_CHILD = """
-import resource
+import resource, sys
 from smtd.errors import RecordUnusable
 from smtd.records.canonical import digest
 from smtd.records.record import Parameters
 from tests.build import record
 from tests.records.test_hostile import laughs, nested
-content = {content}
+content = eval(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 resource.setrlimit(resource.RLIMIT_CPU, (5, 5))
 try:
@@ -114,10 +115,11 @@ try:
 except RecordUnusable:
     print("refused")
 """
+client.programs.add(IN_A_CHILD)
 
 
 @pytest.mark.parametrize(("kind", "content"), each(RUNNING))
-def test_text_that_would_run_is_refused_and_not_run(kind, content, tmp_path):
+def test_text_that_would_run_code_is_refused(kind, content, tmp_path):
     """No parameter set runs anything, opens a file, or reaches an attribute."""
     made = tmp_path / "made"
 
@@ -127,8 +129,8 @@ def test_text_that_would_run_is_refused_and_not_run(kind, content, tmp_path):
 
 
 @pytest.mark.parametrize(("kind", "content"), [each(RUNNING)[0], each(RUNNING)[7], each(RUNNING)[14]])
-def test_text_that_would_run_is_text_where_sumatra_takes_it_as_text(kind, content, tmp_path):
-    """What a relational store gave back as text is compared as text, and not run either."""
+def test_text_that_would_run_code_is_text_where_sumatra_takes_it_as_text(kind, content, tmp_path):
+    """Text from a relational store is compared as text, and not run either."""
     made = tmp_path / "made"
 
     assert meaning(Parameters("str", content.format(made)))[1] == content.format(made)
@@ -137,15 +139,15 @@ def test_text_that_would_run_is_text_where_sumatra_takes_it_as_text(kind, conten
 
 @pytest.mark.parametrize(("kind", "content"), each(UNEXPECTED), ids=lambda text: ascii(text[:40]))
 def test_text_that_breaks_its_reader_is_refused(kind, content):
-    """One bad record is one unusable record, whichever way its text breaks a reader."""
+    """One bad record is one unusable record, whichever way it breaks a reader."""
     with pytest.raises(RecordUnusable, match=r"^parameters: "):
         digest(record(parameters=Parameters(kind, content)))
 
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("name", DEEP)
-def test_text_that_is_too_deep_is_refused_at_once(name):
-    """Nesting that no person writes is refused, and not followed."""
+def test_text_nested_too_deeply_is_refused_at_once(name):
+    """No user writes such nesting."""
     with pytest.raises(RecordUnusable, match=r"^parameters: "):
         digest(record(parameters=Parameters(*DEEP[name])))
 
@@ -153,12 +155,12 @@ def test_text_that_is_too_deep_is_refused_at_once(name):
 @pytest.mark.parametrize("depth", [200, 320, 400, 480, 700, 900, 990])
 @pytest.mark.parametrize("kind", ["JSONParameterSet", "YAMLParameterSet"])
 def test_text_near_the_limit_is_read_or_refused(kind, depth):
-    """Where one step of reading can follow and the next cannot, the record is unusable, no more."""
+    """If one step of reading can follow and the next cannot, the record is unusable."""
     assert verdict(Parameters(kind, nested("[", depth, "]"))) in ("read", "refused")
 
 
 def verdict(parameters):
-    """Say whether *parameters* can be read; any other error than the expected one goes on."""
+    """Say whether *parameters* can be read; raise any other error than the expected one."""
     try:
         digest(record(parameters=parameters))
     except RecordUnusable:
@@ -168,17 +170,17 @@ def verdict(parameters):
 
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("name", GROWING)
-def test_yaml_that_grows_is_refused_at_once(name):
+def test_yaml_that_expands_is_refused_at_once(name):
     """Within a gigabyte and five seconds, however deep or large the values become."""
-    code = IN_A_CHILD.format(content=GROWING[name])
+    here = Path(__file__).parent
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = client.run(["-c", IN_A_CHILD, GROWING[name]], here, Smtd(here).variables())
 
     assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr[-300:]
 
 
 @pytest.mark.parametrize("value", ["0", "[]", "a", "null", "{a: 0}"])
-def test_more_values_than_anybody_needs_are_refused(monkeypatch, value):
+def test_excessive_number_of_values_is_refused(monkeypatch, value):
     """Every value that an alias repeats counts, of whatever type it is."""
     monkeypatch.setattr(content, "_MOST_VALUES", 3)
     text = f"a: &a [{value}, {value}]\nb: &b [{', '.join(['*a'] * 10)}]\nc: [{', '.join(['*b'] * 10)}]"
@@ -188,8 +190,8 @@ def test_more_values_than_anybody_needs_are_refused(monkeypatch, value):
 
 
 @pytest.mark.timeout(10)
-def test_bomb_of_aliases_is_counted_without_writing_it_out():
-    """It costs what its text has, not what it means: a store that holds one is read in every cycle."""
+def test_aliases_are_counted_without_expanding_them():
+    """The cost grows with the text, not with its meaning: such a store is read in every cycle."""
     bomb = Parameters("YAMLParameterSet", laughs(9, 12))
 
     for _ in range(100):
@@ -197,8 +199,8 @@ def test_bomb_of_aliases_is_counted_without_writing_it_out():
             content.meaning(bomb)
 
 
-def test_as_many_values_as_the_text_has(monkeypatch):
-    """A large set without aliases is what it is."""
+def test_large_set_without_aliases_is_counted_by_its_text(monkeypatch):
+    """It is no attack."""
     monkeypatch.setattr(content, "_MOST_VALUES", 3)
 
     parameters = Parameters("JSONParameterSet", "[1,2,3,4]")
@@ -219,6 +221,6 @@ def test_as_many_values_as_the_text_has(monkeypatch):
     ],
     ids=["JSON", "YAML", "dictionary", "aliases", "many lists", "many names"],
 )
-def test_large_sets_that_people_use_are_read(kind, content):
+def test_large_real_parameter_sets_are_read(kind, content):
     """The limits are far above what real parameters need."""
     assert digest(record(parameters=Parameters(kind, content)))

@@ -39,7 +39,7 @@ LITERALS = {
     "{'a': 1, # one\n 'b': 2}": {"a": 1, "b": 2},
 }
 
-#: Texts that Python would run, or that are no expression at all.
+#: Texts that Python would run, or that are no expression.
 REFUSED = [
     *("", "   ", "a", "a.b", "pi", "nan", "...", "1 +", "1; 2", "1 + 1", "1 - 1", "'a' 'b' + 'c'"),
     *("2 ** 10 ** 10", "'a' * 1000000000", "not True", "~1", "-True", "-'a'", "+[]", "1 < 2"),
@@ -64,7 +64,7 @@ NAMED = {
     "UniformDist(0, max=pi)": Call("UniformDist", (0,), (("max", math.pi),)),
 }
 
-#: What not even a parameter set may hold.
+#: Texts that not even a parameter set may hold.
 REFUSED_WITH_NAMES = [
     *("os", "print", "eval('1')", "GammaDist", "x.GammaDist()", "GammaDist.__init__()", "GammaDist()()"),
     *("GammaDist(**{})", "GammaDist(*[1])", "GammaDist(open('file'))", "ref(ref)", "ref(x for x in [1])"),
@@ -80,7 +80,7 @@ def test_literal_is_read_as_python_reads_it(text):
 
 @pytest.mark.parametrize("text", REFUSED, ids=shortened)
 def test_other_text_is_refused(text):
-    """What is not a literal is refused, whatever it would do."""
+    """Whatever it would do."""
     with pytest.raises(NotLiteral, match="is not a literal value"):
         read(text)
 
@@ -127,13 +127,13 @@ def test_other_names_and_calls_are_refused(text):
     ids=lambda text: shortened(text, 12),
 )
 def test_deep_nesting_is_refused_at_once(text):
-    """Text that is made to exhaust the reader is refused, and nothing breaks."""
+    """Text made to exhaust the reader is refused, and nothing breaks."""
     with pytest.raises(NotLiteral):
         read(text)
 
 
-def test_unknown_escape_is_read_without_a_word():
-    r"""A text such as '\d', which Python itself would warn about, is read in silence."""
+def test_unknown_escape_is_read_without_a_warning():
+    r"""Python itself would warn about a text such as '\d'."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         value = read(r"{'pattern': '\d+'}")
@@ -165,13 +165,13 @@ def test_unknown_escape_is_read_without_a_word():
     ],
 )
 def test_value_is_written_so_that_sumatra_reads_it(value, text):
-    """Values are written as expressions; no text of theirs names a file that Sumatra would open."""
+    """Values are written as expressions; no text names a file that Sumatra would open."""
     assert write(value) == text
     assert means_the_same(read(text, names=True), value)
 
 
 class Text(str):
-    """A kind of text: reading gives back a plain one."""
+    """A kind of text; reading it gives plain text."""
 
     __slots__ = ()
 
@@ -191,14 +191,14 @@ def test_integer_too_long_to_write_is_refused():
 
 @pytest.mark.parametrize("depth", [10, 50])
 def test_nested_value_is_read_back(depth):
-    """Nesting that people use is no problem."""
+    """Ordinary nesting is no problem."""
     text = "[" * depth + "]" * depth
 
     assert write(read(text)) == text
 
 
 def test_nesting_too_deep_to_write_is_refused():
-    """A value that is nested without end is refused, not followed."""
+    """A value that is nested without end is not followed."""
     value: list[object] = []
     value.append(value)
 

@@ -134,7 +134,7 @@ ANY_VALUE = ("SimpleParameterSet", "NTParameterSet", "JSONParameterSet", "YAMLPa
 
 @pytest.mark.parametrize("name", OWN_TEXTS)
 def test_text_of_sumatra_is_read(name):
-    """The text that Sumatra writes gives the values that it was made of, and means the same as itself."""
+    """It gives the values that it was made from, and equals itself."""
     kind, content, values = OWN_TEXTS[name]
 
     assert means_the_same(read(Parameters(kind, content)), values)
@@ -164,7 +164,7 @@ def test_simple_set_is_read_as_sumatra_reads_it(line):
     "content", ["a", "a = ", "a = 007", "a = foo bar", "a = x = 3", "a = 1;", "= 'unclosed"]
 )
 def test_simple_set_that_sumatra_cannot_read_is_refused(content):
-    """What is no set for Sumatra is none for smtd."""
+    """smtd cannot read it either."""
     with pytest.raises(RecordUnusable, match="its SimpleParameterSet cannot be read"):
         read(Parameters("SimpleParameterSet", content))
 
@@ -203,8 +203,8 @@ def test_comments_of_a_simple_set_are_kept():
 
 
 @pytest.mark.parametrize("name", ["", " a", "a ", "#a", "a=b", "a\nb", 1, None])
-def test_simple_set_refuses_a_name_that_is_none(name):
-    """A name that a line cannot hold is refused, rather than written as another one."""
+def test_simple_set_refuses_an_invalid_name(name):
+    """A name that does not fit a line is not written as another one."""
     with pytest.raises(RecordUnusable, match="cannot be written"):
         write("SimpleParameterSet", {name: 1})
 
@@ -334,12 +334,12 @@ def test_gamma_distribution_gives_shape_and_scale(call, expected):
 
 
 @pytest.mark.parametrize(("kind", "one", "other_kind", "other"), SAME_SETS)
-def test_sets_mean_the_same_however_written(kind, one, other_kind, other):
-    """Content is compared by meaning, not by text; decimals that Sumatra does not write do not count."""
+def test_sets_are_compared_by_meaning(kind, one, other_kind, other):
+    """Not by text; decimals that Sumatra does not write do not count."""
     assert meaning(Parameters(kind, one)) == meaning(Parameters(other_kind, other))
 
 
 @pytest.mark.parametrize(("kind", "one", "other_kind", "other"), OTHER_SETS)
-def test_sets_that_say_something_else_differ(kind, one, other_kind, other):
-    """Another type, another value, other arguments, or a value of another type is another set."""
+def test_sets_with_different_content_differ(kind, one, other_kind, other):
+    """Another type, another value, other arguments, or a value of another type."""
     assert meaning(Parameters(kind, one)) != meaning(Parameters(other_kind, other))

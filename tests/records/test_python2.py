@@ -1,4 +1,4 @@
-"""What Python 2 wrote is read as Python 2 would read it."""
+"""smtd reads what Python 2 wrote as Python 2 would."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def test_text_of_python_2_is_read(text: str) -> None:
 @pytest.mark.parametrize(
     "value", ["é", "Ã©", "\xa0", "\x80", "\xad", "日本", "a\\xc3\\xa9b", "1L", {"é": "\x9f"}]
 )
-def test_text_of_python_3_stays_as_it_is(value: object) -> None:
+def test_text_of_python_3_is_not_changed(value: object) -> None:
     """No text that Python 3 writes means anything else here."""
     assert python2.text(repr({"a": value})) == repr({"a": value})
 
 
 @pytest.mark.parametrize("text", ["'\\" * 200_000, "a" * 400_000, "'" * 400_001, "1" * 400_000])
-def test_text_that_never_ends_is_passed_over(text: str) -> None:
-    """Whatever a text holds, it takes a moment."""
+def test_unterminated_text_is_read_quickly(text: str) -> None:
+    """Whatever it contains."""
     began = time.monotonic()
 
     python2.text(text)

@@ -1,4 +1,4 @@
-"""What holds for whatever Hypothesis makes: records, tags, literals and parameters."""
+"""Properties of all records, tags, literals and parameters that Hypothesis generates."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from smtd.records.canonical import differences, digest
 from smtd.records.parameters import simple
 from smtd.records.parameters.content import read, write
 from smtd.records.record import decode, encode
-from smtd.records.tags import settled, split
+from smtd.records.tags import normalized, split
 from tests.build import change
 from tests.records.strategies import documents, literals, means_the_same, names, records, tag_sets, texts
 
 
 def as_values(made):
-    """Return a record as plain values, in which not a number can be found equal to itself."""
+    """Return a record as plain values, in which nan equals itself."""
     return [msgspec.structs.asdict(part) for part in (made, *made.input_data, *made.output_data)]
 
 
 @given(records)
 def test_any_record_is_decoded_as_it_was_encoded(made):
-    """No field of any record changes on its way into the journal and back."""
+    """No field changes on its way into the journal and back."""
     back = decode(encode(made))
 
     assert all(map(means_the_same, as_values(back), as_values(made)))
@@ -32,7 +32,7 @@ def test_any_record_is_decoded_as_it_was_encoded(made):
 
 
 @given(records, st.randoms(use_true_random=False))
-def test_digest_does_not_see_order_or_repetition(made, random):
+def test_digest_ignores_order_and_repetition(made, random):
     """However lists are ordered and whatever they repeat, the digest is the same."""
     lists = ("input_data", "output_data", "dependencies", "platforms")
     repeated = {field: list(getattr(made, field) * 2) for field in lists}
@@ -51,7 +51,7 @@ def test_digests_are_equal_exactly_if_no_field_differs(one, other):
 
 
 @given(records)
-def test_digest_is_that_of_what_is_left_in_seconds(made):
+def test_digest_ignores_fractions_of_seconds(made):
     """A store that keeps whole seconds holds an equal record."""
     cut = change(made, timestamp=made.timestamp.replace(microsecond=0))
 
@@ -59,18 +59,18 @@ def test_digest_is_that_of_what_is_left_in_seconds(made):
 
 
 @given(tag_sets)
-def test_settled_tags_stay_as_they_are(tags):
-    """Tags that came out of a relational store go in and come out again unchanged."""
-    once = settled(tags)
+def test_normalized_tags_do_not_change_again(tags):
+    """Tags from a relational store can be stored there again unchanged."""
+    once = normalized(tags)
 
-    assert settled(once) == once
+    assert normalized(once) == once
     assert split(",".join(sorted(once))) == once
 
 
 @given(tag_sets)
-def test_settling_is_saving_until_nothing_changes(tags):
-    """Tags settle to what one more saving leads to, too."""
-    assert settled(split(",".join(sorted(tags)))) == settled(tags)
+def test_saving_tags_keeps_their_normal_form(tags):
+    """A relational store may save them any number of times."""
+    assert normalized(split(",".join(sorted(tags)))) == normalized(tags)
 
 
 @given(texts)
@@ -80,20 +80,20 @@ def test_split_tags_have_no_blanks_around_them(column):
 
 
 @given(literals)
-def test_what_is_written_reads_as_the_same(value):
-    """Every value comes back with its type: nan as nan, 1 as 1, 1.0 as 1.0, True as True."""
+def test_written_value_is_read_as_the_same(value):
+    """With its type: nan as nan, 1 as 1, 1.0 as 1.0, True as True."""
     assert means_the_same(literal.read(literal.write(value)), value)
 
 
 @given(
     st.dictionaries(names, literals.filter(lambda value: not isinstance(value, (dict, bytes))), max_size=4)
 )
-def test_simple_sets_come_back(values):
-    """Any values of a simple set are written and read as they were."""
+def test_simple_sets_are_read_as_written(values):
+    """With any values."""
     assert means_the_same(read(write("SimpleParameterSet", values)), values)
 
 
-#: What makes numbers and texts, and what looks much like them.
+#: Parts of numbers and texts, and of what looks like them.
 ALMOST = st.lists(
     st.sampled_from(
         [*'0017.eE+-_jxn"', '"a', "\\n", "#", " ", "\u00b5", "\ud800", "\x85", "1e5", "0.1", "1e999"]
@@ -103,7 +103,7 @@ ALMOST = st.lists(
 
 @given(ALMOST | ALMOST.map(lambda text: f'"{text}"'))
 def test_a_number_or_a_text_of_a_simple_set_is_what_python_takes_it_for(text):
-    """However quickly it is read: what is no literal is refused, or text if a name in it is not defined."""
+    """Also on the fast path. What is no literal is refused, or is text if it contains an undefined name."""
     try:
         expected = literal.read(text.strip())
     except literal.NotLiteral:
@@ -118,15 +118,15 @@ def test_a_number_or_a_text_of_a_simple_set_is_what_python_takes_it_for(text):
 
 
 @given(st.dictionaries(texts, literals, max_size=3))
-def test_nested_sets_come_back(values):
-    """Any values of a nested set, or of a plain dictionary, are written and read as they were."""
+def test_nested_sets_are_read_as_written(values):
+    """With any values, as plain dictionaries, too."""
     assert means_the_same(read(write("NTParameterSet", values)), values)
     assert means_the_same(read(write("dict", values)), values)
 
 
 @given(st.dictionaries(texts, documents, max_size=3))
-def test_documents_come_back(values):
-    """Any document is written as JSON and as YAML and read with the same meaning."""
+def test_documents_are_read_as_written(values):
+    """As JSON and as YAML, with the same meaning."""
     for_json, for_yaml = write("JSONParameterSet", values), write("YAMLParameterSet", values)
 
     assert means_the_same(sort(read(for_json)), sort(values))
@@ -150,6 +150,6 @@ plain_words = st.text("abcxyz_019-/%é", min_size=1, max_size=8)
         max_size=3,
     )
 )
-def test_configurations_come_back(sections):
-    """Sections of options are written and read as they were."""
+def test_configurations_are_read_as_written(sections):
+    """All sections and options."""
     assert read(write("ConfigParserParameterSet", sections)) == sections

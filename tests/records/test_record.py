@@ -1,4 +1,4 @@
-"""Records as bytes: what the journal keeps is what it was given."""
+"""Records as bytes: the journal returns what it was given."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_record_is_decoded_as_it_was_encoded(made):
 )
 @pytest.mark.parametrize("where", ["metadata", "launch mode"])
 def test_value_that_a_shelf_can_hold_keeps_its_meaning_or_is_refused(where, value):
-    """A record that the journal takes comes out of it with the same digest, whatever it holds."""
+    """A record that the journal accepts has the same digest afterwards, whatever it contains."""
     state = {"x": value}
     made = {
         "metadata": full(output_data=(DataKey("path", "1" * 40, None, state),)),
@@ -74,8 +74,8 @@ def test_value_that_a_shelf_can_hold_keeps_its_meaning_or_is_refused(where, valu
 
 @pytest.mark.parametrize("key", [1, None, True, 1.5, b"x", (1, 2)], ids=str)
 @pytest.mark.parametrize("where", ["metadata", "launch mode"])
-def test_key_that_is_no_text_keeps_its_meaning_or_is_refused(where, key):
-    """Metadata of a shelf may have keys of any type; what can be written down can be read back."""
+def test_key_that_is_not_text_keeps_its_meaning_or_is_refused(where, key):
+    """Metadata in a shelf may have keys of any type; a key that can be encoded can be read back."""
     state = {key: "x"}
     made = {
         "metadata": full(output_data=(DataKey("path", "1" * 40, None, state),)),
@@ -86,7 +86,7 @@ def test_key_that_is_no_text_keeps_its_meaning_or_is_refused(where, key):
 
 
 def stored(made):
-    """Return what the journal gives back for *made*, or *made* if it does not take it."""
+    """Return what the journal returns for *made*, or *made* if the journal refuses it."""
     try:
         data = encode(made)
     except RecordUnusable:
@@ -95,7 +95,7 @@ def stored(made):
 
 
 def endless():
-    """Return a list that holds itself."""
+    """Return a list that contains itself."""
     value: list[object] = []
     value.append(value)
     return value
@@ -112,8 +112,8 @@ UNWRITABLE = {
 
 
 @pytest.mark.parametrize("what", UNWRITABLE)
-def test_record_that_no_bytes_can_hold_is_refused(what):
-    """A value that only a shelf can hold makes the record unusable for everything else."""
+def test_record_that_cannot_be_encoded_is_refused(what):
+    """A value that only a shelf can hold makes the record unusable elsewhere."""
     made = record(launch_mode=Component("SerialLaunchMode", {"x": UNWRITABLE[what]}))
 
     with pytest.raises(RecordUnusable, match="a value cannot be written as text"):
@@ -135,18 +135,18 @@ def test_damaged_bytes_are_no_record(data):
 
 
 def test_plain_values_can_be_part_of_a_record():
-    """Text, numbers, lists and dictionaries of them can be written down."""
+    """Text, numbers, and lists and dictionaries of them."""
     assert is_plain({"a": [1, 2.5, None, True, "é"], "b": MOMENT})
 
 
 def test_key_is_project_and_label():
-    """People read a key as project/label, and keys sort by project, then label."""
+    """Users read a key as project/label; keys sort by project, then label."""
     assert str(Key("MyProject", "run")) == "MyProject/run"
     assert Key("A", "z") < Key("B", "a") < Key("B", "b")
 
 
-def test_fields_are_those_of_sumatra_but_the_label():
-    """What is modelled is what Sumatra exports, in its order."""
+def test_fields_are_those_of_sumatra_except_the_label():
+    """smtd models what Sumatra exports, in its order."""
     assert (
         *("timestamp", "reason", "duration", "executable", "repository", "main_file", "version"),
         *("parameters", "input_data", "script_arguments", "launch_mode", "datastore", "input_datastore"),
@@ -156,15 +156,15 @@ def test_fields_are_those_of_sumatra_but_the_label():
 
 
 def test_fields_beyond_words_are_those_with_a_placeholder():
-    """A field that only a shelf can hold is named; what a shelf alone has is not."""
+    """Fields that only a shelf can hold are named; extra attributes of a shelf are not."""
     opaque = {**OPAQUE, "parameters": Pickled(b"1", b"1")}
 
-    assert record(parameters=Parameters("Other", ""), opaque=opaque).beyond_words == ["parameters"]
-    assert full(opaque=OPAQUE).beyond_words == []
+    assert record(parameters=Parameters("Other", ""), opaque=opaque).unmodelled_fields == ["parameters"]
+    assert full(opaque=OPAQUE).unmodelled_fields == []
 
 
 def test_record_cannot_be_changed():
-    """Records that go between layers are frozen."""
+    """Records are frozen."""
     made: Record = record()
 
     with pytest.raises(AttributeError, match="immutable"):

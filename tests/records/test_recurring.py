@@ -1,4 +1,4 @@
-"""What was made of small values, and is given again."""
+"""The cache of objects made from small values."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from datetime import date
 
 import pytest
 
-from smtd.records.memo import MOST, SMALL, Recurring
+from smtd.records.memo import MOST, SMALL, Memo
 
 
 @pytest.fixture
 def made():
-    """All values of which something was made."""
+    """The list of all values from which an object was made."""
     return []
 
 
@@ -21,7 +21,7 @@ def recurring(made):
         made.append(value)
         return [value]
 
-    return Recurring(make)
+    return Memo(make)
 
 
 def test_the_same_value_gives_the_same_object(recurring, made):
@@ -43,12 +43,12 @@ def test_the_same_value_gives_the_same_object(recurring, made):
     ],
     ids=repr,
 )
-def test_equal_values_that_are_not_the_same_are_told_apart(recurring, one, other):
+def test_equal_values_of_different_types_are_distinguished(recurring, one, other):
     recurring(one)
     assert repr(recurring(other)) == repr([other])
 
 
-def test_a_value_of_a_type_that_is_not_known_is_made_each_time(recurring, made):
+def test_a_value_of_an_unknown_type_is_made_each_time(recurring, made):
     assert recurring({"at": date(2026, 11, 26)}) == recurring({"at": date(2026, 11, 26)})
     assert len(made) == 2
 
@@ -59,7 +59,7 @@ def test_a_large_value_is_made_each_time(recurring, made):
     assert len(made) == 2
 
 
-def test_no_more_than_some_are_kept(recurring, made):
+def test_the_number_of_kept_objects_is_limited(recurring, made):
     for number in (*range(MOST + 1), 0):
         recurring(number)
     assert made.count(0) == 2
@@ -69,7 +69,7 @@ def test_an_error_is_raised_each_time():
     def refuse(value):
         raise ValueError(value)
 
-    refusing = Recurring(refuse)
+    refusing = Memo(refuse)
     for _ in range(2):
         with pytest.raises(ValueError, match="odd"):
             refusing("odd")

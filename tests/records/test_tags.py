@@ -1,11 +1,11 @@
-"""Tags as a relational store takes them apart, and the stages of a run that some of them tell."""
+"""Tags as a relational store splits them, and the stages of a run that some of them show."""
 
 from __future__ import annotations
 
 import pytest
 
 from smtd.records.run_status import is_final
-from smtd.records.tags import STATUS_TAGS, Stage, settled, split, stage
+from smtd.records.tags import STATUS_TAGS, Stage, normalized, split, stage
 from tests.build import record
 
 #: A tags column, and the tags that Sumatra's django-tagging makes of it (checked with Sumatra 0.8.1).
@@ -47,7 +47,7 @@ COLUMNS = {
     'é,"ñ b"': {"é", "ñ b"},
 }
 
-#: What a relational store makes of a set of tags, however often it saves them.
+#: What a relational store turns a set of tags into, however often it saves them.
 SETS = [
     (set(), set()),
     ({"_finished_", "good"}, {"_finished_", "good"}),
@@ -79,9 +79,9 @@ def test_column_splits_as_in_django_tagging(column):
 
 
 @pytest.mark.parametrize(("tags", "left"), SETS)
-def test_tags_settle_into_what_a_relational_store_keeps(tags, left):
-    """What saving again and again makes of tags is what they say."""
-    assert settled(tags) == left
+def test_tags_are_normalized_to_what_a_relational_store_keeps(tags, left):
+    """After any number of saves."""
+    assert normalized(tags) == left
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ def test_tags_settle_into_what_a_relational_store_keeps(tags, left):
         (("_initialized_", "_running_"), Stage.RUNNING),
     ],
 )
-def test_stage_is_the_furthest_that_the_tags_tell(tags, expected):
-    """Status tags are told from a person's tags, and the furthest one counts."""
+def test_stage_is_the_furthest_status_tag(tags, expected):
+    """Other tags do not count."""
     assert stage(tags) is expected
 
 
@@ -131,11 +131,11 @@ def test_stage_is_the_furthest_that_the_tags_tell(tags, expected):
     ],
 )
 def test_record_is_final_when_its_run_is_over(changes, final):
-    """What has a duration is over; else the status tells, and without one what was captured at its end."""
+    """A run with a duration is over; otherwise its status decides, or data captured at its end."""
     assert is_final(record(**changes)) is final
 
 
 def test_every_status_tag_has_a_stage():
-    """No status is left out of the life cycle."""
+    """No status is missing from the life cycle."""
     assert all(stage([tag]) is not None for tag in STATUS_TAGS)
     assert len(STATUS_TAGS) == 11

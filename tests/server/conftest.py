@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from smtd.server.accounts import credentials
+from tests.build import full
+from tests.server.process import ServerProcess, server_process
 from tests.server.served import Client, Served, serving
+from tests.stores.places import DjangoPlace
+
+#: A check takes a twentieth of a second by design, and every server of a test would begin with one.
+matches_once = cache(credentials.matches)
+
+
+@pytest.fixture(autouse=True)
+def each_password_is_checked_once() -> Iterator[None]:
+    """What was checked in one test is known in the next one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(credentials, "matches", matches_once)
+        yield
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerProcess]:
+    """A server as a process of its own, with a store of its own."""
+    with server_process(tmp_path / "server") as made:
+        yield made
+
+
+@pytest.fixture
+async def found(tmp_path: Path) -> DjangoPlace:
+    """A store that `smt` made, with the record `full`."""
+    place = DjangoPlace(tmp_path / "found" / "records")
+    place.path.parent.mkdir()
+    await place.put(full())
+    return place
 
 
 @pytest.fixture

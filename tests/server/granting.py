@@ -14,8 +14,10 @@ from tests.server.served import Client, Served
 async def until(client: Client, status: int, path: str = f"records/{PROJECT}/") -> None:
     """Wait until *client* is answered with *status*."""
     with anyio.fail_after(10):
-        while (await client.get(path)).status != status:
-            pass
+        while True:
+            if (await client.get(path)).status == status:
+                return
+            await anyio.sleep(0.01)
 
 
 async def grant(served: Served, right: Right, project: str = PROJECT) -> Client:

@@ -87,14 +87,7 @@ class ServedPlace(DjangoPlace):
     def clear(self) -> None:
         """Delete every project, as their owner can."""
         found = urlsplit(self.location.url)
-        connection = HTTPConnection(found.hostname or "", found.port, timeout=30)
-        login = {"Authorization": aiohttp.encode_basic_auth("root", PASSWORD)}
-        connection.request("GET", "/records/", headers=login)
-        for project in json.loads(connection.getresponse().read()):
-            connection.request("DELETE", f"/records/{quote(project['id'], safe='')}/", headers=login)
-            answer = connection.getresponse()
-            assert (answer.status, answer.read()) == (204, b"")
-        connection.close()
+        delete_projects(HTTPConnection(found.hostname or "", found.port, timeout=30))
 
     def fits(self, record: Record) -> bool:
         """Say what a client that knows no other server takes for something that this one can keep."""
@@ -110,3 +103,14 @@ class ServedPlace(DjangoPlace):
 
     def kept(self, record: Record) -> Record:
         return whole_seconds(super().kept(record))
+
+
+def delete_projects(connection: HTTPConnection) -> None:
+    """Delete every project of the server that *connection* leads to, and close the connection."""
+    login = {"Authorization": aiohttp.encode_basic_auth("root", PASSWORD)}
+    connection.request("GET", "/records/", headers=login)
+    for project in json.loads(connection.getresponse().read()):
+        connection.request("DELETE", f"/records/{quote(project['id'], safe='')}/", headers=login)
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (204, b"")
+    connection.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,11 +44,17 @@ class ServerProcess(DaemonProcess):
 
 @contextmanager
 def server_process(
-    directory: Path, text: str = "", location: str | Path | None = None, *, start: bool = True
+    directory: Path,
+    text: str = "",
+    location: str | Path | None = None,
+    *,
+    start: bool = True,
+    program: Sequence[str] = ("-m", "smtd"),
 ) -> Iterator[ServerProcess]:
-    """Give a server, started unless it is not to be."""
+    """Give a server, started unless it is not to be; *program*: what Python runs."""
     directory.mkdir(exist_ok=True)
     made = ServerProcess(directory, text, location)
+    made.smtd.program = [*program]
     try:
         if start:
             made.start()

@@ -25,6 +25,7 @@ from smtd.server.accounts.users_file import Account
 from smtd.server.server_settings import ServerSettings
 from smtd.server.serving import serve
 from tests.build import PROJECT
+from tests.server import documented
 
 PASSWORD = "s3cret"
 #: Everybody has the same password, which takes a while to hash.
@@ -58,7 +59,7 @@ class Reply:
 
 @dataclass
 class Client:
-    """A client of the server at *root*; anonymous without *login*."""
+    """A client of the server at *root*; anonymous without *login*. The document must have every answer."""
 
     root: str
     session: aiohttp.ClientSession
@@ -74,7 +75,10 @@ class Client:
         async with self.session.request(
             method, url, data=data, headers={**self.login, **more}, allow_redirects=False
         ) as answer:
-            return Reply(answer.status, answer.headers.copy(), await answer.read())
+            reply = Reply(answer.status, answer.headers.copy(), await answer.read())
+        asked = f"/{path}".partition("?")[0]
+        documented.check(method, asked, reply.status, reply.headers, reply.body)
+        return reply
 
     async def get(self, path: str, **headers: str) -> Reply:
         return await self.ask("GET", path, None, **headers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -12,6 +13,7 @@ import anyio
 import pytest
 import trustme
 from anyio.abc import SocketStream
+from anyio.streams.tls import TLSStream
 
 from smtd.server import acceptor
 from smtd.server.server_settings import ServerSettings
@@ -100,4 +102,39 @@ async def test_connection_without_a_tls_handshake_is_closed_too(tmp_path: Path) 
         connections(server.root, 3 * MOST_CONNECTIONS, b"") as opened,
     ):
         for connection in opened[: 2 * MOST_CONNECTIONS]:
+            assert await is_closed(connection)
+
+
+async def test_client_that_was_just_accepted_is_answered_when_the_server_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system has told it that it is connected: its handshake and its request are on their way."""
+    monkeypatch.setattr(acceptor, "LAST_HANDSHAKES", 5.0)
+    authority, context = trustme.CA(), ssl.create_default_context()
+    authority.configure_trust(context)
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    pem = tmp_path / "both.pem"
+    settings = replace(ServerSettings(tmp_path / "served" / "records"), cert_file=pem, key_file=pem)
+    async with serving(tmp_path, settings) as server, connections(server.root, 1, b"") as (connection,):
+        await anyio.wait_all_tasks_blocked()
+        server.stop()
+        await anyio.wait_all_tasks_blocked()
+
+        with anyio.fail_after(10):
+            line = await TLSStream.wrap(connection, hostname="127.0.0.1", ssl_context=context)
+            await line.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert (await line.receive()).startswith(b"HTTP/1.1 200")
+
+
+async def test_client_without_a_handshake_does_not_keep_a_server_that_ends(tmp_path: Path) -> None:
+    """It is disconnected soon, long before the time of a handshake is over."""
+    certificate = trustme.CA().issue_cert("127.0.0.1")
+    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    pem = tmp_path / "both.pem"
+    settings = replace(ServerSettings(tmp_path / "served" / "records"), cert_file=pem, key_file=pem)
+    with anyio.fail_after(10):
+        async with serving(tmp_path, settings) as server, connections(server.root, 1, b"") as (connection,):
+            await anyio.wait_all_tasks_blocked()
+            server.stop()
+
             assert await is_closed(connection)

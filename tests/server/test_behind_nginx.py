@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -28,25 +27,25 @@ http {{
 """
 
 
-@pytest.fixture(params=["as in the guide", "all compressed"])
-def proxied(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Proxied]:
+@pytest.fixture(scope="module", params=["as in the guide", "all compressed"])
+def behind(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Proxied]:
     """A server with nginx before it."""
-    port = free_port()
-    with served_behind(tmp_path, port, compresses=True) as (made, own):
+    port, directory = free_port(), tmp_path_factory.mktemp("nginx")
+    with served_behind(directory, port, compresses=True) as (made, own):
         site = from_guide("nginx").replace("listen 443 ssl", f"listen 127.0.0.1:{port} ssl")
         site = site.replace("127.0.0.1:8471", own).replace(
             "/etc/letsencrypt/live/records.lab.example", "LIVE"
         )
         for name in ("fullchain", "privkey"):
-            site = site.replace(f"LIVE/{name}.pem", str(tmp_path / "cert.pem"))
+            site = site.replace(f"LIVE/{name}.pem", str(directory / "cert.pem"))
         site = site.replace("records.lab.example", "localhost")
         if request.param == "all compressed":
             site = site.replace("gzip_types ", "gzip_types * ").replace(
                 "gzip_min_length 1000", "gzip_min_length 0"
             )
-        config = tmp_path / "nginx.conf"
-        config.write_text(AROUND.format(here=tmp_path, site=site), "utf-8")
-        with running(["nginx", "-p", tmp_path, "-c", config], tmp_path / "nginx.log", port):
+        config = directory / "nginx.conf"
+        config.write_text(AROUND.format(here=directory, site=site), "utf-8")
+        with running(["nginx", "-p", directory, "-c", config], directory / "nginx.log", port):
             yield made
 
 

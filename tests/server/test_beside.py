@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
 from anyio import to_thread
 
-from smtd.errors import UsageError
+from smtd.errors import StoreUnreachable, UsageError
 from smtd.server.opening import open_database
 from tests.build import full, record
 from tests.server.served import Client, Served
-from tests.server.test_foreign_writes import LISTED, run, until
+from tests.server.test_foreign_writes import LISTED, is_complete, run, until
 
 
 @contextmanager
@@ -49,11 +49,8 @@ async def test_checkpoint_is_completed_after_a_long_read(served: Served, ada: Cl
         await ada.put(full())
         await anyio.sleep(1.5)  # longer than it rests before it tries
 
-    async def is_complete() -> bool:
-        await to_thread.run_sync(shutil.copy, served.store, tmp_path / "copy")
-        return bool(await to_thread.run_sync(run, tmp_path / "copy", "SELECT label FROM django_store_record"))
-
-    await until(is_complete)
+    labels = "SELECT label FROM django_store_record"
+    await until(partial(is_complete, served.store, tmp_path / "copy", labels))
 
 
 async def test_checkpoint_includes_commits_of_other_programs(served: Served, tmp_path: Path) -> None:
@@ -61,11 +58,8 @@ async def test_checkpoint_includes_commits_of_other_programs(served: Served, tmp
     project = "INSERT INTO django_store_project VALUES ('Theirs', '', '')"
     await to_thread.run_sync(run, served.store, project)
 
-    async def is_complete() -> bool:
-        await to_thread.run_sync(shutil.copy, served.store, tmp_path / "copy")
-        return bool(await to_thread.run_sync(run, tmp_path / "copy", "SELECT id FROM django_store_project"))
-
-    await until(is_complete)
+    projects = "SELECT id FROM django_store_project"
+    await until(partial(is_complete, served.store, tmp_path / "copy", projects))
 
 
 async def test_symbolic_link_is_the_same_store(served: Served, tmp_path: Path) -> None:
@@ -76,3 +70,14 @@ async def test_symbolic_link_is_the_same_store(served: Served, tmp_path: Path) -
     with pytest.raises(UsageError, match="another smtd serves it"):
         async with open_database(link, "it"):
             pass
+
+
+async def test_hard_link_is_not_served(served: Served, tmp_path: Path) -> None:
+    """SQLite's log is beside one name: a program that uses another would damage the file."""
+    link = tmp_path / "link.sqlite"
+    link.hardlink_to(served.store)
+
+    for name in (link, served.store):
+        with pytest.raises(StoreUnreachable, match=r"2 names \(hard links\).*remove the other names"):
+            async with open_database(name, "it"):
+                pass

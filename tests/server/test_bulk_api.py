@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,13 +12,14 @@ import anyio
 import pytest
 
 from smtd.records import canonical
-from smtd.records.record import Key, Record, Repository
+from smtd.records.record import Key, Repository
 from smtd.server import bulk_api
 from smtd.server.database import ServedDatabase
-from smtd.server.transaction import Current, WriteTransaction
+from smtd.server.transaction import Put, WriteTransaction
 from smtd.stores.http import form
 from tests.build import PROJECT, change, commented, full, record
-from tests.server.bulk import asked, digest, get, outcomes, wanted, write
+from tests.server.bulk import WRITE, asked, digest, get, ndjson, outcomes, post, wanted, write
+from tests.server.granting import until
 from tests.server.served import Client, Served
 from tests.server.test_foreign_writes import next_changes
 from tests.stores.places import DjangoPlace
@@ -41,6 +43,7 @@ async def spoiled(served: Served, ada: Client, label: str = "bad") -> str:
             for told in (await ada.changes(before)).json["changes"]:
                 if told["label"] == label and (told["digest"] or "").startswith("0-"):
                     return str(told["digest"])
+            await anyio.sleep(0.01)
 
 
 # What is there
@@ -188,17 +191,44 @@ async def test_stale_write_changes_nothing_and_tells_what_is_there(ada: Client) 
     assert (await ada.get(f"records/{PROJECT}/one/")).json["outcome"] == ""
 
 
+async def test_digest_of_a_write_is_of_what_was_read_back(
+    ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the table keeps something else than was sent, the client is told what."""
+    put_all = WriteTransaction.put_all
+
+    async def altering(self: WriteTransaction, puts: Sequence[Put]) -> None:
+        await put_all(self, puts)
+        await self._db.run("UPDATE django_store_record SET reason = 'LOUD'")
+
+    monkeypatch.setattr(WriteTransaction, "put_all", altering)
+
+    (line,) = await write(ada, wanted(record("one")))
+
+    assert line["digest"] == digest(change(record("one"), reason="LOUD"))
+    assert (await get(ada, asked("one")))[0]["digest"] == line["digest"]
+
+
+async def test_write_tells_the_number_of_the_last_change(ada: Client) -> None:
+    """From which the feed continues without it."""
+    await until(ada, 200, "api/v1/changes?since=0")  # the first look is over
+    reply = await post(ada, WRITE, ndjson(wanted(record("one")), wanted(record("two"))))
+
+    number = int(reply.headers["Smtd-Number"])
+    assert number == (await ada.changes()).json["next"]
+    assert (await ada.changes(number)).json["changes"] == []
+
+
 async def test_line_that_is_refused_keeps_no_other_back(ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each says in a sentence what is wrong."""
-    put = WriteTransaction.put
+    put_all = WriteTransaction.put_all
 
-    async def picky(self: WriteTransaction, current: Current, one: Record) -> Any:
-        if one.label == "unloved":
-            await put(self, current, one)
+    async def picky(self: WriteTransaction, puts: Sequence[Put]) -> None:
+        await put_all(self, puts)
+        if any(put.record.label == "unloved" for put in puts):
             raise sqlite3.IntegrityError("not this one")
-        return await put(self, current, one)
 
-    monkeypatch.setattr(WriteTransaction, "put", picky)
+    monkeypatch.setattr(WriteTransaction, "put_all", picky)
     unfit = record("unfit", repository=Repository("CvsRepository", "/code"))
     few = {**wanted(record("few")), "record": {"reason": "only this"}}
 

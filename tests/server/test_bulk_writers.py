@@ -109,9 +109,9 @@ async def test_right_that_is_taken_between_two_transactions(
         nonlocal count
         done = await submit(self, *args, **more)
         count += 1
-        if count == 2 and taken == "right":
+        if count == 1 and taken == "right":
             await to_thread.run_sync(right_table.set_right, served.store, PROJECT, "bob", Right.NONE)
-        elif count == 2:
+        elif count == 1:
             await to_thread.run_sync(users_file.edit, tmp_path / "users", without_bob)
             await until(bob, 401)
         return done

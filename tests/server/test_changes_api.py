@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,7 @@ from smtd.server.changes_api import VIEWS
 from tests.build import PROJECT, commented, full, record
 from tests.server.served import Client, Served, serving
 from tests.server.streams import streaming
-
-LISTED = f"records/{PROJECT}/"
-
-
-def run(database: Path, statement: str, *values: Any) -> None:
-    with closing(sqlite3.connect(database, timeout=10, isolation_level=None)) as db:
-        db.execute(statement, values)
+from tests.server.test_foreign_writes import LISTED, run
 
 
 async def test_changes_are_numbered_in_their_order(ada: Client) -> None:
@@ -137,13 +129,24 @@ async def test_feed_leaves_out_invisible_projects(served: Served, ada: Client) -
 
 @pytest.mark.parametrize(
     "query",
-    ["since=x", "since=-1", "since=0&wait=nan", "since=0&wait=-1", "include=all", "since=" + "9" * 30],
+    [
+        *("since=x", "since=-1", "since=", "since=1_0", "since=%D9%A3", "since=" + "9" * 19),
+        *("since=0&since=0", "project=a&project=b"),
+        *("wait=nan", "wait=-1", "wait=inf", "wait=1_0", "wait=1&wait=2"),
+        *("include=all", "include=records&include=records"),
+    ],
 )
 async def test_invalid_query_is_refused(ada: Client, query: str) -> None:
-    """With a sentence."""
+    """With a sentence; Python takes some of these for numbers."""
     reply = await ada.get(f"api/v1/changes?{query}")
 
     assert (reply.status, bool(reply.json["error"])) == (400, True)
+
+
+async def test_invalid_number_is_refused_beside_a_valid_one(ada: Client) -> None:
+    """`Last-Event-ID` takes the place of `since`; each must be a number."""
+    assert (await ada.get("api/v1/changes?since=x", Last_Event_ID="0")).status == 400
+    assert (await ada.get("api/v1/changes", Last_Event_ID="")).status == 400
 
 
 async def test_unknown_number_is_gone(ada: Client) -> None:

@@ -19,7 +19,7 @@ from smtd.server.accounts.users_file import Account
 from smtd.server.changes_api import VIEWS
 from tests.build import PROJECT, record
 from tests.server.granting import grant, until
-from tests.server.served import Client, Served, serving
+from tests.server.served import Client, Served
 from tests.server.streams import streaming
 
 LISTED = f"records/{PROJECT}/"
@@ -167,17 +167,6 @@ async def test_cursor_of_one_project(served: Served, ada: Client) -> None:
     assert (await bob.changes(before, project="Own")).status == 410
     assert (await bob.changes(before)).status == 410
     assert (await bob.changes(before, project=PROJECT)).status == 410
-
-
-async def test_cursor_outlives_the_server(tmp_path: Path) -> None:
-    """Rights that stay the same make no client start again."""
-    async with serving(tmp_path) as first:
-        await first.ada.make()
-        before = (await first.ada.changes()).json["next"]
-    async with serving(tmp_path) as second:
-        await second.ada.put(record("one"))
-        page = (await second.ada.changes(before)).json
-        assert [one["label"] for one in page["changes"]] == ["one"]
 
 
 class Slowly:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -28,7 +28,7 @@ from smtd.stores.http.feed_store import FeedStore
 from smtd.stores.http.store import HttpStore
 from smtd.stores.index import ABSENT, RowIndex, TrackedStore
 from smtd.stores.location import Location
-from smtd.stores.registry import listening, open_store
+from smtd.stores.registry import open_store, subscribe
 from tests.build import PROJECT, commented, key, record
 from tests.command import Smtd, written
 from tests.server.granting import grant
@@ -81,10 +81,26 @@ async def look(store: TrackedStore, index: RowIndex) -> set[Key]:
 async def test_change_on_the_server_is_announced(served: Served, ada: Client) -> None:
     """One by another client, and every later one; nothing is asked for meanwhile."""
     called = Called()
-    async with listening([place(served.root)], called):
+    async with subscribe([place(served.root)], called):
         for text in ("first", "second"):
             await ada.put(commented(record(), text))
             await called.wait()
+
+
+async def test_number_that_the_server_does_not_know_any_more_counts_as_a_change(
+    served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody tells what happened before the new one; and the stream goes on from there."""
+    monkeypatch.setattr(feed_listener, "FIRST_PAUSE", 0.05)
+    called = Called()
+    async with subscribe([place(served.root)], called) as announcements:
+        assert announcements.is_current()
+        await ada.make("Another")  # other projects than before: its numbers are void
+        await called.wait()
+
+        assert announcements.is_current()
+        await ada.put(record())
+        await called.wait()
 
 
 @pytest.fixture
@@ -100,7 +116,7 @@ async def test_change_is_announced_after_the_server_was_away(
     """The client opens the stream again by itself."""
     monkeypatch.setattr(feed_listener, "FIRST_PAUSE", 0.05)
     called, at = Called(), place(await to_thread.run_sync(lambda: server.root))
-    async with listening([at], called), open_store(at) as store:
+    async with subscribe([at], called), open_store(at) as store:
         await store.write([Change(key("one"), record("one"), None)])
         await called.wait()
         await to_thread.run_sync(server.restart)
@@ -116,9 +132,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Key]:
     asked: list[Key] = []
     whole = FeedApi.get
 
-    async def get(api: FeedApi, keys: set[Key]) -> object:
+    def get(api: FeedApi, keys: set[Key]) -> object:
         asked.extend(keys)
-        return await whole(api, keys)
+        return whole(api, keys)
 
     monkeypatch.setattr(FeedApi, "get", get)
     return asked
@@ -337,17 +353,24 @@ async def test_projects_may_have_other_names(served: Served, ada: Client, tmp_pa
     assert set(found.found) == set(found.listed) == {key("run", "Mine")}
 
 
-async def test_rights_that_change_do_not_make_it_another_server(
-    served: Served, ada: Client, tmp_path: Path, smtd: Smtd
-) -> None:
-    """A record that was deleted there stays deleted, though the client's number is void."""
-    local = dumb_place(tmp_path / "shelf")
-    await local.put(record("kept"), record("deleted"))
+#: Syncs once.
+Sync = Callable[[], Awaitable[dict[str, Any]]]
+
+
+@pytest.fixture
+async def sync(served: Served, tmp_path: Path, smtd: Smtd) -> Sync:
+    """Syncs a shelf with two records and the server, and returns what was written."""
+    await dumb_place(tmp_path / "shelf").put(record("kept"), record("deleted"))
     address = f"{served.root}records/".replace("://", f"://ada:{PASSWORD}@")
 
-    async def sync() -> dict[str, tuple[int, int, int]]:
-        return written(await to_thread.run_sync(lambda: smtd.sync(tmp_path / "shelf.dat", address)))
+    async def run() -> dict[str, Any]:
+        return written(await to_thread.run_sync(smtd.sync, tmp_path / "shelf.dat", address))
 
+    return run
+
+
+async def test_rights_that_change_do_not_make_it_another_server(ada: Client, sync: Sync) -> None:
+    """A record that was deleted there stays deleted, though the client's number is void."""
     await sync()
     await ada.make("Another")
     await ada.ask("DELETE", f"{LISTED}deleted/")
@@ -356,21 +379,14 @@ async def test_rights_that_change_do_not_make_it_another_server(
 
 
 async def test_server_that_was_used_without_its_api_is_united_once(
-    served: Served, ada: Client, tmp_path: Path, smtd: Smtd, monkeypatch: pytest.MonkeyPatch
+    ada: Client, sync: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody can tell whether it was restored meanwhile: what it lacks is not deleted."""
-    local = dumb_place(tmp_path / "shelf")
-    await local.put(record("kept"), record("missing"))
-    address = f"{served.root}records/".replace("://", f"://ada:{PASSWORD}@")
-
-    async def sync() -> dict[str, tuple[int, int, int]]:
-        return written(await to_thread.run_sync(lambda: smtd.sync(tmp_path / "shelf.dat", address)))
-
     with monkeypatch.context() as patch:
         patch.setattr(served_application, "API", "/elsewhere/")
         await sync()
-    await ada.ask("DELETE", f"{LISTED}missing/")
+    await ada.ask("DELETE", f"{LISTED}deleted/")
 
     assert await sync() == {"left": (0, 0, 0), "right": (1, 0, 0)}
-    await ada.ask("DELETE", f"{LISTED}missing/")
+    await ada.ask("DELETE", f"{LISTED}deleted/")
     assert await sync() == {"left": (0, 0, 1), "right": (0, 0, 0)}

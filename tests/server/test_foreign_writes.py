@@ -51,6 +51,21 @@ def run(store: Path, statement: str, *values: Any) -> list[Any]:
         return db.execute(statement, values).fetchall()
 
 
+def copied(source: Path, target: Path) -> None:
+    """Copy a database into another as SQLite does it: `.backup`, and `.restore` into one that is open."""
+    with (
+        closing(sqlite3.connect(source, timeout=10)) as source_db,
+        closing(sqlite3.connect(target)) as copy_db,
+    ):
+        source_db.backup(copy_db)
+
+
+async def is_complete(store: Path, copy: Path, statement: str) -> bool:
+    """Say whether a copy of the file alone, without its log, has what *statement* asks for."""
+    await to_thread.run_sync(shutil.copy, store, copy)
+    return bool(await to_thread.run_sync(run, copy, statement))
+
+
 def after(change: Any, since: int) -> int:
     """Return the number of *change* for a client whose cursor was *since*."""
     assert change["seq"] > since
@@ -196,18 +211,14 @@ async def test_idle_file_is_complete_without_its_log(served: Served, ada: Client
     """Sumatra's own backup copies that one file."""
     await ada.put(full())
 
-    with anyio.fail_after(10):
-        while True:
-            await anyio.sleep(0.05)
-            await to_thread.run_sync(shutil.copy, served.store, tmp_path / "copy")
-            if await to_thread.run_sync(run, tmp_path / "copy", "SELECT label FROM django_store_record"):
-                break
+    labels = "SELECT label FROM django_store_record"
+    await until(partial(is_complete, served.store, tmp_path / "copy", labels))
 
 
 async def test_server_restarts_with_a_replaced_file(served: Served, ada: Client, tmp_path: Path) -> None:
     """Put back from a backup while it runs: nothing is written into the file that is gone."""
     await ada.put(record("kept"))
-    await to_thread.run_sync(_backup, served.store, tmp_path / "backup")
+    await to_thread.run_sync(copied, served.store, tmp_path / "backup")
     await ada.put(record("lost"))
     lost = (await ada.changes()).json["next"]
     await to_thread.run_sync(_put_back, tmp_path / "backup", served.store)
@@ -225,24 +236,10 @@ async def _has_eras(store: Path, count: int) -> bool:
     return await to_thread.run_sync(run, store, "SELECT count(*) FROM smtd_era") == [(count,)]
 
 
-def _backup(store: Path, copy: Path) -> None:
-    with closing(sqlite3.connect(store)) as source_db, closing(sqlite3.connect(copy)) as copy_db:
-        source_db.backup(copy_db)
-
-
 def _put_back(copy: Path, store: Path) -> None:
     for ending in ("-wal", "-shm"):
         Path(f"{store}{ending}").unlink(missing_ok=True)
     copy.replace(store)
-
-
-@pytest.fixture
-async def found(tmp_path: Path) -> DjangoPlace:
-    """A store that `smt` made, with a record."""
-    place = DjangoPlace(tmp_path / "found" / "records")
-    place.path.parent.mkdir()
-    await place.put(full())
-    return place
 
 
 async def test_store_created_by_sumatra_is_served(found: DjangoPlace, tmp_path: Path) -> None:

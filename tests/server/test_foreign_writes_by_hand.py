@@ -22,23 +22,14 @@ OTHER_EXECUTABLE = "UPDATE django_store_executable SET version = '9'"
 NOT_UNICODE = "CAST(x'6fff' AS TEXT)"
 
 
-@pytest.fixture
-async def found(tmp_path: Path) -> Path:
-    """A store that `smt` made, with the record `full`."""
-    place = DjangoPlace(tmp_path / "found" / "records")
-    place.path.parent.mkdir()
-    await place.put(full())
-    return place.path
-
-
-async def test_relabelled_record_is_in_the_feed_under_both_labels(found: Path, tmp_path: Path) -> None:
+async def test_relabelled_record_is_in_the_feed_under_both_labels(found: DjangoPlace, tmp_path: Path) -> None:
     """In a store that others made, too."""
-    async with serving(tmp_path, ServerSettings(found)) as server:
+    async with serving(tmp_path, ServerSettings(found.path)) as server:
         root = server.client("root")
         await all_changes(root)
         since = (await root.changes()).json["next"]
 
-        await to_thread.run_sync(run, found, RELABEL)
+        await to_thread.run_sync(run, found.path, RELABEL)
 
         changes = await next_changes(root, since)
         while len(changes) < 2:
@@ -47,17 +38,17 @@ async def test_relabelled_record_is_in_the_feed_under_both_labels(found: Path, t
         assert (await root.get(f"{LISTED}new/")).status == 200
 
 
-async def test_save_of_a_relabelled_record_creates_no_duplicate(found: Path, tmp_path: Path) -> None:
+async def test_save_of_a_relabelled_record_creates_no_duplicate(found: DjangoPlace, tmp_path: Path) -> None:
     """However soon it comes after that."""
-    async with serving(tmp_path, ServerSettings(found)) as server:
+    async with serving(tmp_path, ServerSettings(found.path)) as server:
         root = server.client("root")
         await all_changes(root)
         await root.put(record("other"))
 
-        await to_thread.run_sync(run, found, RELABEL)
+        await to_thread.run_sync(run, found.path, RELABEL)
         await root.put(record("new"))
 
-        assert run(found, "SELECT count(*) FROM django_store_record WHERE label = 'new'") == [(1,)]
+        assert run(found.path, "SELECT count(*) FROM django_store_record WHERE label = 'new'") == [(1,)]
         with anyio.fail_after(5):
             assert (await root.ask("DELETE", f"records/{PROJECT}/")).status == 204
 

@@ -16,9 +16,8 @@ import aiohttp
 import anyio
 import pytest
 
-from smtd.server import answers, body, records_api
+from smtd.server import answers, body, http_handler, records_api
 from smtd.server import record_form as form
-from smtd.server import serving as serving_module
 from smtd.server.answers import RequestRefused
 from tests.build import PROJECT, change, full, record
 from tests.server.served import PASSWORD, Client, Served, serving
@@ -60,17 +59,11 @@ async def server_still_works(served: Served, ada: Client) -> object:
 
 PATHS = {
     "a step up": ("/records/../etc/passwd", 400),
-    "a quoted step up": ("/records/%2e%2e/%2e%2e/etc/passwd/", 400),
-    "a step up in a label": (f"/records/{PROJECT}/../../../etc/passwd/", 404),
-    "a NUL": (f"/records/{PROJECT}/a%00b/", 400),
     "bad UTF-8": (f"/records/{PROJECT}/%ff%fe/", 400),
     "a slash in a project": ("/records/a%2Fb/", 400),
-    "no project": ("/records//x/", 400),
     "a whole address": (f"http://evil.example/records/{PROJECT}/x/", 404),
-    "a format string": (f"/records/{PROJECT}/%25s%25n/", 404),
     "SQL": (f"/records/{PROJECT}/%27;drop%20table%20smtd_head--/", 404),
     "elsewhere": ("/admin", 404),
-    "half of an escape": (f"/records/{PROJECT}/%4/", 400),
 }
 
 
@@ -97,16 +90,37 @@ LINES = {
     "an endless header": request("GET", "/records/", "X: " + "a" * 20_000),
     "many headers": request("GET", "/records/", *(f"X-{number}: x" for number in range(1000))),
     "a broken chunk": request("PUT", f"/{LISTED}run/", "Transfer-Encoding: chunked") + b"zz\r\n{}\r\n",
+    "a letter that is not quoted": request("GET", "/records/é/").decode("latin-1").encode(),
+    "a byte that is not quoted": request("GET", "/records/\xff/"),
+    "a query that is not quoted": request("GET", "/records/?tags=\xe9"),
+    "no slash": request("GET", "records/"),
+    "a header without a name": request("GET", "/records/", ": x"),
+    "another version": b"GET /records/ HTTP/9.9\r\n\r\n",
+    "an unknown expectation": request("GET", "/records/", "Expect: miracles"),
+    "no path": request("OPTIONS", "*"),
+    "a tunnel": request("CONNECT", "records:443"),
 }
 
 
 @pytest.mark.parametrize("case", LINES)
 async def test_broken_http_is_refused(served: Served, case: str) -> None:
-    """With a 4xx, or an end."""
-    answer = await raw(served, LINES[case])
+    """With a 4xx and a sentence, as every other error."""
+    head, _, said = (await raw(served, LINES[case])).partition(b"\r\n\r\n")
 
-    assert answer == b"" or answer.split(b" ")[1].startswith(b"4")
-    assert b"Traceback" not in answer
+    assert head.split(b" ")[1].startswith(b"4")
+    assert b"Content-Type: application/json" in head
+    assert b"aiohttp" not in head
+    assert list(json.loads(said)) == ["error"]
+
+
+async def test_body_that_waits_for_the_server_is_sent(served: Served) -> None:
+    """curl asks before it sends a large one."""
+    ask = request("PUT", "/records/New/", "Expect: 100-continue", "Content-Length: 2")
+
+    first, _, second = (await raw(served, ask + b"{}", most=-1)).partition(b"\r\n\r\n")
+
+    assert first == b"HTTP/1.1 100 Continue"
+    assert second.startswith(b"HTTP/1.1 201 ")
 
 
 @pytest.mark.parametrize("host", ["evil.example", "", "a b", "localhost@evil.example"])
@@ -133,13 +147,8 @@ async def test_body_of_a_form(ada: Client, kind: str) -> None:
 
 BODIES: dict[str, bytes] = {
     "empty": b"",
-    "no JSON": b"{",
-    "bad UTF-8": b'{"label": "\xff"}',
     "deep": b"[" * 2**20,
-    "deep in a record": b'{"label": "run", "x": ' + b'{"a":' * 10_000 + b"1" + b"}" * 10_001,
     "another label": document("other"),
-    "endless digits": b'{"duration": ' + b"1" * 10_000 + b"}",
-    "surrogates": document().replace(b"a first look", b"\\ud800"),
     "code": document().replace(
         b'{"working_directory":"/code","options":null}', b"\"__import__('os').abort()\""
     ),
@@ -239,7 +248,7 @@ async def test_idle_connection_is_closed(
     served: Served, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """It is closed, also in the middle of a header."""
-    monkeypatch.setattr(serving_module, "KEEPALIVE", 0.2)
+    monkeypatch.setattr(http_handler, "KEEPALIVE", 0.2)
     async with serving(tmp_path_factory.mktemp("other")) as other:
         for data in (b"", b"GET /records/ HTT", b"GET /records/ HTTP/1.1\r\nHost: loc"):
             with anyio.fail_after(5):

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
-import pytest
 from anyio import to_thread
 
 from smtd.server.change_log import Content, LogRow
 from smtd.server.feed import ChangeEvent, Feed
 from tests.build import key, record
-from tests.server.process import ServerProcess, server_process
+from tests.server.process import ServerProcess
 from tests.server.served import PASSWORD, Client
 
 MIB = 2**20
@@ -29,13 +28,6 @@ def peak(pid: int) -> Callable[[], int]:
     Path(f"/proc/{pid}/clear_refs").write_text("5", "utf-8")
     before = most()
     return lambda: most() - before
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    """A server as a process of its own."""
-    with server_process(tmp_path / "served") as made:
-        yield made
 
 
 async def test_feed_reads_no_more_than_it_sends(server: ServerProcess) -> None:

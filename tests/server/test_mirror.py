@@ -10,16 +10,9 @@ import pytest
 
 from tests.build import commented, record
 from tests.daemon.process import DaemonProcess, daemon_process, pair_of, wait_until
-from tests.server.process import ServerProcess, server_process
+from tests.server.process import ServerProcess
 from tests.server.served import PASSWORD
 from tests.stores.places import DjangoPlace
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    """The server of the lab."""
-    with server_process(tmp_path / "lab") as made:
-        yield made
 
 
 @pytest.fixture

@@ -23,9 +23,12 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPr
 class TestServedStore(SilentContract):
     """The contract, kept by a client that trusts nothing to be atomic, on a server where all is."""
 
+    # What the server makes of each sort is in test_record_form.py.
     every_sort = ALL[::4]
+    tried_at_every = 3
     write_interrupted_at_every = 10
     many = 40
+    look_interrupted_at_every = 3
 
     @pytest.fixture
     def place(self, shared_server: ServerProcess) -> ServedPlace:

@@ -100,6 +100,14 @@ def test_infinite_duration_is_text(duration: float, text: str) -> None:
     assert repr(sent(given).duration) == repr(duration)
 
 
+def test_number_that_no_store_keeps_is_named() -> None:
+    """The metadata is a dictionary, and the client should not look for a fault there."""
+    (output,) = document(full())["output_data"]
+
+    with pytest.raises(RecordUnusable, match=r"more than 64 bits.*metadata"):
+        sent(document(full()) | {"output_data": [output | {"metadata": {"size": 2**64}}]})
+
+
 def test_missing_fields_get_defaults() -> None:
     """Fields came with versions of Sumatra."""
     few = {name: document(full())[name] for name in ("timestamp", "executable", "repository", "parameters")}
@@ -118,7 +126,10 @@ BAD: dict[str, bytes] = {
     "a name twice": b'{"reason": "a", "reason": "b"}',
     "empty": b"{}",
     "a number as text": b'{"reason": 3}',
+    "an empty list as text": b'{"reason": []}',
+    "false as text": b'{"outcome": false}',
     "tags as text": b'{"tags": "x"}',
+    "no tags": b'{"tags": null}',
     "half of a pair of surrogates": b'{"reason": "\\ud800"}',
     "an endless number": b'{"reason": "", "duration": ' + b"9" * 5000 + b"}",
 }

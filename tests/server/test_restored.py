@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import shutil
 import signal
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -20,18 +18,9 @@ from smtd.server.server_settings import ServerSettings
 from tests.build import record
 from tests.server.process import ServerProcess, server_process
 from tests.server.served import PASSWORD, Client, Served, serving
-from tests.server.test_foreign_writes import LISTED, run, until
+from tests.server.test_foreign_writes import LISTED, copied, run, until
 
 DAY = 86_400
-
-
-def copied(source: Path, target: Path) -> None:
-    """Copy a database into another as SQLite does it: `.backup`, and `.restore` into one that is open."""
-    with (
-        closing(sqlite3.connect(source, timeout=10)) as source_db,
-        closing(sqlite3.connect(target)) as copy_db,
-    ):
-        source_db.backup(copy_db)
 
 
 async def fill(client: Client, name: str, count: int) -> None:

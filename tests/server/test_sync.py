@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from anyio import to_thread
@@ -12,9 +16,10 @@ from smtd.records import canonical
 from smtd.stores.base import Change
 from tests.build import commented, full, key, record
 from tests.command import NOTHING, Smtd, written
+from tests.server import other_digests
 from tests.server.place import ServedPlace
 from tests.server.process import ServerProcess, server_process
-from tests.server.test_restored import copied
+from tests.server.test_foreign_writes import copied
 from tests.servers.process import free_port
 from tests.stores.places import dumb_place
 
@@ -64,6 +69,33 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
         yield made
 
 
+async def test_first_sync_makes_one_request_for_all_records(
+    tmp_path: Path, smtd: Smtd, server: ServerProcess
+) -> None:
+    """The server answers what it has read back of each, so that nothing is asked once more."""
+    local = dumb_place(tmp_path / "shelf")
+    await local.put(*(record(f"run-{number}") for number in range(60)))
+    before = await to_thread.run_sync(requests, server)
+
+    done = await to_thread.run_sync(lambda: smtd.sync(tmp_path / "shelf.dat", server.address))
+
+    assert written(done) == {"left": (0, 0, 0), "right": (60, 0, 0)}
+    made = await to_thread.run_sync(requests, server)
+    assert made["POST"] - before["POST"] == 2  # the first one is empty: is it a server of smtd?
+    assert made["GET"] - before["GET"] <= 7
+
+
+def requests(server: ServerProcess) -> Counter[str]:
+    """Return how many requests the server has answered, by method."""
+    with urlopen(f"{server.root}metrics") as answer:
+        figures = answer.read().decode()
+    found = re.findall(r'^smtd_server_requests_total\{method="(\w+)".*\} (\S+)', figures, re.MULTILINE)
+    made = Counter[str]()
+    for method, count in found:
+        made[method] += int(float(count))
+    return made
+
+
 async def test_server_that_was_restored_loses_no_record(
     tmp_path: Path, smtd: Smtd, server: ServerProcess
 ) -> None:
@@ -101,3 +133,36 @@ async def test_other_smtd_may_use_the_served_file(tmp_path: Path) -> None:
         assert (await store.write([Change(key("full"), one, None)]))[0].reason == ""
         assert (await store.scan()).digests == {key("full"): canonical.digest(one)}
     assert place.run("SELECT DISTINCT label FROM smtd_dirty WHERE label IS NOT NULL") == [("full",)]
+
+
+async def test_server_of_another_version_is_synced_as_any(tmp_path: Path, smtd: Smtd) -> None:
+    """Its digests mean nothing here: edits and deletions of both sides arrive, and no word is lost."""
+    shelf = dumb_place(tmp_path / "shelf")
+    await shelf.put(full("edited"), full("both"), record("gone"), record("kept"))
+
+    def later() -> ServerProcess:
+        return stack.enter_context(server_process(tmp_path / "lab", program=other_digests.PROGRAM))
+
+    with ExitStack() as stack:
+        server = await to_thread.run_sync(later)
+        place = ServedPlace(server)
+
+        async def sync() -> dict[str, tuple[int, int, int]]:
+            return written(
+                await to_thread.run_sync(lambda: smtd.sync(tmp_path / "shelf.dat", server.address))
+            )
+
+        assert await sync() == {"left": (0, 0, 0), "right": (4, 0, 0)}
+        (digest,) = set(place.run("SELECT substr(digest, 1, 2) FROM smtd_change"))
+        assert digest == (other_digests.PREFIX,)
+
+        await shelf.put(commented(full("edited"), "of the shelf"), commented(full("both"), "one"))
+        await place.put(commented(full("both"), "two"))
+        await shelf.remove("gone")
+        assert await sync() == {"left": (0, 1, 0), "right": (0, 2, 1)}
+        assert await sync() == NOTHING
+
+        async with shelf.open() as store:
+            found = await store.read([key("both"), key("edited")])
+        assert {"one", "two"} <= set((found[key("both")].outcome or "").splitlines())
+        assert set(place.forms()) == {key("edited"), key("both"), key("kept")}

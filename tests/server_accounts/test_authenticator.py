@@ -482,6 +482,7 @@ async def test_file_that_others_can_read_is_refused_at_the_start(world: World) -
     await Users(world.file).load()
 
 
+@pytest.mark.usefixtures("quick")
 async def test_no_secret_is_logged_or_shown(
     world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

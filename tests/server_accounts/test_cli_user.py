@@ -23,7 +23,8 @@ from smtd.server.accounts.authenticator import Authenticator
 from smtd.server.accounts.rights import Right, User
 from smtd.server.accounts.users import Users
 from smtd.server.accounts.users_file import StoredToken
-from tests.command import Answer, Smtd
+from tests.command import Answer, Smtd, has_terminals
+from tests.forkserver import client
 from tests.integration.test_private_files import WATCHED
 from tests.server_accounts.test_authenticator import basic
 
@@ -37,20 +38,11 @@ main()
 """
 
 
-def _has_pseudo_terminals() -> bool:
-    try:
-        descriptors = os.openpty()
-    except OSError:
-        return False
-    for descriptor in descriptors:
-        os.close(descriptor)
-    return True
-
-
 class Command:
     """`smtd user` with a users file and a configuration directory of its own."""
 
     def __init__(self, smtd: Smtd) -> None:
+        self.smtd = smtd
         self.environment = smtd.variables()
         self.directory = smtd.home / "smtd"
         self.file = self.directory / "users"
@@ -58,15 +50,7 @@ class Command:
     def __call__(self, *words: str | Path, stdin: str | bytes | None = None) -> Answer:
         """Run it and return how it ended; without *stdin*, standard input is empty."""
         given = stdin.encode() if isinstance(stdin, str) else stdin or b""
-        done = subprocess.run(
-            [sys.executable, "-m", "smtd", "user", *map(str, words)],
-            input=given,
-            capture_output=True,
-            env=self.environment,
-            check=False,
-            timeout=60,
-        )
-        return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+        return self.smtd("user", *words, stdin=given)
 
     def add(self, name: str, *options: str, password: str = PASSWORD) -> Answer:
         return self("add", name, "--password-stdin", *options, stdin=f"{password}\n")
@@ -369,19 +353,13 @@ def test_secret_is_in_no_output_and_no_file(user: Command, smtd: Smtd) -> None:
     assert [file.name for file in kept if PASSWORD.encode() in file.read_bytes()] == []
 
 
-def test_file_is_private_at_every_step_without_a_umask(user: Command, tmp_path: Path) -> None:
-    """From its first byte."""
+def test_file_is_private_at_every_step_without_a_umask(user: Command, smtd: Smtd, tmp_path: Path) -> None:
+    """From its first byte, and so is its directory."""
     report = tmp_path / "report"
+    smtd.program = ["-c", WATCHED, str(report), str(smtd.home)]
     for words in (["add", "ada", "--password-stdin"], ["add", "bob", "--password-stdin"], ["token", "ada"]):
-        done = subprocess.run(
-            [sys.executable, "-c", WATCHED, report, user.directory, "user", *words],
-            input=PASSWORD.encode(),
-            capture_output=True,
-            env=user.environment,
-            check=False,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stderr
+        done = smtd("user", *words, stdin=PASSWORD.encode())
+        assert done.code == 0, done.err
 
     assert report.read_text("utf-8") == ""
     assert {path.name for path in user.directory.iterdir()} == {"users", ".users.lock"}
@@ -455,7 +433,7 @@ class Terminal:
 @pytest.fixture
 def on_terminal(user: Command) -> Iterator[Callable[..., Terminal]]:
     """Start `smtd user` with words on a terminal, which is not this one's."""
-    if not _has_pseudo_terminals():
+    if not has_terminals():
         pytest.skip("a pseudo-terminal (/dev/pts) is not here")
     sides: list[int] = []
 
@@ -469,6 +447,7 @@ def on_terminal(user: Command) -> Iterator[Callable[..., Terminal]]:
             stderr=other,
             env=user.environment,
             start_new_session=True,
+            preexec_fn=client.hears_sigint,
         )
         os.close(other)
         return Terminal(process, side)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
 from functools import partial
@@ -25,7 +23,8 @@ from tests.build import PROJECT
 from tests.command import Answer, Smtd
 from tests.peers.environments import Environment
 from tests.peers.project import SumatraProject
-from tests.server.served import Client, Served, serving
+from tests.server.granting import until
+from tests.server.served import Served, serving
 
 
 @pytest.fixture
@@ -53,19 +52,9 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
         yield server
 
 
-async def status_is(client: Client, path: str, status: int) -> None:
-    """Wait until the server answers so."""
-    with anyio.fail_after(10):
-        while (await client.get(path)).status != status:
-            pass
-
-
 async def run(smtd: Smtd, *words: str | Path) -> Answer:
     """Run `smtd user` beside the server of this process."""
-    done = await anyio.run_process(
-        [sys.executable, "-m", "smtd", "user", *map(str, words)], env=smtd.variables(), check=False
-    )
-    return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+    return await to_thread.run_sync(partial(smtd, "user", *words))
 
 
 def test_right_is_given_changed_and_taken(store: Path) -> None:
@@ -145,7 +134,7 @@ async def test_right_counts_at_once_in_a_running_server(served: Served, smtd: Sm
 
     answer = await run(smtd, "grant", "bob", PROJECT, "read", *words)
     assert (answer.code, answer.out, answer.err) == (0, f"bob: read in {PROJECT}\n", "")
-    await status_is(bob, page, 200)
+    await until(bob, 200)
     assert (await bob.ask("DELETE", page)).status == 403
 
     listed = await run(smtd, "list", "--json", *words)
@@ -158,7 +147,7 @@ async def test_right_counts_at_once_in_a_running_server(served: Served, smtd: Sm
     assert f"bob     own projects, read in {PROJECT}; password\n" in (await run(smtd, "list", *words)).out
 
     assert (await run(smtd, "grant", "bob", PROJECT, "none", *words)).code == 0
-    await status_is(bob, page, 403)
+    await until(bob, 403)
 
 
 async def test_right_everywhere_counts_within_a_second(served: Served, smtd: Smtd, tmp_path: Path) -> None:
@@ -170,7 +159,7 @@ async def test_right_everywhere_counts_within_a_second(served: Served, smtd: Smt
     answer = await run(smtd, "grant", "bob", "*", "read", "--users", users)
 
     assert (answer.code, answer.out) == (0, "bob: read in all projects\n")
-    await status_is(bob, page, 200)
+    await until(bob, 200)
 
 
 async def test_removed_user_is_shut_out_and_leaves_no_right(
@@ -183,7 +172,7 @@ async def test_removed_user_is_shut_out_and_leaves_no_right(
     answer = await run(smtd, "remove", "ada", "--users", users, "--store", served.store)
 
     assert (answer.code, answer.out) == (0, "removed user ada\n")
-    await status_is(ada, page, 401)
+    await until(ada, 401)
     assert await to_thread.run_sync(right_table.rights_in, served.store) == []
     assert (await served.client("root").get(page)).status == 200
 
@@ -236,17 +225,10 @@ def test_user_is_added_with_rights_in_projects(store: Path, users: Path, smtd: S
     """In single ones and in all; of several the highest counts."""
     rights = [f"--project={word}" for word in (f"{PROJECT}:owner", f"{PROJECT}:read", "*:write", "*:read")]
     words = [*rights, "--store", str(store), "--users", str(users)]
-    (users.parent / "password").write_text("geheim\n", "utf-8")
-    with (users.parent / "password").open("rb") as stdin:
-        done = subprocess.run(
-            [sys.executable, "-m", "smtd", "user", "add", "eve", "--password-stdin", *words],
-            stdin=stdin,
-            env=smtd.variables(),
-            capture_output=True,
-            check=False,
-        )
 
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"added user eve\n", b"")
+    answer = smtd("user", "add", "eve", "--password-stdin", *words, stdin=b"geheim\n")
+
+    assert (answer.code, answer.out, answer.err) == (0, "added user eve\n", "")
     assert users_file.read(users)["eve"].everywhere == "write"
     assert right_table.rights_in(store) == [(PROJECT, "eve", "owner")]
 

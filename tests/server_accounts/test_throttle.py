@@ -23,15 +23,6 @@ def failed(seen: Throttle, times: int, name: str | None = "ada", address: str = 
         seen.failed(name, address, now)
 
 
-def test_few_failures_cost_nothing() -> None:
-    """People mistype, and a program repeats what they typed."""
-    seen = Throttle()
-
-    failed(seen, FREE_BY_NAME)
-
-    assert seen.wait("ada", HERE, 0) == 0
-
-
 def test_failures_of_a_name_count_from_every_address() -> None:
     """An attacker has many addresses; other names from there are free."""
     seen = Throttle()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -65,19 +64,6 @@ def test_file_holds_no_secret(file: Path) -> None:
     for value in (ADA, users_file.read(file)):
         assert HASH not in f"{value!r}{value}"
         assert DIGEST not in f"{value!r}{value}"
-
-
-def test_file_and_its_directory_are_private(file: Path) -> None:
-    """Whatever the umask is. tests/server_accounts/test_cli_user.py watches each step."""
-    before = os.umask(0)
-    try:
-        users_file.edit(file, added(ADA))
-        users_file.edit(file, added(BOB))
-    finally:
-        os.umask(before)
-
-    for path in (file, file.parent, file.parent.parent):
-        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
 
 
 def test_symbolic_link_stays_one(file: Path, tmp_path: Path) -> None:

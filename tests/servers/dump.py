@@ -1,4 +1,4 @@
-"""A dump of a database, and what people do with it: all rows come back with the numbers that they had."""
+"""A dump of a database, and how it is restored: all rows come back with their numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MADE = {dialect: schema.statements(dialect) for dialect in ("postgresql", "mysq
 
 
 class Dump:
-    """What *database* has now, kept in tables beside Sumatra's."""
+    """The current contents of *database*, kept in tables beside Sumatra's."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -29,7 +29,7 @@ class Dump:
         self._fill([(self._emptied(), ())] if self._postgresql else [])
 
     def restore(self) -> None:
-        """Drop the tables and make them again, as a dump does that has all: `pg_restore --clean`."""
+        """Drop the tables and create them again, as a complete dump does: `pg_restore --clean`."""
         dialect = "postgresql" if self._postgresql else "mysql"
         dropped: list[Statement] = [(f"DROP TABLE {', '.join(self._tables)}", ())]
         made: list[Statement] = [(statement, ()) for statement in _MADE[dialect]]
@@ -43,7 +43,7 @@ class Dump:
                 (f"SELECT setval('{name}', {number})", ()) for name, number in self._numbers
             ]
         else:
-            # The time at which a table was made is told in whole seconds.
+            # The time of a table's creation has whole seconds.
             around = [("SELECT sleep(1.1)", ()), ("SET foreign_key_checks = 0", ())]
             before = [*before, *((f"TRUNCATE {table}", ()) for table in self._tables)]
             after = [(f"ALTER TABLE {name} AUTO_INCREMENT = {number}", ()) for name, number in self._numbers]
@@ -53,7 +53,7 @@ class Dump:
         return f"TRUNCATE {', '.join(self._tables)}"
 
     def _last_numbers(self) -> list[tuple[str, int]]:
-        """Return what a dump says of the numbers that rows get."""
+        """Return the numbers that rows get next, according to a dump."""
         if self._postgresql:
             asked = "SELECT sequencename, last_value FROM pg_sequences WHERE last_value IS NOT NULL"
         else:

@@ -11,7 +11,7 @@ from tests.servers.postgresql import postgresql
 from tests.servers.programs import lacking
 from tests.servers.server import Database, DatabaseServer
 
-#: Those that can be had here.
+#: The servers that this machine has.
 SERVERS = [scheme for scheme in ("postgresql", "mariadb") if scheme not in lacking()]
 
 
@@ -24,7 +24,7 @@ def postgresql_server() -> Iterator[DatabaseServer]:
 
 @pytest.fixture
 def postgresql_database(postgresql_server: DatabaseServer) -> Database:
-    """A database with Sumatra's tables, and no record."""
+    """A database with Sumatra's tables, without records."""
     return postgresql_server.new()
 
 
@@ -37,7 +37,7 @@ def mariadb_server() -> Iterator[DatabaseServer]:
 
 @pytest.fixture
 def mariadb_database(mariadb_server: DatabaseServer) -> Database:
-    """A database with Sumatra's tables, and no record."""
+    """A database with Sumatra's tables, without records."""
     return mariadb_server.new()
 
 

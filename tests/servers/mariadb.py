@@ -17,9 +17,9 @@ from tests.servers import programs
 from tests.servers.process import certificate, free_port, reachable, run, serving, workplace
 from tests.servers.server import PASSWORD, USER, DatabaseServer, Statement, elsewhere
 
-#: What a server keeps in tables of its own, users among it.
+#: The server's own tables, for example of users.
 _SYSTEM = ("mysql_system_tables.sql", "mysql_performance_tables.sql", "mysql_system_tables_data.sql")
-#: Nothing of it outlives the tests.
+#: Its files need not survive the tests.
 _CARELESS = (
     *("flush-method=nosync", "flush-log-at-trx-commit=0", "doublewrite=0"),
     *("log-file-size=32M", "buffer-pool-size=64M", "file-per-table=0"),
@@ -40,12 +40,12 @@ class Connected:
             return [tuple(row) for row in await cursor.fetchall()] if cursor.description else []
 
     async def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
         await self._db.ensure_closed()
 
 
 async def connect(port: int, database: str) -> Connected:
-    """Connect to *database*, or to none in particular."""
+    """Connect to *database*, or to no database."""
     made = Connected(
         await asyncmy.connect(
             host="127.0.0.1", port=port, user=USER, password=PASSWORD, database=database, autocommit=True
@@ -90,7 +90,7 @@ def mariadb() -> Iterator[DatabaseServer]:
 
 
 def _system(share: Path) -> str:
-    """Return the statements that make a server's own tables, and the user of the tests."""
+    """Return the statements that create a server's own tables, and the user of the tests."""
     tables = "\n".join((share / name).read_text("utf-8") for name in _SYSTEM)
     user = f"'{USER}'@'%'"
     return (

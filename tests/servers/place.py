@@ -1,4 +1,4 @@
-"""A database on a server as a place of a store."""
+"""A database on a server as the place of a store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.build import MOMENT, full, record
 from tests.servers.server import Database, DatabaseServer
 from tests.stores.places import OWNED, DjangoPlace
 
-#: What the columns have no room for, by the field that is told.
+#: Values that the columns cannot hold, by the field in the message.
 TOO_LONG: dict[str, Record] = {
     "label": record("l" * 101),
     "main_file": record("main", main_file="m" * 101),
@@ -30,9 +30,9 @@ ALL_TABLES = (
 
 
 def emptied(server: DatabaseServer) -> Database:
-    """Return the one database of *server* that tests share which do nothing to its tables: it has no record.
+    """Return the one database of *server* for tests that do not change its tables, without records.
 
-    To make one takes four times as long.
+    Creating one takes four times as long.
     """
     if server.shared is None:
         server.shared = server.new()
@@ -70,7 +70,7 @@ class DatabasePlace(DjangoPlace):
         }
 
     def columns(self, table: str, but: tuple[str, ...] = ()) -> str:
-        """Return the names of the columns of *table*, but for some, as SQL lists them."""
+        """Return the names of the columns of *table*, except some, as SQL lists them."""
         return ", ".join(f'"{name}"' for name in self._columns(table) if name not in but)
 
     def _columns(self, table: str) -> list[str]:
@@ -85,7 +85,7 @@ class DatabasePlace(DjangoPlace):
 
 
 class PostgresqlPlace(DatabasePlace):
-    """A database of PostgreSQL, which holds no NUL and no address that is none."""
+    """A database of PostgreSQL, which cannot hold NUL or invalid addresses."""
 
     unfit = (
         *DjangoPlace.unfit,
@@ -111,7 +111,7 @@ class PostgresqlPlace(DatabasePlace):
 
 
 class MysqlPlace(DatabasePlace):
-    """A database of MySQL or MariaDB, which holds no infinite number, and takes `A` for `a`."""
+    """A database of MySQL or MariaDB, which cannot hold infinite numbers, and takes `A` for `a`."""
 
     unfit = (
         *DjangoPlace.unfit,

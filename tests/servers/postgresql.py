@@ -30,12 +30,12 @@ class Connected:
         return [tuple(row) for row in await self._db.fetch(said(statement), *values)]
 
     async def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
         await self._db.close()
 
 
 async def connect(port: int, database: str) -> Connected:
-    """Connect to *database*, or to none in particular."""
+    """Connect to *database*, or to no database."""
     return Connected(
         await asyncpg.connect(
             host="127.0.0.1",
@@ -74,7 +74,7 @@ def postgresql() -> Iterator[DatabaseServer]:
             "full_page_writes=off",
             "max_wal_size=4GB",
             "wal_writer_delay=10ms",
-            # It would look at each of hundreds of databases, one after the other, all the time.
+            # It would inspect each of hundreds of databases, one after the other, all the time.
             "autovacuum=off",
         )
         options = [word for option in careless for word in ("-c", option)]

@@ -1,4 +1,4 @@
-"""Start a database server for the tests: as nobody, on a port of its own, without care for its files."""
+"""Start a database server for the tests: as user nobody, on its own port, without durability."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATIENCE = 60.0
 
 
 def unprivileged() -> dict[str, Any]:
-    """Return how to start a program that refuses to be run by root; nothing special for others."""
+    """Return how to start a program that refuses to run as root; no special way for others."""
     if os.geteuid():
         return {}
     nobody = pwd.getpwnam("nobody")
@@ -33,7 +33,7 @@ def unprivileged() -> dict[str, Any]:
 
 @contextmanager
 def workplace() -> Iterator[Path]:
-    """Give a directory that such a program may enter and own, wherever the tests are run from."""
+    """Yield a directory that such a program may enter and own, wherever the tests are run from."""
     directory = Path(tempfile.mkdtemp(prefix="smtd-server-"))
     try:
         directory.chmod(0o755)
@@ -48,7 +48,7 @@ def workplace() -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What a server proves itself with, as 127.0.0.1 and nobody else; *authority* vouches for it."""
+    """A certificate of a server for 127.0.0.1 only, signed by *authority*."""
 
     authority: Path
     chain: Path
@@ -56,7 +56,7 @@ class Certificate:
 
 
 def certificate(owned: Path) -> Certificate:
-    """Make a certificate in the directory *owned*, in files that no other may read."""
+    """Create a certificate in the directory *owned*, in private files."""
     made = Certificate(owned.parent / "authority.pem", owned / "server.pem", owned / "server.key")
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(made.authority))
@@ -72,9 +72,9 @@ def certificate(owned: Path) -> Certificate:
 
 
 def reachable(programs: Path, top: Path, directory: Path) -> Path:
-    """Return *programs*, or a copy of them if whoever must run them may not go there.
+    """Return *programs*, or a copy if the user that must run them may not go there.
 
-    The copy, in *directory*, is of all that is in *top*: programs know where their libraries are from there.
+    The copy, in *directory*, has all of *top*: programs find their libraries from there.
     """
     who = unprivileged()
     look = ["test", "-x", str(programs)]
@@ -86,14 +86,14 @@ def reachable(programs: Path, top: Path, directory: Path) -> Path:
 
 
 def free_port() -> int:
-    """Return a port at which nobody listens."""
+    """Return a port that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def run(command: list[str | Path], *, text: str = "", env: dict[str, str] | None = None) -> None:
-    """Run a program to its end as nobody. Raises NoServer, with all that it said, if it fails."""
+    """Run a program to its end as user nobody. Raises NoServer, with all its output, if it fails."""
     done = subprocess.run(
         [str(word) for word in command],
         **unprivileged(),
@@ -113,7 +113,7 @@ def run(command: list[str | Path], *, text: str = "", env: dict[str, str] | None
 def serving(
     command: list[str | Path], answers: Callable[[], bool], log: Path, env: dict[str, str] | None = None
 ) -> Iterator[None]:
-    """Run a server until the end of the block, which begins when it *answers*."""
+    """Run a server until the end of the block, which begins when the server *answers*."""
     with (
         log.open("wb") as output,
         subprocess.Popen(

@@ -1,6 +1,6 @@
-"""The programs of database servers, wherever this machine has them or can get them from.
+"""The programs of database servers: where this machine has them, or how to get them.
 
-What is fetched is kept beside the environments of the peers, for the next time.
+Fetched ones are kept beside the environments of the peers.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from pathlib import Path
 
 from tests.peers.environments import PeerFailed, cache, environment, only_one
 
-#: What Debian's MariaDB needs that not every machine has: no service, and no data.
+#: Packages that Debian's MariaDB needs and not every machine has: no services, and no data.
 _PACKAGES = ("mariadb-server-core", "liburing2", "libaio1", "libnuma1", "libpmem1", "libndctl6", "libdaxctl1")
 _MORE = ("libfmt9", "libsnappy1v5")
 
 
 class NoServer(Exception):
-    """A server cannot be had here; the message says why, and what to install."""
+    """A server is not available here; the message says why, and what to install."""
 
 
 def postgresql() -> Path:
@@ -39,7 +39,7 @@ def postgresql() -> Path:
 
 
 def mariadb() -> Path:
-    """Return the root of a system that has MariaDB; Debian's, unpacked, if this machine has none."""
+    """Return the root of a system with MariaDB; Debian's, unpacked, if this machine has none."""
     if (installed := shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin")) is not None:
         return Path(installed).parents[2]
     root = cache() / "mariadb"
@@ -57,7 +57,7 @@ def _unpack(root: Path) -> None:
         if shutil.which("apt-get") is None:
             raise NoServer("no mariadbd here, and no apt-get to fetch Debian's mariadb-server-core with")
         _quiet("apt-get", "download", "-q", *_PACKAGES, cwd=unfinished)
-        for package in _MORE:  # other releases of Debian call them otherwise, or need them not
+        for package in _MORE:  # other releases of Debian have other names, or do not need them
             _quiet("apt-get", "download", "-q", package, cwd=unfinished, check=False)
         for file in unfinished.glob("*.deb"):
             _quiet("dpkg", "-x", file.name, ".", cwd=unfinished)
@@ -75,7 +75,7 @@ def _quiet(*command: str, cwd: Path, check: bool = True) -> None:
 
 @functools.cache
 def without_tls() -> dict[str, str]:
-    """Return the servers that are here, but were built without TLS, each with the reason."""
+    """Return the servers here that were built without TLS, each with the reason."""
     if "postgresql" in lacking():
         return {}
     program = postgresql() / "postgres"
@@ -86,7 +86,7 @@ def without_tls() -> dict[str, str]:
 
 @functools.cache
 def lacking() -> dict[str, str]:
-    """Return the servers that cannot be had here, each with the reason."""
+    """Return the servers that are not available here, each with the reason."""
     reasons = {}
     for scheme, find in (("postgresql", postgresql), ("mariadb", mariadb)):
         try:

@@ -1,4 +1,4 @@
-"""Database servers as the tests see them: databases that come and go, and whatever another program does."""
+"""Database servers for the tests: their databases, and what other programs do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 USER, PASSWORD = "smt", "pw-of-smt"
-#: The database that new ones are copies of: it has Sumatra's tables.
+#: The template of new databases: it has Sumatra's tables.
 TEMPLATE = "smtd_template"
 
 Statement = tuple[str, Sequence[Any]]
@@ -26,7 +26,7 @@ class Connection(Protocol):
         """Run a statement, and return its rows."""
 
     async def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
 
 
 #: Connects to a database at a port.
@@ -37,14 +37,14 @@ Connect = Callable[[int, str], Coroutine[Any, Any, Connection]]
 class DatabaseServer:
     """A server at *port* of this machine; *scheme* is that of Sumatra's addresses of it.
 
-    It speaks TLS too, to whoever asks for it; *authority* is the file that vouches for it.
+    It accepts TLS, too; *authority* is the file of its certificate authority.
     """
 
     scheme: str
     port: int
     authority: Path
     connect: Connect
-    #: Makes a new database from the template, or an empty one.
+    #: Creates a new database from the template, or an empty one.
     making: Callable[[str, bool], list[Statement]]
     #: Kill it, and start it again, where that can be had.
     crash: Callable[[], None] | None = None
@@ -55,13 +55,13 @@ class DatabaseServer:
     _kept: tuple[str, Connection] | None = None
 
     def new(self, *, empty: bool = False) -> Database:
-        """Return a new database, with Sumatra's tables unless it is to be *empty*."""
+        """Return a new database with Sumatra's tables, or an *empty* one."""
         name = f"lab_{next(self._numbers)}"
         elsewhere(self.ask("", self.making(name, empty)))
         return Database(self, name)
 
     async def ask(self, database: str, statements: Sequence[Statement]) -> list[Any]:
-        """Run *statements* by a connection of their own, and return the rows of the last."""
+        """Run *statements* by their own connection, and return the rows of the last."""
         db = await self.connect(self.port, database)
         try:
             rows: list[Any] = []
@@ -72,7 +72,7 @@ class DatabaseServer:
             await db.close()
 
     async def ask_again(self, database: str, statement: str, values: Sequence[Any]) -> list[Any]:
-        """Run a statement by the connection of the one before, if that was to the same database."""
+        """Run a statement by the previous connection, if that was to the same database."""
         if self._kept is None or self._kept[0] != database:
             await self.part()
             self._kept = database, await self.connect(self.port, database)
@@ -83,7 +83,7 @@ class DatabaseServer:
             raise
 
     async def part(self) -> None:
-        """Close the connection that is kept."""
+        """Close the connection that was kept."""
         if self._kept is not None:
             (_, db), self._kept = self._kept, None
             await db.close()
@@ -98,13 +98,13 @@ class Database:
 
     @property
     def url(self) -> str:
-        """Its address, as it stands in `.smt/project`."""
+        """The address, as in `.smt/project`."""
         server = self.server
         return f"{server.scheme}://{USER}:{PASSWORD}@127.0.0.1:{server.port}/{self.name}"
 
     @property
     def shown(self) -> str:
-        """Its address without the user."""
+        """The address without the user."""
         return self.url.replace(f"{USER}:{PASSWORD}@", "")
 
     def run(self, statement: str, *values: Any) -> list[Any]:
@@ -117,7 +117,7 @@ class Database:
 
 
 def elsewhere(work: Coroutine[Any, Any, T]) -> T:
-    """Return what *work* returns, done in the event loop of another thread, as by another program."""
+    """Return the result of *work*, run in the event loop of another thread, as by another program."""
     return asyncio.run_coroutine_threadsafe(work, _loop()).result()
 
 

@@ -1,4 +1,4 @@
-"""Several smtd and real `smt` write into one PostgreSQL store at once, and nobody comes to harm."""
+"""Several smtd and real `smt` write to one PostgreSQL store at once, and no data is harmed."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from tests.servers.server import Database, DatabaseServer, elsewhere
 from tests.stores.asking import scan_of
 from tests.stores.places import DjangoPlace
 
-#: How many of each there are, and the seconds for which all of them write: fewer, if time matters.
+#: How many there are of each, and for how many seconds they write: fewer, if time matters.
 MANY, LENGTH = (range(4), 60.0) if os.environ.get("SMTD_SOAK") else (range(2), 3.0)
 LAB = "Lab"
 TROUBLE = re.compile(r"Traceback|Error|MultipleObjectsReturned")
 
 
 class Mirror:
-    """A person's SQLite store, which a daemon of their own keeps in step with the lab's."""
+    """A user's SQLite store, which their own daemon keeps in sync with the lab's."""
 
     def __init__(self, number: int, directory: Path) -> None:
         self.number = number
@@ -42,7 +42,7 @@ class Mirror:
         self.written = 0
 
     def write(self) -> None:
-        """Save some runs as another program would; four people use the same programs and parameters."""
+        """Save some runs as another program would; four users use the same programs and parameters."""
         runs = [
             record(
                 f"local-{self.number}-{number}",
@@ -76,7 +76,7 @@ def configuration(mirror: Mirror, database: Database) -> str:
 def projects(
     django_environment: Environment, postgresql_server: DatabaseServer, tmp_path: Path
 ) -> list[SumatraProject]:
-    """Projects on one new database, each of which has run once: Sumatra alone makes no doubles then."""
+    """Projects on one new database, each of which has run once: then Sumatra alone creates no doubles."""
     database = postgresql_server.new(empty=True)
     made = [SumatraProject(tmp_path / f"project-{number}", django_environment) for number in MANY]
     usual = ("--addlabel=cmdline", "--executable=python", "--on-changed=store-diff", "--main=main.py")
@@ -88,7 +88,7 @@ def projects(
 
 
 def runs(project: SumatraProject, number: int, until: float, said: list[str]) -> None:
-    """Run again and again, as a person with a sweep does."""
+    """Run repeatedly, as a user with a sweep does."""
     count = 0
     while time.monotonic() < until:
         command = project.environment.command("smt", "run", f"--label=smt-{number}-{count}")
@@ -113,14 +113,14 @@ def saves(mirror: Mirror, until: float) -> None:
 
 
 async def held(place: DjangoPlace) -> dict[Key, Digest]:
-    """Return what *place* holds of the lab's project."""
+    """Return the records of the lab's project at *place*."""
     scan = await scan_of(place, [LAB])
     assert scan.unreadable == {}
     return dict(scan.digests)
 
 
 def doubles(database: Database) -> dict[str, list[object]]:
-    """Return rows that say the same, by table; those of data that belongs to somebody may."""
+    """Return equal rows, by table; rows of data that belongs to a record may be equal."""
     asked = {"record": "SELECT project_id, label FROM django_store_record GROUP BY 1, 2 HAVING count(*) > 1"}
     for table, columns in SHARED.items():
         names = ", ".join(f'"{name}"' for name in columns)
@@ -130,10 +130,10 @@ def doubles(database: Database) -> dict[str, list[object]]:
 
 
 @pytest.mark.soak
-async def test_several_smtd_and_smt_in_one_store(
+async def test_several_smtd_and_smt_can_share_one_store(
     projects: list[SumatraProject], postgresql_server: DatabaseServer, tmp_path: Path
 ) -> None:
-    """No record and no shared row is there twice, no `smt` fails, and in the end all stores are equal."""
+    """No record and no shared row is doubled, no `smt` fails, and in the end all stores are equal."""
     url = json.loads((projects[0].smt_directory / "project").read_text("utf-8"))["record_store"]["db_file"]
     database = Database(postgresql_server, url.rsplit("/", 1)[-1])
     mirrors = [Mirror(number, tmp_path / f"mirror-{number}") for number in MANY]
@@ -155,7 +155,7 @@ async def test_several_smtd_and_smt_in_one_store(
             each.start()
         for each in work:
             each.join()
-        # What one brought in the first round the others get in the second.
+        # What one daemon copied in the first round, the others get in the second.
         reports = [daemon.sync() for _ in range(2) for daemon in daemons][len(daemons) :]
 
     async with open_store(find(url)) as store:

@@ -1,4 +1,4 @@
-"""A database of MariaDB in Sumatra's Django schema keeps the contract."""
+"""The contract for a database of MariaDB in Sumatra's Django schema."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.stores.places import Place
 
 
 class TestDjangoInMariadb(StoreContract):
-    """The contract, kept by a server."""
+    """The contract for a server."""
 
     # Each step opens a connection.
     look_interrupted_at_every = 3

@@ -1,4 +1,4 @@
-"""A PostgreSQL database in Sumatra's Django schema keeps the contract."""
+"""The contract for a PostgreSQL database in Sumatra's Django schema."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.stores.places import Place
 
 
 class TestDjangoInPostgresql(StoreContract):
-    """The contract, kept by a server."""
+    """The contract for a server."""
 
     # Each step opens a connection.
     look_interrupted_at_every = 5

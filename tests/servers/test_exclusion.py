@@ -1,4 +1,4 @@
-"""Two smtd that write into one database at the same moment, and know nothing of each other."""
+"""Two smtd write to one database at the same moment, without knowing of each other."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def place(database_server: DatabaseServer) -> DatabasePlace:
     return place_of(database_server.new())
 
 
-async def test_two_writers_of_the_same_make_it_once(place: DatabasePlace) -> None:
-    """Of two that create a record at once one does; a row that two records share is made once."""
+async def test_record_written_by_two_smtd_at_once_is_created_once(place: DatabasePlace) -> None:
+    """One of them creates it; a row that two records share is created once."""
     opened = open_postgresql if place.location.driver is POSTGRESQL else open_mysql
     outcomes: list[list[Outcome]] = [[] for _ in range(ROUNDS)]
 
     async def write(number: int, own: str) -> None:
-        # As in a process of its own: not behind what keeps the pairs of one process apart.
+        # As in another process, without the locks between pairs of one process.
         async with opened(place.location) as database:
             program = Executable("/opt/sim", "sim", f"{number}")
             changes = [

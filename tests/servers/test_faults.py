@@ -1,4 +1,4 @@
-"""A connection breaks at any statement of a cycle, before or after its effect; a fresh start converges."""
+"""A connection breaks at any statement of a cycle, before or after its effect; the next start converges."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.servers.place import DatabasePlace, emptied, place_of
 from tests.servers.server import DatabaseServer
 from tests.stores.asking import scan_of
 
-#: At which statements: at each, or if time matters, at some.
+#: The statements at which it breaks: each, or some if time matters.
 EVERY = 1 if os.environ.get("SMTD_SOAK") else 40
 BEFORE = [full("merged"), record("edited"), record("gone"), full("left alone")]
 
@@ -65,7 +65,7 @@ class Cut:
 
 @contextmanager
 def cut(place: DatabasePlace, line: Line, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let all connections of smtd be on *line*."""
+    """Put all connections of smtd on *line*."""
     with monkeypatch.context() as patch:
         patch.setattr(retrying, "ATTEMPTS", 1)
         if place.location.driver is POSTGRESQL:
@@ -86,7 +86,7 @@ def cut(place: DatabasePlace, line: Line, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 async def run(directory: Path, left: TestStore, place: DatabasePlace) -> Any:
-    """Run one cycle, as a fresh start."""
+    """Run one cycle as a new process."""
     async with (
         place.open() as right,
         open_journal(directory) as journal,
@@ -96,10 +96,10 @@ async def run(directory: Path, left: TestStore, place: DatabasePlace) -> Any:
 
 
 @pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.soak), "after"])
-async def test_connection_that_breaks_at_any_statement(
+async def test_cycle_after_a_broken_connection_converges(
     database_server: DatabaseServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    """The next cycle leaves what an undisturbed one would have left, and the one after it does nothing."""
+    """It leaves what an undisturbed one would have left, and the one after it does nothing."""
     steps, failed = 1, 0
     while True:
         place, left = place_of(emptied(database_server)), TestStore("left")

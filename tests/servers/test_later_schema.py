@@ -1,4 +1,4 @@
-"""A table with a column that smtd does not know, as a later Sumatra may have it."""
+"""A table with an unknown column, as a later Sumatra may have it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> DjangoPlace:
 
 
 @pytest.mark.parametrize("table", ["record", "executable", "dependency"])
-async def test_column_that_would_not_be_carried_is_named(place: DjangoPlace, table: str) -> None:
-    """Else what is in it would be missing in every copy, and nobody would know."""
+async def test_unknown_column_is_reported(place: DjangoPlace, table: str) -> None:
+    """Otherwise its values would be missing in every copy, unnoticed."""
     await place.put(record("a"))
     place.run(f"ALTER TABLE django_store_{table} ADD COLUMN mood varchar(10)")
 

@@ -1,4 +1,4 @@
-"""What only MySQL and MariaDB do: they take texts for equal that are not the same."""
+"""Tests of MySQL and MariaDB only: they take texts for equal that differ."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ ALIKE = {
 
 
 @pytest.mark.parametrize("what", ALIKE)
-async def test_what_the_database_takes_for_another_is_refused(place: MysqlPlace, what: str) -> None:
-    """Sumatra could not tell it from what is there; it is one record's failure, and the rest lands."""
+async def test_label_that_the_database_takes_for_another_is_refused(place: MysqlPlace, what: str) -> None:
+    """Sumatra could not distinguish the two; it is one record's failure, and the rest lands."""
     of, one, said = ALIKE[what]
     first = record(
         "run-e", tags=frozenset({"good"}), executable=Executable("/usr/bin/python3", "Python", "3.11")
@@ -51,25 +51,25 @@ async def test_what_the_database_takes_for_another_is_refused(place: MysqlPlace,
     assert said in refused.reason
 
 
-async def test_what_differs_among_new_ones_only_in_case_is_refused_but_for_the_first(
+async def test_only_the_first_of_new_labels_that_differ_in_case_lands(
     place: MysqlPlace,
 ) -> None:
-    """Two such labels in one batch are one too many."""
+    """Also within one batch."""
     first, second = await write_to(place, [create(record(name)) for name in ("run", "RUN")])
 
     assert first == DONE
     assert second.result is Result.REFUSED
 
 
-async def test_database_that_looks_at_case_holds_both(mariadb_server: DatabaseServer) -> None:
-    """The collation says what is equal, and nothing else."""
+async def test_database_with_a_case_sensitive_collation_holds_both(mariadb_server: DatabaseServer) -> None:
+    """Only the collation decides what is equal."""
     place = await _made(mariadb_server, "COLLATE utf8mb4_bin")
     async with place.open() as store:
         changes = [create(record(name, tags=frozenset({name}))) for name in ("run", "RUN")]
         assert await store.write(changes) == [DONE, DONE]
 
 
-#: Character sets of a database, with a label that fits into each, and one that does not.
+#: Character sets of a database, each with a label that fits, and one that does not.
 CHARACTERS = {
     "latin1": ("r\xe4n", "\u65e5"),
     "latin1 COLLATE latin1_bin": ("r\xe4n", "\u65e5"),
@@ -82,8 +82,10 @@ CHARACTERS = {
 
 
 @pytest.mark.parametrize("characters", CHARACTERS)
-async def test_database_in_another_character_set(mariadb_server: DatabaseServer, characters: str) -> None:
-    """What fits lands and reads back the same; what does not is one record's failure, with the column."""
+async def test_database_in_another_character_set_holds_what_fits(
+    mariadb_server: DatabaseServer, characters: str
+) -> None:
+    """It is read back unchanged; other text is one record's failure, with the column."""
     fits, fails = CHARACTERS[characters]
     place = await _made(mariadb_server, f"CHARACTER SET {characters}")
     changes = [create(record(label, tags=frozenset({label}))) for label in (fits, fails)]
@@ -104,8 +106,8 @@ async def test_database_in_another_character_set(mariadb_server: DatabaseServer,
 
 
 @pytest.mark.parametrize("table", ["record", "datakey", "tag", "executable", "parameterset"])
-async def test_one_table_in_another_character_set(mariadb_database: Database, table: str) -> None:
-    """Texts of two tables are compared and joined whatever their character sets."""
+async def test_tables_may_have_different_character_sets(mariadb_database: Database, table: str) -> None:
+    """Their texts are compared and joined nevertheless."""
     mariadb_database.run_all(
         (
             "ALTER TABLE django_store_record"
@@ -120,8 +122,8 @@ async def test_one_table_in_another_character_set(mariadb_database: Database, ta
         assert set((await store.scan()).digests) == {key("r\xe4n")}
 
 
-async def test_case_counts_in_the_tables_that_look_at_it(mariadb_server: DatabaseServer) -> None:
-    """One table that takes `A` for `a` does not bind the others."""
+async def test_case_counts_in_case_sensitive_tables(mariadb_server: DatabaseServer) -> None:
+    """One table that takes `A` for `a` does not affect the others."""
     place = await _made(mariadb_server, "COLLATE utf8mb4_bin")
     place.run("ALTER TABLE django_store_tag CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
 
@@ -135,13 +137,13 @@ async def test_case_counts_in_the_tables_that_look_at_it(mariadb_server: Databas
     assert "its tag" in refused.reason
 
 
-async def test_database_that_would_hold_bytes_gets_no_tables(mariadb_server: DatabaseServer) -> None:
-    """Sumatra cannot read them."""
+async def test_database_with_a_binary_character_set_gets_no_tables(mariadb_server: DatabaseServer) -> None:
+    """Sumatra could not read them."""
     with pytest.raises(StoreRefused, match="has the character set binary"):
         await _made(mariadb_server, "CHARACTER SET binary")
 
 
-async def test_column_of_bytes_is_named(mariadb_database: Database) -> None:
+async def test_binary_column_is_reported(mariadb_database: Database) -> None:
     """Sumatra cannot read it."""
     mariadb_database.run("ALTER TABLE django_store_record MODIFY label varbinary(100) NOT NULL")
 
@@ -150,7 +152,7 @@ async def test_column_of_bytes_is_named(mariadb_database: Database) -> None:
 
 
 async def _made(server: DatabaseServer, texts: str) -> MysqlPlace:
-    """Return a new database with *texts* as its default, whose tables smtd has made."""
+    """Return a new database with *texts* as its default, whose tables smtd has created."""
     database = server.new(empty=True)
     database.run(f"ALTER DATABASE {database.name} {texts}")
     place = MysqlPlace(database)
@@ -160,8 +162,10 @@ async def _made(server: DatabaseServer, texts: str) -> MysqlPlace:
 
 
 @pytest.mark.parametrize("wrong", [(PASSWORD, "not-this"), ("/lab_", "/nolab_")])
-async def test_way_that_leads_nowhere(place: MysqlPlace, wrong: tuple[str, str]) -> None:
-    """What is wrong is told; the password is not."""
+async def test_failed_connection_is_reported_without_the_password(
+    place: MysqlPlace, wrong: tuple[str, str]
+) -> None:
+    """With what is wrong."""
     async with open_store(find(place.database.url.replace(*wrong))) as store:
         with pytest.raises(StoreRefused, match="check the user, the password and the name") as told:
             await store.scan()
@@ -170,8 +174,8 @@ async def test_way_that_leads_nowhere(place: MysqlPlace, wrong: tuple[str, str])
     assert PASSWORD not in str(told.value)
 
 
-async def test_connections_that_the_server_ended(place: MysqlPlace) -> None:
-    """A server that was started anew costs no more than a new connection."""
+async def test_connection_closed_by_the_server_is_replaced(place: MysqlPlace) -> None:
+    """A restart of the server costs only a new connection."""
     await place.put(record())
 
     async with place.open() as store:
@@ -186,10 +190,10 @@ async def test_connections_that_the_server_ended(place: MysqlPlace) -> None:
     assert set(scan.digests) == {key("run")}
 
 
-async def test_server_that_loses_what_was_saved_last_is_told_with_the_remedy(
+async def test_server_without_durability_is_reported_with_the_remedy(
     mariadb_database: Database,
 ) -> None:
-    """No connection can set that for itself; without a binary log its own setting does not count."""
+    """A connection cannot set that for itself; without a binary log its setting does not count."""
     setting = "innodb_flush_log_at_trx_commit"
     async with open_mysql(find(mariadb_database.url)) as database:
         ((usual,),) = mariadb_database.run(f"SELECT @@GLOBAL.{setting}")

@@ -1,4 +1,4 @@
-"""Pairs of every two kinds of store: what one side has and does arrives on the other, once."""
+"""Pairs of every two kinds of store: each change on one side arrives on the other, once."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def places(left: str, right: str, tmp_path: Path, request: pytest.FixtureRequest
 
 
 async def synced(directory: Path, places: Both[Place], **policy: Any) -> PairReport:
-    """Run one cycle, as a fresh start."""
+    """Run one cycle as a new process."""
     async with (
         places.left.open() as left,
         places.right.open() as right,
@@ -65,8 +65,8 @@ def counts(report: PairReport) -> dict[str, tuple[int, int, int]]:
     ("left", "right"),
     sampled([pair for pair in combinations_with_replacement(KINDS, 2) if pair != ("http", "http")], 2),
 )
-async def test_pair(places: Both[Place], tmp_path: Path) -> None:
-    """Records, edits of both sides and deletions travel; then there is nothing to do."""
+async def test_pair_of_any_two_kinds_is_synced(places: Both[Place], tmp_path: Path) -> None:
+    """Records, edits of both sides and deletions; then there is nothing to do."""
     journal = tmp_path / "journal"
     await places.left.put(*RECORDS[:2])
     await places.right.put(*RECORDS[2:])
@@ -77,7 +77,7 @@ async def test_pair(places: Both[Place], tmp_path: Path) -> None:
     await places.right.put(tagged(one, "right"))
     await places.left.remove("two")
     await places.left.put(change(RECORDS[2], outcome="so it was"))
-    # What was edited on a Sumatra Server shows when it is read again.
+    # An edit on a Sumatra Server shows when the record is read again.
     report = await synced(journal, places, verify_within=0.0)
     last = counts(await synced(journal, places, verify_within=0.0))
 

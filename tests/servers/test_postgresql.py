@@ -1,4 +1,4 @@
-"""What only PostgreSQL does: how smtd sees changes there, keeps others out, and is let in."""
+"""Tests of PostgreSQL only: how smtd sees changes, excludes other writers, and connects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from smtd.stores.discovery import find
 from smtd.stores.django import notify, postgresql
 from smtd.stores.django.driver import open_postgresql
 from smtd.stores.django.postgresql import PostgresqlConnection
-from smtd.stores.registry import listening, open_store
+from smtd.stores.registry import open_store, subscribe
 from tests.build import commented, full, key, record
 from tests.command import Smtd
 from tests.daemon.process import daemon_process, synced
@@ -29,7 +29,7 @@ from tests.servers.server import PASSWORD, Database, DatabaseServer
 from tests.stores.asking import create, scan_of, write_to
 from tests.stores.places import DjangoPlace
 
-#: What an administrator does to all connections of smtd.
+#: The statement by which an administrator ends all connections of smtd.
 END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'smtd'"
 
 
@@ -40,7 +40,7 @@ def place(postgresql_database: Database) -> PostgresqlPlace:
 
 @asynccontextmanager
 async def someone(place: PostgresqlPlace) -> AsyncIterator[Any]:
-    """Give a connection of another program."""
+    """Yield a connection of another program."""
     db = await asyncpg.connect(place.database.url, ssl="disable")
     try:
         yield db
@@ -50,7 +50,7 @@ async def someone(place: PostgresqlPlace) -> AsyncIterator[Any]:
 
 @pytest.fixture
 def moved(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """The queries of smtd, and how many rows each of them has brought."""
+    """The queries of smtd, and how many rows each of them returned."""
     queries: list[tuple[str, int]] = []
     fetch = PostgresqlConnection.fetch
 
@@ -71,10 +71,10 @@ async def token_of(store: Store) -> bytes:
     return token
 
 
-async def test_look_at_what_did_not_change_moves_no_record(
+async def test_look_at_an_unchanged_database_reads_no_record(
     place: PostgresqlPlace, moved: list[tuple[str, int]]
 ) -> None:
-    """An idle cycle gets a few rows of numbers, and does not even ask for marks if nobody has committed."""
+    """An idle cycle reads a few numbers, and not even marks if no transaction was committed."""
     await place.put(*[record(f"run-{number}") for number in range(20)])
 
     async with place.open() as store:
@@ -82,14 +82,14 @@ async def test_look_at_what_did_not_change_moves_no_record(
         moved.clear()
         assert await store.unchanged_since(token)
 
-    assert sum(rows for _, rows in moved) == 2  # which tables, and which moment
+    assert sum(rows for _, rows in moved) == 2  # the tables, and the moment
     assert not any("django_store_record r" in sql for sql, _ in moved)
 
 
-async def test_scan_after_one_change_moves_one_record(
+async def test_scan_after_one_change_reads_one_record(
     place: PostgresqlPlace, moved: list[tuple[str, int]]
 ) -> None:
-    """Of the others only the marks come."""
+    """Of the others only the marks."""
     await place.put(*[record(f"run-{number}") for number in range(20)])
 
     async with place.open() as store:
@@ -111,8 +111,8 @@ async def test_scan_after_one_change_moves_one_record(
         "UPDATE django_store_tag SET name = 'x' || name",
     ],
 )
-async def test_whatever_is_done_to_rows_of_a_record_shows(place: PostgresqlPlace, deed: str) -> None:
-    """Though the row of the record itself is not touched, and the number of rows may be the same."""
+async def test_every_change_of_rows_of_a_record_is_seen(place: PostgresqlPlace, deed: str) -> None:
+    """Although the row of the record itself is unchanged, and the number of rows may be the same."""
     await place.put(full(), full("other", tags=frozenset({"another"})))
 
     async with place.open() as store:
@@ -123,10 +123,10 @@ async def test_whatever_is_done_to_rows_of_a_record_shows(place: PostgresqlPlace
         assert not await store.unchanged_since(token)
 
 
-async def test_others_that_commit_elsewhere_change_nothing(
+async def test_commits_in_other_databases_change_nothing(
     place: PostgresqlPlace, postgresql_server: DatabaseServer, moved: list[tuple[str, int]]
 ) -> None:
-    """A server counts the transactions of all its databases; only what the records say matters."""
+    """A server counts the transactions of all its databases; only the records matter."""
     await place.put(record())
 
     async with place.open() as store:
@@ -140,8 +140,8 @@ async def test_others_that_commit_elsewhere_change_nothing(
     assert not any("hashtext" in sql for sql, _ in moved)  # not even the marks were computed
 
 
-async def test_change_that_is_rolled_back_changes_nothing(place: PostgresqlPlace) -> None:
-    """What nobody ever saw is not seen."""
+async def test_change_that_is_rolled_back_is_not_seen(place: PostgresqlPlace) -> None:
+    """No program ever saw it."""
     await place.put(record())
 
     async with place.open() as store, someone(place) as db:
@@ -174,7 +174,7 @@ async def test_change_that_is_committed_late_is_seen_then(place: PostgresqlPlace
 
 
 async def test_record_that_is_committed_late_is_read_then(place: PostgresqlPlace) -> None:
-    """Rows with lower numbers may show up after rows with higher ones."""
+    """Rows with lower numbers may appear after rows with higher ones."""
     await place.put(record())
     columns = place.columns("django_store_record", but=("db_id", "label"))
     made = f"INSERT INTO django_store_record (label, {columns}) SELECT '{{}}', {columns}"
@@ -195,8 +195,8 @@ async def test_record_that_is_committed_late_is_read_then(place: PostgresqlPlace
     assert set(after) == {key("late"), key("early")}
 
 
-async def test_row_that_records_share_is_edited_by_hand(place: PostgresqlPlace) -> None:
-    """Sumatra never does that; a person who mends a path does, and every record has it."""
+async def test_edit_of_a_shared_row_changes_all_its_records(place: PostgresqlPlace) -> None:
+    """Sumatra never does that, but a user who corrects a path does."""
     await place.put(record("one"), record("two"))
 
     async with place.open() as store:
@@ -210,10 +210,10 @@ async def test_row_that_records_share_is_edited_by_hand(place: PostgresqlPlace) 
     assert all(before[of] != after[of] for of in before)
 
 
-async def test_write_where_another_program_writes_all_the_time(
+async def test_write_beside_a_steady_writer_is_given_up(
     place: PostgresqlPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is given up with a sentence, and holds nothing."""
+    """With a message, and without a lock left."""
     monkeypatch.setattr(postgresql, "_WAITS", ("10ms", "11ms"))
     monkeypatch.setattr("smtd.stores.retrying.ATTEMPTS", 1)
     await place.put(record())
@@ -229,8 +229,8 @@ async def test_write_where_another_program_writes_all_the_time(
     assert place.is_free()
 
 
-async def test_connections_that_the_server_ended(place: PostgresqlPlace) -> None:
-    """A server that was started anew, or an administrator, costs no more than a new connection."""
+async def test_connection_closed_by_the_server_is_replaced(place: PostgresqlPlace) -> None:
+    """A restart, or an administrator, costs only a new connection."""
     await place.put(record())
 
     async with place.open() as store:
@@ -251,10 +251,10 @@ async def test_connections_that_the_server_ended(place: PostgresqlPlace) -> None
         (("127.0.0.1:", "127.0.0.1:1"), StoreUnreachable, "address of|cannot be reached|port"),
     ],
 )
-async def test_way_that_leads_nowhere(
+async def test_failed_connection_is_reported_without_the_password(
     place: PostgresqlPlace, wrong: tuple[str, str], error: type[Exception], said: str
 ) -> None:
-    """What is wrong, and whose turn it is, is told; the password is not."""
+    """With what is wrong, and who has to act."""
     url = place.database.url.replace(*wrong) if "1:1" not in wrong[1] else "postgresql://a:pw@127.0.0.1:1/x"
 
     async with open_store(find(url)) as store:
@@ -265,22 +265,22 @@ async def test_way_that_leads_nowhere(
     assert "not-this" not in f"{told.value} {store!r}"
 
 
-async def test_server_that_must_speak_tls_and_does_not(place: PostgresqlPlace) -> None:
-    """Nothing is sent in the clear to a server that is to be met in secret."""
+async def test_server_without_required_tls_gets_nothing(place: PostgresqlPlace) -> None:
+    """smtd sends nothing in clear text."""
     async with open_store(find(f"{place.database.url}?sslmode=require")) as store:
         with pytest.raises(StoreRefused, match="does not support TLS"):
             await store.scan()
 
 
-async def test_database_without_tables(postgresql_server: DatabaseServer) -> None:
-    """Tables are never made silently, and their lack is told with who can make them."""
+async def test_database_without_tables_is_an_error(postgresql_server: DatabaseServer) -> None:
+    """smtd never creates them silently; the message says who can."""
     async with open_store(find(postgresql_server.new(empty=True).url)) as store:
         with pytest.raises(StoreRefused, match="no Sumatra tables yet; create them with smtd check --create"):
             await store.write([create(record())])
 
 
-async def test_driver_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The extra that has it is named."""
+async def test_missing_driver_is_reported_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one to install."""
     monkeypatch.setitem(sys.modules, "asyncpg", None)
     monkeypatch.delitem(sys.modules, "smtd.stores.django.postgresql")
     monkeypatch.delattr("smtd.stores.django.postgresql", raising=False)
@@ -290,8 +290,8 @@ async def test_driver_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
             pass
 
 
-async def test_what_does_not_fit_is_told_with_its_field(place: PostgresqlPlace) -> None:
-    """Each text that is too long for its column is one record's failure, and the rest lands."""
+async def test_text_too_long_for_its_column_is_reported_with_its_field(place: PostgresqlPlace) -> None:
+    """It is one record's failure, and the rest lands."""
     changes = [create(one) for one in (*TOO_LONG.values(), record("good"))]
 
     *refused, good = await write_to(place, changes)
@@ -308,10 +308,10 @@ async def test_what_does_not_fit_is_told_with_its_field(place: PostgresqlPlace) 
 
 
 @pytest.mark.parametrize(("usual", "within"), [("off", "on"), ("local", "local")])
-async def test_commit_of_smtd_is_durable_before_the_server_says_so(
+async def test_commit_of_smtd_is_durable_before_it_is_acknowledged(
     postgresql_database: Database, usual: str, within: str
 ) -> None:
-    """Where the administrator did not see to that; who waits for a standby, too, goes on with that."""
+    """Even if the administrator turned that off; one that waits for a standby still does."""
     name = postgresql_database.url.rpartition("/")[2]
     postgresql_database.run(f'ALTER DATABASE "{name}" SET synchronous_commit = {usual}')
     async with open_postgresql(find(postgresql_database.url)) as database, database.session() as db:
@@ -321,7 +321,7 @@ async def test_commit_of_smtd_is_durable_before_the_server_says_so(
 
 
 async def test_commit_of_others_is_durable_before_it_is_agreed_on(place: PostgresqlPlace) -> None:
-    """It would be told sooner; and nobody takes for a change what makes it durable."""
+    """It would be reported sooner; and what makes it durable does not count as a change."""
     async with open_postgresql(find(place.database.url)) as database, someone(place) as other:
         await other.execute("SET synchronous_commit = off")
         await other.execute("INSERT INTO django_store_project (id, name, description) VALUES ('P', 'P', '')")
@@ -335,7 +335,7 @@ async def test_commit_of_others_is_durable_before_it_is_agreed_on(place: Postgre
         assert await other.fetchval("SELECT CAST(pg_current_snapshot() AS text)") == before
 
 
-async def test_server_that_makes_nothing_durable_is_busy(
+async def test_server_without_durability_is_busy(
     place: PostgresqlPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgresql, "_FLUSHES", 0)
@@ -344,7 +344,7 @@ async def test_server_that_makes_nothing_durable_is_busy(
             await store.flush()
 
 
-def test_check_warns_of_a_server_that_loses_what_was_saved(postgresql_database: Database, smtd: Smtd) -> None:
+def test_check_warns_of_a_server_without_durability(postgresql_database: Database, smtd: Smtd) -> None:
     """The servers of these tests are such."""
     configured(smtd, postgresql_database.url)
 
@@ -367,7 +367,7 @@ def configured(smtd: Smtd, url: str, *more: str) -> None:
     file.write_text("\n".join(["[stores.lab]", f'location = "{url}"', *more]), "utf-8")
 
 
-def test_check_makes_the_tables_if_asked(postgresql_server: DatabaseServer, smtd: Smtd) -> None:
+def test_check_creates_the_tables_on_request(postgresql_server: DatabaseServer, smtd: Smtd) -> None:
     """A new, empty database gets Sumatra's tables, once, and never silently."""
     database = postgresql_server.new(empty=True)
     configured(smtd, database.url)
@@ -384,7 +384,7 @@ def test_check_makes_the_tables_if_asked(postgresql_server: DatabaseServer, smtd
 
 
 def test_check_installs_and_removes_notices(postgresql_database: Database, smtd: Smtd) -> None:
-    """Triggers are made only where they are asked for, and leave nothing behind."""
+    """Triggers are created only on request, and leave nothing behind."""
     triggers = "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal"
     functions = "SELECT count(*) FROM pg_proc WHERE proname LIKE 'smtd%'"
     configured(smtd, postgresql_database.url)
@@ -406,28 +406,28 @@ def test_check_installs_and_removes_notices(postgresql_database: Database, smtd:
     assert (both.code, "exclude each other" in both.err) == (2, True)
 
 
-async def test_write_of_another_program_is_told(place: PostgresqlPlace) -> None:
-    """Whoever listens hears of it when it is committed, and of the end of the connection."""
+async def test_write_of_another_program_is_notified(place: PostgresqlPlace) -> None:
+    """A listener gets it at the commit, and also the end of the connection."""
     for statement in notify.INSTALL:
         place.run(statement)
     location = find(place.database.url, Access(notify=True))
     told = anyio.Event()
 
     with anyio.fail_after(10):
-        async with listening([location], lambda: told.set()) as hears:
+        async with subscribe([location], lambda: told.set()) as hears:
             await place.put(record())
             await told.wait()
-            assert hears()
+            assert hears.is_alive()
             told = anyio.Event()
             place.run(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'smtd'"
             )
             await told.wait()
-            assert not hears()
+            assert not hears.is_alive()
 
 
-async def test_daemon_carries_what_it_is_told_of(place: PostgresqlPlace, tmp_path: Path) -> None:
-    """A change arrives at once, though the database would be asked in an hour; also on a new connection."""
+async def test_daemon_syncs_notified_changes_at_once(place: PostgresqlPlace, tmp_path: Path) -> None:
+    """Although the database would be polled in an hour; also on a new connection."""
     for statement in notify.INSTALL:
         place.run(statement)
     file = tmp_path / "mirror.sqlite"

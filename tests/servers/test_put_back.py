@@ -1,4 +1,4 @@
-"""A database on a server that was put back from a dump deletes nothing in the other store of its pair."""
+"""A database on a server that was restored from a dump deletes nothing in the other store of its pair."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tests.servers.server import PASSWORD, USER, Database, DatabaseServer
 from tests.stores.kept import RealPair
 from tests.stores.places import DjangoPlace
 
-#: Of these make test tries each server by one means.
+#: `make test` tries one of these for each server.
 CASES = sampled(product(SERVERS, [Dump.reload, Dump.restore]), 3)
 OLD = [full(f"old-{number}") for number in range(3)]
 
 
 @pytest.fixture
 async def pair(database_server: DatabaseServer, tmp_path: Path) -> RealPair:
-    """A database on a server with three records, and a file in step with it."""
+    """A database on a server with three records, and a file in sync with it."""
     left = place_of(database_server.new())
     return await RealPair(tmp_path / "state", left, DjangoPlace(tmp_path / "right.sqlite")).synced(OLD)
 
@@ -55,7 +55,7 @@ async def test_run_that_the_dump_lacks_comes_back(pair: RealPair, means: Callabl
 
 @pytest.mark.parametrize(("database_server", "means"), CASES, indirect=["database_server"])
 async def test_comment_that_the_dump_lacks_stays(pair: RealPair, means: Callable[[Dump], None]) -> None:
-    """Nobody took it back, and no row is missing."""
+    """No user removed it, and no row is missing."""
     dump = dumped(pair)
     await pair.left.put(change(OLD[0], outcome="it was as it should be, seen twice"))
     assert (await pair.cycle()).right.updated == 1
@@ -70,10 +70,10 @@ async def test_comment_that_the_dump_lacks_stays(pair: RealPair, means: Callable
 
 
 @pytest.mark.parametrize(("database_server", "means"), CASES, indirect=["database_server"])
-async def test_work_that_went_on_in_the_restored_dump_deletes_nothing(
+async def test_later_records_in_a_restored_dump_hide_no_loss(
     pair: RealPair, means: Callable[[Dump], None]
 ) -> None:
-    """It has as many runs as before, and numbers as high, but those of others."""
+    """It has as many runs as before, and numbers as high, but others."""
     dump = dumped(pair)
     await pair.left.put(full("run-of-today"))
     await pair.cycle()
@@ -87,10 +87,10 @@ async def test_work_that_went_on_in_the_restored_dump_deletes_nothing(
 
 
 @pytest.mark.parametrize(("database_server", "means"), CASES, indirect=["database_server"])
-async def test_what_smtd_wrote_after_the_dump_is_not_taken_for_deleted(
+async def test_own_writes_after_the_dump_do_not_count_as_deleted(
     pair: RealPair, means: Callable[[Dump], None]
 ) -> None:
-    """The mark is of the end of the cycle."""
+    """The mark is that of the end of the cycle."""
     dump = dumped(pair)
     await pair.right.put(full("from the other side"))
     await pair.cycle()
@@ -101,8 +101,8 @@ async def test_what_smtd_wrote_after_the_dump_is_not_taken_for_deleted(
     assert (report.right.deleted, report.left.created) == (0, 1)
 
 
-async def test_deletions_on_a_server_travel(pair: RealPair) -> None:
-    """That of the newest record, too, and that of the one before it."""
+async def test_deletions_on_a_server_are_carried(pair: RealPair) -> None:
+    """Also that of the newest record, and of the one before it."""
     found = []
     for label in ("old-2", "old-0"):
         await pair.left.remove(label)
@@ -112,8 +112,8 @@ async def test_deletions_on_a_server_travel(pair: RealPair) -> None:
     assert found == [([], 1), ([], 1)]
 
 
-async def test_deletion_travels_after_a_clean_up_of_the_table(pair: RealPair) -> None:
-    """A table that was compacted is the same one."""
+async def test_deletion_is_carried_after_a_vacuum_of_the_table(pair: RealPair) -> None:
+    """A compacted table is the same one."""
     database = pair.left.database  # type: ignore[union-attr]
     if database.server.scheme == "postgresql":
         database.run("VACUUM FULL django_store_record")
@@ -126,8 +126,8 @@ async def test_deletion_travels_after_a_clean_up_of_the_table(pair: RealPair) ->
     assert (report.adopted, report.right.deleted) == ([], 1)
 
 
-async def test_poll_of_a_quiet_pair_asks_for_no_mark(pair: RealPair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cycle that has begun asks at its begin, at its end, and with each step that it writes down."""
+async def test_poll_of_an_idle_pair_reads_no_mark(pair: RealPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real cycle reads it at its beginning, at its end, and with each step that it records."""
     asked = []
     mark = ServerStore.mark
 
@@ -145,8 +145,8 @@ async def test_poll_of_a_quiet_pair_asks_for_no_mark(pair: RealPair, monkeypatch
     assert len(asked) <= 4
 
 
-async def test_user_who_may_do_little_gets_a_mark_of_what_is_told(postgresql_database: Database) -> None:
-    """Who the cluster is, and which number was given last, are not for everybody."""
+async def test_unprivileged_user_gets_a_mark_of_what_it_may_read(postgresql_database: Database) -> None:
+    """Not every user may read the identity of the cluster, and the last number."""
     user = f"guest_{postgresql_database.name}"
     postgresql_database.run_all(
         (f"CREATE ROLE {user} LOGIN PASSWORD '{PASSWORD}'", ()),

@@ -1,4 +1,4 @@
-"""A real project moves from a shelf to a database on a server, as Sumatra's documentation tells."""
+"""A real project moves from a shelf to a database on a server, as Sumatra's documentation describes."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def shelved(plain_environment: Environment, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.mark.parametrize("database_server", sampled(SERVERS, 2), indirect=True)
-async def test_project_moves_to_a_database_and_goes_on(
+async def test_project_moves_to_a_database_and_works_there(
     shelved: Path,
     django_environment: Environment,
     database_server: DatabaseServer,
     tmp_path: Path,
     smtd: Smtd,
 ) -> None:
-    """`smtd sync .smt_orig/records` brings all records over; edits on either store reach the other."""
+    """`smtd sync .smt_orig/records` copies all records; edits on either store reach the other."""
     directory = tmp_path / "project"
     shutil.copytree(shelved, directory)
     for file in directory.glob(".smt*/project"):

@@ -1,4 +1,4 @@
-"""Databases on servers go to and fro between smtd and real Sumatra 0.8.1, and neither notices the other."""
+"""smtd and real Sumatra 0.8.1 share databases on servers, and neither notices the other."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.stores.sumatra.contract import SumatraContract, as_in_a_database, cop
 
 @pytest.fixture
 def database(database_server: DatabaseServer) -> Database:
-    """A database with tables of smtd's making."""
+    """A database with tables that smtd created."""
     return database_server.new()
 
 
@@ -41,12 +41,12 @@ def peer_of(environment: Environment, database: Database, directory: Path) -> Pe
 
 @pytest.fixture
 def peer(django_environment: Environment, database: Database, tmp_path: Path) -> PeerStore:
-    """Sumatra, at work in that database."""
+    """Sumatra at work in that database."""
     return peer_of(django_environment, database, tmp_path)
 
 
 def schema(database: Database) -> dict[str, list[Any]]:
-    """Return tables, columns, indexes and constraints, however numbers of rows come about."""
+    """Return tables, columns, indexes and constraints, without how row numbers are generated."""
     if database.server.scheme == "mariadb":
         tables = [name for (name,) in database.run("SHOW TABLES")]
         return {
@@ -71,10 +71,10 @@ def _shown(database: Database, table: str) -> Iterator[str]:
         yield re.sub(r" AUTO_INCREMENT=\d+", "", line)
 
 
-async def test_tables_are_those_of_sumatra(
+async def test_tables_equal_those_of_sumatra(
     database_server: DatabaseServer, database: Database, peer: PeerStore, tmp_path: Path
 ) -> None:
-    """Tables that smtd makes are what Sumatra makes, and Sumatra finds nothing to do."""
+    """Sumatra has nothing to change."""
     theirs = database_server.new(empty=True)
     peer_of(peer.environment, theirs, tmp_path).make_many(RICH, 1)
     made = schema(database)
@@ -89,12 +89,12 @@ async def test_tables_are_those_of_sumatra(
 
 
 def is_heard(place: DatabasePlace, one: Record) -> bool:
-    """Say whether Sumatra sees all of *one*: Django 3.2 speaks the short form of UTF-8 with MySQL."""
+    """Say whether Sumatra sees all of *one*: Django 3.2 uses the short form of UTF-8 with MySQL."""
     return place.database.server.scheme == "postgresql" or max(str(one)) <= "\uffff"
 
 
 class TestDatabaseOnAServer(SumatraContract):
-    """Each of the servers."""
+    """The contract for each of the servers."""
 
     def said(self, one: Record) -> Record:
         return as_in_a_database(one)
@@ -107,11 +107,11 @@ class TestDatabaseOnAServer(SumatraContract):
 # Sumatra cannot save all of these records in MySQL.
 @pytest.mark.soak
 @pytest.mark.parametrize("database_server", sorted({"postgresql"} - lacking().keys()), indirect=True)
-async def test_rich_store_is_read_whole_and_copied(
+async def test_rich_store_is_read_and_copied_completely(
     database_server: DatabaseServer, place: DatabasePlace, peer: PeerStore, tmp_path: Path
 ) -> None:
-    """Of a store that Sumatra filled smtd reads what Sumatra does, and Sumatra sees the same in a copy."""
-    filled = database_server.new()  # with the tables that Sumatra would make
+    """smtd reads a store that Sumatra filled as Sumatra does, and Sumatra sees the same in a copy."""
+    filled = database_server.new()  # with the tables that Sumatra would create
     theirs = peer_of(peer.environment, filled, tmp_path)
     theirs.make_rich(RICH)
     seen = theirs.dump()
@@ -128,7 +128,7 @@ async def test_rich_store_is_read_whole_and_copied(
 async def test_many_records_are_read_as_sumatra_sees_them(
     database_server: DatabaseServer, place: DatabasePlace, peer: PeerStore, tmp_path: Path
 ) -> None:
-    """Runs of a sweep that Sumatra saved are read, and are in a copy, as Sumatra sees them."""
+    """The runs of a sweep that Sumatra saved, also in a copy."""
     filled = database_server.new()
     theirs = peer_of(peer.environment, filled, tmp_path)
     theirs.make_many(RICH, 20)
@@ -142,10 +142,10 @@ async def test_many_records_are_read_as_sumatra_sees_them(
     assert peer.dump() == seen
 
 
-async def test_every_record_of_a_shelf_is_read_by_sumatra(
+async def test_sumatra_reads_every_record_of_a_shelf_in_a_database(
     rich_shelf: Path, place: DatabasePlace, peer: PeerStore
 ) -> None:
-    """Sumatra sees in the database what smtd read in a shelf, but for what the columns cannot hold."""
+    """It sees what smtd read in the shelf, except what the columns cannot hold."""
     async with dumb_place(rich_shelf).open() as left, place.open() as right:
         copied = await left.read((await left.scan()).digests)
         outcomes = await right.write([Change(of, one, None) for of, one in copied.items()])

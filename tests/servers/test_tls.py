@@ -1,4 +1,4 @@
-"""A database on a server may have to prove who it is, and nothing is said to another one."""
+"""A database on a server must prove its identity if configured, and no other server gets any data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OTHER_NAME = "127.1"
 
 @contextmanager
 def speaking_tls(server: DatabaseServer) -> Iterator[None]:
-    """Let PostgreSQL speak TLS until the end of the block; MariaDB does whenever it is asked to."""
+    """Make PostgreSQL accept TLS until the end of the block; MariaDB always does."""
     if server.scheme != "postgresql":
         yield
         return
@@ -37,14 +37,14 @@ def speaking_tls(server: DatabaseServer) -> Iterator[None]:
 
 @pytest.fixture(params=[each for each in ("postgresql", "mariadb") if each not in lacking() | without_tls()])
 def database_server(request: pytest.FixtureRequest) -> DatabaseServer:
-    """Each of the servers that can speak TLS."""
+    """Each of the servers that support TLS."""
     found: DatabaseServer = request.getfixturevalue(f"{request.param}_server")
     return found
 
 
 @pytest.fixture
 async def database(database_server: DatabaseServer) -> Database:
-    """A database with one record on a server that speaks TLS."""
+    """A database with one record on a server with TLS."""
     made = database_server.new()
     await place_of(made).put(record())
     return made
@@ -59,14 +59,14 @@ def tls(database_server: DatabaseServer) -> Iterator[None]:
 def location(
     database: Database, *, sslmode: str = "", host: str = "127.0.0.1", known: bool = True
 ) -> Location:
-    """Return where *database* is; *known*: with the file of the authority that vouches for its server."""
+    """Return the location of *database*; *known*: with the file of the server's certificate authority."""
     found = find(database.url.replace("127.0.0.1", host) + (sslmode and f"?sslmode={sslmode}"))
     authority = str(database.server.authority) if known else None
     return replace(found, access=replace(found.access, ca_file=authority))
 
 
 def secured(database: Database) -> int:
-    """Return how many connections with TLS were ever made (MariaDB), or are there now (PostgreSQL)."""
+    """Return how many TLS connections were ever made (MariaDB), or exist now (PostgreSQL)."""
     if database.server.scheme == "postgresql":
         asked = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)"
         ((count,),) = database.run(f"{asked} WHERE ssl AND application_name = 'smtd'")
@@ -76,8 +76,10 @@ def secured(database: Database) -> int:
 
 
 @pytest.mark.parametrize("sslmode", ["", "require", "verify-ca", "verify-full"])
-async def test_server_that_the_authority_vouches_for(database: Database, sslmode: str) -> None:
-    """The records are read in secret."""
+async def test_server_with_a_certificate_of_the_authority_is_accepted(
+    database: Database, sslmode: str
+) -> None:
+    """The connection is encrypted."""
     before = secured(database)
     async with open_store(location(database, sslmode=sslmode)) as store:
         assert set((await store.scan([PROJECT])).digests) == {key("run")}
@@ -85,8 +87,8 @@ async def test_server_that_the_authority_vouches_for(database: Database, sslmode
 
 
 @pytest.mark.parametrize("sslmode", ["verify-ca", "verify-full"])
-async def test_server_that_nobody_vouches_for(database: Database, sslmode: str) -> None:
-    """Nothing is said to it, and the sentence says what to do."""
+async def test_server_with_an_unknown_certificate_is_rejected(database: Database, sslmode: str) -> None:
+    """smtd sends nothing, and the message says what to do."""
     async with open_store(location(database, sslmode=sslmode, known=False)) as store:
         with pytest.raises(
             StoreRefused, match=r"the certificate of .* is not trusted .*name the authority"
@@ -96,8 +98,8 @@ async def test_server_that_nobody_vouches_for(database: Database, sslmode: str) 
     assert PASSWORD not in str(told.value)
 
 
-async def test_server_by_another_name(database: Database) -> None:
-    """A certificate for another host is none, unless only the authority was to be looked at."""
+async def test_certificate_of_another_host_is_rejected(database: Database) -> None:
+    """Unless only the authority should be verified."""
     async with open_store(location(database, host=OTHER_NAME)) as store:
         with pytest.raises(StoreRefused, match=r"the certificate of .* is not trusted"):
             await store.scan([PROJECT])

@@ -1,6 +1,6 @@
 """The conformance suite: what `smtd/stores/base.py` promises, for every kind of store.
 
-A kind joins with a class of its own and one fixture (of `ReadContract`, if it is only read):
+A kind joins with a class of its own and one fixture (of `ReadContract`, if it is read-only):
 
     class TestMyStore(StoreContract):
         @pytest.fixture
@@ -23,6 +23,7 @@ from smtd.records.record import Key, Parameters, Pickled, Record
 from smtd.stores.base import DONE, STALE, Change, Result, ResumedStore, Scan, Store, Token
 from smtd.stores.shelf import inert
 from tests.build import RUNNING, change, commented, full, key, record, tagged
+from tests.sampling import sampled
 from tests.stores.asking import create, delete, digests, replace
 from tests.stores.interrupting import interrupt, left_behind, running
 from tests.stores.places import Place
@@ -32,7 +33,7 @@ WRONG: Digest = canonical.digest(record(outcome="of nobody's"))
 
 
 async def held(store: Store, *records: Record) -> dict[str, Record]:
-    """Return what *store* holds under the labels of *records*."""
+    """Return the records of *store* under the labels of *records*."""
     found = await store.read([key(one.label) for one in records])
     return {of.label: one for of, one in found.items()}
 
@@ -43,32 +44,32 @@ def plain(records: dict[str, Record]) -> dict[str, Record]:
 
 
 def fitting(place: Place, records: Sequence[Record]) -> list[Record]:
-    """Return those of *records* that stores of this kind can hold: most of them."""
+    """Return which of *records* stores of this kind can hold: most of them."""
     found = [one for one in records if place.fits(one)]
     assert len(found) >= len(records) / 2
     return found
 
 
 class SilentReadContract:
-    """What holds for every store, even one that is only read and cannot tell whether it changed."""
+    """The tests for every store, even one that is read-only and cannot tell whether it changed."""
 
     #: Records of every sort.
     every_sort: Sequence[Record] = ALL
 
-    #: At which waits a look is interrupted: at each, at every second, …
+    #: At which waits a look is interrupted: at each (1), at every second (2), …
     look_interrupted_at_every = 1
 
     # Reading
 
-    async def test_empty_store(self, place: Place) -> None:
-        """A store that holds nothing says so."""
+    async def test_empty_store_has_no_projects_and_records(self, place: Place) -> None:
+        """And raises no error."""
         async with place.open() as store:
             assert await store.projects() == []
             assert await store.scan() == Scan({})
             assert await store.read([key("run")]) == {}
 
-    async def test_looking_leaves_no_trace(self, place: Place) -> None:
-        """To look at a store, empty or not, leaves every byte of its files as it was."""
+    async def test_reading_changes_no_file(self, place: Place) -> None:
+        """Whether the store is empty or not."""
         for records in ((), (record(), record("running", tags=RUNNING, duration=None))):
             await place.put(*records)
             before = place.files()
@@ -81,8 +82,8 @@ class SilentReadContract:
 
             assert place.files() == before
 
-    async def test_scan_tells_digests_of_what_is_read(self, place: Place) -> None:
-        """The digest that a scan tells is that of the record that is read, and was written."""
+    async def test_scan_has_the_digests_of_the_records(self, place: Place) -> None:
+        """As they are read, and as they were written."""
         await place.put(*fitting(place, self.every_sort))
 
         async with place.open() as store:
@@ -92,12 +93,12 @@ class SilentReadContract:
         written = digests(*fitting(place, self.every_sort))
         assert scan.digests == written
         assert {of: canonical.digest(one) for of, one in found.items()} == written
-        # Computed anew, of what was read: a store may know the digest of what it hands out.
+        # Computed again from the records: a store may return them with a digest.
         assert {of: canonical.digest(change(one)) for of, one in found.items()} == written
         assert scan.unreadable == {}
 
-    async def test_read_leaves_out_what_is_not_there(self, place: Place) -> None:
-        """Of the keys that are asked for, those that are there are returned."""
+    async def test_read_leaves_out_absent_keys(self, place: Place) -> None:
+        """It returns the records of all other keys."""
         await place.put(record("here"))
 
         async with place.open() as store:
@@ -105,8 +106,8 @@ class SilentReadContract:
 
         assert set(found) == {key("here")}
 
-    async def test_read_sees_what_others_write(self, place: Place) -> None:
-        """A read tells what is there now, not what was there at the scan."""
+    async def test_read_sees_writes_of_other_programs(self, place: Place) -> None:
+        """It returns the current records, not those of the scan."""
         before, after = record(), commented(record(), "and more")
         await place.put(before, record("gone"))
 
@@ -121,8 +122,8 @@ class SilentReadContract:
             "new": place.kept(record("new")),
         }
 
-    async def test_scan_sees_what_others_write(self, place: Place) -> None:
-        """A second scan tells what other programs created, changed and deleted."""
+    async def test_scan_sees_writes_of_other_programs(self, place: Place) -> None:
+        """Created, changed and deleted records."""
         after = tagged(record(), "good")
         await place.put(record(), record("gone"))
 
@@ -135,7 +136,7 @@ class SilentReadContract:
         assert scan.digests == digests(after, record("new"))
 
     async def test_projects_are_sorted(self, place: Place) -> None:
-        """Projects are told in order, whatever their names."""
+        """Whatever their names."""
         names = ["b", "Été", "a", "日本", "A b"]
         for name in names:
             await place.put(record(), project=name)
@@ -154,10 +155,10 @@ class SilentReadContract:
         ],
         ids=["all", "one", "both", "one that is not there", "none"],
     )
-    async def test_scan_of_chosen_projects(
+    async def test_scan_can_be_limited_to_projects(
         self, place: Place, chosen: list[str] | None, found: set[str]
     ) -> None:
-        """A scan tells the records of the chosen projects, and all of them."""
+        """It has all records of the chosen projects, and no others."""
         await place.put(record(), record("run-2"), project="one")
         await place.put(record(), project="two")
 
@@ -169,7 +170,7 @@ class SilentReadContract:
         ]
 
     async def test_scan_flags_unfinished_runs(self, place: Place) -> None:
-        """Runs that are not over are told apart from those that are."""
+        """And no finished ones."""
         unfinished = [record(label, **fields) for label, fields in UNFINISHED.items()]
         final = [record(label, **fields) for label, fields in FINAL.items()]
         await place.put(*unfinished, *final)
@@ -181,7 +182,7 @@ class SilentReadContract:
         assert len(scan.digests) == len(unfinished) + len(final)
 
     async def test_scan_names_unreadable_records(self, place: Place) -> None:
-        """A record that cannot be read is named, with what is wrong, and the others are told."""
+        """With what is wrong; the scan has the other records."""
         await place.put(record("good"), record("bad"))
         await place.spoil("bad")
 
@@ -197,8 +198,8 @@ class SilentReadContract:
     # Cancellation
 
     @pytest.mark.parametrize("look", ["scan", "read"])
-    async def test_interrupted_look(self, place: Place, look: str) -> None:
-        """A look that is cancelled at whatever moment leaves the store free and of use."""
+    async def test_cancelled_look_leaves_the_store_usable(self, place: Place, look: str) -> None:
+        """Whenever it is cancelled; it leaves no lock."""
         await place.put(record())
         before = running()
 
@@ -213,18 +214,25 @@ class SilentReadContract:
 
 
 class SilentContract(SilentReadContract):
-    """What holds for every store that can be written."""
+    """The tests for every store that can be written."""
 
     #: More changes than a store makes at once.
     many = 230
-    #: At which waits a write is interrupted: at each, at every second, …
+    #: At which waits a write is interrupted: at each (1), at every second (2), …
     write_interrupted_at_every = 1
 
-    # What comes back
+    # Reading what was written
 
-    @pytest.mark.parametrize("group", GROUPS)
+    #: Of the groups of records, and of the types of parameters, `make test` tries each, every second, …
+    tried_at_every = 1
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        for name, values in (("group", GROUPS), ("type_name", TYPED)):
+            if name in metafunc.fixturenames:
+                metafunc.parametrize(name, sampled(values, self.tried_at_every))
+
     async def test_records_are_kept_exactly(self, place: Place, group: str) -> None:
-        """What is read is what was written, to the letter."""
+        """A record is read exactly as it was written."""
         records = fitting(place, GROUPS[group])
 
         async with place.open() as store:
@@ -234,9 +242,8 @@ class SilentContract(SilentReadContract):
         assert outcomes == [DONE] * len(records)
         assert plain(found) == {one.label: place.kept(one) for one in records}
 
-    @pytest.mark.parametrize("type_name", TYPED)
     async def test_parameters_keep_their_meaning(self, place: Place, type_name: str) -> None:
-        """However its parameters are written, a record that is taken is told by the same digest."""
+        """However its parameters are written, an accepted record keeps its digest."""
         texts = [Parameters(type_name, text) for text in TYPED[type_name]]
         records = [record(f"run-{n}", parameters=parameters) for n, parameters in enumerate(texts)]
 
@@ -253,8 +260,8 @@ class SilentContract(SilentReadContract):
         told = [one for one in taken if scan.digests[key(one.label)] != canonical.digest(one)]
         assert [one.parameters.content for one in told] == []
 
-    async def test_projects_are_apart(self, place: Place) -> None:
-        """The same label in two projects is two records."""
+    async def test_same_label_in_two_projects_is_two_records(self, place: Place) -> None:
+        """Deleting one leaves the other."""
         await place.put(record(), project="Zweites")
         await place.put(record(outcome="another"), project="Erstes")
 
@@ -270,8 +277,8 @@ class SilentContract(SilentReadContract):
 
     # Writing
 
-    async def test_write_creates_changes_and_deletes(self, place: Place) -> None:
-        """Each of several changes is made, and the results are in their order."""
+    async def test_write_makes_all_changes(self, place: Place) -> None:
+        """It creates, changes and deletes; the outcomes have the order of the changes."""
         old, gone, new = record("old"), record("gone"), record("new")
         after = commented(old, "it works")
         await place.put(old, gone, record("other"))
@@ -283,8 +290,8 @@ class SilentContract(SilentReadContract):
         assert outcomes == [DONE, DONE, DONE]
         assert scan.digests == digests(after, new, record("other"))
 
-    async def test_write_of_several_projects(self, place: Place) -> None:
-        """Results come in the order of the changes, whatever their projects."""
+    async def test_outcomes_have_the_order_of_the_changes(self, place: Place) -> None:
+        """Whatever their projects."""
         keys = [Key(project, label) for label in ("z", "a") for project in ("two", "one", "three")]
         changes = [Change(of, record(of.label), WRONG if of.project == "one" else None) for of in keys]
 
@@ -296,7 +303,7 @@ class SilentContract(SilentReadContract):
         assert set(scan.digests) == {of for of in keys if of.project != "one"}
 
     async def test_write_to_every_field(self, place: Place) -> None:
-        """Whatever field is changed, the record afterwards is as it was meant to be."""
+        """Whichever field changes, the record is afterwards as it was meant to be."""
         changed = [change(full(field), **{field: value}) for field, value in OTHER.items()]
         afters = fitting(place, changed)
         befores = [full(one.label) for one in afters]
@@ -309,8 +316,8 @@ class SilentContract(SilentReadContract):
         assert outcomes == [DONE] * len(afters)
         assert plain(found) == {one.label: place.kept(one) for one in afters}
 
-    async def test_write_leaves_other_records_as_they_were(self, place: Place) -> None:
-        """What is not written to stays as it was, in the store's own form, down to row numbers."""
+    async def test_write_leaves_other_records_unchanged(self, place: Place) -> None:
+        """In the store's own form, down to row numbers."""
         others = [full(f"other-{number}") for number in range(3)]
         old, gone = full("old"), full("gone")
         await place.put(others[0], old, others[1], gone, others[2])
@@ -323,8 +330,8 @@ class SilentContract(SilentReadContract):
         after = place.forms()
         assert [after[key(one.label)] for one in others] == [before[key(one.label)] for one in others]
 
-    async def test_write_of_the_same_again(self, place: Place) -> None:
-        """A record that is written as it is stays as it is, in the store's own form."""
+    async def test_write_of_an_equal_record_changes_nothing(self, place: Place) -> None:
+        """In the store's own form."""
         await place.put(*fitting(place, self.every_sort))
         before = place.forms()
 
@@ -337,8 +344,8 @@ class SilentContract(SilentReadContract):
         assert set(outcomes) == {DONE}
         assert place.forms() == before
 
-    async def test_write_lands_only_on_what_it_expects(self, place: Place) -> None:
-        """A change lands if its key has the digest that it expects, and never otherwise."""
+    async def test_change_lands_only_on_the_expected_digest(self, place: Place) -> None:
+        """Otherwise it is stale."""
         there, new = record(), commented(record(), "new")
         right, nothing = canonical.digest(there), None
         cases = {
@@ -370,8 +377,8 @@ class SilentContract(SilentReadContract):
             label: canonical.digest(case[4]) for label, case in cases.items() if case[4]
         }
 
-    async def test_write_to_what_another_program_changed(self, place: Place) -> None:
-        """A change that was decided on before another program wrote does not land."""
+    async def test_change_decided_before_another_program_wrote_does_not_land(self, place: Place) -> None:
+        """It is stale."""
         before, theirs = record(), commented(record(), "theirs")
         await place.put(before)
 
@@ -384,7 +391,7 @@ class SilentContract(SilentReadContract):
         assert outcomes == [STALE]
         assert found["run"].outcome == "theirs"
 
-    async def test_write_that_is_refused_keeps_no_other_back(self, place: Place) -> None:
+    async def test_refused_record_holds_back_no_other(self, place: Place) -> None:
         """A record that the store cannot hold is refused with a reason; the others land."""
         unfit = [create(one) for one in place.unfit]
 
@@ -401,8 +408,8 @@ class SilentContract(SilentReadContract):
         assert all(outcome.result is Result.REFUSED for outcome in refused)
         assert set(scan.digests) == {key("first"), key("last")}
 
-    async def test_write_to_an_unreadable_record(self, place: Place) -> None:
-        """Nothing lands on a record that cannot be read; the others land."""
+    async def test_change_does_not_land_on_an_unreadable_record(self, place: Place) -> None:
+        """The other changes land."""
         await place.put(record("good"), record("bad"), record("worse"))
         await place.spoil("bad")
         await place.spoil("worse")
@@ -417,8 +424,8 @@ class SilentContract(SilentReadContract):
         assert DONE not in (bad, worse)
         assert place.forms() == {of: form for of, form in before.items() if of != key("good")}
 
-    async def test_write_of_many(self, place: Place) -> None:
-        """However many changes there are, each of them is made."""
+    async def test_write_makes_any_number_of_changes(self, place: Place) -> None:
+        """More than the store writes at once."""
         records = [record(f"run-{number}", outcome=str(number)) for number in range(self.many)]
 
         async with place.open() as store:
@@ -429,8 +436,8 @@ class SilentContract(SilentReadContract):
         assert set(created) == set(deleted) == {DONE}
         assert set(scan.digests) == {key(one.label) for one in records[self.many // 2 :]}
 
-    async def test_label_that_comes_back(self, place: Place) -> None:
-        """A label that was deleted can be used again."""
+    async def test_deleted_label_can_be_used_again(self, place: Place) -> None:
+        """For another record."""
         async with place.open() as store:
             for number in range(2):
                 again = record(outcome=str(number))
@@ -440,8 +447,8 @@ class SilentContract(SilentReadContract):
 
             assert await store.scan() == Scan({})
 
-    async def test_what_only_shelves_have(self, place: Place) -> None:
-        """What the model has no words for is kept by a store that says so, and no harm elsewhere."""
+    async def test_data_that_only_shelves_can_hold_is_kept_or_dropped(self, place: Place) -> None:
+        """A store that says that it keeps such data keeps it; in others it does no harm."""
         file = inert.load(inert.dump("run.json"))
         opaque = {"parameter_file": Pickled(inert.digest(file), inert.dump(file))}
         one = record(opaque=opaque)
@@ -457,7 +464,7 @@ class SilentContract(SilentReadContract):
     # Several at once, and cancellation
 
     async def test_two_writers_lose_nothing(self, place: Place) -> None:
-        """Two objects that write to one store at once land all of their changes."""
+        """All changes of two objects that write to one store at once land."""
 
         async def fill(name: str) -> None:
             async with place.open() as store:
@@ -475,8 +482,8 @@ class SilentContract(SilentReadContract):
         labels = {f"{name}-{number}" for name in ("one", "other") for number in range(4)}
         assert {of.label for of in place.forms()} == labels | {"run"}
 
-    async def test_two_writers_of_one_key(self, place: Place) -> None:
-        """Of two objects that change the same record at once, one does; the other is told."""
+    async def test_only_one_of_two_writers_of_a_key_succeeds(self, place: Place) -> None:
+        """Both change the same record at once; the other one gets STALE."""
         results = {}
 
         async def comment(name: str) -> None:
@@ -494,8 +501,8 @@ class SilentContract(SilentReadContract):
         assert sorted(results.values(), key=str) == [Result.DONE, Result.STALE]
         assert results[str(outcome)] is Result.DONE
 
-    async def test_nothing_is_left_open(self, place: Place) -> None:
-        """A store that is closed leaves no thread and no process behind."""
+    async def test_closed_store_leaves_no_thread_and_no_process(self, place: Place) -> None:
+        """After reads and writes."""
         before = running()
 
         async with place.open() as store:
@@ -506,10 +513,10 @@ class SilentContract(SilentReadContract):
         assert left_behind(before) == set()
 
     async def finished(self, place: Place) -> None:
-        """Wait until what was sent to a server, and not answered, is done there."""
+        """Wait until the server has finished requests that it did not answer."""
 
-    async def test_interrupted_write(self, place: Place) -> None:
-        """A write that is cancelled at whatever moment makes each change whole or not at all."""
+    async def test_cancelled_write_makes_each_change_whole_or_not_at_all(self, place: Place) -> None:
+        """Whenever it is cancelled."""
         old, gone, new = full("old"), full("gone"), full("new")
         after = full("old", **{field: OTHER[field] for field in ("outcome", "tags", "output_data")})
         before = running()
@@ -541,17 +548,17 @@ class SilentContract(SilentReadContract):
 
 
 class ReadContract(SilentReadContract):
-    """What holds for every store that tells whether it changed, even if it is only read."""
+    """The tests for every store that can tell whether it changed, even if it is read-only."""
 
-    async def test_token_before_a_scan(self, place: Place) -> None:
-        """There is no token of what was never looked at."""
+    async def test_store_has_no_token_before_a_scan(self, place: Place) -> None:
+        """It was never looked at."""
         await place.put(record())
 
         async with place.open() as store:
             assert await store.token() is None
 
-    async def test_token_of_a_scan(self, place: Place) -> None:
-        """A store that was scanned and left alone is as it was."""
+    async def test_unchanged_store_matches_the_token_of_its_scan(self, place: Place) -> None:
+        """Nothing wrote since."""
         await place.put(record())
 
         async with place.open() as store:
@@ -563,8 +570,8 @@ class ReadContract(SilentReadContract):
             assert await store.unchanged_since(token)
             assert await store.token() == token
 
-    async def test_store_that_rests(self, place: Place) -> None:
-        """It lets go of what can be read again, and goes on as if it had not."""
+    async def test_store_works_after_a_rest_as_before(self, place: Place) -> None:
+        """It releases what can be read again."""
         await place.put(record(), record("other"))
 
         async with place.open() as store:
@@ -579,8 +586,8 @@ class ReadContract(SilentReadContract):
             assert await store.token() == token
 
     @pytest.mark.parametrize("deed", ["create", "change", "delete"])
-    async def test_token_after_a_foreign_write(self, place: Place, deed: str) -> None:
-        """What another program did since the scan is noticed."""
+    async def test_token_is_void_after_a_write_of_another_program(self, place: Place, deed: str) -> None:
+        """Since the scan."""
         await place.put(record(), record("other"))
 
         async with place.open() as store:
@@ -598,8 +605,8 @@ class ReadContract(SilentReadContract):
             assert not await store.unchanged_since(before)
             assert await store.token() is None
 
-    async def test_token_after_a_foreign_write_and_a_read(self, place: Place) -> None:
-        """To read some records is not to have seen what another program did to others."""
+    async def test_read_does_not_renew_the_token_after_a_write_of_another_program(self, place: Place) -> None:
+        """It has not seen what the program did to other records."""
         await place.put(record())
 
         async with place.open() as store:
@@ -609,8 +616,8 @@ class ReadContract(SilentReadContract):
 
             assert await store.token() is None
 
-    async def test_token_after_another_scan(self, place: Place) -> None:
-        """A scan that saw what another program did starts anew."""
+    async def test_another_scan_renews_the_token(self, place: Place) -> None:
+        """It has seen what the other program did."""
         await place.put(record())
 
         async with place.open() as store:
@@ -624,10 +631,10 @@ class ReadContract(SilentReadContract):
 
 
 class StoreContract(SilentContract, ReadContract):
-    """All that a store promises that is written, and tells whether it changed."""
+    """The tests for every store that can be written, and can tell whether it changed."""
 
-    async def test_token_after_own_writes(self, place: Place) -> None:
-        """What the store object itself wrote, and read back, does not make it look again."""
+    async def test_own_writes_require_no_scan(self, place: Place) -> None:
+        """The store object has read them back."""
         await place.put(record())
 
         async with place.open() as store:
@@ -639,8 +646,8 @@ class StoreContract(SilentContract, ReadContract):
             assert token is not None
             assert await store.unchanged_since(token)
 
-    async def test_token_is_not_that_of_before_own_writes(self, place: Place) -> None:
-        """After a write the store is no longer as it was before."""
+    async def test_own_writes_change_the_token(self, place: Place) -> None:
+        """The store no longer matches the token from before."""
         await place.put(record())
 
         async with place.open() as store:
@@ -651,8 +658,8 @@ class StoreContract(SilentContract, ReadContract):
             assert before is not None
             assert not await store.unchanged_since(before)
 
-    async def test_token_after_a_foreign_write_and_own_ones(self, place: Place) -> None:
-        """Own writes do not hide that another program wrote between the scan and them."""
+    async def test_own_writes_do_not_hide_a_write_of_another_program(self, place: Place) -> None:
+        """It wrote between the scan and them."""
         await place.put(record())
 
         async with place.open() as store:
@@ -663,8 +670,8 @@ class StoreContract(SilentContract, ReadContract):
 
             assert await store.token() is None
 
-    async def test_token_of_an_earlier_process(self, place: Place) -> None:
-        """A token holds for whoever opens the store later, until somebody writes."""
+    async def test_token_of_an_earlier_process_is_valid_until_a_program_writes(self, place: Place) -> None:
+        """For any object that opens the store later."""
         async with place.open() as store:
             await store.write([create(record())])
             await store.scan()
@@ -681,10 +688,10 @@ class StoreContract(SilentContract, ReadContract):
 
 
 class ResumedContract(StoreContract):
-    """What holds in addition for a store that goes on from a token of an earlier process."""
+    """Further tests for a store that continues from a token of an earlier process."""
 
     async def scanned(self, place: Place) -> Token:
-        """Return the token of a store that was looked at, by a process that has ended."""
+        """Return the token of a store that was scanned by a process that has ended."""
         await place.put(record(), record("other"))
         async with place.open() as store:
             assert store.capabilities.resumes
@@ -693,16 +700,16 @@ class ResumedContract(StoreContract):
             assert token is not None
             return token
 
-    async def test_store_that_nobody_wrote_to_is_resumed(self, place: Place) -> None:
-        """It is as if it had been scanned."""
+    async def test_unchanged_store_is_resumed(self, place: Place) -> None:
+        """As if it had been scanned."""
         token = await self.scanned(place)
 
         async with resumed(place) as store:
             assert await store.resume(token)
             assert await store.token() == token
 
-    async def test_own_writes_after_that_are_known(self, place: Place) -> None:
-        """The next process goes on from the token of this one."""
+    async def test_own_writes_after_a_resume_give_a_valid_token(self, place: Place) -> None:
+        """The next process continues from the token of this one."""
         token = await self.scanned(place)
 
         async with resumed(place) as store:
@@ -723,7 +730,7 @@ class ResumedContract(StoreContract):
             assert await store.resume(after)
             assert len((await store.scan()).digests) == 2
 
-    async def test_store_that_others_wrote_to_is_not_resumed(self, place: Place) -> None:
+    async def test_store_changed_by_others_is_not_resumed(self, place: Place) -> None:
         """It has to be scanned."""
         token = await self.scanned(place)
         await place.put(tagged(record(), "theirs"))
@@ -735,7 +742,7 @@ class ResumedContract(StoreContract):
             assert await store.token() is not None
 
     @pytest.mark.parametrize("when", ["before own writes", "after own writes"])
-    async def test_foreign_write_after_that_is_noticed(self, place: Place, when: str) -> None:
+    async def test_write_of_another_program_after_a_resume_is_noticed(self, place: Place, when: str) -> None:
         """Own writes do not hide it."""
         token = await self.scanned(place)
 
@@ -750,8 +757,8 @@ class ResumedContract(StoreContract):
 
             assert await store.token() is None
 
-    async def test_write_that_expects_what_is_not_there_any_more_is_stale(self, place: Place) -> None:
-        """What was scanned by another process is trusted no more than what was scanned by this one."""
+    async def test_change_of_an_outdated_record_is_stale_after_a_resume(self, place: Place) -> None:
+        """The scan of another process is not trusted more than an own one."""
         token = await self.scanned(place)
 
         async with resumed(place) as store:
@@ -763,6 +770,6 @@ class ResumedContract(StoreContract):
 
 @asynccontextmanager
 async def resumed(place: Place) -> AsyncIterator[ResumedStore]:
-    """Open the store at *place*, which can go on from a token."""
+    """Open the store at *place*, which can continue from a token."""
     async with place.open() as store:
         yield cast(ResumedStore, store)

@@ -1,7 +1,7 @@
-"""What the old stores of the corpus say: looked up once without smtd, by SQL and by an unpickler of no class.
+"""The contents of the old stores of the corpus, read once without smtd, by SQL and by an inert unpickler.
 
-That is beside each of them as JSON: the fields of each record by label, with times in UTC as seen from Paris,
-and of parameters their type and their values.
+They are in the JSON file beside each store: the fields of each record by label, with times in UTC as seen
+from Paris, and of parameters their type and values.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from tests.stores.places import CORPUS
 
 
 def expected(name: str) -> dict[str, Any]:
-    """Return what the records of the store *name* say, by label."""
+    """Return the expected contents of the records of the store *name*, by label."""
     found: dict[str, Any] = json.loads((CORPUS / f"{name}.json").read_text("utf-8"))
     return found
 
 
 def said(records: Mapping[Key, Record]) -> dict[str, Any]:
-    """Return what *records* say, by label."""
+    """Return the contents of *records*, by label."""
     return {of.label: _said(one) for of, one in records.items()}
 
 

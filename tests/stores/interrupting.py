@@ -1,4 +1,4 @@
-"""Cancel work in the middle, without any luck: at its first wait, at its second, and so on."""
+"""Cancel work in the middle without depending on luck: at its first wait, at its second, and so on."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def interrupt(work: Coroutine[Any, Any, Any], step: int) -> bool:
 
 
 def running() -> set[threading.Thread | str]:
-    """Return the threads and child processes there are, but for threads that anyio keeps for reuse."""
+    """Return the current threads and child processes, except threads that anyio keeps for reuse."""
     threads = {thread for thread in threading.enumerate() if not thread.name.startswith("AnyIO worker")}
     return threads | {child for task in Path("/proc/self/task").iterdir() for child in _children(task)}
 
@@ -63,7 +63,7 @@ def _children(task: Path) -> list[str]:
 
 
 def left_behind(before: set[threading.Thread | str]) -> set[threading.Thread | str]:
-    """Return what runs now, did not run *before*, and does not end by itself."""
+    """Return what runs now, was not running *before*, and does not end by itself."""
     deadline = time.monotonic() + 2
     for found in running() - before:
         if isinstance(found, threading.Thread):

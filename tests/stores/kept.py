@@ -25,7 +25,7 @@ RealPlace: TypeAlias = ShelfPlace | DjangoPlace
 
 
 class RealPair:
-    """The pair of two places, whose journal is in *directory*."""
+    """A pair at two places, whose journal is in *directory*."""
 
     def __init__(self, directory: Path, left: RealPlace, right: RealPlace) -> None:
         self.directory = directory
@@ -44,7 +44,7 @@ class RealPair:
     async def cycle(
         self, stores: Both[Store] | None = None, *, dry_run: bool = False, **policy: Any
     ) -> PairReport:
-        """Run one cycle, of *stores* if they have been open all the time, else of stores opened anew."""
+        """Run one cycle, with *stores* if they have stayed open, otherwise with newly opened ones."""
         locations = self.places.map(lambda place: place.location)
         async with open_journal(self.directory) as journal, pairing.open_stores(locations) as fresh:
             opened = stores or fresh
@@ -52,14 +52,14 @@ class RealPair:
             return await run(journal, "pair", locations, opened, Policy(**policy))
 
     async def tried(self) -> PairReport | StoreError:
-        """Run one cycle, and return its report, or the error that it ended with."""
+        """Run one cycle, and return its report, or its error."""
         try:
             return await self.cycle()
         except StoreError as exc:
             return exc
 
     async def by(self, smtd: Smtd) -> Answer:
-        """Run one cycle by the command."""
+        """Run one cycle with the command."""
         left, right = (self.places[side].location.path for side in SIDES)
         return await to_thread.run_sync(smtd, "sync", "--state", self.directory, left, right)
 
@@ -79,16 +79,16 @@ class RealPair:
             return db.execute(query).fetchall()
 
     async def records(self, side: Side) -> dict[Key, Record]:
-        """Return every record of one side, whole."""
+        """Return every complete record of one side."""
         async with self.places[side].open() as store:
             return await store.read(list((await store.scan()).digests))
 
     async def labels(self, side: Side) -> set[str]:
-        """Return the labels that one side holds."""
+        """Return the labels of one side."""
         return {key.label for key in await self.records(side)}
 
     async def synced(self, records: Iterable[Record]) -> RealPair:
-        """Put *records* into the left store, and bring both sides in step."""
+        """Put *records* into the left store, and sync."""
         await self.left.put(*records)
         assert (await self.cycle()).ok
         return self

@@ -1,4 +1,4 @@
-"""Kill a write to a dbm file at each of its steps, with a single start of an interpreter."""
+"""Kill a write to a dbm file at each of its steps, with only one start of an interpreter."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ print(json.dumps(ended))
 def killed(kind: Driver, home: Path, swaps: Mapping[bytes, Swap], *python: str) -> list[tuple[int, Path]]:
     """Make *swaps* in copies of the shelf `home/records`; return how each step ended, and the copy.
 
-    The last one is the one that came to its end.
+    Only the last one was not killed.
     """
     command = [sys.executable, "-c", _PROGRAM, kind.name, str(home), *python]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

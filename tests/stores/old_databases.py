@@ -1,6 +1,6 @@
-"""Databases in the schemas that Sumatra had before 0.8.1, made from what is known of them.
+"""Databases in the schemas of Sumatra before 0.8.1, created from what is known about these.
 
-Of each table there is what smtd may read; indexes and the sizes of texts are left out.
+Each table has what smtd may read; indexes and the sizes of texts are left out.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from smtd.records.record import Key
 
 VERSIONS = ("0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8 (development)")
 PROJECT = "oldproj"
-#: The record that each of them has.
+#: The record in each of them.
 HAGGLING = Key(PROJECT, "haggling")
 
 _TEXTS = "text NOT NULL"
-#: Tables that all have, with all of their columns, in the latest form.
+#: Tables of all versions, with all their columns, in the latest form.
 _TABLES: dict[str, dict[str, str]] = {
     "project": {"id": "varchar(50) PRIMARY KEY", "name": _TEXTS, "description": _TEXTS},
     "executable": dict.fromkeys(("path", "name", "version", "options"), _TEXTS),
@@ -61,7 +61,7 @@ _TABLES: dict[str, dict[str, str]] = {
     "record_dependencies": {"record_id": "integer", "dependency_id": "integer"},
     "record_platforms": {"record_id": "integer", "platforminformation_id": "integer"},
 }
-#: The first version with a table or a column, and the last one, where not all have it.
+#: The first and the last version with a table or a column, if not all have it.
 _SINCE = {
     **dict.fromkeys(("record.script_arguments", "executable.options", "record.input_data"), "0.3"),
     **dict.fromkeys(("datakey", "record_input_data", "record_output_data"), "0.4"),
@@ -150,7 +150,7 @@ ROWS: dict[str, dict[str, Any]] = {
 
 
 def make(path: Path, version: str) -> Path:
-    """Make a database of *version* with one record, `haggling`, and return *path*."""
+    """Create a database of *version* with one record, `haggling`, and return *path*."""
     with closing(sqlite3.connect(path)) as db:
         db.executescript(_OTHERS)
         for table in _TABLES:
@@ -167,13 +167,13 @@ def make(path: Path, version: str) -> Path:
 
 
 def add(path: Path, version: str, **values: Any) -> None:
-    """Add one more record, as the first one but for *values*."""
+    """Add one more record, which equals the first one except for *values*."""
     with closing(sqlite3.connect(path)) as db, db:
         _insert(db, "record", version, values)
 
 
 def tag(path: Path, name: str, row: int = 1) -> None:
-    """Tag a record, in the tables of tags only."""
+    """Tag a record only in the tables of tags."""
     with closing(sqlite3.connect(path)) as db, db:
         last = db.execute("INSERT INTO tagging_tag (name) VALUES (?)", (name,)).lastrowid
         values = (last, 7, row)
@@ -183,7 +183,7 @@ def tag(path: Path, name: str, row: int = 1) -> None:
 
 
 def run(path: Path, statement: str, *values: Any) -> None:
-    """Run one statement, as any program could."""
+    """Run one statement, as another program could."""
     with closing(sqlite3.connect(path)) as db, db:
         db.execute(statement, values)
 

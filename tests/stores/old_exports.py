@@ -1,4 +1,4 @@
-"""A record as each Sumatra exports it, made from what is known of them."""
+"""A record in the form that each version of Sumatra exports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NODE = {
     "system_name": "Linux",
     "version": "#1",
 }
-#: What Sumatra 0.2 wrote; each later version has this and more.
+#: The form of Sumatra 0.2; each later version has this and more.
 OLDEST: dict[str, Any] = {
     "label": "run",
     "timestamp": "2012-07-01 12:00:00",

@@ -1,4 +1,4 @@
-"""A database of an old Sumatra as a place of a store."""
+"""A database of an old Sumatra as the place of a store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.stores.places import DjangoPlace
 
 
 class OldPlace(DjangoPlace):
-    """An SQLite file in the schema of 0.7, made of one of 0.8.1 whenever somebody has written."""
+    """An SQLite file in the schema of 0.7, converted from one of 0.8.1 after every write."""
 
     unfit: tuple[Record, ...] = ()
 

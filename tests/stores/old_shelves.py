@@ -1,4 +1,4 @@
-"""Shelves that real Sumatras before 0.8.1 made, and what smtd reads of them."""
+"""Shelves made by real Sumatras before 0.8.1, and what smtd reads from them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from smtd.stores.shelf.store import ShelfStore
 
 #: The project of each of them.
 PROJECT = "corpus"
-#: The shelves, and whose form the records in them have; 0.5 and 0.7 stand for all of their kind.
+#: The shelves, and the version whose form their records have; 0.5 and 0.7 stand for all like them.
 SHELVES = {
     "c021_py27": "0.2",
     "c030_py27": "0.3",
@@ -32,7 +32,7 @@ def opened(path: Path, zone: str = "Europe/Paris") -> ShelfStore:
 
 
 async def whole(store: Store) -> dict[Key, Record]:
-    """Return every record, none of which is unreadable."""
+    """Return every record; none must be unreadable."""
     scan = await store.scan()
     assert scan.unreadable == {}
     return await store.read(scan.digests)

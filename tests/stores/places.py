@@ -1,7 +1,7 @@
 """Where a store is, and what other programs can do to it there.
 
-A place knows one kind of store from outside: by its files and by its own forms of a record, not
-by the contract. The tests of the contract are the same for all of them.
+A place knows one kind of store from outside: its files and its own form of records, not the contract. The
+tests of the contract are the same for all places.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ from tests.forkserver import foreign
 
 #: Real stores of old and new Sumatras.
 CORPUS = Path(__file__).parent / "corpus"
-#: What Sumatra would run when it reads the record, and smtd must not.
+#: A value that Sumatra would run when it reads the record, and smtd must not.
 CODE = "__import__('os').abort()"
 
 
 def copied(scan: Scan) -> Scan:
-    """Return *scan* as it will still be after the next one."""
+    """Return an independent copy of *scan*, which the next scan does not change."""
     unfinished, unreadable = set(scan.unfinished), dict(scan.unreadable)
     return replace(scan, digests=dict(scan.digests), unfinished=unfinished, unreadable=unreadable)
 
 
 class HastyTime:
-    """Time that flies for whoever waits for a deadline, and is as usual for everything else."""
+    """Time that passes at once for a caller that waits for a deadline, and as usual for all others."""
 
     sleep, time = staticmethod(time.sleep), staticmethod(time.time)
 
@@ -58,43 +58,43 @@ class HastyTime:
 
 
 class Place(Protocol):
-    """A place of one store, which any number of objects may open at once."""
+    """The place of one store, which any number of objects may open at once."""
 
     #: Records that no store of this kind can hold.
     unfit: tuple[Record, ...]
 
     def open(self) -> AbstractAsyncContextManager[Store]:
-        """Open the store, as one more program would."""
+        """Open the store as another program would."""
 
     async def put(self, *records: Record, project: str = PROJECT) -> None:
-        """Store *records* as another program would: without asking."""
+        """Store *records* as another program would, without a comparison."""
 
     async def remove(self, label: str, project: str = PROJECT) -> None:
-        """Remove a record as another program would: without asking."""
+        """Remove a record as another program would, without a comparison."""
 
     async def spoil(self, label: str, project: str = PROJECT) -> None:
-        """Leave something in place of a record that cannot be read without running it."""
+        """Put something in place of a record that cannot be read without running it."""
 
     def forms(self) -> dict[Key, Any]:
-        """Return what the store holds of each record, in its own form, down to row numbers."""
+        """Return each record in the store's own form, down to row numbers."""
 
     def files(self) -> dict[str, bytes]:
         """Return the content of every file around the store."""
 
     def is_free(self) -> bool:
-        """Say whether nobody holds a lock that keeps others from writing."""
+        """Say whether no program holds a lock that blocks writers."""
 
     def kept(self, record: Record) -> Record:
-        """Return what this kind of store has room for of *record*; most have for all of it."""
+        """Return what this kind of store keeps of *record*; most keep all of it."""
         return record
 
     def fits(self, record: Record) -> bool:
-        """Say whether stores of this kind can hold *record*; most hold all that Sumatra makes."""
+        """Say whether stores of this kind can hold *record*; most can hold all that Sumatra makes."""
         return True
 
 
 class MemoryPlace(Place):
-    """The one store in memory."""
+    """The place of the one store in memory."""
 
     unfit: tuple[Record, ...] = ()
 
@@ -126,7 +126,7 @@ class MemoryPlace(Place):
 
 
 class ShelfPlace(Place):
-    """A shelf; *pickles* opens its file as any program with that dbm would."""
+    """The place of a shelf; *pickles* opens its file as a program with that dbm would."""
 
     unfit: tuple[Record, ...] = (record("unfit", repository=Repository("CvsRepository", "/code")),)
 
@@ -149,7 +149,7 @@ class ShelfPlace(Place):
         await self.edit(lambda held: held.update({label: inert.new("builtins", "object")}), project)
 
     async def edit(self, edit: Callable[[dict[str, Any]], object], project: str = PROJECT) -> None:
-        """Load what a project holds, let *edit* change it, and store it again."""
+        """Load the value of a project, let *edit* change it, and store it again."""
         await to_thread.run_sync(self._edit, edit, project.encode())
 
     def _edit(self, edit: Callable[[dict[str, Any]], object], project: bytes) -> None:
@@ -186,7 +186,7 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 
 def is_unlocked(database: Path) -> bool:
-    """Say whether nobody reads or writes an SQLite file, within a second."""
+    """Say whether no program reads or writes an SQLite file, within a second."""
     with closing(sqlite3.connect(database, timeout=1, isolation_level=None)) as db:
         try:
             db.execute("BEGIN EXCLUSIVE")
@@ -197,7 +197,7 @@ def is_unlocked(database: Path) -> bool:
 
 @contextmanager
 def locked(database: Path) -> Iterator[None]:
-    """Let another program keep everybody off an SQLite file for the length of a `with` block."""
+    """Have another program lock an SQLite file against all others during a `with` block."""
     with closing(sqlite3.connect(database, isolation_level=None)) as db:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("BEGIN EXCLUSIVE")
@@ -205,7 +205,7 @@ def locked(database: Path) -> Iterator[None]:
 
 
 def is_unclaimed(file: Path) -> bool:
-    """Say whether nobody holds a lock on a file as a whole."""
+    """Say whether no program holds a lock on a whole file."""
     with file.open("rb") as opened:
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -215,7 +215,7 @@ def is_unclaimed(file: Path) -> bool:
 
 
 class Sqlite3Pickles:
-    """The table of a dbm.sqlite3, written as CPython's dbm/sqlite3.py does."""
+    """The table of a dbm.sqlite3, written as by CPython's dbm/sqlite3.py."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -239,7 +239,7 @@ class Sqlite3Pickles:
 
 @contextmanager
 def sqlite3_pickles(path: Path) -> Iterator[Sqlite3Pickles]:
-    """Open the dbm.sqlite3 at *path* as Python 3.13 does, and make it if it is not there."""
+    """Open the dbm.sqlite3 at *path* as Python 3.13 does; create it if needed."""
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("PRAGMA journal_mode = wal")
         db.execute("CREATE TABLE IF NOT EXISTS Dict (key BLOB UNIQUE NOT NULL, value BLOB NOT NULL)")
@@ -247,11 +247,11 @@ def sqlite3_pickles(path: Path) -> Iterator[Sqlite3Pickles]:
 
 
 def dumb_place(path: Path) -> ShelfPlace:
-    """Return the place of a shelf of dbm.dumb that is not there yet."""
+    """Return the place of a shelf of dbm.dumb that does not exist yet."""
     return ShelfPlace(Location(DUMB, path), lambda path: dbm.dumb.open(str(path), "c"))
 
 
-#: Lists what a dbm file holds, after it was given what it shall; as any program with the module would.
+#: Stores values in a dbm file and lists all that it holds, as a program with the module would.
 _MODULE = """
 import importlib, pickle, sys
 module, path = sys.argv[1:]
@@ -264,7 +264,7 @@ file.close()
 
 
 def by_module(python: Path, module: str, path: Path, given: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """Store *given* in the dbm file at *path* as Python does that has the module; return all it holds."""
+    """Store *given* in the dbm file at *path* with a Python that has the module; return all it holds."""
     done = foreign.run(python, ["-c", _MODULE, module, str(path)], pickle.dumps(given))
     assert done.returncode == 0, done.stderr.decode()
     found: dict[bytes, bytes] = pickle.loads(done.stdout)
@@ -272,7 +272,7 @@ def by_module(python: Path, module: str, path: Path, given: Mapping[bytes, bytes
 
 
 def foreign_place(kind: Driver, path: Path, python: Path) -> ShelfPlace:
-    """Return the place of an empty shelf that *python* has the module for; smtd is told so."""
+    """Return the place of an empty shelf for which *python* has the module; smtd is configured with it."""
     module, stem = {
         GNU: ("dbm.gnu", path),
         NDBM: ("dbm.ndbm", path.with_suffix("")),
@@ -301,7 +301,7 @@ sys.stdin.read()
 
 @contextmanager
 def opened_elsewhere(path: Path, *, locked: bool = False) -> Iterator[None]:
-    """Let another program have a file open, and lock it as gdbm does if it is to be *locked*."""
+    """Have another program open a file, and lock it as gdbm does if *locked*."""
     command = [sys.executable, "-c", _HOLD, str(path), str(locked)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout
@@ -311,13 +311,13 @@ def opened_elsewhere(path: Path, *, locked: bool = False) -> Iterator[None]:
 
 
 def sqlite3_place(path: Path) -> ShelfPlace:
-    """Return the place of a shelf of dbm.sqlite3 that is empty."""
+    """Return the place of an empty shelf of dbm.sqlite3."""
     with sqlite3_pickles(path):
         pass
     return ShelfPlace(Location(SQLITE3, path), sqlite3_pickles)
 
 
-#: What a record owns in a relational store, by table, and what refers to the record there.
+#: The rows that a record owns in a relational store, by table, and how they refer to it.
 OWNED = {
     "django_store_record": "db_id",
     "django_store_taggeditem": "object_id",
@@ -333,7 +333,7 @@ _TEXTS = (
 
 
 class DjangoPlace(Place):
-    """An SQLite file in the schema of Sumatra's Django store."""
+    """The place of an SQLite file in the schema of Sumatra's Django store."""
 
     unfit = ShelfPlace.unfit
 

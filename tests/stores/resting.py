@@ -1,4 +1,4 @@
-"""A store that is told after each call that nobody is going to ask for a while."""
+"""A store that rests after each call."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ T = TypeVar("T")
 
 
 class RestingStore(WrappedStore):
-    """Lets *store* rest whenever it can."""
+    """Makes *store* rest whenever it can."""
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         return await self._rested(self._store.write(changes))
 
-    async def _look(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _reading(self, call: Callable[[], Awaitable[T]]) -> T:
         return await self._rested(call())
 
     async def _rested(self, doing: Awaitable[T]) -> T:
@@ -30,7 +30,7 @@ class RestingStore(WrappedStore):
 
 
 class RestingPlace:
-    """The place of a store, each opener of which lets it rest; all else is that of *place*."""
+    """The place of a store that rests after each call; otherwise the same as *place*."""
 
     def __init__(self, place: Place) -> None:
         self._place = place

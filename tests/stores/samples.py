@@ -1,4 +1,4 @@
-"""Records of every sort that all kinds of stores can hold, by what they have in common."""
+"""Records of every kind that all stores can hold, by what they have in common."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from smtd.records.record import (
 )
 from tests.build import MOMENT, NODE, RUNNING, UTC, change, full, record
 
-#: Where data is said to be; real Sumatra makes this directory when it reads such a record.
+#: The place of the data; real Sumatra creates this directory when it reads such a record.
 ROOT = "/tmp"
-#: What loads without programs that few machines have.
+#: Values that load without programs that few machines have.
 REPOSITORIES = ("GitRepository", "Repository")
 SHA1 = "da39a3ee5e6b4b0d3255bfef95601890afd80709"
 NOTHING = dict.fromkeys(
@@ -39,7 +39,7 @@ NESTED = {
 }
 DOCUMENT = {"seed": 42, "name": "Zoë ☃", "nested": {"list": [1, 2.5, None, True, {}]}, "tiny": 1e-300}
 
-#: Values by type of parameter set, all that each of them can say.
+#: Values by type of parameter set: every kind of value that each can hold.
 PARAMETERS: dict[str, list[Any]] = {
     "SimpleParameterSet": [
         {"tau": 20.0, "cells": 1000, "name": "Purkinje é", "on": True, "weights": [1, 2.5, "three"]},
@@ -64,17 +64,17 @@ TAGS = frozenset({"_finished_", "figure-3", "été", "日本", "Good", "good"})
 PEOPLE = "Ærøskøbing 日本語 \N{GRINNING FACE} e\N{COMBINING ACUTE ACCENT} \N{ARABIC LETTER ALEF}"
 
 
-def _named(kind: str, field: str, values: list[Any]) -> list[Record]:
+def _globals_used(kind: str, field: str, values: list[Any]) -> list[Record]:
     return [record(f"{kind}-{number}", **{field: value}) for number, value in enumerate(values)]
 
 
 def _parameter_sets() -> list[Record]:
     texts = [content.write(name, values) for name, sets in PARAMETERS.items() for values in sets]
     commented = Parameters("SimpleParameterSet", "a = 1 # in ms\nb = 2")
-    return _named("parameters", "parameters", [*texts, commented])
+    return _globals_used("parameters", "parameters", [*texts, commented])
 
 
-#: Launch modes and data stores as each class says of itself.
+#: Launch modes and data stores as each class describes itself.
 LAUNCH_MODES: dict[str, dict[str, Any]] = {
     "SerialLaunchMode": {"working_directory": "/code", "options": "--nice 'x y'"},
     "SerialTqdmLaunchMode": {"working_directory": "/code é", "options": None},
@@ -101,12 +101,14 @@ def _vocabulary() -> list[Record]:
     places = [Component(*place) for place in DATA_STORES.items()]
     spoken = tuple(Dependency(name, "x", "/opt/x", "1.0") for name in sumatra_classes.LANGUAGES)
     return [
-        *_named("executable", "executable", [Executable("/opt/x", name, "1", "-v") for name in programs]),
-        *_named("repository", "repository", [Repository(name, "/é", None) for name in REPOSITORIES]),
-        *_named("launch", "launch_mode", launched),
-        *_named("datastore", "datastore", places),
-        *_named("input-datastore", "input_datastore", places),
-        *_named("dependencies", "dependencies", [spoken]),
+        *_globals_used(
+            "executable", "executable", [Executable("/opt/x", name, "1", "-v") for name in programs]
+        ),
+        *_globals_used("repository", "repository", [Repository(name, "/é", None) for name in REPOSITORIES]),
+        *_globals_used("launch", "launch_mode", launched),
+        *_globals_used("datastore", "datastore", places),
+        *_globals_used("input-datastore", "input_datastore", places),
+        *_globals_used("dependencies", "dependencies", [spoken]),
     ]
 
 
@@ -135,7 +137,7 @@ def _times() -> list[Record]:
         datetime(2199, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
     ]
     keys = [(DataKey("a", SHA1, moment, {}),) for moment in (*moments, None)]
-    return [*_named("time", "timestamp", moments), *_named("creation", "output_data", keys)]
+    return [*_globals_used("time", "timestamp", moments), *_globals_used("creation", "output_data", keys)]
 
 
 GROUPS: dict[str, list[Record]] = {
@@ -153,11 +155,11 @@ GROUPS: dict[str, list[Record]] = {
     "many things": [_many()],
     "much text": [full("much", stdout_stderr="spikes é\n" * 150_000, diff="-a\n+b\n" * 20_000)],
     "times of all sorts": _times(),
-    "durations": _named("duration", "duration", [0.0, 1e-9, 1.5, 86400.0 * 365, float("inf")]),
+    "durations": _globals_used("duration", "duration", [0.0, 1e-9, 1.5, 86400.0 * 365, float("inf")]),
 }
 ALL: list[Record] = [one for group in GROUPS.values() for one in group]
 
-#: Texts of parameters that are not as Sumatra writes them, but as a person may have.
+#: Texts of parameters as users write them, and not as Sumatra does.
 TYPED: dict[str, list[str]] = {
     "SimpleParameterSet": [
         "a=1\n  b = 2\n\n# a comment\nc = 'x' # 1 # 2",
@@ -233,12 +235,12 @@ _AWAY = (full().datastore, full().input_datastore)
 
 
 def at_home(one: Record) -> Record:
-    """Return *one* with its data where real Sumatra may make directories, as it does when it reads."""
+    """Return *one* with its data where real Sumatra may create directories, as it does when it reads."""
     away = [name for name in ("datastore", "input_datastore") if getattr(one, name) in _AWAY]
     return change(one, **dict.fromkeys(away, Component("FileSystemDataStore", {"root": ROOT})))
 
 
-#: Parameters of which Sumatra writes a text that says something else, as it sees the values.
+#: Parameters that Sumatra writes as a text with another meaning, because it compares values.
 UNSPEAKABLE = {
     "parameters-1": {"shape": "(2, 3)", "nothing": None, "huge": "1e+300", "endless": "inf"},
     "parameters-2": PARAMETERS["SimpleParameterSet"][2],

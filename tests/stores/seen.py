@@ -26,7 +26,7 @@ _TEXTS = (
 
 
 def records(seen: Seen) -> dict[Key, Record]:
-    """Return what `dump_store.py` printed as records."""
+    """Return the records that `dump_store.py` printed."""
     return {
         Key(project, label): _record(one) for project, held in seen.items() for label, one in held.items()
     }

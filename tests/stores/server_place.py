@@ -1,4 +1,4 @@
-"""A Sumatra Server as a place of a store: asked over HTTP, and looked into by its database."""
+"""A Sumatra Server as the place of a store: used over HTTP, and inspected through its database."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from tests.peers.line import Fault, Line, line_to
 from tests.peers.server import PASSWORD, SumatraServer
 from tests.stores.places import DjangoPlace
 
-#: What a label may have, and how much text goes through at once.
+#: What a label may contain, and how much text fits into one request.
 LABELS = frozenset(f"{ascii_letters}{digits}_-.|")
 LARGE = 1_400_000
-#: How the server writes distributions, which mean the same.
+#: How the server writes distributions, with the same meaning.
 DISTRIBUTIONS = {
     "GammaDist(a=4.0, b=0.5)": "GammaDist(m=2.000000,s=1.000000)",
     "UniformDist(min=-1.0, max=1.0)": "UniformDist(min=-1.0,max=1.0)",
@@ -35,7 +35,7 @@ ADA = Access(username="ada", password=PASSWORD)
 
 
 def by(line: Line) -> Location:
-    """Return where ada's store is for whoever reaches the server by *line* only."""
+    """Return the location of ada's store for a client that reaches the server only through *line*."""
     return Location(HTTP, Path(), None, ADA, f"{line.url}/records/")
 
 
@@ -43,7 +43,7 @@ def by(line: Line) -> Location:
 async def on_a_line(
     server: SumatraServer, faults: Mapping[int, Fault] | Fault | None = None
 ) -> AsyncIterator[tuple[Store, Line]]:
-    """Open ada's store by a line to *server*, with *faults* by the number of the request, or one for all."""
+    """Open ada's store through a line to *server*, with *faults* by number of the request, or one for all."""
     async with line_to(server.root) as line:
         line.faults = dict.fromkeys(range(1, 1000), faults) if callable(faults) else dict(faults or {})
         async with open_store(by(line)) as store:
@@ -51,7 +51,7 @@ async def on_a_line(
 
 
 class ServerPlace(DjangoPlace):
-    """What the user ada sees of *server*, at *url*, which may lead to it by a detour."""
+    """What the user ada sees of *server*, at *url*, which may lead to it indirectly."""
 
     unfit: tuple[Record, ...] = (
         record("unfit", repository=Repository("CvsRepository", "/code")),
@@ -89,7 +89,7 @@ class ServerPlace(DjangoPlace):
         return [self.run(f"SELECT count(*), max(rowid) FROM {name}") for name in found]
 
     async def _write(self, keys: list[Key], records: Iterable[Record | None]) -> None:
-        """Write into the database of the server, which would make the same rows of a request, slowly."""
+        """Write into the database of the server, which would slowly make the same rows from a request."""
         here = self.location
         self.location = Location(SQLITE, self.path)
         try:
@@ -97,11 +97,11 @@ class ServerPlace(DjangoPlace):
         finally:
             self.location = here
         for project in {key.project for key in keys}:
-            # In a thread, as it may be smtd that gives others the time for it.
+            # In a thread, because smtd itself may have to run meanwhile.
             await anyio.to_thread.run_sync(self._let_ada_use, project)
 
     def _let_ada_use(self, project: str) -> None:
-        """Give its first user a project that is nobody's."""
+        """Give the server's first user a project without an owner."""
         self.run(
             "INSERT INTO sumatra_server_projectpermission (user_id, project_id) SELECT id, ?1"
             " FROM auth_user WHERE username = ?2 AND NOT EXISTS"
@@ -119,7 +119,7 @@ class ServerPlace(DjangoPlace):
         )
 
     def double(self, label: str) -> None:
-        """Make a second record of this label, as two programs that put one at once do."""
+        """Create a second record of this label, as two programs do that PUT one at once."""
         columns = "label, timestamp, reason, duration, executable_id, repository_id, main_file, version,"
         columns += " parameters_id, script_arguments, launch_mode_id, datastore_id, input_datastore_id,"
         columns += " outcome, project_id, tags, diff, user, stdout_stderr, repeats"
@@ -130,12 +130,12 @@ class ServerPlace(DjangoPlace):
         )
 
     def fits(self, record: Record) -> bool:
-        """Say what Sumatra Server 0.3 takes and shows again; sumatra_server/test_contract.py has the rest."""
+        """Say what Sumatra Server 0.3 accepts and returns; sumatra_server/test_contract.py has the rest."""
         return not (
             set(record.label) - LABELS
             or record.launch_mode.type in ("DistributedLaunchMode", "SlurmMPILaunchMode")
             or record.parameters.type in ("NoneType", "dict", "str")
-            # Of such texts the server makes others, some of which it cannot read again.
+            # The server changes such texts, and cannot read some of the results.
             or (
                 record.parameters.type == "SimpleParameterSet"
                 and set(record.parameters.content) & {"\\", "("}
@@ -157,7 +157,7 @@ class ServerPlace(DjangoPlace):
 
 
 def whole_seconds(record: Record) -> Record:
-    """Return what the server gives back of the times in *record*."""
+    """Return *record* with the times as the server returns them."""
     return change(
         record,
         timestamp=record.timestamp.replace(microsecond=0),

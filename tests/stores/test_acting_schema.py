@@ -1,4 +1,4 @@
-"""The schema of an SQLite file may hold programs: none of them runs when smtd reads or writes it."""
+"""The schema of an SQLite file may contain programs: none runs when smtd reads or writes it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.stores.asking import create, scan_of, write_to
 from tests.stores.places import DjangoPlace, sqlite3_place
 
 ENDLESS = "(WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c)"
-#: Triggers on the table of records: without end, on another record, and what only swallows.
+#: Triggers on the table of records: an endless one, one on another record, and one that swallows writes.
 TRIGGERS = {
     "without end": f"AFTER INSERT ON django_store_record BEGIN SELECT {ENDLESS}; END",
     "on others": "AFTER INSERT ON django_store_record BEGIN"
@@ -30,7 +30,7 @@ TRIGGERS = {
     "swallowing": "BEFORE INSERT ON django_store_record BEGIN SELECT RAISE(IGNORE); END",
     "on a part": "AFTER INSERT ON django_store_tag BEGIN DELETE FROM django_store_record; END",
 }
-#: What takes the place of a table, or is in it.
+#: Objects in place of a table, or in it.
 SCHEMAS = {
     "view": (
         "ALTER TABLE django_store_record RENAME TO kept",
@@ -57,10 +57,8 @@ async def place(tmp_path: Path) -> DjangoPlace:
 
 
 @pytest.mark.parametrize("trigger", TRIGGERS)
-async def test_trigger_keeps_the_store_from_being_written_and_not_from_being_read(
-    place: DjangoPlace, trigger: str
-) -> None:
-    """It is named; nothing of the write is left, and no lock."""
+async def test_trigger_makes_the_store_read_only(place: DjangoPlace, trigger: str) -> None:
+    """The message names it; nothing of the write is left, and no lock."""
     place.run(f"CREATE TRIGGER theirs {TRIGGERS[trigger]}")
 
     async with place.open() as store:
@@ -72,8 +70,8 @@ async def test_trigger_keeps_the_store_from_being_written_and_not_from_being_rea
     assert place.run("SELECT label, outcome FROM django_store_record") == [("first", "ours")]
 
 
-async def test_trigger_that_comes_while_the_store_is_open(place: DjangoPlace) -> None:
-    """It does not run, and the store can be written again when it is dropped."""
+async def test_trigger_created_while_the_store_is_open_does_not_run(place: DjangoPlace) -> None:
+    """The store can be written again when the trigger is dropped."""
     async with place.open() as store:
         await store.scan()
         place.run(f"CREATE TRIGGER theirs {TRIGGERS['on others']}")
@@ -85,8 +83,8 @@ async def test_trigger_that_comes_while_the_store_is_open(place: DjangoPlace) ->
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
-async def test_what_is_no_table_of_sumatra_is_named(place: DjangoPlace, schema: str) -> None:
-    """It is not read, and nothing of it runs."""
+async def test_object_in_place_of_a_table_is_reported(place: DjangoPlace, schema: str) -> None:
+    """smtd does not read it, and nothing of it runs."""
     for statement in SCHEMAS[schema]:
         place.run(statement)
 
@@ -95,8 +93,8 @@ async def test_what_is_no_table_of_sumatra_is_named(place: DjangoPlace, schema: 
             await store.scan()
 
 
-async def test_function_that_could_do_anything(place: DjangoPlace) -> None:
-    """A constraint of the schema may not call it."""
+async def test_schema_cannot_call_unsafe_functions(place: DjangoPlace) -> None:
+    """Not even in a constraint."""
     place.run("PRAGMA writable_schema = ON")
     with closing(sqlite3.connect(place.path)) as db, db:
         db.execute("PRAGMA writable_schema = ON")
@@ -109,19 +107,19 @@ async def test_function_that_could_do_anything(place: DjangoPlace) -> None:
         await write_to(place, [create(record("new"))])
 
 
-async def test_statement_without_end_is_ended(place: DjangoPlace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever lets it run: it takes no more steps than any of smtd's."""
+async def test_endless_statement_is_stopped(place: DjangoPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever makes it run, it takes no more steps than any statement of smtd."""
     monkeypatch.setattr(untrusted, "_AT_A_TIME", 100)
     monkeypatch.setattr(sqlite, "MOST_STEPS", 10_000)
 
     async with connect(str(place.path)) as db:
-        with pytest.raises(untrusted.Acting, match="run forever"):
+        with pytest.raises(untrusted.SchemaCodeBlocked, match="run forever"):
             await db.value(f"SELECT count(*) FROM {', '.join(f'sqlite_master t{n}' for n in range(9))}")
         assert await db.value("SELECT 1") == 1
 
 
-async def test_old_store_with_a_view_is_named(tmp_path: Path) -> None:
-    """It is read as a whole, by the same rules."""
+async def test_old_store_with_a_view_is_reported(tmp_path: Path) -> None:
+    """It is read by the same rules."""
     path = tmp_path / "old"
     with closing(sqlite3.connect(path)) as db:
         db.execute(f"CREATE VIEW django_store_record AS SELECT {ENDLESS} AS label")
@@ -131,8 +129,8 @@ async def test_old_store_with_a_view_is_named(tmp_path: Path) -> None:
             await store.scan()
 
 
-async def test_shelf_whose_table_is_a_view(tmp_path: Path) -> None:
-    """It is named, too."""
+async def test_shelf_whose_table_is_a_view_is_reported(tmp_path: Path) -> None:
+    """Like a Django store."""
     place = sqlite3_place(tmp_path / "shelf")
     await place.put(record("first"))
     with closing(sqlite3.connect(place.location.path)) as db:
@@ -147,8 +145,8 @@ async def test_shelf_whose_table_is_a_view(tmp_path: Path) -> None:
 NOTING = "INSERT INTO smtd_dirty (record, project, label) SELECT NEW.db_id, NEW.project_id, NEW.label"
 
 
-async def test_triggers_that_only_note_what_is_written_do_no_harm(place: DjangoPlace) -> None:
-    """smtd's own server has such, so that others who write into its database are heard."""
+async def test_triggers_of_smtds_server_are_permitted(place: DjangoPlace) -> None:
+    """They record writes of other programs to its database."""
     place.run("CREATE TABLE smtd_dirty (id INTEGER PRIMARY KEY, record INTEGER, project TEXT, label TEXT)")
     place.run(f"CREATE TRIGGER smtd_dirty_record AFTER INSERT ON django_store_record BEGIN {NOTING}; END")
 
@@ -169,8 +167,10 @@ async def test_triggers_that_only_note_what_is_written_do_no_harm(place: DjangoP
         "INSERT INTO smtd_dirty (id, label) SELECT 1, load_extension('x')",
     ],
 )
-async def test_trigger_does_not_get_away_with_the_name_of_one_of_ours(place: DjangoPlace, does: str) -> None:
-    """A name gives no right but to add to one table, and to read."""
+async def test_trigger_with_the_name_of_one_of_smtd_gets_no_more_rights(
+    place: DjangoPlace, does: str
+) -> None:
+    """The name permits only to add to one table, and to read."""
     place.run("CREATE TABLE smtd_dirty (id INTEGER PRIMARY KEY, record INTEGER, project TEXT, label TEXT)")
     place.run(f"CREATE TRIGGER smtd_dirty_record AFTER INSERT ON django_store_record BEGIN {does}; END")
 

@@ -1,4 +1,4 @@
-"""No change of any row of any table goes unnoticed by a store that has looked before."""
+"""A store that has looked before notices every change of any row of any table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.stores.asking import create, replace, scan_of
 from tests.stores.places import DjangoPlace, copied
 from tests.stores.tracked import changed, tracked
 
-#: Records with something in every column, that share some rows, and some without.
+#: Records with a value in every column, some with shared rows and some without.
 RECORDS = [
     full("full-1"),
     change(full("full-2"), reason="another one"),
@@ -50,9 +50,9 @@ def rows(place, table):
 
 
 def edits(place, table):
-    """Return every way to change one value of a row of *table* (if it may be so), and to take a row away."""
+    """Return every way to change one value of a row of *table* (if that is possible), and to delete a row."""
     columns, numbers = rows(place, table)
-    numbers = sorted({numbers[0], numbers[-1]})  # two rows will do
+    numbers = sorted({numbers[0], numbers[-1]})  # two rows are enough
     number = "db_id" if table.endswith("_record") else "id"
     changed = [
         f"UPDATE OR IGNORE {table} SET [{column}] ="
@@ -66,12 +66,12 @@ def edits(place, table):
 
 @pytest.mark.parametrize("table", TABLES)
 async def test_every_change_of_a_table_is_seen(place, table):
-    """Whatever a person changes by hand, in whatever column, a look shows what a first look would."""
+    """Whatever a user changes by hand, in whatever column, a look shows what a first look would."""
     await followed(place, edits(place, table))
 
 
 async def followed(place, statements):
-    """Look after each of *statements* of another program: all is shown and read as by a first look."""
+    """Look after each of *statements* of another program; each look must find what a first look would."""
     assert statements
     async with tracked(place) as store:
         shown = copied(await store.scan())
@@ -94,12 +94,12 @@ FIRST_KEY = "(SELECT min(id) FROM django_store_datakey)"
 OWNER = f"UPDATE django_store_datakey SET output_from_record_id = '{{}}' WHERE id = {FIRST_KEY}"
 OWNED = f"UPDATE django_store_datakey SET digest = 'z' WHERE id = {FIRST_KEY}"
 PLAIN = "UPDATE django_store_record SET {} WHERE label = 'plain-1'"
-#: A number that a person gives to a row, beside another change.
+#: A number that a user gives to a row, together with another change.
 NUMBERED = "UPDATE django_store_record SET db_id = {} WHERE label = 'plain-1';"
 NUMBERED += "UPDATE django_store_tag SET name = name || '!'"
-#: What no Sumatra writes, and SQLite takes: a statement before the first look, and those after it.
+#: Values that SQLite accepts and no Sumatra writes: a statement before the first look, and those after it.
 ODD = {
-    # Nobody counts from one to the other.
+    # Too far apart to count from one to the other.
     "a number far from all others": (
         PLAIN.format("db_id = 1000000000000"),
         PLAIN.format("outcome = 'seen'"),
@@ -126,15 +126,15 @@ ODD = {
 
 
 @pytest.mark.parametrize(("before", "after"), [(before, after) for before, *after in ODD.values()], ids=ODD)
-async def test_odd_value_is_looked_at_like_any_other(place, before, after):
-    """Whatever somebody has written there."""
+async def test_odd_value_is_compared_like_any_other(place, before, after):
+    """Whatever a program has written there."""
     place.run(before)
 
     await followed(place, after)
 
 
-async def test_value_that_is_no_text_is_looked_at_all_the_same(place):
-    """Sumatra never writes one; whoever did gets every look a whole one, and sees every change."""
+async def test_value_that_is_not_text_makes_every_look_whole(place):
+    """Sumatra never writes one; smtd still sees every change."""
     place.run("UPDATE django_store_record SET stdout_stderr = x'00ff' WHERE label = 'plain-2'")
     async with tracked(place) as store:
         await store.scan()
@@ -146,7 +146,7 @@ async def test_value_that_is_no_text_is_looked_at_all_the_same(place):
     assert scan == await scan_of(place)
 
 
-async def test_look_reads_only_what_may_have_changed(place, monkeypatch):
+async def test_look_reads_only_records_that_may_have_changed(place, monkeypatch):
     """One new record of hundreds, and one edit."""
     await place.put(*[record(f"more-{number:03}") for number in range(600)])
     read = []
@@ -154,13 +154,13 @@ async def test_look_reads_only_what_may_have_changed(place, monkeypatch):
         await store.scan()
         await place.put(record("new"))
         await place.put(commented(record("more-123"), "seen"))
-        understood = FileTracker._understood
+        understood = FileTracker._decoded
 
         def counted(tracker, raw):
             read.append(raw)
             return understood(tracker, raw)
 
-        monkeypatch.setattr(FileTracker, "_understood", counted)
+        monkeypatch.setattr(FileTracker, "_decoded", counted)
 
         scan = await store.scan()
 
@@ -170,9 +170,9 @@ async def test_look_reads_only_what_may_have_changed(place, monkeypatch):
     assert scan == await scan_of(place)
 
 
-async def test_rows_across_the_pages_of_a_look(place, monkeypatch):
-    """Numbers with gaps, and more rows than are read at a time."""
-    monkeypatch.setattr(block_reader, "CHUNK", 256)
+async def test_look_finds_changes_across_its_pages(place, monkeypatch):
+    """Row numbers with gaps, and more rows than are read at a time."""
+    monkeypatch.setattr(block_reader, "MAX_ROWS", 256)
     await place.put(*[record(f"more-{number:03}") for number in range(600)])
     place.run("DELETE FROM django_store_record WHERE label BETWEEN 'more-200' AND 'more-450'")
     async with tracked(place) as store:
@@ -186,7 +186,7 @@ async def test_rows_across_the_pages_of_a_look(place, monkeypatch):
             assert scan == await scan_of(place)
 
 
-async def test_own_writes_and_those_of_others_between_two_looks(place):
+async def test_writes_of_smtd_and_of_others_between_two_looks_are_seen(place):
     async with tracked(place) as store:
         await store.scan()
         await place.put(record("theirs"))
@@ -200,8 +200,8 @@ async def test_own_writes_and_those_of_others_between_two_looks(place):
 
 
 @pytest.mark.parametrize("looks", [0, 1])
-async def test_own_write_that_others_take_back_is_seen(place, looks):
-    """The rows are then as they were when all were looked at, whether there was a look since or not."""
+async def test_own_write_that_another_program_reverts_is_seen(place, looks):
+    """The rows are then as at the last comparison of all, with or without a look in between."""
     own = commented(RECORDS[2], "own")
     async with tracked(place) as store:
         await store.scan()
@@ -218,8 +218,8 @@ async def test_own_write_that_others_take_back_is_seen(place, looks):
     assert scan == await scan_of(place)
 
 
-async def test_blocks_that_were_not_known_before_an_own_write_do_not_hide_one(place):
-    """A new store, whose rows nobody but smtd has written."""
+async def test_first_own_writes_to_a_new_store_hide_no_change(place):
+    """Its blocks were not known before."""
     place = DjangoPlace(place.location.path.with_name("new.sqlite"))
     async with tracked(place) as store:
         await store.scan()
@@ -235,7 +235,7 @@ async def test_blocks_that_were_not_known_before_an_own_write_do_not_hide_one(pl
 
 
 async def test_other_projects_are_not_shown(place):
-    """A change elsewhere is none; and a record that moves there is gone."""
+    """A change elsewhere does not count; a record that moves there is gone."""
     async with tracked(place) as store:
         await store.scan({PROJECT})
         await place.put(record("elsewhere"), project="Other")
@@ -248,13 +248,13 @@ async def test_other_projects_are_not_shown(place):
     assert scan == await scan_of(place, {PROJECT})
 
 
-async def test_look_that_fails_hides_nothing(place, monkeypatch):
-    """What was found to be changed, and not read any more, is found again."""
+async def test_failed_look_hides_no_change(place, monkeypatch):
+    """The next look finds what the failed one had found, but not read."""
     async with tracked(place) as store:
         await store.scan()
         await place.put(commented(RECORDS[2], "seen"))
         with monkeypatch.context() as broken:
-            broken.setattr(FileTracker, "_understood", lambda *_: 1 / 0)
+            broken.setattr(FileTracker, "_decoded", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 await store.scan()
 
@@ -264,8 +264,8 @@ async def test_look_that_fails_hides_nothing(place, monkeypatch):
     assert scan == await scan_of(place)
 
 
-def test_mark_tells_numbers_apart_that_have_one_hash():
-    """-1 and -2 have, in Python."""
+def test_mark_distinguishes_numbers_with_the_same_hash():
+    """In Python -1 and -2 have."""
     raws = [Raw((1, PROJECT, "run", number), Parts([], [], [], [], [])) for number in (-1, -2, -2)]
 
     assert hash(raws[0].row) == hash(raws[1].row)
@@ -275,8 +275,7 @@ def test_mark_tells_numbers_apart_that_have_one_hash():
 
 @pytest.fixture
 def meanwhile(place, monkeypatch):
-    """Let others run a statement in the middle of the next look: after the rows were compared, and before
-    records are read."""
+    """Let others run a statement in the next look, after it compared rows and before it reads records."""
 
     def during(statement):
         look = blocks.look
@@ -293,8 +292,8 @@ def meanwhile(place, monkeypatch):
 
 
 @pytest.mark.parametrize("looks", [0, 1], ids=["the first look", "a later look"])
-async def test_change_during_a_look_that_is_taken_back_is_seen(place, meanwhile, looks):
-    """The rows are then as they were compared, but not as they were read."""
+async def test_change_that_is_reverted_after_a_look_is_seen(place, meanwhile, looks):
+    """The rows then equal those that were compared, but not those that were read."""
     async with tracked(place) as store:
         for _ in range(looks):
             await store.scan()
@@ -310,7 +309,7 @@ async def test_change_during_a_look_that_is_taken_back_is_seen(place, meanwhile,
 
 @pytest.fixture
 def sizes(monkeypatch):
-    """How many rows a block has, of each table at each look."""
+    """The list of how many rows a block has, for each table at each look."""
     found = []
     read = block_reader._blocks
 
@@ -322,7 +321,7 @@ def sizes(monkeypatch):
     return found
 
 
-async def test_two_threads_look_at_a_large_file_as_one_does(place, monkeypatch):
+async def test_look_with_two_threads_finds_the_same_as_with_one(place, monkeypatch):
     async with tracked(place) as store:
         await store.scan()
         monkeypatch.setattr(block_reader, "LARGE", 0)
@@ -357,11 +356,11 @@ async def test_error_of_one_of_two_threads_ends_the_look(place, monkeypatch):
     assert scan == await scan_of(place)
 
 
-async def test_large_records_are_put_together_a_few_at_a_time(place, sizes, monkeypatch):
-    """Or one block would be more text than SQLite can make, or than there is memory for."""
-    monkeypatch.setattr(blocks, "FEW", 1)
-    monkeypatch.setattr(blocks, "MOST_TEXT", 20_000)
-    monkeypatch.setattr(block_reader, "STEP_TEXT", 60_000)
+async def test_blocks_of_large_records_are_small(place, sizes, monkeypatch):
+    """Otherwise one block would be more text than SQLite can make, or than fits in memory."""
+    monkeypatch.setattr(blocks, "LEAST_RECORDS", 1)
+    monkeypatch.setattr(blocks, "MAX_BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(block_reader, "MAX_STEP_BYTES", 60_000)
     await place.put(*[change(record(f"large-{number}"), stdout_stderr="x" * 5000) for number in range(40)])
     async with tracked(place) as store:
         await store.scan()
@@ -374,8 +373,8 @@ async def test_large_records_are_put_together_a_few_at_a_time(place, sizes, monk
     assert scan == await scan_of(place)
 
 
-async def test_new_store_is_not_taken_for_one_of_large_records(tmp_path, sizes):
-    """Its tables take more room than its records."""
+async def test_new_store_does_not_count_as_one_of_large_records(tmp_path, sizes):
+    """Its tables take more space than its records."""
     place = DjangoPlace(tmp_path / "new.sqlite")
     await place.put(record("first"))
     async with tracked(place) as store:
@@ -384,8 +383,8 @@ async def test_new_store_is_not_taken_for_one_of_large_records(tmp_path, sizes):
     assert sizes == [min(table.size, blocks.SMALL_BLOCK) for table in blocks.TABLES]
 
 
-async def test_text_that_is_too_long_for_a_block_is_looked_at_all_the_same(place, monkeypatch):
-    """Every look is a whole one then, and the database is not called damaged."""
+async def test_text_too_long_for_a_block_makes_every_look_whole(place, monkeypatch):
+    """And the database does not count as damaged."""
 
     def too_long(db, *_):
         db.execute("SELECT zeroblob(2000000000)").fetchall()
@@ -403,8 +402,8 @@ async def test_text_that_is_too_long_for_a_block_is_looked_at_all_the_same(place
 
 
 @pytest.mark.parametrize("mode", ["wal", "delete"])
-async def test_text_that_is_no_unicode_hides_no_later_commit(place, mode):
-    """Nor does it keep others from committing."""
+async def test_text_that_is_not_unicode_hides_no_later_commit(place, mode):
+    """Nor does it stop other programs from committing."""
     place.run(f"PRAGMA journal_mode = {mode}")
     place.run("UPDATE django_store_record SET reason = CAST(x'ff41' AS TEXT) WHERE label = 'plain-2'")
     gc.disable()
@@ -421,8 +420,8 @@ async def test_text_that_is_no_unicode_hides_no_later_commit(place, mode):
 
 
 @pytest.mark.parametrize("patience", [0, 20])
-async def test_first_look_while_others_write_all_along(place, monkeypatch, patience):
-    """Between any two pages: what was there before, what is to come, what is taken back, and what is gone."""
+async def test_first_look_beside_steady_writers_misses_nothing(place, monkeypatch, patience):
+    """Between any two pages rows are added, changed, reverted and deleted."""
     monkeypatch.setattr(file_tracker, "PATIENCE", patience)
     monkeypatch.setattr(reader, "PAGE", 5)
     await place.put(*[record(f"more-{number:02}") for number in range(30)])
@@ -455,8 +454,8 @@ async def test_first_look_while_others_write_all_along(place, monkeypatch, patie
         assert second.changes is not None
 
 
-async def test_typo_that_is_there_for_one_page_only_is_not_kept(place, monkeypatch):
-    """It is taken back before the rows are compared anew."""
+async def test_edit_that_only_one_page_of_the_first_look_saw_is_not_kept(place, monkeypatch):
+    """It is reverted before the rows are compared again."""
     monkeypatch.setattr(reader, "PAGE", 2)
     pages = reader.pages
 
@@ -480,8 +479,8 @@ async def test_typo_that_is_there_for_one_page_only_is_not_kept(place, monkeypat
 
 
 @pytest.mark.parametrize("blob", [True, False], ids=["with a value that is not text", "all text"])
-async def test_first_look_during_which_rows_can_be_compared_no_more(place, monkeypatch, blob):
-    """Somebody writes a value that SQLite cannot put together, and an edit of what was read already."""
+async def test_first_look_survives_rows_that_cannot_be_compared(place, monkeypatch, blob):
+    """During it a program writes a value that SQLite cannot concatenate, and edits a record read before."""
     monkeypatch.setattr(reader, "PAGE", 2)
     value = "x'00ff'" if blob else "'text'"
     statements = [
@@ -505,8 +504,8 @@ async def test_first_look_during_which_rows_can_be_compared_no_more(place, monke
 
 
 @pytest.mark.parametrize("looks", [1, 2])
-async def test_own_write_that_others_take_back_and_change_during_a_look_is_seen(place, meanwhile, looks):
-    """Its rows compare as before the write, and are read as they are for a moment only."""
+async def test_own_write_that_is_reverted_and_changed_during_a_look_is_seen(place, meanwhile, looks):
+    """Its rows compare as before the write, and are read in a passing state."""
     own = commented(RECORDS[2], "own")
     async with tracked(place) as store:
         await store.scan()
@@ -523,8 +522,8 @@ async def test_own_write_that_others_take_back_and_change_during_a_look_is_seen(
 
 
 @pytest.mark.parametrize("quiet", [True, False])
-async def test_look_beside_writers_tells_when_it_began_and_when_all_was_read(place, quiet, monkeypatch):
-    """A record settles from the end of one look to the begin of another one."""
+async def test_look_beside_writers_has_its_begin_and_its_end(place, quiet, monkeypatch):
+    """A record settles from the end of one look to the beginning of another."""
     read: list[float] = []
     settle = FileTracker.settle
 
@@ -549,8 +548,8 @@ async def test_look_beside_writers_tells_when_it_began_and_when_all_was_read(pla
 
 
 @pytest.mark.parametrize("large", [False, True], ids=["one thread", "two threads"])
-async def test_look_that_is_cancelled_leaves_no_thread(place, monkeypatch, large):
-    """It ends with its statement, though another program keeps that waiting."""
+async def test_cancelled_look_leaves_no_thread(place, monkeypatch, large):
+    """It ends with its statement, even if another program makes that wait."""
     monkeypatch.setattr(block_reader, "LARGE", 0 if large else block_reader.LARGE)
     fetch, begun, ended = block_reader._fetch, threading.Event(), []
 

@@ -1,4 +1,4 @@
-"""Where times are of whole seconds a change that does not show in them is found all the same."""
+"""smtd finds a change that does not show in the times of files, because those are whole seconds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.disk
 
 BEFORE = record("run", outcome="v001")
 AFTER = change(BEFORE, outcome="v002")
-#: The second in which all happens.
+#: The second in which everything happens.
 NOW = int(time.time()) * 1_000_000_000
 
 
@@ -37,18 +37,18 @@ def in_write_ahead_mode(path: Path) -> DjangoPlace:
 
 
 Make = Callable[[Path], Any]
-#: Stores that trust the looks of files.
+#: Stores that rely on the status of files.
 TRUSTING: dict[str, Make] = {
     "dbm.dumb": dumb_place,
     "SQLite in write-ahead mode": in_write_ahead_mode,
     "SQLite of Sumatra 0.7": lambda path: OldPlace(path / "records"),
 }
-#: Stores that can tell without.
+#: Stores that do not.
 KNOWING: dict[str, Make] = {"SQLite": DjangoPlace, "dbm.sqlite3": sqlite3_place}
 
 
 class Seconds:
-    """Files that all look alike, as if each was written in this second; and how long a second is."""
+    """Files that all have the same status, as if written in this second; and how long a second is."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._set = monkeypatch.setattr
@@ -87,10 +87,10 @@ async def test_change_in_the_same_second_is_seen_by_the_next_scan(
 
 
 @pytest.mark.parametrize("make", TRUSTING.values(), ids=TRUSTING.keys())
-async def test_young_store_is_never_unchanged_until_it_was_looked_at_again(
+async def test_young_store_is_not_surely_unchanged_until_the_next_look(
     seconds: Seconds, tmp_path: Path, make: Make
 ) -> None:
-    """But nobody is known to have written to it."""
+    """But no program is known to have written to it."""
     place = make(tmp_path / "store")
     await place.put(BEFORE)
     async with place.open() as store:
@@ -109,7 +109,7 @@ async def test_young_store_is_never_unchanged_until_it_was_looked_at_again(
 
 
 async def resumed(place: Any, token: Token) -> bool:
-    """Say whether a process that has just begun goes on from *token*."""
+    """Say whether a new process continues from *token*."""
     async with place.open() as store:
         if store.capabilities.resumes:
             return await cast(ResumedStore, store).resume(token)
@@ -120,7 +120,7 @@ async def resumed(place: Any, token: Token) -> bool:
 async def test_next_process_looks_at_a_store_that_was_young(
     seconds: Seconds, tmp_path: Path, make: Make
 ) -> None:
-    """It does not, if the store was not; though to itself it may be."""
+    """It does not look at an older one, even if that is young to itself."""
     place = make(tmp_path / "store")
     await place.put(BEFORE)
     async with place.open() as store:
@@ -138,7 +138,9 @@ async def test_next_process_looks_at_a_store_that_was_young(
 
 
 @pytest.mark.parametrize("make", KNOWING.values(), ids=KNOWING.keys())
-async def test_store_that_counts_changes_needs_no_times(seconds: Seconds, tmp_path: Path, make: Make) -> None:
+async def test_store_with_a_change_counter_needs_no_times(
+    seconds: Seconds, tmp_path: Path, make: Make
+) -> None:
     place = make(tmp_path / "store")
     await place.put(BEFORE)
     async with place.open() as store:
@@ -153,7 +155,7 @@ async def test_store_that_counts_changes_needs_no_times(seconds: Seconds, tmp_pa
     assert not await resumed(place, token)
 
 
-async def test_database_that_was_put_back_is_known_by_its_count_of_changes(tmp_path: Path) -> None:
+async def test_restored_database_is_recognized_by_its_change_counter(tmp_path: Path) -> None:
     """An edit adds no row, and a copy by `cp` has a new time."""
     place = DjangoPlace(tmp_path / "store")
     await place.put(BEFORE)
@@ -169,10 +171,10 @@ async def test_database_that_was_put_back_is_known_by_its_count_of_changes(tmp_p
     assert await to_thread.run_sync(place.location.is_another, before, now)
 
 
-async def test_files_that_were_looked_into_while_young_are_told_once_they_are_not(
+async def test_files_read_while_young_are_reported_once_they_are_older(
     seconds: Seconds, tmp_path: Path
 ) -> None:
-    """Once; and not those that were looked into later."""
+    """Once; and not those that were read later."""
     path = tmp_path / "records"
     path.touch()
     told: list[str] = []
@@ -194,10 +196,10 @@ async def test_files_that_were_looked_into_while_young_are_told_once_they_are_no
     assert told == ["changed"]
 
 
-async def test_files_that_become_ripe_during_a_cycle_are_told_after_it(
+async def test_files_that_become_old_enough_during_a_cycle_are_reported_after_it(
     seconds: Seconds, tmp_path: Path
 ) -> None:
-    """What that cycle has read may be from before."""
+    """The cycle may have read an earlier state."""
     path = tmp_path / "records"
     path.write_bytes(b"x")
     news = anyio.Event()

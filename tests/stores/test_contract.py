@@ -1,4 +1,4 @@
-"""The stores of this machine keep the contract; those of other programs join it where these are tested."""
+"""The contract for stores on this machine; those that need other programs join it where they are tested."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.stores.resting import RestingPlace
 
 
 class TestMemoryStore(ResumedContract):
-    """The store in memory, which is the reference."""
+    """The contract for the store in memory, which is the reference."""
 
     @pytest.fixture
     def place(self) -> Place:
@@ -22,7 +22,7 @@ class TestMemoryStore(ResumedContract):
 
 
 class TestDjangoInSqlite(ResumedContract):
-    """An SQLite file in Sumatra's Django schema."""
+    """The contract for an SQLite file in Sumatra's Django schema."""
 
     # There are 170 steps, most of them two waits for one statement.
     write_interrupted_at_every = 3
@@ -33,7 +33,7 @@ class TestDjangoInSqlite(ResumedContract):
 
 
 class TestShelfOnDumb(ResumedContract):
-    """A shelf in the three files of dbm.dumb."""
+    """The contract for a shelf in the three files of dbm.dumb."""
 
     # Each of 30 steps starts processes.
     write_interrupted_at_every = 2
@@ -44,10 +44,11 @@ class TestShelfOnDumb(ResumedContract):
 
 
 class TestShelfThatRests(ResumedContract):
-    """A shelf that keeps nothing between two calls: as large ones do between cycles."""
+    """The contract for a shelf that keeps nothing between two calls, as large ones between cycles."""
 
     look_interrupted_at_every = 3
     write_interrupted_at_every = 5
+    tried_at_every = 5
 
     @pytest.fixture
     def place(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
@@ -56,11 +57,12 @@ class TestShelfThatRests(ResumedContract):
 
 
 class TestShelfOnSqlite3(ResumedContract):
-    """A shelf in the file of dbm.sqlite3."""
+    """The contract for a shelf in the file of dbm.sqlite3."""
 
-    # All but the last step is that of the shelf on dbm.dumb.
+    # All steps but the last are those of the shelf on dbm.dumb.
     look_interrupted_at_every = 4
     write_interrupted_at_every = 6
+    tried_at_every = 5
 
     @pytest.fixture
     def place(self, tmp_path: Path) -> Place:
@@ -68,7 +70,7 @@ class TestShelfOnSqlite3(ResumedContract):
 
 
 class TestOldDatabase(ReadContract):
-    """A database of Sumatra 0.7, which is only read."""
+    """The contract for a database of Sumatra 0.7, which is read-only."""
 
     @pytest.fixture
     def place(self, tmp_path: Path) -> Place:

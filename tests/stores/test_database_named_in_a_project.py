@@ -1,4 +1,4 @@
-"""What a project file says of its store where that has a word of a server in it, or none at all."""
+"""Project files whose store has the name of a kind of server, or an unusable name."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ async def test_file_with_the_name_of_a_kind_of_server_is_a_file(tmp_path: Path, 
     assert found.identity == f"django:{tmp_path / 'laptop' / name}"
 
 
-def test_account_of_another_kind_of_store_is_no_account_at_a_database(tmp_path: Path) -> None:
-    """Sumatra takes what is in the address alone; the identity says that, too, since the first smtd."""
+def test_other_settings_are_no_account_at_a_database(tmp_path: Path) -> None:
+    """Sumatra uses only what is in the address; the identity has always been built like that, too."""
     word = project(tmp_path, db_file="postgresql://h/db", username="bob", password="of the Sumatra Server")
 
     assert find(word).identity == "postgresql:postgresql://h/db"
@@ -42,7 +42,7 @@ def test_account_of_another_kind_of_store_is_no_account_at_a_database(tmp_path: 
 
 
 @pytest.mark.parametrize("kind", ["db_file", "shelf_name"])
-def test_path_with_a_nul_is_a_fault_of_the_project_file(tmp_path: Path, kind: str) -> None:
+def test_path_with_a_nul_is_an_error_of_the_project_file(tmp_path: Path, kind: str) -> None:
     types = {"db_file": "x.DjangoRecordStore", "shelf_name": "x.ShelveRecordStore"}
     word = project(tmp_path, **{"type": types[kind], kind: "a\0b"})
 

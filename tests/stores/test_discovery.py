@@ -1,4 +1,4 @@
-"""What a name stands for is told by what is there, not by how it is called."""
+"""smtd recognizes a store by its contents, not by its name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HTTP_STORE = "sumatra.recordstore.http_store.HttpRecordStore"
 
 
 def run(path: Path, *statements: str) -> None:
-    """Run statements in a database, as any program could."""
+    """Run statements in a database, as another program could."""
     with closing(sqlite3.connect(path)) as db, db:
         for statement in statements:
             db.execute(statement)
@@ -65,7 +65,7 @@ def make_sqlite3(path: Path) -> None:
 
 
 def make_project(directory: Path, kind: str, **store: Any) -> Path:
-    """Make a project in *directory* as `smt init` does, and return its `.smt`."""
+    """Create a project in *directory* as `smt init` does, and return its `.smt`."""
     home = directory / ".smt"
     home.mkdir(parents=True)
     project = {"name": "MyProject", "record_store": {"type": kind, **store}, "on_changed": "error"}
@@ -84,7 +84,7 @@ MAKERS = {
     NDBM: lambda path: shutil.copy(CORPUS / "c081_ndbm.db", path),
 }
 NAMES = ["records", "records.db", "records.shelf", "records.sqlite", "a b.tar.gz", "récords"]
-#: Names that dumb shelves have: a copy of a database that is set aside may have one.
+#: Names like those of dumb shelves: a copy of a database that is set aside may have one.
 NAMES_OF_FILES = ["records.bak", "records.dat", "records.dir"]
 KINDS_BY_NAME = [
     *product(MAKERS, NAMES),
@@ -93,18 +93,18 @@ KINDS_BY_NAME = [
 
 
 @pytest.mark.parametrize(("kind", "name"), KINDS_BY_NAME, ids=lambda each: getattr(each, "name", each))
-def test_kind_is_told_by_content(tmp_path: Path, kind: Driver, name: str) -> None:
-    """Every kind of store is found under every name, also under one that is usual for another."""
+def test_kind_is_recognized_by_content(tmp_path: Path, kind: Driver, name: str) -> None:
+    """Every kind of store is found under every name, even one that is usual for another kind."""
     MAKERS[kind](tmp_path / name)
 
     assert find(str(tmp_path / name)) == Location(kind, tmp_path / name)
 
 
 @pytest.mark.parametrize("kind", MAKERS, ids=lambda kind: kind.name)
-def test_order_of_the_drivers_means_nothing(
+def test_order_of_the_drivers_does_not_matter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Driver
 ) -> None:
-    """No two kinds recognize one file."""
+    """No two kinds recognize the same file."""
     monkeypatch.setattr(registry, "DRIVERS", registry.DRIVERS[::-1])
     MAKERS[kind](tmp_path / "records")
 
@@ -116,10 +116,10 @@ def test_order_of_the_drivers_means_nothing(
     [(DUMB, "c081_dumb", (".dat", ".dir", ".bak")), (NDBM, "c081_ndbm", (".db",))],
     ids=["dumb", "ndbm"],
 )
-def test_shelf_by_its_name_or_any_of_its_files(
+def test_shelf_is_found_by_its_name_or_any_of_its_files(
     tmp_path: Path, kind: Driver, shelf: str, endings: tuple[str, ...]
 ) -> None:
-    """A shelf is named as Sumatra names it, or by its files."""
+    """Its name as in Sumatra."""
     for ending in endings:
         shutil.copy(CORPUS / f"{shelf}{ending}", tmp_path / f"my.records{ending}")
     path = tmp_path / ("my.records" if kind is DUMB else "my.records.db")
@@ -129,7 +129,7 @@ def test_shelf_by_its_name_or_any_of_its_files(
 
 
 def a_database_with_a_table_of_a_shelf(path: Path) -> None:
-    """Make what Sumatra on Python 3.13 leaves of a database."""
+    """Create what Sumatra on Python 3.13 leaves of a database."""
     make_django(path)
     make_sqlite3(path)
 
@@ -154,17 +154,17 @@ FOUND: dict[str, tuple[str, Callable[[Path], object], Driver]] = {
 
 
 @pytest.mark.parametrize(("ending", "make", "kind"), FOUND.values(), ids=FOUND)
-def test_kind_is_told_by_what_is_in_the_file(
+def test_kind_is_recognized_by_the_tables_of_a_file(
     tmp_path: Path, ending: str, make: Callable[[Path], object], kind: Driver
 ) -> None:
-    """However much or little that is."""
+    """However many there are."""
     make(tmp_path / f"records{ending}")
 
     assert find(str(tmp_path / f"records{ending}")).driver is kind
 
 
-def test_access_goes_with_the_location(tmp_path: Path) -> None:
-    """What a person says of a store is found with it, and makes it no other store."""
+def test_location_has_the_settings_of_its_store(tmp_path: Path) -> None:
+    """What the user configures for a store is found with it, and does not change its identity."""
     make_dumb(tmp_path / "records")
     access = Access("Europe/Paris", "/usr/bin/python3")
 
@@ -180,7 +180,7 @@ def test_access_goes_with_the_location(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [SQLITE, DUMB, SQLITE3], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("named", [".", ".smt"])
 def test_project_leads_to_its_store(tmp_path: Path, kind: Driver, named: str) -> None:
-    """A project directory, or its .smt, stands for the store that its project file names."""
+    """A project directory, or its .smt, stands for the store in its project file."""
     path = tmp_path / "elsewhere"
     store = {"db_file": str(path)} if kind is SQLITE else {"shelf_name": str(path)}
     make_project(tmp_path / "project", DJANGO if kind is SQLITE else SHELVE, **store)
@@ -189,8 +189,8 @@ def test_project_leads_to_its_store(tmp_path: Path, kind: Driver, named: str) ->
     assert find(str(tmp_path / "project" / named)) == Location(kind, path, "MyProject")
 
 
-def test_project_whose_store_is_of_another_kind(tmp_path: Path) -> None:
-    """The store that is there counts, not what the project file takes it for."""
+def test_store_of_another_kind_than_in_the_project_file_is_found(tmp_path: Path) -> None:
+    """The existing store counts."""
     home = make_project(tmp_path, SHELVE, shelf_name=str(tmp_path / ".smt" / "records"))
     make_django(home / "records")
 
@@ -202,23 +202,25 @@ def test_project_whose_store_is_of_another_kind(tmp_path: Path) -> None:
     [(DJANGO, "db_file", SQLITE), (SHELVE, "shelf_name", DUMB)],
     ids=["django", "shelve"],
 )
-def test_project_without_a_store_yet(tmp_path: Path, kind: str, store: str, found: Driver) -> None:
-    """Where nothing was recorded yet, the project file tells what is to be made."""
+def test_project_file_says_which_store_to_create(
+    tmp_path: Path, kind: str, store: str, found: Driver
+) -> None:
+    """If nothing was recorded yet."""
     home = make_project(tmp_path, kind, **{store: str(tmp_path / ".smt" / "records")})
 
     assert find(str(tmp_path)) == Location(found, home / "records", "MyProject")
 
 
-def test_project_with_a_relative_store(tmp_path: Path) -> None:
-    """A path in the project file that is not absolute starts at the project directory."""
+def test_relative_path_starts_at_the_project_directory(tmp_path: Path) -> None:
+    """In the project file."""
     home = make_project(tmp_path / "project", DJANGO, db_file=".smt/records")
     make_django(home / "records")
 
     assert find(str(tmp_path / "project")).path == tmp_path / "project" / ".smt" / "records"
 
 
-def test_project_with_its_store_set_aside(tmp_path: Path) -> None:
-    """The .smt that was renamed .smt_orig stands for the store in it, not for the new one."""
+def test_renamed_smt_directory_leads_to_its_own_store(tmp_path: Path) -> None:
+    """A .smt that was renamed to .smt_orig stands for the store in it, not for the new one."""
     home = make_project(tmp_path, SHELVE, shelf_name=str(tmp_path / ".smt" / "records"))
     make_dumb(home / "records")
     home.rename(tmp_path / ".smt_orig")
@@ -231,8 +233,8 @@ def test_project_with_its_store_set_aside(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("still_there", [True, False], ids=["copied", "moved"])
-def test_project_that_was_moved(tmp_path: Path, still_there: bool) -> None:
-    """A project that is no longer where it was made has its store with it."""
+def test_moved_project_leads_to_its_moved_store(tmp_path: Path, still_there: bool) -> None:
+    """It has its store with it."""
     home = make_project(tmp_path / "old", DJANGO, db_file=str(tmp_path / "old" / ".smt" / "records"))
     make_django(home / "records")
     shutil.copytree(tmp_path / "old", tmp_path / "new")
@@ -242,8 +244,8 @@ def test_project_that_was_moved(tmp_path: Path, still_there: bool) -> None:
     assert find(str(tmp_path / "new")).path == tmp_path / "new" / ".smt" / "records"
 
 
-def test_project_that_shares_the_store_of_another(tmp_path: Path) -> None:
-    """A project without a store in its own .smt stands for the one that its file names."""
+def test_project_may_share_the_store_of_another(tmp_path: Path) -> None:
+    """Without a store in its own .smt it stands for the one in its file."""
     home = make_project(tmp_path / "one", DJANGO, db_file=str(tmp_path / "one" / ".smt" / "records"))
     make_django(home / "records")
     make_project(tmp_path / "other", DJANGO, db_file=str(home / "records"))
@@ -251,8 +253,8 @@ def test_project_that_shares_the_store_of_another(tmp_path: Path) -> None:
     assert find(str(tmp_path / "other")).path == home / "records"
 
 
-def test_current_project_is_the_nearest_above(tmp_path: Path) -> None:
-    """Inside a project any directory stands for the project."""
+def test_current_project_is_the_nearest_parent(tmp_path: Path) -> None:
+    """Any directory inside a project stands for it."""
     make_project(tmp_path, DJANGO, db_file=str(tmp_path / ".smt" / "records"))
     below = tmp_path / "code" / "model"
     below.mkdir(parents=True)
@@ -260,13 +262,13 @@ def test_current_project_is_the_nearest_above(tmp_path: Path) -> None:
     assert current_project(below) == tmp_path
 
 
-def test_current_project_outside_of_any(tmp_path: Path) -> None:
-    """Outside of projects the person is asked to name locations."""
+def test_error_outside_of_projects_asks_for_locations(tmp_path: Path) -> None:
+    """There is no current project."""
     with pytest.raises(UsageError, match="name two locations"):
         current_project(tmp_path)
 
 
-# Stores that are not there yet
+# Stores that do not exist yet
 
 
 @pytest.mark.parametrize(
@@ -278,8 +280,8 @@ def test_current_project_outside_of_any(tmp_path: Path) -> None:
         ("new.shelf", DUMB),
     ],
 )
-def test_new_store_is_told_by_name(tmp_path: Path, name: str, kind: Driver) -> None:
-    """Where nothing is, the ending tells what to make, and nothing is made by looking."""
+def test_kind_of_a_new_store_follows_from_its_name(tmp_path: Path, name: str, kind: Driver) -> None:
+    """From the ending; a look creates nothing."""
     assert find(str(tmp_path / name), may_be_new=True) == Location(kind, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
@@ -294,8 +296,10 @@ def test_new_store_is_told_by_name(tmp_path: Path, name: str, kind: Driver) -> N
     ],
     ids=["not asked for", "no known ending", "no directory", "too long a name"],
 )
-def test_new_store_that_is_not_made(tmp_path: Path, name: str, may_be_new: bool, said: str) -> None:
-    """It must be asked for, by an ending that tells its kind, and its directory must be there."""
+def test_new_store_needs_an_ending_and_an_existing_directory(
+    tmp_path: Path, name: str, may_be_new: bool, said: str
+) -> None:
+    """Otherwise smtd does not create it."""
     with pytest.raises(StoreUnreachable, match=said):
         find(str(tmp_path / name), may_be_new=may_be_new)
 
@@ -304,7 +308,7 @@ def test_new_store_that_is_not_made(tmp_path: Path, name: str, may_be_new: bool,
 
 
 def test_identity_is_that_of_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Different ways to the same files have the same identity, and show as such."""
+    """Different paths to the same files have the same identity and location."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here").mkdir()
     (tmp_path / "there").symlink_to("here")
@@ -317,8 +321,8 @@ def test_identity_is_that_of_the_files(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("kind", [SQLITE, SQLITE3], ids=lambda kind: kind.name)
-def test_identity_of_a_link_to_the_file(tmp_path: Path, kind: Driver) -> None:
-    """A symbolic link to a store is that store: nobody syncs a store with itself."""
+def test_symbolic_link_has_the_identity_of_its_store(tmp_path: Path, kind: Driver) -> None:
+    """So that smtd never syncs a store with itself."""
     MAKERS[kind](tmp_path / "records")
     (tmp_path / "link").symlink_to("records")
 
@@ -349,10 +353,10 @@ def make_bookmarks(path: Path) -> None:
     ],
     ids=["nothing", "a directory", "a text", "half a database", "a damaged database", "another database"],
 )
-def test_what_is_no_store(
+def test_path_without_a_store_is_an_error(
     tmp_path: Path, make: Callable[[Path], object], error: type[SmtdError], said: str
 ) -> None:
-    """What is no store is told in one sentence, with its path."""
+    """In one sentence, with the path."""
     make(tmp_path / "records")
 
     with pytest.raises(error, match=said) as told:
@@ -363,8 +367,8 @@ def test_what_is_no_store(
 
 
 @pytest.mark.parametrize("content", ["notes", ""])
-def test_file_that_ends_like_a_shelf(tmp_path: Path, content: str) -> None:
-    """A lone file whose name ends like that of a dumb shelf, but which is none, is no store."""
+def test_file_with_the_ending_of_a_shelf_is_no_store(tmp_path: Path, content: str) -> None:
+    """A lone file with the name of a part of a dumb shelf."""
     (tmp_path / "notes.dat").write_text(content, encoding="utf-8")
 
     with pytest.raises(SmtdError, match=r"notes"):
@@ -372,7 +376,7 @@ def test_file_that_ends_like_a_shelf(tmp_path: Path, content: str) -> None:
 
 
 def test_empty_name_is_no_location(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An unset variable of a shell is not the project in the directory at hand."""
+    """An unset variable of a shell does not mean the current project."""
     make_django(tmp_path / "records.sqlite")
     make_project(tmp_path, DJANGO, db_file=str(tmp_path / "records.sqlite"))
     monkeypatch.chdir(tmp_path)
@@ -397,8 +401,8 @@ def test_empty_name_is_no_location(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("http://ada@[::1]:8000/a%20b", "http://[::1]:8000/a%20b/", ("ada", None)),
     ],
 )
-def test_server(address: str, url: str, user: tuple[str, str | None] | None) -> None:
-    """A server is named by its address; who asks goes with the location, and is shown nowhere."""
+def test_server_is_named_by_its_address(address: str, url: str, user: tuple[str, str | None] | None) -> None:
+    """The user goes with the location, and is not shown."""
     found = find(address)
 
     assert (found.driver, found.url, str(found)) == (HTTP, url, url)
@@ -406,7 +410,7 @@ def test_server(address: str, url: str, user: tuple[str, str | None] | None) -> 
     assert "ecret" not in repr(found)
 
 
-#: What is said of addresses that are none; `secret` is in some of them.
+#: Messages for invalid addresses; some contain `secret`.
 NO_ADDRESSES = {
     "address of a": [
         *("http://[", "http://", "https://ada:secret@/records", "http://ada:secret@lab:port/", "http://h/?q"),
@@ -423,8 +427,8 @@ NO_ADDRESSES = {
 @pytest.mark.parametrize(
     ("said", "address"), [(said, each) for said, addresses in NO_ADDRESSES.items() for each in addresses]
 )
-def test_address_of_nothing(said: str, address: str) -> None:
-    """A broken address is the person's turn, and no secret in it is repeated."""
+def test_invalid_address_is_an_error_without_its_secrets(said: str, address: str) -> None:
+    """The user has to correct it."""
     with pytest.raises(UsageError, match=said) as told:
         find(address)
 
@@ -436,7 +440,7 @@ def test_address_of_nothing(said: str, address: str) -> None:
 def test_file_with_the_name_of_a_scheme_is_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Only what follows makes an address of it."""
+    """A scheme alone makes no address."""
     monkeypatch.chdir(tmp_path)
     make_django(tmp_path / name)
 
@@ -444,8 +448,8 @@ def test_file_with_the_name_of_a_scheme_is_a_file(
 
 
 @pytest.mark.parametrize("address", ["ftp://lab.example/", "lab.example", ""])
-def test_project_on_no_server(tmp_path: Path, address: str) -> None:
-    """A broken address in a project file is the person's turn, too."""
+def test_invalid_address_in_a_project_file_is_an_error(tmp_path: Path, address: str) -> None:
+    """The user has to correct it."""
     make_project(tmp_path, HTTP_STORE, server_url=address)
 
     with pytest.raises(UsageError, match="not the address of a Sumatra Server"):
@@ -453,8 +457,8 @@ def test_project_on_no_server(tmp_path: Path, address: str) -> None:
 
 
 @pytest.mark.parametrize("make", [make_django, make_dumb], ids=["sqlite", "dumb"])
-def test_hard_links_of_one_file_are_one_file(make: Callable[[Path], None], tmp_path: Path) -> None:
-    """Its two names are no two sides of a pair; another file of the same kind is another side."""
+def test_hard_links_of_one_file_are_one_store(make: Callable[[Path], None], tmp_path: Path) -> None:
+    """They cannot be the two sides of a pair; another file of the same kind can."""
     for name in ("a", "b"):
         make(tmp_path / name)
     for ending in ("", ".dat", ".dir"):
@@ -465,8 +469,8 @@ def test_hard_links_of_one_file_are_one_file(make: Callable[[Path], None], tmp_p
     assert (one.shares_file(link), one.shares_file(other)) == (True, False)
 
 
-def test_two_people_at_one_server() -> None:
-    """Who asks is part of which store it is: a server shows each person what is theirs."""
+def test_two_users_of_one_server_have_different_stores() -> None:
+    """A server shows each user their own records."""
     ada, bob = (find(f"http://{name}:pw@lab/") for name in ("ada", "bob"))
 
     assert ada.identity != bob.identity
@@ -493,8 +497,10 @@ def test_two_people_at_one_server() -> None:
         ("mariadb://ada:secret@db/lab", MYSQL, "mysql://db/lab", ("ada", "secret")),
     ],
 )
-def test_database(address: str, kind: Driver, shown: str, user: tuple[str, str | None] | None) -> None:
-    """A database is named by its address, read as Sumatra reads it: the last name, and nothing unquoted."""
+def test_database_address_is_read_as_sumatra_does(
+    address: str, kind: Driver, shown: str, user: tuple[str, str | None] | None
+) -> None:
+    """The last name in it is the database, and nothing is unquoted."""
     found = find(address)
 
     assert (found.driver, found.url, str(found), found.files) == (kind, shown, shown, ())
@@ -503,8 +509,8 @@ def test_database(address: str, kind: Driver, shown: str, user: tuple[str, str |
     assert not found.is_missing()
 
 
-def test_database_with_tls() -> None:
-    """How the connection is protected is said as PostgreSQL's programs say it, and names no other store."""
+def test_database_tls_settings_do_not_change_the_identity() -> None:
+    """They are those of PostgreSQL's programs."""
     plain, secured = find("postgres://db/lab"), find("postgres://db/lab?sslmode=verify-full")
 
     assert (plain.access.tls, secured.access.tls) == ("", "verify-full")
@@ -524,10 +530,10 @@ def test_database_with_tls() -> None:
     ],
     ids=["database", "Sumatra Server"],
 )
-def test_project_on_a_server(
+def test_project_with_records_on_a_server_leads_there(
     tmp_path: Path, kind: str, store: dict[str, str], found: Driver, url: str
 ) -> None:
-    """A project whose records are on a server leads there, with what it knows of how to be let in."""
+    """With the user and password in its file."""
     home = make_project(tmp_path, kind, **store)
 
     location = find(str(tmp_path))
@@ -550,10 +556,10 @@ def test_project_on_a_server(
     ],
     ids=["a kind that smtd does not know", "a home that is not known"],
 )
-def test_project_whose_store_cannot_be_found(
+def test_project_with_an_unusable_store_is_an_error_without_its_password(
     tmp_path: Path, kind: str, store: dict[str, str], error: type[SmtdError], said: str
 ) -> None:
-    """It is refused with the next step, and without its password."""
+    """With the next step."""
     make_project(tmp_path, kind, **store)
 
     with pytest.raises(error, match=said) as told:
@@ -581,8 +587,8 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
-def test_broken_project_file(tmp_path: Path, content: bytes) -> None:
-    """A project file that Sumatra could not use is refused by its path."""
+def test_broken_project_file_is_an_error_with_its_path(tmp_path: Path, content: bytes) -> None:
+    """Sumatra could not use it either."""
     file = make_project(tmp_path, DJANGO) / "project"
     file.write_bytes(content)
 
@@ -592,8 +598,8 @@ def test_broken_project_file(tmp_path: Path, content: bytes) -> None:
     assert str(file) in str(told.value)
 
 
-def test_project_file_of_another_editor_is_read(tmp_path: Path) -> None:
-    """A byte order mark, and ends of lines as on Windows, mean nothing."""
+def test_project_file_of_any_editor_is_read(tmp_path: Path) -> None:
+    """With a byte order mark, and with line ends as on Windows."""
     home = make_project(tmp_path, SHELVE, shelf_name=".smt/records")
     plain = (home / "project").read_bytes()
     (home / "project").write_bytes(b"\xef\xbb\xbf" + plain.replace(b"\n", b"\r\n"))
@@ -605,8 +611,8 @@ def test_project_file_of_another_editor_is_read(tmp_path: Path) -> None:
     "store", [r".smt\records", r"C:\Users\ada\work\.smt\records", "C:/work/records", r"\\lab\work\records"]
 )
 @pytest.mark.parametrize("kind", [DJANGO, SHELVE])
-def test_project_that_was_made_on_windows_is_told_as_that(tmp_path: Path, kind: str, store: str) -> None:
-    """Its path is none here: no store is made of such a name, and the sentence says what to do."""
+def test_project_created_on_windows_is_an_error(tmp_path: Path, kind: str, store: str) -> None:
+    """Its path is useless here: smtd creates no store of such a name, and says what to do."""
     file = make_project(tmp_path, kind, db_file=store, shelf_name=store) / "project"
 
     with pytest.raises(StoreRefused, match="was made on Windows") as told:
@@ -627,8 +633,8 @@ except sqlite3.OperationalError as exc:
 """
 
 
-def test_look_at_a_database_leaves_the_locks_of_this_process_alone(tmp_path: Path) -> None:
-    """Another pair of the same daemon may be writing to it: its transaction must stay its own."""
+def test_recognizing_a_database_releases_no_lock_of_this_process(tmp_path: Path) -> None:
+    """Another pair of the same daemon may be writing to it: its transaction must stay locked."""
     path = tmp_path / "records"
     make_django(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as db:

@@ -1,4 +1,4 @@
-"""Whatever an old database holds, nothing of it is run, and all else of it is read."""
+"""smtd runs nothing that an old database contains, and reads all else of it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def database(tmp_path: Path) -> Path:
     return old_databases.make(directory / "records", "0.7")
 
 
-# What nobody should find in a database
+# Hostile contents
 
 HOSTILE: dict[str, tuple[str, Any, str]] = {
     "code in a launch mode": ("launchmode SET parameters", CODE, "Sumatra would run it"),
@@ -67,8 +67,8 @@ HOSTILE: dict[str, tuple[str, Any, str]] = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_hostile_content_is_a_reason_for_its_record(database: Path, case: str) -> None:
-    """A record that cannot be read as data is named with its reason, and runs nothing."""
+def test_hostile_content_makes_its_record_unreadable(database: Path, case: str) -> None:
+    """With a reason; nothing is run."""
     setting, value, reason = HOSTILE[case]
     old_databases.run(database, f"UPDATE django_store_{setting} = ?", value)
 
@@ -81,16 +81,16 @@ def test_hostile_content_is_a_reason_for_its_record(database: Path, case: str) -
 
 @pytest.mark.parametrize("column", ["input_data", "data_key"])
 @pytest.mark.parametrize("value", [CODE, "{'a': 1}", "[1]", "['a'", b"['a']"])
-def test_hostile_lists_of_0_3(tmp_path: Path, column: str, value: Any) -> None:
-    """What is no list of paths is a reason, and is not run."""
+def test_hostile_lists_of_0_3_are_refused(tmp_path: Path, column: str, value: Any) -> None:
+    """A text that is no list of paths makes its record unreadable, and is not run."""
     path = old_databases.make(tmp_path / "records", "0.3")
     old_databases.run(path, f"UPDATE django_store_record SET {column} = ?", value)
 
     assert load(path).unreadable.keys() == {HAGGLING}
 
 
-def test_one_unreadable_record_keeps_no_other_back(database: Path) -> None:
-    """Every other record is told."""
+def test_unreadable_record_hides_no_other(database: Path) -> None:
+    """smtd reads every other record."""
     old_databases.add(database, "0.7", label="broken", timestamp="never")
     old_databases.add(database, "0.7", label="whole")
 
@@ -101,8 +101,8 @@ def test_one_unreadable_record_keeps_no_other_back(database: Path) -> None:
 
 
 @pytest.mark.parametrize("column", ["outcome", "label", "project_id", "tags"])
-def test_text_that_is_not_unicode(database: Path, column: str) -> None:
-    """Bytes that are no text make one record unreadable, under a name that can be printed."""
+def test_text_that_is_not_unicode_makes_one_record_unreadable(database: Path, column: str) -> None:
+    """Under a name that can be printed."""
     old_databases.add(database, "0.7", label="broken")
     old_databases.run(
         database, f"UPDATE django_store_record SET {column} = CAST(x'61ff' AS TEXT) WHERE label = 'broken'"
@@ -116,8 +116,8 @@ def test_text_that_is_not_unicode(database: Path, column: str) -> None:
 
 
 @pytest.mark.parametrize(("label", "shown"), [(None, "None"), (b"broken", "broken")])
-def test_label_that_is_no_text(tmp_path: Path, label: Any, shown: str) -> None:
-    """A label of another type is shown, and a reason given."""
+def test_label_that_is_not_text_makes_one_record_unreadable(tmp_path: Path, label: Any, shown: str) -> None:
+    """With a reason that shows the label."""
     path = old_databases.make(tmp_path / "records", "0.7")
     with closing(sqlite3.connect(path)) as db, db:
         db.executescript("""
@@ -130,7 +130,7 @@ def test_label_that_is_no_text(tmp_path: Path, label: Any, shown: str) -> None:
     assert found.unreadable.keys() == {Key(PROJECT, shown)}
 
 
-# Files that are no old database
+# Files that are not an old database
 
 
 def truncated(path: Path) -> None:
@@ -147,7 +147,7 @@ def replaced(statement: str) -> Callable[[Path], None]:
 
 
 def endless(path: Path) -> None:
-    """Put a view without end in the place of a table."""
+    """Put an endless view in the place of a table."""
     old_databases.run(path, "DROP TABLE django_store_project")
     old_databases.run(
         path,
@@ -182,7 +182,7 @@ UNFIT: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("case", UNFIT)
 def test_file_that_is_no_old_database_is_refused(database: Path, case: str) -> None:
-    """A file that cannot be read whole is refused in a sentence, and left as it is."""
+    """A file that cannot be read whole is an error in one sentence, and stays unchanged."""
     spoil, reason = UNFIT[case]
     spoil(database)
     before = contents(database.parent)
@@ -194,13 +194,13 @@ def test_file_that_is_no_old_database_is_refused(database: Path, case: str) -> N
 
 
 def test_new_database_is_refused(database: Path, made_rich_sqlite: Path) -> None:
-    """A database of Sumatra 0.8.1 has other tables and UTC times, and is not taken for an old one."""
+    """A database of Sumatra 0.8.1 has other tables and UTC times, and is not read as an old one."""
     with pytest.raises(StoreRefused, match=r"was upgraded to Sumatra 0\.8"):
         load(made_rich_sqlite)
 
 
-def test_missing_file_is_missing(tmp_path: Path) -> None:
-    """A file that is not there is not made."""
+def test_missing_file_is_not_created(tmp_path: Path) -> None:
+    """It is an error."""
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "records")
 
@@ -210,8 +210,8 @@ def test_missing_file_is_missing(tmp_path: Path) -> None:
 # Other programs
 
 
-def test_locked_database_is_out_of_reach(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While another program keeps the file to itself, it is to be tried again."""
+def test_locked_database_is_unreachable(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """smtd tries again later."""
     monkeypatch.setattr(databases, "_PATIENCE", 0.05)
 
     with closing(sqlite3.connect(database, isolation_level=None)) as db:
@@ -220,8 +220,8 @@ def test_locked_database_is_out_of_reach(database: Path, monkeypatch: pytest.Mon
             load(database)
 
 
-def test_database_in_write_ahead_mode(database: Path) -> None:
-    """A file that was left in that mode is read without making a log beside it."""
+def test_database_in_write_ahead_mode_is_read(database: Path) -> None:
+    """Without creating a log beside it."""
     old_databases.run(database, "PRAGMA journal_mode = wal")
     before = contents(database.parent)
 
@@ -232,7 +232,7 @@ def test_database_in_write_ahead_mode(database: Path) -> None:
 
 
 def test_write_ahead_log_is_read(database: Path) -> None:
-    """What another program has committed to its log counts."""
+    """Another program's commits in the log count."""
     with closing(sqlite3.connect(database, isolation_level=None)) as db:
         db.execute("PRAGMA journal_mode = wal")
         db.execute("UPDATE django_store_record SET outcome = 'logged'")
@@ -245,8 +245,8 @@ def test_write_ahead_log_is_read(database: Path) -> None:
         assert contents(database.parent)["records-wal"] == before["records-wal"]
 
 
-def test_write_ahead_log_without_its_index(database: Path, tmp_path: Path) -> None:
-    """A log that was copied with its database is read, and nothing is made beside it."""
+def test_write_ahead_log_without_its_index_is_read(database: Path, tmp_path: Path) -> None:
+    """As after a copy of database and log; smtd creates no file beside it."""
     copied = tmp_path / "copied"
     with closing(sqlite3.connect(database, isolation_level=None)) as db:
         db.execute("PRAGMA journal_mode = wal")
@@ -262,7 +262,7 @@ def test_write_ahead_log_without_its_index(database: Path, tmp_path: Path) -> No
 
 
 def test_journal_of_a_killed_program_is_left_alone(database: Path, tmp_path: Path) -> None:
-    """What a killed program left half written is for its own Sumatra to mend."""
+    """Its own Sumatra must recover the half-written transaction."""
     with closing(sqlite3.connect(database, isolation_level=None)) as db:
         db.execute("PRAGMA cache_size = 1")
         db.execute("PRAGMA cache_spill = 1")

@@ -1,4 +1,4 @@
-"""Each schema before 0.8.1 says all that it has, at its true times, however Python 2 wrote it."""
+"""smtd reads all contents of each schema before 0.8.1, with the true times, however Python 2 wrote them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ REAL = {"django074.sqlite": "0.7", "django_0.4.0.sqlite": "0.4"}
 
 @pytest.mark.parametrize("name", REAL)
 def test_real_database_is_read_whole(name: str) -> None:
-    """Of a database that the old Sumatra made every field of every record is as it says."""
+    """Every field of every record of a database that an old Sumatra made."""
     found = load(CORPUS / name)
 
     assert found.version == REAL[name]
@@ -82,10 +82,10 @@ def details(one: Record) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_schema_is_told_by_its_tables(tmp_path: Path, version: str) -> None:
-    """Whatever a database has no column for, its record is read, and its version is known.
+def test_version_is_recognized_by_the_tables(tmp_path: Path, version: str) -> None:
+    """Records are read whatever columns the database lacks.
 
-    What it has no column for has the value that Sumatra gives it in an import.
+    A missing column has the value that Sumatra gives it in an import.
     """
     found = load(old_databases.make(tmp_path / "records", version))
 
@@ -103,8 +103,8 @@ def test_schema_is_told_by_its_tables(tmp_path: Path, version: str) -> None:
     assert {name: told[name] for name in FILLED_IN[version]} == FILLED_IN[version]
 
 
-def test_data_of_0_3_are_paths(tmp_path: Path) -> None:
-    """Before 0.4 the data of a record are lists of paths in text: their digests are not known."""
+def test_data_of_0_3_are_paths_without_digests(tmp_path: Path) -> None:
+    """They are lists of paths in text."""
     found = load(old_databases.make(tmp_path / "records", "0.3"))
 
     one = found.records[HAGGLING]
@@ -113,8 +113,8 @@ def test_data_of_0_3_are_paths(tmp_path: Path) -> None:
     assert one.input_datastore == Component("FileSystemDataStore", {"root": "/"})
 
 
-def test_tags_are_read_in_both_places(tmp_path: Path) -> None:
-    """A tag counts in the column of the record as well as in the tables of tags."""
+def test_tags_are_read_from_column_and_tables(tmp_path: Path) -> None:
+    """A tag counts in the column of the record and in the tables of tags."""
     path = old_databases.make(tmp_path / "records", "0.8 (development)")
     old_databases.add(path, "0.8 (development)", label="text", tags="_finished_,my tag")
     old_databases.add(path, "0.8 (development)", label="tables", tags="")
@@ -134,7 +134,7 @@ def test_tags_are_read_in_both_places(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("statements", "tags"),
     [
-        # What is tagged beside records has its own numbers.
+        # Tagged objects of other kinds have their own numbers.
         (
             (
                 "UPDATE tagging_taggeditem SET content_type_id = 1",
@@ -147,8 +147,10 @@ def test_tags_are_read_in_both_places(tmp_path: Path) -> None:
     ],
     ids=["of other things", "without tables"],
 )
-def test_tags_that_are_none_of_a_record(database: Path, statements: tuple[str, ...], tags: set[str]) -> None:
-    """They are not read."""
+def test_tags_of_other_objects_are_not_read(
+    database: Path, statements: tuple[str, ...], tags: set[str]
+) -> None:
+    """Their numbers may equal those of records."""
     for statement in statements:
         old_databases.run(database, statement)
 
@@ -156,14 +158,14 @@ def test_tags_that_are_none_of_a_record(database: Path, statements: tuple[str, .
 
 
 def test_record_without_a_project_is_left_out(database: Path) -> None:
-    """Sumatra never lists a record that belongs to no project."""
+    """Sumatra never lists it."""
     old_databases.add(database, "0.7", label="nobody's", project_id=None)
 
     assert load(database).records.keys() == {HAGGLING}
 
 
-def test_records_that_bear_one_label(database: Path) -> None:
-    """Of records with one label none is told, unless they say the same."""
+def test_different_records_with_one_label_are_unreadable(database: Path) -> None:
+    """Equal ones are one record."""
     old_databases.add(database, "0.7", label="differing")
     old_databases.add(database, "0.7", label="differing", outcome="43")
     old_databases.add(database, "0.7", label="same")
@@ -189,7 +191,7 @@ TIMES = {
 
 @pytest.mark.parametrize("case", TIMES)
 def test_local_times_become_utc(database: Path, case: str) -> None:
-    """A time is that of a clock in the zone; one that came twice is the first of both."""
+    """A time is that of a clock in the zone; a time that occurred twice is the first of both."""
     local, timezone, utc = TIMES[case]
     old_databases.run(database, "UPDATE django_store_record SET timestamp = ?", local)
 
@@ -200,8 +202,8 @@ def test_local_times_become_utc(database: Path, case: str) -> None:
     assert found == parsed + timedelta(microseconds=int(fraction.ljust(6, "0")) if dot else 0)
 
 
-def test_no_zone_is_that_of_this_machine(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a name the clock is taken to be set as here."""
+def test_default_zone_is_that_of_this_machine(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If no zone is configured."""
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
     try:
@@ -216,8 +218,8 @@ def test_no_zone_is_that_of_this_machine(database: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     "name", ["Mars/Olympus", "Europe", "../../etc/passwd", "/etc/localtime", "\0", "\udcff"]
 )
-def test_zone_that_nobody_knows_is_refused(database: Path, name: str) -> None:
-    """A name that is no time zone is said to be none."""
+def test_unknown_zone_is_refused(database: Path, name: str) -> None:
+    """With a message that says so."""
     with pytest.raises(StoreRefused, match="there is no time zone"):
         load(database, name)
 
@@ -232,7 +234,7 @@ PYTHON2 = {
 
 @pytest.mark.parametrize("table", PYTHON2)
 def test_dictionaries_of_python_2_are_read(database: Path, table: str) -> None:
-    """A dictionary says what it said to the Sumatra that wrote it."""
+    """With the values that they had for the Sumatra that wrote them."""
     text, values = PYTHON2[table]
     old_databases.run(database, f"UPDATE django_store_{table} SET parameters = ?", text)
 
@@ -244,7 +246,7 @@ def test_dictionaries_of_python_2_are_read(database: Path, table: str) -> None:
 @pytest.mark.parametrize("text", ["{'a': 1L}", "{u'a': 1}"])
 @pytest.mark.parametrize("type_name", ["dict", "NTParameterSet"])
 def test_parameters_of_python_2_are_read(database: Path, type_name: str, text: str) -> None:
-    """Parameters are given on in a form that Python 3 reads."""
+    """smtd passes them on in a form that Python 3 reads."""
     old_databases.run(database, "UPDATE django_store_parameterset SET type = ?, content = ?", type_name, text)
 
     found = load(database).records[HAGGLING].parameters
@@ -253,7 +255,7 @@ def test_parameters_of_python_2_are_read(database: Path, type_name: str, text: s
 
 
 def test_metadata_in_json_is_json(database: Path) -> None:
-    """Metadata of 0.7 is JSON, in which no text looks like one of Python 2."""
+    """In 0.7 metadata is JSON, where no text is taken for one of Python 2."""
     held = {"a": "\\xc3\\xa9", "b": "Ã©", "c": None}
     old_databases.run(database, "UPDATE django_store_datakey SET metadata = ?", json.dumps(held))
 

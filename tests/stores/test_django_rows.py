@@ -1,4 +1,4 @@
-"""What Sumatra, and other programs, may leave in the tables of a Django store."""
+"""What Sumatra and other programs may leave in the tables of a Django store."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def trap(tmp_path: Path) -> Iterator[str]:
-    """Code that makes a file, which must not be there in the end."""
+    """Code that creates a file; a test fails if the file exists in the end."""
     file = tmp_path / "trap"
     yield f"open({str(file)!r}, 'w')"
     assert not file.exists()
@@ -66,7 +66,7 @@ def connect(place: DjangoPlace) -> closing[sqlite3.Connection]:
 
 
 def twin(place: DjangoPlace, label: str, **columns: Any) -> None:
-    """Add a second row of the record *label*, as a writer that did not see the first leaves it."""
+    """Add a second row of the record *label*, as a writer leaves it that did not see the first one."""
     rows = place.run("SELECT * FROM django_store_record WHERE label = ?", label)
     names = [name for _, name, *_ in place.run("PRAGMA table_info(django_store_record)")]
     values = {**dict(zip(names, rows[0], strict=True)), **columns, "db_id": None}
@@ -79,11 +79,11 @@ def twin(place: DjangoPlace, label: str, **columns: Any) -> None:
     )
 
 
-# Rows that are there twice
+# Doubled rows
 
 
-async def test_helper_rows_that_are_there_twice(place: DjangoPlace) -> None:
-    """Equal rows that writers left at the same time are read past, and the first one is used."""
+async def test_doubled_helper_rows_are_accepted(place: DjangoPlace) -> None:
+    """Writers left equal rows at the same time; smtd uses the first one."""
     await place.put(record())
     for table in ("executable", "repository", "launchmode", "datastore", "parameterset"):
         columns = ", ".join(name for _, name, *_ in place.run(f"PRAGMA table_info(django_store_{table})")[1:])
@@ -103,8 +103,8 @@ async def test_helper_rows_that_are_there_twice(place: DjangoPlace) -> None:
     assert place.run(f"SELECT {references} FROM django_store_record WHERE label = 'new'") == [(1, 1, 1, 1, 1)]
 
 
-async def test_equal_rows_of_one_record(place: DjangoPlace) -> None:
-    """Two rows that say the same are one record, which is changed and deleted as one."""
+async def test_equal_rows_of_one_record_are_one_record(place: DjangoPlace) -> None:
+    """smtd changes and deletes them together."""
     await place.put(full("twins"), record("other"))
     twin(place, "twins")
     before = full("twins", input_data=(), output_data=(), dependencies=(), platforms=())
@@ -128,8 +128,8 @@ async def test_equal_rows_of_one_record(place: DjangoPlace) -> None:
     assert place.run("SELECT count(*) FROM django_store_record") == [(1,)]
 
 
-async def test_different_rows_of_one_record(place: DjangoPlace) -> None:
-    """Two records under one label are nobody's guess: the label is named, the others go on."""
+async def test_different_rows_under_one_label_are_unreadable(place: DjangoPlace) -> None:
+    """smtd does not guess: it reports the label, and reads the others."""
     await place.put(record("twins"), record("other"))
     twin(place, "twins", outcome="another")
     place.run("DELETE FROM django_store_taggeditem WHERE object_id = 3")
@@ -148,8 +148,8 @@ async def test_different_rows_of_one_record(place: DjangoPlace) -> None:
 
 
 @pytest.mark.parametrize("later", [False, True], ids=["first", "second"])
-async def test_rows_of_one_record_that_is_not_over(place: DjangoPlace, later: bool) -> None:
-    """A label that cannot be read is not told to be unfinished as well."""
+async def test_unreadable_label_does_not_count_as_unfinished(place: DjangoPlace, later: bool) -> None:
+    """Even if its rows are of an unfinished run."""
     states = [RUNNING, frozenset({"_finished_"})]
     await place.put(record("twins", tags=states[later], duration=None))
     twin(place, "twins", outcome="another")
@@ -163,8 +163,8 @@ async def test_rows_of_one_record_that_is_not_over(place: DjangoPlace, later: bo
     assert set(scan.unfinished) == set()
 
 
-async def test_output_that_is_there_twice(place: DjangoPlace) -> None:
-    """An output of which a record has two equal rows is one output, and goes as one."""
+async def test_doubled_output_is_one_output(place: DjangoPlace) -> None:
+    """smtd deletes both rows together."""
     await place.put(full())
     place.run(
         "INSERT INTO django_store_datakey (path, digest, creation, metadata, output_from_record_id)"
@@ -189,7 +189,7 @@ OWNERS = "SELECT id, output_from_record_id FROM django_store_datakey WHERE path 
 
 
 MADE = {"output_data": (OUTPUT,)}
-#: A record that is there, one as it is before smtd writes it and after that, and who then owns the output.
+#: A present record, another one before and after smtd writes it, and which one then owns the output.
 OUTPUTS_OF_TWO = {
     "made by both": (record("one", **MADE), None, record("other", **MADE), [(1, 1), (2, 2)]),
     "made by both, as somebody finds out later": (
@@ -208,10 +208,10 @@ OUTPUTS_OF_TWO = {
 
 
 @pytest.mark.parametrize(("there", "before", "after", "owners"), OUTPUTS_OF_TWO.values(), ids=OUTPUTS_OF_TWO)
-async def test_output_of_another_record_stays_there(
+async def test_equal_outputs_of_two_records_stay(
     place: DjangoPlace, there: Record, before: Record | None, after: Record, owners: list[tuple[int, int]]
 ) -> None:
-    """Two records with an equal output each have it; Sumatra would take it from the first."""
+    """Sumatra would take it away from the first one."""
     await place.put(there, *([before] if before else []))
 
     outcomes, scan = await write_and_scan(place, [replace(before, after) if before else create(after)])
@@ -222,8 +222,8 @@ async def test_output_of_another_record_stays_there(
 
 
 @pytest.mark.parametrize("deed", ["delete", "change"])
-async def test_input_stays_when_its_producer_goes(place: DjangoPlace, deed: str) -> None:
-    """What a record took as input it keeps, whatever becomes of the record that had made it."""
+async def test_input_stays_when_its_producer_is_deleted(place: DjangoPlace, deed: str) -> None:
+    """A record keeps its inputs, whatever happens to the record that had made them."""
     producer = record("producer", output_data=(OUTPUT, INPUT))
     consumer = record("consumer", input_data=(OUTPUT,))
     await place.put(producer, consumer)
@@ -237,13 +237,13 @@ async def test_input_stays_when_its_producer_goes(place: DjangoPlace, deed: str)
     assert len(place.run(OWNERS, INPUT.path)) == (0 if deed == "delete" else 1)
 
 
-async def test_input_whose_row_is_gone(place: DjangoPlace) -> None:
-    """Data that another program deleted since smtd last used its row is recorded anew."""
+async def test_input_is_written_again_if_its_row_is_gone(place: DjangoPlace) -> None:
+    """Another program deleted the row after smtd last used it."""
     one, other = record("one", input_data=(OUTPUT,)), record("other", input_data=(OUTPUT,))
 
     async with place.open() as store:
         await store.write([create(one)])
-        # As Sumatra does when it deletes the record that the data was made by.
+        # As Sumatra does when it deletes the record that made the data.
         place.run("DELETE FROM django_store_record_input_data")
         place.run("DELETE FROM django_store_datakey")
         outcomes = await store.write([create(other)])
@@ -255,7 +255,7 @@ async def test_input_whose_row_is_gone(place: DjangoPlace) -> None:
 
 
 async def test_delete_leaves_no_rows_of_the_record(place: DjangoPlace) -> None:
-    """Nothing refers to a record that is gone."""
+    """Nothing refers to a deleted record."""
     await place.put(full("gone"), full("other"))
     other = place.forms()[key("other")]
 
@@ -279,8 +279,8 @@ TAGS = (
 
 
 @pytest.mark.parametrize("before", [{"_running_"}, set(), {"_finished_", "été"}], ids=len)
-async def test_tags_go_to_both_places(place: DjangoPlace, before: set[str]) -> None:
-    """Tags are where Sumatra looks for them and where it shows them, after every write."""
+async def test_tags_are_written_to_column_and_tables(place: DjangoPlace, before: set[str]) -> None:
+    """Where Sumatra looks for them and where it shows them, in every write."""
     old, new = record(tags=frozenset(before)), record(tags=frozenset({"_finished_", "figure-2"}))
 
     async with place.open() as store:
@@ -293,8 +293,8 @@ async def test_tags_go_to_both_places(place: DjangoPlace, before: set[str]) -> N
     assert [set(text.split(",")) for text in changed[0]] == [new.tags, new.tags]
 
 
-async def test_content_type_of_another_number(place: DjangoPlace) -> None:
-    """The number by which Django calls records is looked up; things of other numbers are not theirs."""
+async def test_content_type_may_have_any_number(place: DjangoPlace) -> None:
+    """smtd looks up Django's number for records; tags of objects with other numbers are not theirs."""
     await place.put(full())
     place.run("DELETE FROM django_store_taggeditem")
     place.run("UPDATE django_content_type SET id = id + 100 WHERE model = 'record'")
@@ -318,8 +318,8 @@ async def test_content_type_of_another_number(place: DjangoPlace) -> None:
     assert place.run("SELECT count(*) FROM django_store_taggeditem WHERE tag_id = 77") == [(1,)]
 
 
-async def test_content_type_that_is_missing(place: DjangoPlace) -> None:
-    """Where Django has no number for records yet, as in a store without any, one is made."""
+async def test_missing_content_type_is_created(place: DjangoPlace) -> None:
+    """Django has no number for records yet in a store without any."""
     await place.put(record())
     place.run("DELETE FROM django_store_taggeditem")
     place.run("DELETE FROM django_content_type")
@@ -330,11 +330,11 @@ async def test_content_type_that_is_missing(place: DjangoPlace) -> None:
     assert found[key("full")].tags == full().tags
 
 
-# Values that are not what they should be
+# Invalid values
 
 
 def hostile(trap: str) -> dict[str, tuple[str, str, str]]:
-    """Return, by what it is, a table, a column, and a value that Sumatra would run or choke on."""
+    """Return, by name, a table, a column, and a value that Sumatra would run or fail on."""
     bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n"
         for old, new in zip("abcdefghijkl", "bcdefghijklm", strict=True)
@@ -370,8 +370,8 @@ def hostile(trap: str) -> dict[str, tuple[str, str, str]]:
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("name", hostile(""))
-async def test_value_that_sumatra_would_run(place: DjangoPlace, trap: str, name: str) -> None:
-    """Text that is not data is not run: its record is named, is not read, and the others go on."""
+async def test_value_that_sumatra_would_run_is_not_run(place: DjangoPlace, trap: str, name: str) -> None:
+    """Its record is reported as unreadable, and the others are read."""
     table, column, value = hostile(trap)[name]
     await place.put(full("bad"), record("good", parameters=full().parameters))
     values = (
@@ -394,7 +394,7 @@ async def test_value_that_sumatra_would_run(place: DjangoPlace, trap: str, name:
 
 
 def give_own_row(place: DjangoPlace, label: str, table: str, **values: str) -> None:
-    """Let the record *label* refer to a row of its own in *table*, with other *values* in it."""
+    """Make the record *label* refer to a row of its own in *table*, with other *values*."""
     if table == "datakey":
         (assigned,) = values.items()
         place.run(
@@ -440,8 +440,8 @@ WRONG_OUTPUT = {
 
 
 @pytest.mark.parametrize("what", [*WRONG, *WRONG_OUTPUT])
-async def test_value_that_is_wrong(place: DjangoPlace, what: str) -> None:
-    """A record with a value that it cannot have is named, and is not taken for one that is gone."""
+async def test_invalid_value_makes_its_record_unreadable(place: DjangoPlace, what: str) -> None:
+    """The record does not count as deleted."""
     await place.put(full("bad"), record("good"))
     if what in WRONG:
         place.run(f"UPDATE django_store_record SET {WRONG[what]} WHERE label = 'bad'")
@@ -457,8 +457,8 @@ async def test_value_that_is_wrong(place: DjangoPlace, what: str) -> None:
 @pytest.mark.parametrize(
     "label", ["CAST('run' AS BLOB)", "CAST(x'72ff6e' AS TEXT)"], ids=["bytes", "no Unicode"]
 )
-async def test_label_that_is_mended_is_read_again(place: DjangoPlace, label: str) -> None:
-    """A label that is not text can be told; once it is text again the record is as it was."""
+async def test_repaired_label_is_read_again(place: DjangoPlace, label: str) -> None:
+    """A label that is not text is reported; once it is text again, the record is as before."""
     await place.put(record(), record("other"))
 
     async with place.open() as store:
@@ -473,8 +473,8 @@ async def test_label_that_is_mended_is_read_again(place: DjangoPlace, label: str
     assert (set(after.digests), dict(after.unreadable)) == ({key("run"), key("other")}, {})
 
 
-async def test_row_without_a_label_is_named_by_its_number(place: DjangoPlace) -> None:
-    """It keeps no other record back, and can be told."""
+async def test_row_without_a_label_is_reported_by_its_number(place: DjangoPlace) -> None:
+    """It hides no other record."""
     await place.put(record(), record("other"))
     with connect(place) as db:
         db.executescript(
@@ -498,16 +498,16 @@ OTHERWISE_WRITTEN = {
 
 
 @pytest.mark.parametrize("statement", OTHERWISE_WRITTEN.values(), ids=OTHERWISE_WRITTEN)
-async def test_value_that_is_otherwise_written_says_the_same(place: DjangoPlace, statement: str) -> None:
-    """Django takes an offset in a time for what it is; metadata was a dictionary of Python once."""
+async def test_values_in_other_notations_are_read(place: DjangoPlace, statement: str) -> None:
+    """Django accepts a time with an offset; metadata once was a dictionary of Python."""
     await place.put(full())
     place.run(f"UPDATE django_store_{statement}")
 
     assert (await scan_of(place)).digests == digests(full())
 
 
-async def test_record_of_no_project(place: DjangoPlace) -> None:
-    """A row without a project is nobody's record, as for Sumatra."""
+async def test_row_without_a_project_is_no_record(place: DjangoPlace) -> None:
+    """As for Sumatra."""
     await place.put(record(), record("other"))
     place.run("UPDATE django_store_record SET project_id = NULL WHERE label = 'other'")
     before = place.run("SELECT * FROM django_store_record WHERE label = 'other'")
@@ -521,15 +521,15 @@ async def test_record_of_no_project(place: DjangoPlace) -> None:
     assert place.run("SELECT * FROM django_store_record WHERE project_id IS NULL") == before
 
 
-async def test_record_that_the_database_refuses(place: DjangoPlace) -> None:
-    """A record that the database itself does not take keeps no other one of its batch back."""
+async def test_record_that_the_database_refuses_holds_back_no_other(place: DjangoPlace) -> None:
+    """The others of its batch land."""
     await place.put(record("old"))
     place.run(
         "CREATE UNIQUE INDEX one_of_two ON django_store_record (project_id || '')"
         " WHERE label IN ('old', 'bad')"
     )
     labels = ["first", "bad", "last"]
-    # Helper rows that go with the refused batch must not be counted on afterwards.
+    # Helper rows that are rolled back with the refused batch must not be used afterwards.
     records = [
         full(label, user=label, parameters=Parameters("dict", repr({"of": label}))) for label in labels
     ]
@@ -542,8 +542,8 @@ async def test_record_that_the_database_refuses(place: DjangoPlace) -> None:
     assert scan.digests == digests(record("old"), records[0], records[2])
 
 
-async def test_update_touches_what_changed_alone(place: DjangoPlace) -> None:
-    """A change of tags and outcome is one of their columns and rows; every other stays."""
+async def test_update_writes_only_changed_columns_and_rows(place: DjangoPlace) -> None:
+    """A change of tags and outcome touches no others."""
     before = full()
     await place.put(before)
     rows = place.forms()[key("full")]
@@ -562,8 +562,8 @@ async def test_update_touches_what_changed_alone(place: DjangoPlace) -> None:
 # The file
 
 
-async def test_new_file_has_the_usual_journal(place: DjangoPlace) -> None:
-    """A store that smtd makes is in the mode that Sumatra makes."""
+async def test_new_file_has_the_journal_mode_of_sumatra(place: DjangoPlace) -> None:
+    """As if Sumatra had created it."""
     await place.put(record())
 
     assert place.run("PRAGMA journal_mode") == [("delete",)]
@@ -571,8 +571,8 @@ async def test_new_file_has_the_usual_journal(place: DjangoPlace) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "empty", "without tables"])
-async def test_file_without_records(place: DjangoPlace, content: str | None) -> None:
-    """A store that is not there, or was never used, is empty, and looking does not change that."""
+async def test_missing_or_unused_file_is_an_empty_store(place: DjangoPlace, content: str | None) -> None:
+    """Reading does not change that."""
     if content is not None:
         place.path.touch()
     if content == "without tables":
@@ -591,8 +591,8 @@ async def test_file_without_records(place: DjangoPlace, content: str | None) -> 
     assert outcomes == [DONE]
 
 
-async def test_looking_again_and_again_opens_nothing_more(place: DjangoPlace) -> None:
-    """A store without tables costs no more threads the longer it is looked at."""
+async def test_repeated_looks_leak_no_threads(place: DjangoPlace) -> None:
+    """At a store without tables."""
     place.run("PRAGMA user_version = 1")
 
     async with place.open() as store:
@@ -606,8 +606,8 @@ async def test_looking_again_and_again_opens_nothing_more(place: DjangoPlace) ->
 
 
 @pytest.mark.parametrize("old", ["django074.sqlite", "no migrations", "another program"])
-async def test_schema_of_another_version(place: DjangoPlace, old: str) -> None:
-    """A schema that smtd would misread is refused in a sentence, however often, and left alone."""
+async def test_unknown_schema_is_refused(place: DjangoPlace, old: str) -> None:
+    """smtd would misread it; each call reports that in one sentence, and changes nothing."""
     if old.endswith(".sqlite"):
         shutil.copyfile(CORPUS / old, place.path)
     else:
@@ -631,8 +631,8 @@ async def test_schema_of_another_version(place: DjangoPlace, old: str) -> None:
     assert place.files() == before
 
 
-async def test_file_that_is_replaced(place: DjangoPlace, tmp_path: Path) -> None:
-    """Where a file is put in place of the one that was opened, smtd does not go on with the old one."""
+async def test_replaced_file_is_noticed(place: DjangoPlace, tmp_path: Path) -> None:
+    """smtd does not go on with the old one."""
     await place.put(record())
     other = DjangoPlace(tmp_path / "other")
     await other.put(record("restored"))
@@ -658,8 +658,8 @@ async def keys_or_error(store: Store) -> object:
         return type(exc)
 
 
-async def test_directory_that_became_a_file(place: DjangoPlace) -> None:
-    """A path that cannot be looked at any more is told, also to who only asks for changes."""
+async def test_directory_replaced_by_a_file_is_an_error(place: DjangoPlace) -> None:
+    """Also for a caller that only asks for changes."""
     await place.put(record())
 
     async with place.open() as store:
@@ -675,8 +675,8 @@ async def test_directory_that_became_a_file(place: DjangoPlace) -> None:
             await store.unchanged_since(token)
 
 
-async def test_two_that_make_a_store_at_once(place: DjangoPlace) -> None:
-    """Of two objects that find no store one makes it, and both land what they write."""
+async def test_two_objects_can_create_a_store_at_once(place: DjangoPlace) -> None:
+    """One of them creates it, and the writes of both land."""
     outcomes = []
 
     async def make(label: str) -> None:
@@ -690,12 +690,12 @@ async def test_two_that_make_a_store_at_once(place: DjangoPlace) -> None:
     assert set(place.forms()) == {key("one"), key("other"), key("third")}
 
 
-# Others at work
+# Other programs
 
 
-async def test_save_that_is_several_commits(place: DjangoPlace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A scan waits for the rest of a save that has just begun: Sumatra's are never one commit."""
-    # However busy the machine is: the save goes on before a second is over.
+async def test_scan_waits_for_the_rest_of_a_save(place: DjangoPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A save of Sumatra is never one commit."""
+    # Even on a busy machine the save continues within a second.
     monkeypatch.setattr(dialect, "QUIET", 1.0)
     await place.put(full())
     tags = place.run("SELECT object_id, content_type_id, tag_id FROM django_store_taggeditem")
@@ -717,10 +717,10 @@ async def test_save_that_is_several_commits(place: DjangoPlace, monkeypatch: pyt
     assert scans[0].digests == digests(full())
 
 
-async def test_file_that_is_locked_while_its_schema_is_looked_at(
+async def test_lock_during_the_check_of_the_schema_is_no_wrong_schema(
     place: DjangoPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A lock at the wrong moment does not make a good store one of another version."""
+    """smtd tries again."""
     await place.put(record())
     fetch = smtd.sqlite.Connection.fetch
 
@@ -734,8 +734,8 @@ async def test_file_that_is_locked_while_its_schema_is_looked_at(
         await scan_of(place)
 
 
-async def test_write_while_another_program_reads(place: DjangoPlace, impatient: None) -> None:
-    """A program that does not stop reading keeps a write from landing, whole, and is named."""
+async def test_write_fails_whole_while_another_program_reads(place: DjangoPlace, impatient: None) -> None:
+    """If the program does not stop; the error says so."""
     await place.put(record())
     before = place.forms()
 
@@ -750,7 +750,7 @@ async def test_write_while_another_program_reads(place: DjangoPlace, impatient: 
 
 @asynccontextmanager
 async def counted(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Give the lists of transactions and of pauses that there were."""
+    """Yield the lists of transactions and of pauses."""
     kinds: list[str] = []
     pauses: list[float] = []
     transaction, sleep = smtd.sqlite.Connection.transaction, anyio.sleep
@@ -770,12 +770,12 @@ async def counted(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize(("is_new", "transactions"), [(False, 3), (True, 2)])
-async def test_transactions_are_short_where_others_may_work(
+async def test_transactions_are_short_in_a_store_with_records(
     place: DjangoPlace, monkeypatch: pytest.MonkeyPatch, is_new: bool, transactions: int
 ) -> None:
-    """At most a hundred records are written at a time, and then the lock is left to others.
+    """smtd writes at most a hundred records at a time, and then releases the lock.
 
-    A store that is new, where nobody else can be at work yet, is filled at once after its tables are made.
+    It fills a new store at once after it created the tables, as no other program can be using it yet.
     """
     if not is_new:
         await place.put(record())
@@ -810,7 +810,7 @@ for number in range(100000):
 
 
 async def test_sumatra_saves_while_smtd_writes_thousands(place: DjangoPlace) -> None:
-    """A program that waits for locks as Sumatra does, five seconds, gets all of its saves through."""
+    """A program that waits five seconds for locks, as Sumatra does, completes all of its saves."""
     await place.put(record())
     changes = [create(full(f"run-{n}")) for n in range(2000)]
     writer = start(SUMATRA_LIKE, place)
@@ -834,15 +834,15 @@ def start(script: str, place: DjangoPlace) -> subprocess.Popen[str]:
 
 
 def finished(writer: subprocess.Popen[str]) -> tuple[list[float], str]:
-    """Let the writer end, and return how long each of its saves took, and what went wrong."""
+    """Let the writer end, and return how long each of its saves took, and its errors."""
     assert writer.stdin is not None
     assert writer.stdout is not None
     assert writer.stderr is not None
     with writer, writer.stdin:
-        with suppress(BrokenPipeError):  # what it died of is in its output
+        with suppress(BrokenPipeError):  # its error is in its output
             writer.stdin.write("\n")
             writer.stdin.flush()
-        # Not `communicate`, which passes over what came with the line that has been read already.
+        # Not `communicate`, which skips what came with the line that has been read already.
         return [float(line) for line in writer.stdout], writer.stderr.read()
 
 
@@ -859,8 +859,8 @@ SELECTS_OF_PARTS = (
         *(each.format(ids="?, ?") for each in SELECTS_OF_PARTS),
     ],
 )
-async def test_records_are_read_by_their_numbers(place: DjangoPlace, select: str) -> None:
-    """Whatever SQLite makes of it, no table is gone through for some records."""
+async def test_reading_some_records_scans_no_table(place: DjangoPlace, select: str) -> None:
+    """SQLite finds them by their row numbers."""
     await place.put(full("full"))
 
     plan = [detail for *_, detail in place.run(f"EXPLAIN QUERY PLAN {select}", 1, 2)]

@@ -1,4 +1,4 @@
-"""A kind of store is one package and one line: smtd knows no more of it than its driver says."""
+"""A kind of store is one package and one line: smtd knows only what its driver says."""
 
 from __future__ import annotations
 
@@ -55,23 +55,23 @@ async def synced(state: Path, locations: Both[Location]) -> PairReport:
 
 @pytest.mark.usefixtures("line")
 @pytest.mark.parametrize("name", ["records", "records.db", "records.shelf", "records.json", "records.toy"])
-def test_new_kind_is_told_by_content(tmp_path: Path, name: str) -> None:
-    """Under any name, as the real ones are."""
+def test_new_kind_is_recognized_by_content(tmp_path: Path, name: str) -> None:
+    """Under any name, as the real ones."""
     path = made(tmp_path / name)
 
     assert find(str(path)) == Location(TOY, path)
 
 
 @pytest.mark.usefixtures("line")
-def test_new_kind_is_made_by_its_ending(tmp_path: Path) -> None:
-    """Where nothing is yet."""
+def test_new_store_of_a_new_kind_is_created_by_its_ending(tmp_path: Path) -> None:
+    """If there is nothing yet."""
     assert find(str(tmp_path / "new.toy"), may_be_new=True) == Location(TOY, tmp_path / "new.toy")
 
 
 @pytest.mark.usefixtures("line")
 @pytest.mark.parametrize("is_there", [True, False])
-def test_new_kind_is_named_by_a_project(tmp_path: Path, is_there: bool) -> None:
-    """By the class and the key that its driver says."""
+def test_project_file_may_name_a_new_kind(tmp_path: Path, is_there: bool) -> None:
+    """By the class and the key in its driver."""
     store = {"type": "toys.ToyRecordStore", "toy_file": ".smt/records"}
     (tmp_path / ".smt").mkdir()
     (tmp_path / ".smt" / "project").write_text(json.dumps({"name": "P", "record_store": store}), "utf-8")
@@ -83,7 +83,7 @@ def test_new_kind_is_named_by_a_project(tmp_path: Path, is_there: bool) -> None:
 
 @pytest.mark.usefixtures("line")
 def test_new_kind_on_a_server_is_named_by_its_address() -> None:
-    """The user goes with it, and is shown nowhere."""
+    """With the user, who is not shown."""
     found = find("toy://ada@/tmp/records")
 
     assert (found.driver, str(found), found.access.username) == (TOY_SERVER, "toy:///tmp/records", "ada")
@@ -91,16 +91,16 @@ def test_new_kind_on_a_server_is_named_by_its_address() -> None:
 
 
 @pytest.mark.usefixtures("line")
-def test_new_kind_is_among_those_that_people_are_told_of(tmp_path: Path) -> None:
-    """A file that is no store is told as none of them."""
+def test_error_lists_the_new_kind(tmp_path: Path) -> None:
+    """The message about a file that is no store names all kinds."""
     (tmp_path / "notes").write_text("to myself", encoding="utf-8")
 
     with pytest.raises(StoreRefused, match=r"neither a shelf nor .* nor a toy"):
         find(str(tmp_path / "notes"))
 
 
-def test_kind_without_a_line_is_no_store(tmp_path: Path) -> None:
-    """It is the line that makes smtd know it."""
+def test_kind_without_its_line_is_unknown(tmp_path: Path) -> None:
+    """Only the line adds it to smtd."""
     with pytest.raises(StoreRefused, match=r"neither a shelf nor an SQLite file nor an export \(.json\)$"):
         find(str(made(tmp_path / "records")))
     with pytest.raises(UsageError, match="toy:// locations are not supported yet"):
@@ -112,7 +112,7 @@ def test_kind_without_a_line_is_no_store(tmp_path: Path) -> None:
 
 @pytest.fixture
 async def locations(line: None, tmp_path: Path) -> Both[Location]:
-    """A new toy with the record "run", and a database that is not there yet."""
+    """A new toy store with the record "run", and a database that does not exist yet."""
     names = Both("one.toy", "other.sqlite")
     found = names.map(lambda name: partial(find, str(tmp_path / name), may_be_new=True))
     both = Both(await to_thread.run_sync(found.left), await to_thread.run_sync(found.right))
@@ -121,7 +121,7 @@ async def locations(line: None, tmp_path: Path) -> Both[Location]:
 
 
 async def test_new_kind_is_synced_with_a_real_one(tmp_path: Path, locations: Both[Location]) -> None:
-    """Both ways."""
+    """In both directions."""
     first = await synced(tmp_path / "state", locations)
     await put(locations.right, "back")
     second = await synced(tmp_path / "state", locations)
@@ -131,7 +131,7 @@ async def test_new_kind_is_synced_with_a_real_one(tmp_path: Path, locations: Bot
 
 
 async def test_new_kind_on_a_server_is_opened_by_its_address(locations: Both[Location]) -> None:
-    """The store of a server is one that is tried again and spared, as those of all servers."""
+    """With retries and limits, like the stores of all servers."""
     location = await to_thread.run_sync(find, f"toy://ada@{locations.left}")
 
     async with open_store(location) as store:
@@ -139,8 +139,10 @@ async def test_new_kind_on_a_server_is_opened_by_its_address(locations: Both[Loc
         assert set((await store.scan()).digests) == {key("run")}
 
 
-async def test_new_kind_that_was_put_back_deletes_nothing(tmp_path: Path, locations: Both[Location]) -> None:
-    """Its driver says what tells an older copy from the file: here, that it never gets smaller."""
+async def test_restored_store_of_a_new_kind_deletes_nothing(
+    tmp_path: Path, locations: Both[Location]
+) -> None:
+    """Its driver says how to recognize an older copy: here, the file never shrinks."""
     older = await to_thread.run_sync(locations.left.path.read_bytes)
     await put(locations.left, "more")
     await synced(tmp_path / "state", locations)
@@ -152,7 +154,7 @@ async def test_new_kind_that_was_put_back_deletes_nothing(tmp_path: Path, locati
 
 
 async def test_missing_store_of_a_new_kind_deletes_nothing(tmp_path: Path, locations: Both[Location]) -> None:
-    """It is offline, as one of a real kind."""
+    """It is offline, like one of a real kind."""
     await synced(tmp_path / "state", locations)
     await to_thread.run_sync(locations.left.path.unlink)
 
@@ -161,7 +163,7 @@ async def test_missing_store_of_a_new_kind_deletes_nothing(tmp_path: Path, locat
 
 
 async def test_new_kind_is_watched(tmp_path: Path, locations: Both[Location]) -> None:
-    """What somebody writes to its file travels by itself, long before the next poll."""
+    """A change of its file is synced by itself, long before the next poll."""
     watch = Watch()
     async with open_journal(tmp_path / "state") as journal, anyio.create_task_group() as group:
         worker = Worker(SETTINGS, lambda: locations, journal, watch, Events(journal.events))
@@ -179,8 +181,8 @@ async def test_new_kind_is_watched(tmp_path: Path, locations: Both[Location]) ->
 # Names
 
 
-def test_names_of_drivers_are_those_that_journals_hold() -> None:
-    """A store of another name is another store, of which nothing is agreed: no name ever changes."""
+def test_names_of_drivers_never_change() -> None:
+    """Journals have them: a store of another name is another store, without agreements."""
     assert sorted(driver.name for driver in DRIVERS) == [
         *("django", "dumb", "export", "gnu", "http", "mysql", "ndbm", "old_django", "postgresql", "sqlite3")
     ]

@@ -1,4 +1,4 @@
-"""Exports of Sumatra 0.2 to 0.8 are read as Sumatra reads them, but for their local times."""
+"""smtd reads exports of Sumatra 0.2 to 0.8 as Sumatra does, except for their local times."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ NOON = datetime(2012, 7, 1, 10, tzinfo=UTC)
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """The place of an export in a project."""
+    """The path of an export in a project."""
     file = tmp_path / "MyProject" / ".smt" / "records_export.json"
     file.parent.mkdir(parents=True)
     return file
 
 
 def exported(path: Path, *entries: Any, timezone: str = "Europe/Paris") -> Snapshot:
-    """Return what an export with *entries* holds."""
+    """Return the contents of an export with *entries*."""
     path.write_text(json.dumps(entries), encoding="utf-8")
     return export.load(path, timezone)
 
@@ -50,9 +50,9 @@ OUTPUT = {
 
 @pytest.mark.parametrize("version", SHAPES)
 def test_shape_of_each_version_is_read(path: Path, version: str) -> None:
-    """An export is of the version that its shape tells, and what all have is read from all.
+    """smtd recognizes the version of an export by its shape, and reads all common fields.
 
-    Data that were kept as paths have a digest of zeros, and older data no time.
+    Data that were only paths have a digest of zeros, and older data no time.
     """
     found = exported(path, SHAPES[version])
 
@@ -68,8 +68,8 @@ def test_shape_of_each_version_is_read(path: Path, version: str) -> None:
     assert one.output_data == (OUTPUT[version],)
 
 
-def test_what_was_not_written_is_filled_in(path: Path) -> None:
-    """What a version did not write has the value that Sumatra gives it when it imports."""
+def test_missing_fields_get_the_values_of_an_import(path: Path) -> None:
+    """As when Sumatra imports the export."""
     one = only(exported(path, OLDEST))
 
     assert one.executable
@@ -81,8 +81,8 @@ def test_what_was_not_written_is_filled_in(path: Path) -> None:
     assert one.dependencies == (Dependency("python", "numpy", "/opt/numpy", "1.7", "", None),)
 
 
-def test_inputs_of_0_3_are_paths(path: Path) -> None:
-    """Inputs in a list as text, or in a list, have no digests."""
+def test_inputs_of_0_3_have_no_digests(path: Path) -> None:
+    """Whether they are a list, or a list as text."""
     assert only(exported(path, V03)).input_data == (DataKey("in.csv", NO_DIGEST),)
     assert only(exported(path, {**V04, "input_data": ["in.csv"]})).input_data == (
         DataKey("in.csv", NO_DIGEST),
@@ -104,12 +104,12 @@ TIMES = {
 
 @pytest.mark.parametrize("text", TIMES)
 def test_times_are_read_in_each_spelling(path: Path, text: str) -> None:
-    """A time that says its offset is in it, and any other is of the zone."""
+    """A time with an offset as it says, any other in the zone."""
     assert only(exported(path, {**V08, "timestamp": text})).timestamp == TIMES[text]
 
 
-def test_empty_export_holds_nothing(path: Path) -> None:
-    """A project without records has an export without any."""
+def test_empty_export_is_an_empty_store(path: Path) -> None:
+    """A project without records has an export without records."""
     assert exported(path) == Snapshot({}, {}, "")
 
 
@@ -117,7 +117,7 @@ def test_empty_export_holds_nothing(path: Path) -> None:
 
 
 def test_project_is_named_by_the_file_beside(path: Path) -> None:
-    """`smt export` leaves the project's name beside its records."""
+    """`smt export` leaves a file with the project's name beside its records."""
     beside = path.with_name("project_export.json")
     beside.write_text('{"name": "Große Läufe", "plugins": []}', encoding="utf-8")
 
@@ -126,7 +126,7 @@ def test_project_is_named_by_the_file_beside(path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["named/.smt", "named/.smt_backup_20240506-070809", "named"])
 def test_project_is_named_by_its_directory(tmp_path: Path, place: str) -> None:
-    """Without that file the directory that holds `.smt`, or the file, gives its name."""
+    """Without that file: the directory of `.smt`, or the name of the file."""
     file = tmp_path / place / "records_export.json"
     file.parent.mkdir(parents=True)
 
@@ -142,7 +142,7 @@ def test_project_file_without_a_name_is_refused(path: Path, content: str) -> Non
         exported(path, V08)
 
 
-# What nobody should find in an export
+# Hostile contents
 
 HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
     "code in a launch mode": (
@@ -189,8 +189,8 @@ HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_hostile_content_is_a_reason_for_its_record(path: Path, case: str) -> None:
-    """A record that cannot be read as data is named with its reason, runs nothing, and is alone."""
+def test_hostile_content_makes_its_record_unreadable(path: Path, case: str) -> None:
+    """With a reason; nothing is run, and the others are read."""
     changes, reason = HOSTILE[case]
 
     found = exported(path, {**V08, **changes}, {**V08, "label": "whole"})
@@ -201,8 +201,8 @@ def test_hostile_content_is_a_reason_for_its_record(path: Path, case: str) -> No
 
 
 @pytest.mark.parametrize("name", ["reason", "path"])
-def test_name_that_is_there_twice_is_a_reason_for_its_record(path: Path, name: str) -> None:
-    """Which of the two is meant nobody can tell; other records are read."""
+def test_doubled_json_key_makes_its_record_unreadable(path: Path, name: str) -> None:
+    """smtd cannot know which of the two counts; it reads the other records."""
     entry = json.dumps(V08).replace(f'"{name}": ', f'"{name}": "another", "{name}": ', 1)
     whole = json.dumps({**V08, "label": "whole"})
     path.write_text(f"[{entry}, {whole}]", encoding="utf-8")
@@ -214,16 +214,16 @@ def test_name_that_is_there_twice_is_a_reason_for_its_record(path: Path, name: s
 
 
 @pytest.mark.parametrize("entry", [None, 1, "run", [], {}, {"label": 1}, {"label": "\udcff"}])
-def test_entry_without_a_label_is_named_by_its_number(path: Path, entry: Any) -> None:
-    """What has no label cannot be lost either."""
+def test_entry_without_a_label_is_reported_by_its_number(path: Path, entry: Any) -> None:
+    """So that it is not lost silently."""
     found = exported(path, V08, entry)
 
     assert found.records.keys() == {RUN}
     assert found.unreadable.keys() == {Key("MyProject", "(number 2 of the export)")}
 
 
-def test_labels_that_come_twice(path: Path) -> None:
-    """Of records with one label none is told, unless they say the same."""
+def test_different_entries_with_one_label_are_unreadable(path: Path) -> None:
+    """Equal ones are one record."""
     found = exported(path, V08, {**V08, "outcome": "43"}, {**V08, "label": "same"}, {**V08, "label": "same"})
 
     assert found.records.keys() == {Key("MyProject", "same")}
@@ -244,14 +244,14 @@ DAMAGED = {
 
 @pytest.mark.parametrize("case", DAMAGED)
 def test_file_that_is_no_export_is_refused(path: Path, case: str) -> None:
-    """What holds no list of records is refused in a sentence."""
+    """In one sentence, if it has no list of records."""
     path.write_bytes(DAMAGED[case])
 
     with pytest.raises(StoreRefused, match=r"records_export\.json is (damaged|not a Sumatra export)"):
         export.load(path, "")
 
 
-def test_one_record_alone_is_an_export_of_one(path: Path) -> None:
+def test_single_record_is_an_export_of_one(path: Path) -> None:
     """Sumatra shows a single record without a list around it."""
     path.write_text(json.dumps(V08), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Real shelves, altered at random: the answer is what they hold or an error of ours, and nothing runs.
+"""Real shelves with random damage: smtd reads their contents or reports its own error, and runs nothing.
 
 `make soak` tries 100,000 of them, `make test` 800; the same numbers make the same shelves.
 """
@@ -21,7 +21,7 @@ from tests.stores.places import CORPUS
 SHELVES = [*OLD_SHELVES, "c081_dumb"]
 COUNT = int(os.environ.get("SMTD_FUZZ", "800"))
 SHARES = 2
-#: Opcodes that build, call or remember; a mutation puts them where they do not belong.
+#: Opcodes that build, call or memoize; a mutation inserts them anywhere.
 OPCODES = (
     b"()]}.0125FGIJKLMNRSTUVX[abcdeghijlopqrstu\x80\x81\x82\x85\x86\x87\x88\x8a\x8b\x8c\x8d\x8e\x93\x94\x95"
 )
@@ -36,7 +36,7 @@ def mutant(number: int) -> bytes:
     return bytes(value)
 
 
-#: What reading a shelf never does.
+#: Events that reading a shelf never causes.
 WATCHED = ("os.system", "subprocess.Popen", "exec", "open", "import", "socket.connect", "os.exec")
 
 
@@ -75,11 +75,11 @@ _MUTATIONS = [_flip, _flip, _replace, _replace, _insert, _remove, _repeat]
 
 
 def try_out(first: int, last: int) -> None:
-    """Answer for each mutant as the child process does, and print how each of them ended."""
+    """Read each mutant as the child process does, and print how each read ended."""
     from smtd.records.record import decode
     from smtd.stores.shelf import messages, worker
 
-    for name in SHELVES:  # all is imported then that reading imports
+    for name in SHELVES:  # by then everything is imported that reading imports
         assert isinstance(
             worker.answer(messages.Read(_pickle(name), timezone="Europe/Paris")), messages.Records
         )
@@ -111,7 +111,7 @@ test_fuzz.try_out({first}, {last})
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("share", range(SHARES))
 def test_altered_shelf_is_read_or_refused(share: int) -> None:
-    """Every one ends with an answer; none takes the process down, or makes it run anything."""
+    """Every read ends with an answer; none crashes the process, or runs anything."""
     size = COUNT // SHARES
     first, last = share * size, (share + 1) * size
     path = [str(CORPUS.parents[2]), *filter(None, sys.path)]

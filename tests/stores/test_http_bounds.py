@@ -1,4 +1,4 @@
-"""A server that drips, floods or bombs costs one failed look, some seconds and bounded memory."""
+"""A server that sends slowly, endlessly or a bomb costs one failed look, some seconds and limited memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PLACE = "https://records.lab.example/records/"
 
 
 def listing(count: int) -> bytes:
-    """Return a listing of *count* records, as a Sumatra Server writes it, with labels as long as any."""
+    """Return a listing of *count* records, as a Sumatra Server writes it, with the longest labels."""
     addresses = [f"{PLACE}{PROJECT}/{number:0100d}/" for number in range(count)]
     return json.dumps({"id": PROJECT, "records": addresses, "access": ["ada"]}).encode()
 
@@ -43,7 +43,7 @@ def of(body: bytes, **headers: str) -> Fault:
 
 
 def in_parts(part: bytes, pause: float) -> Fault:
-    """Answer with *part*, again and again."""
+    """Answer with *part* repeatedly."""
 
     async def fault(_line: Line, request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -57,7 +57,7 @@ def in_parts(part: bytes, pause: float) -> Fault:
 
 @asynccontextmanager
 async def answering(fault: Fault) -> AsyncIterator[tuple[Store, Line]]:
-    """Open a store whose server always answers by *fault*."""
+    """Open a store whose server always answers with *fault*."""
     async with line_to("http://127.0.0.1:1") as line:
         line.faults = dict.fromkeys(range(1, 100), fault)
         async with open_store(Location(HTTP, Path(), url=f"{line.url}/records/")) as store:
@@ -94,8 +94,10 @@ BOMBS: dict[str, Callable[[bytes], tuple[bytes, str]]] = {
 
 
 @pytest.mark.parametrize("packed", BOMBS)
-async def test_answer_that_is_too_large(monkeypatch: pytest.MonkeyPatch, packed: str) -> None:
-    """It is not read further, packed or not, and is not asked for again at once."""
+async def test_answer_that_is_too_large_is_not_read_further(
+    monkeypatch: pytest.MonkeyPatch, packed: str
+) -> None:
+    """Compressed or not; smtd does not repeat the request at once."""
     monkeypatch.setattr(session, "LISTING", 2**20)
     body, encoding = BOMBS[packed](b" " * 2**21)
 
@@ -107,24 +109,24 @@ async def test_answer_that_is_too_large(monkeypatch: pytest.MonkeyPatch, packed:
     assert len(line.requests) == 1
 
 
-async def test_answer_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is as large as it comes."""
+async def test_endless_answer_counts_as_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """smtd stops reading it."""
     monkeypatch.setattr(session, "LISTING", 2**20)
 
     async with answering(in_parts(b" " * 2**16, 0)) as (store, _):
         assert "answers with more than 1 MiB" in str(await failure(store))
 
 
-async def test_listing_of_nothing_but_entries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes many times its size in memory is not understood."""
+async def test_listing_that_expands_in_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take many times its size."""
     monkeypatch.setattr(answer, "ENTRIES", 1000)
 
     async with answering(of(b'{"records":[' + b"{}," * 2000 + b"{}]}")) as (store, _):
         assert "lists more than 1,000 entries" in str(await failure(store))
 
 
-async def test_record_that_is_too_large_is_its_own_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The listing and all others are read."""
+async def test_record_that_is_too_large_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """smtd reads the listing and all other records."""
     monkeypatch.setattr(session, "DOCUMENT", 1000)
     listed = json.dumps({"id": PROJECT, "records": [f"http://x/records/{PROJECT}/run/"]}).encode()
 
@@ -138,8 +140,10 @@ async def test_record_that_is_too_large_is_its_own_failure(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("fault", [in_parts(b"[", 0.05), in_parts(b"", 0.05)])
-async def test_server_that_drips(monkeypatch: pytest.MonkeyPatch, fault: Fault) -> None:
-    """It is asked once more, and then given up for now."""
+async def test_trickling_answer_is_given_up_after_a_retry(
+    monkeypatch: pytest.MonkeyPatch, fault: Fault
+) -> None:
+    """Until the next cycle."""
     monkeypatch.setattr(answer, "GRACE", 0.3)
     monkeypatch.setattr(session, "FIRST_PAUSE", 0.0)
 
@@ -156,10 +160,10 @@ async def test_server_that_drips(monkeypatch: pytest.MonkeyPatch, fault: Fault) 
     [(b"no gzip", "gzip"), (gzip.compress(b"{}")[:-4], "gzip"), (b"{}", "br")],
     ids=["another format", "cut off", "an unknown format"],
 )
-async def test_answer_that_cannot_be_unpacked(
+async def test_corrupt_compressed_answer_makes_the_server_unreachable(
     monkeypatch: pytest.MonkeyPatch, body: bytes, encoding: str
 ) -> None:
-    """It is told as a server that cannot be reached now."""
+    """smtd tries again later."""
     monkeypatch.setattr(session, "FIRST_PAUSE", 0.0)
 
     async with answering(of(body, **{"Content-Encoding": encoding})) as (store, _):
@@ -167,8 +171,8 @@ async def test_answer_that_cannot_be_unpacked(
 
 
 @pytest.mark.parametrize("pack", BOMBS.values())
-async def test_packed_answer_is_unpacked(pack: Callable[[bytes], tuple[bytes, str]]) -> None:
-    """As real servers pack them."""
+async def test_compressed_answer_is_read(pack: Callable[[bytes], tuple[bytes, str]]) -> None:
+    """As real servers compress them."""
     body, encoding = pack(json.dumps({"id": PROJECT, "records": []}).encode())
 
     async with answering(of(body, **{"Content-Encoding": encoding})) as (store, _):
@@ -185,7 +189,7 @@ REDIRECTIONS = {
 
 
 @pytest.mark.parametrize("place", REDIRECTIONS)
-def test_redirection_names_an_address_for_the_configuration(place: str) -> None:
+def test_redirect_gives_an_address_for_the_configuration(place: str) -> None:
     """Without the document, a query, a fragment or a user."""
     said = address.redirection("http://old.example/records/", ("MyProject",), place)
 
@@ -204,8 +208,8 @@ def test_redirection_names_an_address_for_the_configuration(place: str) -> None:
         ),
     ],
 )
-def test_redirection_to_something_else_names_no_address(place: str) -> None:
-    """What would not work is not advised, and nothing of it is shown."""
+def test_redirect_to_an_unusable_address_gives_no_advice(place: str) -> None:
+    """And shows nothing of that address."""
     said = address.redirection("http://old.example/records/", ("MyProject",), place)
 
     assert said == "redirects to something other than its records; check the address in a browser"

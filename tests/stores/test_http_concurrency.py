@@ -24,7 +24,7 @@ from tests.peers.line import Line, line_to
 
 
 class Desk:
-    """A server that works on one request after the other, each for a second of a clock of its own."""
+    """A server that handles one request after the other, each in a second of its own clock."""
 
     def __init__(self) -> None:
         self.clock = 0.0
@@ -36,14 +36,14 @@ class Desk:
         self._now += 1
         self.here.append(self._now)
         async with self._lock:
-            await anyio.sleep(0.002)  # until those that wait here, too, have come
+            await anyio.sleep(0.002)  # until the requests that wait on this side have arrived, too
             self.clock += 1
         self._now -= 1
         return web.Response()
 
 
-async def test_server_that_does_one_after_the_other_is_not_crowded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two are enough to keep it at work; what it could not do at the same time stays here."""
+async def test_serial_server_gets_two_requests_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two are enough to keep it busy; the others wait on this side."""
     desk = Desk()
     async with line_to("http://no.server") as line:
         line.faults = dict.fromkeys(range(1, 1000), desk.answer)
@@ -58,7 +58,7 @@ async def test_server_that_does_one_after_the_other_is_not_crowded(monkeypatch: 
 
 
 class Counter:
-    """Lets a server answer, on a clock of its own, while the room is *full* or not."""
+    """Makes a server answer, on its own clock, while all tokens are taken (*full*) or not."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._concurrent = Concurrency()
@@ -66,20 +66,20 @@ class Counter:
         monkeypatch.setattr(anyio, "current_time", lambda: self._clock)
 
     async def fill(self) -> None:
-        """Let somebody hold every token."""
+        """Take every token."""
         for number in range(AT_ONCE):
             await self._concurrent.room.acquire_on_behalf_of(number)
 
     @property
     def at_once(self) -> int:
-        """How many there may be now."""
+        """How many requests there may be now."""
         return int(self._concurrent.room.total_tokens)
 
     def slow_down(self) -> None:
         self._concurrent.slow_down()
 
     def answer(self, windows: int, seconds: Callable[[int], float]) -> int:
-        """Answer, so many *seconds* after the last time by how many are there; return how many then are."""
+        """Answer *seconds* after the last time; return how many requests there may be then."""
         for _ in range(windows * (WINDOW + 1)):
             self._clock += seconds(self.at_once)
             self._concurrent.answered()
@@ -88,45 +88,45 @@ class Counter:
 
 @pytest.fixture
 async def counter(monkeypatch: pytest.MonkeyPatch) -> Counter:
-    """One whose room is full."""
+    """A counter all of whose tokens are taken."""
     made = Counter(monkeypatch)
     await made.fill()
     return made
 
 
-async def test_server_that_does_many_at_once_is_given_many(counter: Counter) -> None:
-    """Though fewer are tried now and then."""
+async def test_parallel_server_gets_many_requests_at_once(counter: Counter) -> None:
+    """Although smtd tries fewer now and then."""
     tried = {counter.answer(1, lambda at_once: 0.1 / at_once) for _ in range(2 * RENEWED)}
 
     assert tried == {AT_ONCE, AT_ONCE // 2}
     assert counter.at_once == AT_ONCE
 
 
-async def test_records_of_different_sizes_do_not_hide_that_it_does_many_at_once(counter: Counter) -> None:
-    """Nor does a quick answer in between."""
+async def test_parallel_server_is_recognized_despite_different_record_sizes(counter: Counter) -> None:
+    """And despite a quick answer in between."""
     sizes = random.Random(7)
     used = [counter.answer(1, lambda at_once: sizes.choice((1, 2, 5, 20)) / at_once) for _ in range(RENEWED)]
 
     assert used.count(AT_ONCE) > 0.8 * len(used)
 
 
-async def test_server_that_has_four_workers_is_given_four(counter: Counter) -> None:
-    """Eight would be answered no sooner."""
+async def test_server_with_four_workers_gets_four_requests(counter: Counter) -> None:
+    """It would answer eight no sooner."""
     assert counter.answer(4, lambda at_once: 0.1 / min(at_once, 4)) == 4
 
 
-async def test_server_that_gets_better_is_given_more_again(counter: Counter) -> None:
-    """One that did one after the other does many at once now."""
+async def test_server_that_becomes_parallel_gets_more_requests_again(counter: Counter) -> None:
+    """It was serial before."""
     assert counter.answer(4, lambda at_once: 0.1) == LEAST
     assert counter.answer(RENEWED, lambda at_once: 0.1 / at_once) == AT_ONCE
 
 
-async def test_single_requests_tell_nothing_of_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_single_requests_do_not_change_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor do pauses between them."""
     assert Counter(monkeypatch).answer(4, lambda at_once: 1.0) == AT_ONCE
 
 
-async def test_server_that_was_slow_is_never_crowded_again(counter: Counter) -> None:
+async def test_slow_server_keeps_its_lower_limit(counter: Counter) -> None:
     """However quickly it answers later, or did before."""
     assert counter.answer(3, lambda at_once: 0.1 / at_once) == AT_ONCE
     counter.slow_down()
@@ -148,6 +148,6 @@ async def test_server_that_was_slow_is_never_crowded_again(counter: Counter) -> 
         ({4: 49}, 2),
     ],
 )
-def test_fewest_that_are_enough_are_asked_for(rates: dict[int, float], then: int) -> None:
-    """And half of them, as long as that was not tried."""
+def test_smallest_sufficient_number_is_used(rates: dict[int, float], then: int) -> None:
+    """Half of it is tried first if that has not been tried yet."""
     assert following(rates) == then

@@ -1,4 +1,4 @@
-"""Which servers are taken for smtd's own: those whose answers link to an API on the same server."""
+"""smtd recognizes its own server by a link in its answers to an API on the same server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BASE = URL("https://records.lab.example/records/")
     ],
 )
 def test_api_is_found_in_the_link(header: str, address: str) -> None:
-    """Alone or among other links, relative or whole, without a query."""
+    """Alone or among other links, relative or absolute, without a query."""
     assert str(address_in(header, BASE)) == address
 
 
@@ -39,5 +39,5 @@ def test_api_is_found_in_the_link(header: str, address: str) -> None:
     ],
 )
 def test_login_is_sent_to_no_other_server(header: str) -> None:
-    """A link to another host, port or scheme is none, and neither is one that is no address."""
+    """A link to another host, port or scheme is ignored, and so is an invalid address."""
     assert address_in(header, BASE) is None

@@ -1,4 +1,4 @@
-"""A server that is reached by a proxy only: what the proxy is asked, and what it is never told."""
+"""A server behind a proxy: what smtd sends to the proxy, and what it never sends there."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NOTICE = Notice("halted", "lab", "2026-01-31T12:00:00Z", "pair lab needs attenti
 
 @dataclass
 class Proxy:
-    """Answers every request with *answer*, and keeps what it was asked."""
+    """Answers every request with *answer*, and records the requests."""
 
     answer: bytes = ALL_IS_WELL
     port: int = 0
@@ -64,8 +64,8 @@ def lab(scheme: str, by: Proxy) -> Location:
     return Location(HTTP, Path(), None, access, f"{scheme}://records.lab.invalid/records/")
 
 
-async def test_server_is_asked_by_its_proxy() -> None:
-    """With the whole address; each gets the password that is its own."""
+async def test_requests_go_through_the_proxy() -> None:
+    """With the full address; proxy and server each get their own password."""
     async with proxy() as by, open_store(lab("http", by)) as store:
         assert await store.projects() == []
 
@@ -82,15 +82,15 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def told(by: Proxy, scheme: str) -> StoreError:
-    """Return the error of a store that is asked by *by*."""
+    """Return the error of a store that is reached through *by*."""
     async with open_store(lab(scheme, by)) as store:
         with pytest.raises(StoreError) as found:
             await store.projects()
     return found.value
 
 
-async def test_proxy_of_a_server_with_tls_is_told_nothing_of_the_server(impatient: None) -> None:
-    """But its name: the password is for the server alone."""
+async def test_proxy_of_a_tls_server_gets_only_its_name(impatient: None) -> None:
+    """Only the server gets the password."""
     async with proxy(b"HTTP/1.1 502 Bad Gateway\r\n\r\n") as by:
         error = await told(by, "https")
 
@@ -102,8 +102,8 @@ async def test_proxy_of_a_server_with_tls_is_told_nothing_of_the_server(impatien
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_proxy_without_a_password_is_not_given_that_of_the_server(scheme: str, impatient: None) -> None:
-    """As a session's own headers would be."""
+async def test_proxy_without_a_password_does_not_get_that_of_the_server(scheme: str, impatient: None) -> None:
+    """As it would with headers of the session."""
     async with proxy(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n") as by:
         by.user = ""
         await told(by, scheme)
@@ -113,8 +113,8 @@ async def test_proxy_without_a_password_is_not_given_that_of_the_server(scheme: 
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_proxy_that_asks_for_a_password_is_named(scheme: str, impatient: None) -> None:
-    """A person has to change something, and hears where; no password is shown."""
+async def test_proxy_that_requires_a_password_is_reported(scheme: str, impatient: None) -> None:
+    """The message says where to configure it, and shows no password."""
     async with proxy(b"HTTP/1.1 407 Authentication Required\r\nContent-Length: 0\r\n\r\n") as by:
         error = await told(by, scheme)
 
@@ -124,8 +124,8 @@ async def test_proxy_that_asks_for_a_password_is_named(scheme: str, impatient: N
     assert PROXY_PASSWORD not in repr(error) + repr(error.__cause__)
 
 
-async def test_proxy_that_is_not_there_is_no_password_in_an_error(impatient: None) -> None:
-    """Nor is it in what shows the location."""
+async def test_unreachable_proxy_shows_no_password(impatient: None) -> None:
+    """Neither in the error nor in the location."""
     by = Proxy(port=9)
     error = await told(by, "https")
 
@@ -134,8 +134,8 @@ async def test_proxy_that_is_not_there_is_no_password_in_an_error(impatient: Non
     assert by.url not in shown
 
 
-async def test_webhook_is_told_by_its_proxy() -> None:
-    """So is a monitor of the heartbeat."""
+async def test_webhook_goes_through_its_proxy() -> None:
+    """And so does the heartbeat to a monitor."""
     async with proxy() as by, open_webhook("http://hook.lab.invalid/T0KEN", by.url) as hook:
         await hook.deliver(NOTICE)
         await hook.beat()
@@ -146,8 +146,8 @@ async def test_webhook_is_told_by_its_proxy() -> None:
     ]
 
 
-async def test_webhook_whose_proxy_does_not_let_it_through() -> None:
-    """It is tried again; neither the address nor the proxy's password is shown."""
+async def test_webhook_blocked_by_its_proxy_is_retried() -> None:
+    """The error shows neither the address nor the proxy's password."""
     async with (
         proxy(b"HTTP/1.1 503 Busy\r\n\r\n") as by,
         open_webhook("https://hook.lab.invalid/T0KEN", by.url) as hook,

@@ -1,4 +1,4 @@
-"""Pickles are read as data, and written again as they were."""
+"""Pickles are read as data, and written again unchanged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Point:
 
 
 class Attributed:
-    """What is equal only with equal attributes, too."""
+    """A base of objects that are equal only with equal attributes."""
 
     def __eq__(self, other: object) -> bool:
         return super().__eq__(other) and vars(self) == vars(other)
@@ -91,7 +91,7 @@ VALUES = {
 
 @pytest.fixture(scope="module")
 def pickles(made_rich_shelf: Path) -> dict[str, bytes]:
-    """The pickles of real Sumatra: of a new shelf with every sort of record, and of an old one."""
+    """Pickles of real Sumatra: of a new shelf with every kind of record, and of an old one."""
     return {
         "rich": DumbFile(made_rich_shelf).read()[0][RICH.encode()],
         "corpus": DumbFile(CORPUS / "c081_dumb").read()[0][b"corpus"],
@@ -99,8 +99,8 @@ def pickles(made_rich_shelf: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", ["rich", "corpus"])
-def test_pickles_of_sumatra_say_the_same_again(pickles: dict[str, bytes], name: str) -> None:
-    """What is written of a real shelf says what was read, record by record."""
+def test_pickles_of_sumatra_keep_their_contents(pickles: dict[str, bytes], name: str) -> None:
+    """A real shelf that is read and written has the same records."""
     before = inert.load(pickles[name])
     after = inert.load(inert.dump(before))
 
@@ -110,7 +110,7 @@ def test_pickles_of_sumatra_say_the_same_again(pickles: dict[str, bytes], name: 
 
 
 def test_reading_imports_nothing(pickles: dict[str, bytes]) -> None:
-    """To read what Sumatra wrote, Sumatra need not be there, and is not looked for."""
+    """smtd reads what Sumatra wrote without Sumatra."""
     before = set(sys.modules)
 
     inert.dump(inert.load(pickles["rich"]))
@@ -121,21 +121,21 @@ def test_reading_imports_nothing(pickles: dict[str, bytes]) -> None:
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-def test_python_reads_what_was_written(value: list[Any], protocol: int) -> None:
-    """Pickled by Python, read and written inertly, and unpickled by Python, a value is the same."""
+def test_python_reads_inert_pickles(value: list[Any], protocol: int) -> None:
+    """A value that Python pickled, smtd read and wrote, and Python unpickled is the same."""
     written = inert.dump(inert.load(pickle.dumps(value, protocol)))
 
     assert pickle.loads(written) == value
     assert written.startswith(b"\x80\x02")
 
 
-def test_slots_stay() -> None:
-    """An object whose state is not in a dictionary keeps it."""
+def test_slots_are_kept() -> None:
+    """The state of an object that is not in a dictionary."""
     assert pickle.loads(inert.dump(inert.load(pickle.dumps(Slotted())))) == Slotted()
 
 
 def test_shared_objects_stay_shared() -> None:
-    """What was one object before is one object after."""
+    """One object before is one object after."""
     one, other, set_of_both = Point(SHARED), Point(SHARED), Pairs()
     set_of_both.update(a=one, b=other)
 
@@ -144,8 +144,8 @@ def test_shared_objects_stay_shared() -> None:
     assert again["a"].x is again["b"].x
 
 
-def test_object_that_holds_itself() -> None:
-    """A loop stays one."""
+def test_loop_of_references_is_kept() -> None:
+    """An object may contain itself."""
     point = Point()
     point.x = [point]
 
@@ -154,8 +154,8 @@ def test_object_that_holds_itself() -> None:
     assert again.x[0] is again
 
 
-def test_objects_tell_what_they_stand_for() -> None:
-    """An object that was not made is known by its class, its state and its items."""
+def test_placeholder_shows_class_state_and_items() -> None:
+    """Of the object that was not made."""
     found = inert.load(pickle.dumps(with_attribute(Pairs(a=1))))
 
     assert isinstance(found, Inert)
@@ -165,15 +165,15 @@ def test_objects_tell_what_they_stand_for() -> None:
     assert repr(found) == f"<{__name__}.Pairs>"
 
 
-def test_new_object_is_what_python_makes_of_it() -> None:
-    """An object that smtd describes is made by Python as it was described."""
+def test_python_makes_an_object_as_described() -> None:
+    """From the placeholder that smtd writes."""
     made = inert.new(__name__, "Point", {"x": [1]})
 
     assert pickle.loads(inert.dump([made, made])) == [Point([1]), Point([1])]
 
 
 def test_bytes_after_the_end_do_not_matter() -> None:
-    """A pickle ends where it says, whatever follows it in its block."""
+    """A pickle ends where it says, whatever follows in its block."""
     assert inert.load(pickle.dumps({"a": 1}) + b"rest of what was there before") == {"a": 1}
 
 
@@ -206,16 +206,16 @@ DIFFERENT = {
 
 
 @pytest.mark.parametrize("pair", SAME.values(), ids=SAME)
-def test_digest_of_what_says_the_same(pair: tuple[bytes, bytes]) -> None:
-    """However it was pickled, what says the same has the same digest."""
+def test_equal_values_have_equal_digests(pair: tuple[bytes, bytes]) -> None:
+    """However they were pickled."""
     one, other = map(inert.load, pair)
 
     assert inert.digest(one) == inert.digest(other)
 
 
 @pytest.mark.parametrize("pair", DIFFERENT.values(), ids=DIFFERENT)
-def test_digest_of_what_says_something_else(pair: tuple[Any, Any]) -> None:
-    """What says something else has another digest."""
+def test_different_values_have_different_digests(pair: tuple[Any, Any]) -> None:
+    """Also if they look alike."""
     one, other = (
         inert.load(inert.dump(value) if isinstance(value, Inert) else pickle.dumps(value)) for value in pair
     )
@@ -224,16 +224,16 @@ def test_digest_of_what_says_something_else(pair: tuple[Any, Any]) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"\x80\x02]", b"\x80\x02Psomewhere\n.", b"(dp0\nS'a'\n"])
-def test_bytes_that_are_no_pickle(data: bytes) -> None:
-    """What is no pickle is told in one line."""
+def test_bytes_that_are_no_pickle_are_an_error(data: bytes) -> None:
+    """In one line."""
     with pytest.raises(RecordUnusable) as told:
         inert.load(data)
 
     assert "\n" not in str(told.value)
 
 
-def test_objects_made_with_names_cannot_be_written() -> None:
-    """What protocol 2 has no words for is refused rather than changed."""
+def test_objects_made_with_keyword_arguments_cannot_be_written() -> None:
+    """Protocol 2 cannot represent them: smtd refuses rather than changes them."""
     found = inert.load(b"\x80\x04\x8c\x01m\x8c\x01C\x93)}\x8c\x01kK\x01s\x92.")
 
     with pytest.raises(RecordUnusable, match=r"m\.C"):

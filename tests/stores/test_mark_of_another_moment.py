@@ -1,4 +1,4 @@
-"""A directory is exchanged between the look at a file and its mark."""
+"""A directory is exchanged between the look at a file and the reading of its mark."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from tests.build import record
 from tests.stores.places import DjangoPlace
 
 
-async def test_mark_is_not_kept_for_a_file_that_it_is_not_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Else that file, a backup, is taken for the store for as long as the daemon runs."""
+async def test_mark_of_another_file_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise that file, a backup, would count as the store while the daemon runs."""
     now, backup, aside = (tmp_path / name for name in ("now", "backup", "aside"))
     for directory in (now, backup):
         directory.mkdir()
@@ -33,10 +31,10 @@ async def test_mark_is_not_kept_for_a_file_that_it_is_not_of(
 
     before, _ = await _File(location).read("")
     mark = Location.mark
-    exchange()  # somebody mounts, or moves, the directory of the backup here
+    exchange()  # a user mounts or moves the directory of the backup here
 
     def then(self: Location) -> Any:
-        exchange()  # and takes it away again
+        exchange()  # and removes it again
         return mark(self)
 
     monkeypatch.setattr(Location, "mark", then)

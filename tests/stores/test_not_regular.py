@@ -1,4 +1,4 @@
-"""A store of which one file is replaced by something else is told as that, and is back when the file is."""
+"""A store is reported if something else is in place of one of its files, and works again with the file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.build import key, record
 from tests.stores.places import DjangoPlace, ShelfPlace, dumb_place, sqlite3_place
 from tests.test_regular import PLACES
 
-#: A store, by the ending of the file of it that is replaced.
+#: A store, by the ending of its file that is replaced.
 STORES: dict[str, tuple[Callable[[Path], DjangoPlace | ShelfPlace], str]] = {
     "sqlite": (DjangoPlace, ""),
     "log of sqlite": (DjangoPlace, "-wal"),
@@ -33,14 +33,16 @@ STORES: dict[str, tuple[Callable[[Path], DjangoPlace | ShelfPlace], str]] = {
     "dumb index": (dumb_place, ".dir"),
     "dbm.sqlite3": (sqlite3_place, ""),
 }
-#: What SQLite finds out by itself, reading a header.
+#: Cases that SQLite detects itself, by reading a header.
 SMALL = sorted(PLACES.keys() - {"sparse"})
 
 
 @pytest.mark.parametrize("what", ["fifo", "directory", "loop"])
 @pytest.mark.parametrize("of", STORES)
-async def test_store_while_something_else_is_in_its_place(tmp_path: Path, of: str, what: str) -> None:
-    """It neither hangs nor is it empty; what it holds is there again with the file."""
+async def test_store_with_a_replaced_file_is_an_error_until_the_file_is_back(
+    tmp_path: Path, of: str, what: str
+) -> None:
+    """smtd does not hang, and does not take the store for empty."""
     made, ending = STORES[of]
     place = made(tmp_path / "store")
     await place.put(record("first"))
@@ -58,8 +60,8 @@ async def test_store_while_something_else_is_in_its_place(tmp_path: Path, of: st
 
 
 @pytest.mark.parametrize("what", SMALL)
-async def test_name_of_what_is_no_file(tmp_path: Path, what: str) -> None:
-    """It is said what is there."""
+async def test_error_says_what_is_in_place_of_a_file(tmp_path: Path, what: str) -> None:
+    """A directory, a FIFO, a device, a socket."""
     make, said = PLACES[what]
     await to_thread.run_sync(make, tmp_path / "store")
 
@@ -68,16 +70,16 @@ async def test_name_of_what_is_no_file(tmp_path: Path, what: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "ending"), [(DUMB, ".dat"), (SQLITE, "")])
-def test_location_of_a_link_to_itself_has_a_name(tmp_path: Path, kind: Driver, ending: str) -> None:
-    """The pair can say where its store should be."""
+def test_link_to_itself_has_a_location(tmp_path: Path, kind: Driver, ending: str) -> None:
+    """So that the pair can say where its store should be."""
     PLACES["loop"][0](tmp_path / f"store{ending}")
 
     assert Location(kind, tmp_path / "store").name == str(tmp_path / "store")
 
 
 @pytest.mark.parametrize("what", PLACES)
-async def test_other_files_that_are_none(tmp_path: Path, what: str) -> None:
-    """Project, configuration, password and certificate: each is told, and none is waited for."""
+async def test_other_replaced_files_are_reported(tmp_path: Path, what: str) -> None:
+    """Project, configuration, password and certificate files; smtd waits for none of them."""
     make, said = PLACES[what]
     (tmp_path / ".smt").mkdir()
     place = tmp_path / ".smt" / "project"
@@ -96,8 +98,8 @@ async def test_other_files_that_are_none(tmp_path: Path, what: str) -> None:
 
 
 @pytest.mark.parametrize("what", SMALL)
-async def test_certificates_and_journal_that_are_no_files(tmp_path: Path, what: str) -> None:
-    """As above."""
+async def test_replaced_certificates_and_journal_are_reported(tmp_path: Path, what: str) -> None:
+    """Like the others."""
     make, said = PLACES[what]
     await to_thread.run_sync(make, tmp_path / "journal.sqlite")
 
@@ -110,14 +112,14 @@ async def test_certificates_and_journal_that_are_no_files(tmp_path: Path, what: 
 
 
 def replace(path: Path, aside: Path, make: Callable[[Path], object]) -> None:
-    """Move the file at *path* aside, if there is one, and *make* something else in its place."""
+    """Move the file at *path* aside, if it exists, and *make* something else in its place."""
     with suppress(FileNotFoundError):
         path.rename(aside)
     make(path)
 
 
 def put_back(path: Path, aside: Path) -> None:
-    """Remove what `replace` has made, and put the file back."""
+    """Remove what `replace` has made, and move the file back."""
     if path.is_dir() and not path.is_symlink():
         path.rmdir()
     else:

@@ -1,4 +1,4 @@
-"""What smtd wrote itself is in the index before the rows are looked at again, and hides nothing."""
+"""The index has smtd's own writes before the next look at the rows, and hides no change of others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RECORDS = [full("full-1"), record("plain-1"), tagged(record("plain-2"), "a tag")
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch):
-    """Nobody waits for a moment in which nobody writes."""
+    """Do not wait for a moment in which no program writes."""
     monkeypatch.setattr(sqlite, "QUIET", 1e-9)
 
 
@@ -34,15 +34,15 @@ async def place(tmp_path):
 
 @pytest.fixture
 def understood(monkeypatch):
-    """The labels of the rows that looks have understood."""
+    """The list of labels of the rows that looks have read."""
     found = []
-    real = FileTracker._understood
+    real = FileTracker._decoded
 
     def noted(tracker, raw):
         found.append(raw.row[2])
         return real(tracker, raw)
 
-    monkeypatch.setattr(FileTracker, "_understood", noted)
+    monkeypatch.setattr(FileTracker, "_decoded", noted)
     return found
 
 
@@ -51,8 +51,8 @@ async def seen_anew(place):
     return copied(await scan_of(place))
 
 
-async def test_row_that_took_the_place_of_another_leaves_no_phantom(place):
-    """Somebody gave one record's row the label of another one, and smtd wrote to that."""
+async def test_row_that_replaces_another_leaves_no_phantom(place):
+    """A program gave one record's row the label of another one, and smtd wrote to that."""
     async with tracked(place) as store:
         await store.scan()
         before = (await store.read([key("plain-1")]))[key("plain-1")]
@@ -63,7 +63,7 @@ async def test_row_that_took_the_place_of_another_leaves_no_phantom(place):
         place.run(
             "CREATE UNIQUE INDEX refuse ON django_store_record (project_id) WHERE label IN ('soon', 'bad')"
         )
-        await store.write([create(record("bad"))])  # and forgets the numbers of rows
+        await store.write([create(record("bad"))])  # and drops the row numbers
         held = (await store.read([key("plain-1")]))[key("plain-1")]
         after = commented(held, "own")
         assert await store.write([Change(key("plain-1"), after, canonical.digest(held))]) == [DONE]
@@ -76,8 +76,8 @@ async def test_row_that_took_the_place_of_another_leaves_no_phantom(place):
         assert scan == await seen_anew(place)
 
 
-async def test_blocks_that_others_have_changed_meanwhile_are_kept(place, understood, monkeypatch):
-    """After many own writes they are learned anew, but not when that would be for nothing."""
+async def test_blocks_changed_by_others_are_not_learned(place, understood, monkeypatch):
+    """smtd learns the blocks again after many own writes, but only if that is useful."""
     monkeypatch.setattr(observe, "MANY_WRITTEN", 20)
     await place.put(*[record(f"more-{number:03}") for number in range(600)])
     async with tracked(place) as store:
@@ -90,7 +90,7 @@ async def test_blocks_that_others_have_changed_meanwhile_are_kept(place, underst
         assert await store.scan() == await seen_anew(place)
 
     labels = [label for label in understood if label.startswith("more-")]
-    assert len(labels) < 600 + 600  # of which the first half is what `seen_anew` looked at
+    assert len(labels) < 600 + 600  # the first half of them are the looks of `seen_anew`
 
 
 async def filled(store, count=30):
@@ -104,11 +104,11 @@ async def filled(store, count=30):
 
 @pytest.fixture(params=["new", "old"])
 def target(request, place, tmp_path):
-    """A store that is not there yet, and one that is."""
+    """A store that does not exist yet, and one that does."""
     return place if request.param == "old" else DjangoPlace(tmp_path / "target.sqlite")
 
 
-async def test_what_was_read_back_is_not_looked_at_again(target, understood, monkeypatch):
+async def test_records_that_were_read_back_are_not_read_again(target, understood, monkeypatch):
     monkeypatch.setattr(observe, "MANY_WRITTEN", 20)
     async with tracked(target) as store:
         await filled(store, 900)
@@ -119,15 +119,15 @@ async def test_what_was_read_back_is_not_looked_at_again(target, understood, mon
         scan = await store.scan()
 
         assert "new" in understood
-        assert len(understood) < 300  # those in the same block of rows as the new one, or beside it
+        assert len(understood) < 300  # those in the block of the new one, or in a neighbouring block
         assert changed(scan) == {key("new")}
         assert scan == await seen_anew(target)
 
 
 @pytest.mark.parametrize("learns", [True, False])
 @pytest.mark.parametrize("when", ["before the token", "after the token"])
-async def test_what_others_do_to_own_writes_is_seen(target, monkeypatch, learns, when):
-    """They edit one of them, delete one, put one back as it was, and give one another label."""
+async def test_changes_of_own_writes_by_others_are_seen(target, monkeypatch, learns, when):
+    """They edit one of them, delete one, revert one, and rename one."""
     monkeypatch.setattr(observe, "MANY_WRITTEN", 20 if learns else 1000)
     async with tracked(target) as store:
         made = await filled(store)
@@ -162,8 +162,8 @@ async def test_edit_that_came_between_write_and_reading_back_is_seen(target, mon
     assert scan == await seen_anew(target)
 
 
-async def test_own_write_that_others_took_back_is_seen(place, monkeypatch):
-    """The rows are as they were at the last look, and what was read back is not."""
+async def test_own_write_that_others_reverted_is_seen(place, monkeypatch):
+    """The rows are as at the last look, but not as read back."""
     monkeypatch.setattr(observe, "MANY_WRITTEN", 1000)
     async with tracked(place) as store:
         before = copied(await store.scan())
@@ -180,8 +180,8 @@ async def test_own_write_that_others_took_back_is_seen(place, monkeypatch):
         assert key("plain-1") in changed(scan)
 
 
-async def test_records_of_projects_that_are_not_shown_are_not_read_each_time(place, understood):
-    """Their rows are higher than those of all that is shown."""
+async def test_records_of_other_projects_are_not_read_each_time(place, understood):
+    """Their rows are above those of all shown records."""
     await place.put(*[record(f"other-{number}") for number in range(300)], project="Other")
     async with tracked(place) as plain:
         renamed = Tracked(RenamedStore(plain._store, {PROJECT: PROJECT}), plain._index)

@@ -1,4 +1,4 @@
-"""Which password of ~/.pgpass is for whom, by the rules of libpq, and what is never waited for."""
+"""Which password of ~/.pgpass is used, by the rules of libpq; smtd never waits for the file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ADA = ("db.lab", 5433, "records", "ada")
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The password file, which is private, and not made yet."""
+    """The path of the password file, which is private, and does not exist yet."""
     for name in ("PGPASSWORD", "PGHOST", "PGPORT", "PGUSER"):
         monkeypatch.delenv(name, raising=False)
     path = tmp_path / "pgpass"
@@ -46,17 +46,17 @@ def write(path: Path, text: str, mode: int = 0o600) -> None:
         ("", ""),
     ],
 )
-def test_line_that_fits_says_the_password(file: Path, line: str, found: str) -> None:
+def test_matching_line_gives_the_password(file: Path, line: str, found: str) -> None:
     write(file, f"{line}\n")
     assert password(*ADA) == found
 
 
-def test_first_line_that_fits_counts(file: Path) -> None:
+def test_first_matching_line_counts(file: Path) -> None:
     write(file, "*:*:*:bob:bobs\n*:*:*:ada:first\n*:*:*:ada:second\n")
     assert password(*ADA) == "first"
 
 
-def test_server_that_is_not_named_is_this_machine(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_server_is_this_machine(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(file, "localhost:5432:records:ada:here\nelse:7:records:ada:there\n")
     assert password(None, None, "records", "ada") == "here"
     assert password("/run/postgresql", None, "records", "ada") == "here"
@@ -66,7 +66,7 @@ def test_server_that_is_not_named_is_this_machine(file: Path, monkeypatch: pytes
     assert password(None, None, "records", "ada") == "there"
 
 
-def test_user_that_is_not_named_is_whoever_asks(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_user_is_the_current_user(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(file, "*:*:*:ada:adas\n*:*:*:bob:bobs\n")
     monkeypatch.setenv("LOGNAME", "ada")
     assert password(None, None, "records", None) == "adas"
@@ -80,8 +80,8 @@ def test_password_of_the_environment_comes_first(file: Path, monkeypatch: pytest
     assert password(*ADA) == "other"
 
 
-def test_file_that_others_may_use_is_ignored(file: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """They may have written it; the log says so once."""
+def test_file_that_others_may_access_is_ignored(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """They may have written it; smtd logs that once."""
     write(file, "*:*:*:*:secret\n", 0o640)
     assert [password(*ADA), password(*ADA)] == ["", ""]
     said = f"the password file {file} is ignored because others can access it; run chmod 600 on it"
@@ -95,12 +95,12 @@ def test_file_that_is_not_text_is_ignored(file: Path, caplog: pytest.LogCaptureF
     assert "it is not UTF-8" in caplog.text
 
 
-def test_fifo_in_its_place_is_not_waited_for(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_fifo_in_place_of_the_file_is_not_waited_for(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     os.mkfifo(file, 0o600)
     assert password(*ADA) == ""
     assert "pgpass is a FIFO, not a file" in caplog.text
 
 
-def test_file_that_is_missing_is_no_fault(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_missing_file_is_no_error(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert password(*ADA) == ""
     assert caplog.records == []

@@ -1,4 +1,4 @@
-"""A store whose projects are known by other names keeps the contract under those names."""
+"""The contract for a store whose projects have other names."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.build import PROJECT, record
 from tests.stores.contract import ResumedContract
 from tests.stores.places import MemoryPlace, Place
 
-#: Every project of the contract, by its name outside; two of them have each other's.
+#: Every project of the contract, by its name outside; two of them have exchanged names.
 SHOWN = (PROJECT, "one", "two", "three", "a", "b", "A b", "z", "Été", "日本", "Erstes", "Zweites")
 STEPS = tuple(f"step {number}" for number in range(1, 100))
 NAMES = {name: f"{name} there" for name in (*SHOWN, *STEPS)} | {"one": "two", "two": "one"}
 
 
 class RenamedPlace(MemoryPlace):
-    """A memory whose projects bear other names than those that the contract knows."""
+    """A store in memory whose projects have other names than in the contract."""
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Store]:
@@ -43,7 +43,7 @@ class RenamedPlace(MemoryPlace):
 
 
 class TestRenamedStore(ResumedContract):
-    """The contract, kept under other names."""
+    """The contract with other names of projects."""
 
     @pytest.fixture
     def place(self) -> Place:
@@ -51,7 +51,7 @@ class TestRenamedStore(ResumedContract):
 
 
 async def test_only_the_named_projects_are_seen() -> None:
-    """What is in other projects of the store stays there unseen, even under a name that is shown."""
+    """Records in other projects of the store stay there unseen, even under a name that is shown."""
     store = MemoryStore()
     for project in ("my-project", "MyProject", "other"):
         store.put(project, record(project))

@@ -1,4 +1,4 @@
-"""Another file comes while a store goes on from a token, where times are of whole seconds."""
+"""Another file takes the place of a store that continues from a token, with times in whole seconds."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tests.stores.test_coarse_times import Seconds
 BEFORE = record("run", outcome="v001")
 
 
-async def test_file_that_comes_while_its_commits_are_counted_has_no_token(
+async def test_file_exchanged_while_its_commits_are_counted_has_no_token(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection to it is a new one, whose count of commits says nothing of the old one."""
+    """Its connection is new, and its commit counter says nothing about the old file."""
     Seconds(monkeypatch)
     place, other = DjangoPlace(tmp_path / "store"), DjangoPlace(tmp_path / "other")
     await place.put(BEFORE)
-    shutil.copy(place.path, other.path)  # both go on from here: their counts of changes stay equal
+    shutil.copy(place.path, other.path)  # both continue from here with equal change counters
     await place.put(change(BEFORE, outcome="v002"))
     await other.put(change(BEFORE, outcome="v003"))
 
@@ -36,7 +36,7 @@ async def test_file_that_comes_while_its_commits_are_counted_has_no_token(
         await store.scan()
         token = await store.token()
         assert token is not None
-        asked = sqlite.SqliteFile._ask
+        asked = sqlite.SqliteFile._check_commits
 
         async def then(self: Any, **options: Any) -> Any:
             found = await asked(self, **options)
@@ -44,8 +44,8 @@ async def test_file_that_comes_while_its_commits_are_counted_has_no_token(
                 await to_thread.run_sync(os.replace, other.path, place.path)
             return found
 
-        monkeypatch.setattr(sqlite.SqliteFile, "_ask", then)
+        monkeypatch.setattr(sqlite.SqliteFile, "_check_commits", then)
         await store.resume(token)
-        monkeypatch.setattr(sqlite.SqliteFile, "_ask", asked)
+        monkeypatch.setattr(sqlite.SqliteFile, "_check_commits", asked)
 
-        assert await store.token() is None  # nobody has looked at what the file holds
+        assert await store.token() is None  # no scan has seen the contents of the file

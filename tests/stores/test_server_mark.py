@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from smtd.stores.django.server_mark import ServerMark, named, read
+from smtd.stores.django.server_mark import ServerMark, read, record_hash
 
-BEFORE = ServerMark(("cluster", "16384", None), (7, 1000), "2650", 1000, 7, named(("MyProject", "run")))
-#: What becomes of a mark as people go on working.
+BEFORE = ServerMark(("cluster", "16384", None), (7, 1000), "2650", 1000, 7, record_hash(("MyProject", "run")))
+#: Changes of a mark through ordinary use.
 LATER = {
     "nothing happened": {},
     "there are new records": {"counts": (9, 1010), "newest": 9, "name": "another"},
@@ -29,14 +29,14 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("what", LATER)
-def test_ordinary_life_leaves_the_tables_the_same(what: str) -> None:
+def test_ordinary_use_does_not_look_like_a_restore(what: str) -> None:
     """None of it is a sign of a backup."""
     assert BEFORE.is_followed_by(msgspec.structs.replace(BEFORE, **LATER[what]))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("what", OTHERS)
-def test_what_went_back_in_one_respect_is_another(what: str) -> None:
-    """One sign is enough for a suspicion."""
+def test_one_value_that_went_back_is_enough_for_a_restore(what: str) -> None:
+    """One sign makes the tables suspect."""
     assert not BEFORE.is_followed_by(msgspec.structs.replace(BEFORE, **OTHERS[what]))  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""What a shelf keeps in memory while nobody asks, and what it says after that."""
+"""What a shelf keeps in memory at rest, and what it reports after that."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def at_rest(store: ShelfStore) -> int:
     )
 
 
-async def test_records_of_a_project_that_is_gone_are_not_kept(shelf: ShelfPlace) -> None:
-    """A shelf of which projects come and go would grow in memory with each of them."""
+async def test_records_of_a_deleted_project_are_not_kept(shelf: ShelfPlace) -> None:
+    """Otherwise memory would grow with each project that comes and goes."""
     await shelf.put(record("here"), project="stays")
     await shelf.put(record("gone"), project="goes")
     async with shelf.open() as opened:
@@ -45,10 +45,10 @@ async def test_records_of_a_project_that_is_gone_are_not_kept(shelf: ShelfPlace)
         assert store._loaded._projects.keys() == {"stays"}
 
 
-async def test_records_of_a_large_project_are_not_kept_one_by_one(
+async def test_single_reads_of_a_large_project_are_not_kept_at_rest(
     shelf: ShelfPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever asks for each of them in turn, with a rest in between, ends with all of them in memory."""
+    """A caller that reads each record in turn, with rests in between, would end with all in memory."""
     monkeypatch.setattr(loaded, "LARGE_AT_REST", 0)
     await shelf.put(*[record(f"run-{number}") for number in range(5)])
     async with shelf.open() as opened:
@@ -60,10 +60,10 @@ async def test_records_of_a_large_project_are_not_kept_one_by_one(
         assert at_rest(store) == 0
 
 
-async def test_many_projects_take_no_more_room_at_rest_than_one(
+async def test_limit_of_kept_records_is_for_the_whole_shelf(
     shelf: ShelfPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What may be kept is counted for the shelf, and not for each of its projects."""
+    """And not for each of its projects."""
     await shelf.put(record("run"), project="project-0")
     async with shelf.open() as opened:
         await opened.scan()
@@ -81,7 +81,7 @@ async def test_many_projects_take_no_more_room_at_rest_than_one(
 
 
 def held_by(thing: object) -> set[bytes]:
-    """Return all bytes that *thing* keeps in memory."""
+    """Return the bytes of all objects that *thing* keeps in memory."""
     seen, todo, found = set[int](), [thing], set[bytes]()
     while todo:
         one = todo.pop()
@@ -106,7 +106,7 @@ async def test_file_is_not_kept_at_rest(shelf: ShelfPlace) -> None:
 
 
 class Gate:
-    """Lets the answers of child processes wait until the test opens it, by what was asked."""
+    """Holds back answers of child processes until the test opens it, by request."""
 
     def __init__(self, ask: Callable[..., Any]) -> None:
         self._ask = ask
@@ -129,8 +129,8 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
     return gate
 
 
-async def test_rest_while_somebody_still_reads_makes_no_records_vanish(shelf: ShelfPlace, gate: Gate) -> None:
-    """What is compressed then is taken for all that there is: so the rest looks deleted."""
+async def test_rest_during_a_read_makes_no_records_vanish(shelf: ShelfPlace, gate: Gate) -> None:
+    """What is compressed then counts as all there is, so the rest would look deleted."""
     await shelf.put(*[record(f"run-{number}") for number in range(3)])
     async with shelf.open() as opened:
         store = cast(ShelfStore, opened)
@@ -153,7 +153,7 @@ async def test_rest_while_somebody_still_reads_makes_no_records_vanish(shelf: Sh
 
 
 async def test_rest_during_a_scan_makes_no_records_vanish(shelf: ShelfPlace, gate: Gate) -> None:
-    """One project is at hand again already when the store is told to rest, the other still being loaded."""
+    """One project is already decompressed when the store rests, the other one is still being loaded."""
     await shelf.put(record("a"), project="A")
     async with shelf.open() as opened:
         store = cast(ShelfStore, opened)

@@ -1,4 +1,4 @@
-"""What loading a shelf would run is not handed to another shelf; what is harmless is."""
+"""smtd does not write to another shelf what loading would run; it copies what is harmless."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ HARMLESS = {
 
 
 @pytest.mark.parametrize(("value", "reason"), HARMFUL.values(), ids=HARMFUL)
-async def test_what_would_run_stays_where_it_is(value: bytes, reason: str, tmp_path: Path) -> None:
-    """The record is read, and refused by every other shelf with what it would do."""
+async def test_record_that_would_run_code_is_not_copied(value: bytes, reason: str, tmp_path: Path) -> None:
+    """smtd reads it, and every other shelf refuses it, with what it would do."""
     outcome, there = await handed_on(value, tmp_path)
 
     assert outcome.result is Result.REFUSED
@@ -44,16 +44,16 @@ async def test_what_would_run_stays_where_it_is(value: bytes, reason: str, tmp_p
 
 
 @pytest.mark.parametrize("value", HARMLESS.values(), ids=HARMLESS)
-async def test_what_is_only_made_goes_on(value: bytes, tmp_path: Path) -> None:
-    """Values that smtd has no field for travel between shelves as they were pickled."""
+async def test_harmless_objects_are_copied(value: bytes, tmp_path: Path) -> None:
+    """Values that smtd has no field for are copied between shelves as they were pickled."""
     outcome, there = await handed_on(value, tmp_path)
 
     assert outcome == DONE
     assert len(there) == 1
 
 
-def test_edit_that_is_refused_changes_nothing() -> None:
-    """Not even the fields that could be written: others of the batch are saved in the same pickle."""
+def test_refused_edit_changes_nothing() -> None:
+    """Not even fields that could be written; other records of the batch are saved in the same pickle."""
     pickled = writing.build(record())
     before = inert.dump(pickled)
     call = Pickled(b"digest", b"\x80\x02cos\ngetcwd\n)R.")
@@ -65,7 +65,7 @@ def test_edit_that_is_refused_changes_nothing() -> None:
 
 
 async def handed_on(value: bytes, directory: Path):
-    """Copy a record with *value* from one shelf to another; return the outcome, and what is there."""
+    """Copy a record with *value* from one shelf to another; return the outcome, and the result."""
     source, target = dumb_place(directory / "source"), dumb_place(directory / "target")
     with source.pickles(source.location.path) as file:
         file[PROJECT.encode()] = held(value)

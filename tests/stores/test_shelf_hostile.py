@@ -1,4 +1,4 @@
-"""Shelves that were made to harm, or that are damaged: nothing runs, and a sentence says so."""
+"""Shelves that are hostile or damaged: smtd runs nothing, and reports them in a sentence."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def place(tmp_path: Path) -> ShelfPlace:
 
 
 class Trap:
-    """A file that is there as soon as anything in a store was run."""
+    """A file that exists as soon as anything in a store was run."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -57,7 +57,7 @@ def call(module: str, function: str, *args: str) -> bytes:
 
 
 def calls(trap: Trap) -> dict[str, bytes]:
-    """Return opcodes that, loaded as usual, set off *trap*, or would do other harm."""
+    """Return opcodes that would trigger *trap* or do other harm if loaded normally."""
     write, touch = f"open({str(trap.path)!r}, 'w')", f"touch {trap.path}"
     return {
         "system": call("os", "system", touch),
@@ -78,13 +78,13 @@ def calls(trap: Trap) -> dict[str, bytes]:
 
 
 def call_of_a_call(trap: Trap) -> bytes:
-    """Return opcodes that get a method, by a call, and call it."""
+    """Return opcodes that get a method by a call, and call it."""
     path = call("pathlib", "Path", str(trap.path))
     return name("builtins", "getattr") + path + text("touch") + b"\x86R)R"
 
 
 def project(**held: bytes) -> bytes:
-    """Return the pickle of a project that holds these opcodes by label."""
+    """Return the pickle of a project with these opcodes by label."""
     return b"\x80\x04}(" + b"".join(text(label) + opcodes for label, opcodes in held.items()) + b"u."
 
 
@@ -99,11 +99,11 @@ def a_record() -> bytes:
     return inert.dump(writing.build(record("good")))[2:-1]
 
 
-# Whose name is another
+# Records with another name
 
 
-async def test_record_under_the_label_of_another(place: ShelfPlace) -> None:
-    """It is neither record: it fails alone, and nothing is written over either."""
+async def test_record_under_the_label_of_another_fails(place: ShelfPlace) -> None:
+    """It is neither record: it alone fails, and smtd overwrites neither."""
     await place.put(record("a"), record("b"))
     await place.edit(lambda held: held["a"].state.update(label="b"))
     before = place.forms()
@@ -127,8 +127,8 @@ async def test_record_under_the_label_of_another(place: ShelfPlace) -> None:
     assert place.forms() == before
 
 
-async def test_unreadable_record_is_not_gone(place: ShelfPlace) -> None:
-    """It is told under its own label, blanks and all, or the other side would lose its record."""
+async def test_unreadable_record_is_reported_under_its_label(place: ShelfPlace) -> None:
+    """With its blanks; otherwise the other side would lose its record."""
     await place.put(record("two  blanks"), record("b"))
     await place.edit(lambda held: held["two  blanks"].state.update(timestamp="then"))
 
@@ -140,10 +140,10 @@ async def test_unreadable_record_is_not_gone(place: ShelfPlace) -> None:
 # What would run
 
 
-async def test_calls_are_not_made(place: ShelfPlace, trap: Trap) -> None:
-    """Records that would run something are named as unreadable; nothing runs, the others go on.
+async def test_records_that_would_run_code_are_unreadable(place: ShelfPlace, trap: Trap) -> None:
+    """Nothing runs, and the others are read.
 
-    What smtd would never run it does not take away either, where it writes beside it.
+    smtd does not remove what it never runs either, when it writes another record.
     """
     put(place, project(**calls(trap), good=a_record()))
     before = place.forms()
@@ -161,8 +161,8 @@ async def test_calls_are_not_made(place: ShelfPlace, trap: Trap) -> None:
 
 
 @pytest.mark.parametrize("name", ["system", "eval", "import", "instance", "new object", "state", "a call"])
-async def test_call_instead_of_a_project(place: ShelfPlace, trap: Trap, name: str) -> None:
-    """A call in place of all records is refused, and not made; so is one of what a call gave, anywhere."""
+async def test_call_in_place_of_a_project_is_refused(place: ShelfPlace, trap: Trap, name: str) -> None:
+    """Also a call of the result of a call, anywhere."""
     opcodes = {**calls(trap), "a call": project(odd=call_of_a_call(trap), good=a_record())[2:-1]}
     put(place, b"\x80\x04" + opcodes[name] + b".")
 
@@ -173,19 +173,19 @@ async def test_call_instead_of_a_project(place: ShelfPlace, trap: Trap, name: st
     assert not trap.sprung
 
 
-async def test_call_inside_a_record(place: ShelfPlace, trap: Trap) -> None:
-    """A call in an attribute that the model has no words for is carried along, and not made."""
+async def test_call_in_an_unmodelled_attribute_is_kept_and_not_run(place: ShelfPlace, trap: Trap) -> None:
+    """smtd copies it as data."""
     note = inert.load(calls(trap)["system"] + b".")
     await place.edit(lambda held: held.update(odd=odd(note=note, outcome=note)))
 
     scan, found = await scan_and_read(place, [key("odd")])
 
     assert scan.digests == {key("odd"): canonical.digest(change(found[key("odd")]))}
-    assert found[key("odd")].beyond_words == ["outcome"]
+    assert found[key("odd")].unmodelled_fields == ["outcome"]
     assert not trap.sprung
 
 
-# What cannot be loaded
+# Projects that cannot be loaded
 
 
 def deep(depth: int) -> bytes:
@@ -213,8 +213,8 @@ UNLOADABLE: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("make", UNLOADABLE.values(), ids=UNLOADABLE)
-async def test_pickle_that_cannot_be_loaded(place: ShelfPlace, make: Callable[[], bytes]) -> None:
-    """Bytes that are no records are refused at once, and in one sentence."""
+async def test_pickle_that_cannot_be_loaded_is_refused(place: ShelfPlace, make: Callable[[], bytes]) -> None:
+    """At once, in one sentence."""
     put(place, make())
 
     with pytest.raises(StoreRefused) as told:
@@ -223,8 +223,8 @@ async def test_pickle_that_cannot_be_loaded(place: ShelfPlace, make: Callable[[]
     assert_sentence(told.value, place)
 
 
-async def test_write_to_what_cannot_be_loaded(place: ShelfPlace) -> None:
-    """Nothing is written where there may be records that cannot be seen: its project alone fails."""
+async def test_project_that_cannot_be_loaded_is_not_written(place: ShelfPlace) -> None:
+    """It may contain records that smtd cannot see; only this project fails."""
     put(place, UNLOADABLE["truncated"]())
     before = place.values()
 
@@ -235,8 +235,8 @@ async def test_write_to_what_cannot_be_loaded(place: ShelfPlace) -> None:
     assert place.values() == before
 
 
-async def test_other_projects_go_on(place: ShelfPlace) -> None:
-    """A project that cannot be loaded does not keep another one from being worked on."""
+async def test_project_that_cannot_be_loaded_blocks_no_other(place: ShelfPlace) -> None:
+    """The other is read and written."""
     put(place, b"hello world")
     await place.put(record(), project="Other")
 
@@ -246,7 +246,7 @@ async def test_other_projects_go_on(place: ShelfPlace) -> None:
 
 
 def assert_sentence(error: Exception, place: ShelfPlace) -> None:
-    """Assert that *error* tells a person in one line what and where."""
+    """Assert that *error* says in one line what is wrong and where."""
     said = str(error)
     assert str(place.location.path) in said
     assert PROJECT in said
@@ -255,7 +255,7 @@ def assert_sentence(error: Exception, place: ShelfPlace) -> None:
     assert len(said) < 500
 
 
-# What grows beyond all bounds
+# Values that expand
 
 
 def doubled(times: int) -> bytes:
@@ -274,8 +274,8 @@ EXPLODING = {
 
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("attribute", EXPLODING)
-async def test_value_that_explodes(place: ShelfPlace, attribute: str) -> None:
-    """A value of few bytes that would fill the memory, were it written out, keeps no record back."""
+async def test_value_that_would_fill_the_memory_blocks_no_record(place: ShelfPlace, attribute: str) -> None:
+    """It has few bytes, but would expand without limit."""
     exploding = inert.load(b"\x80\x02" + EXPLODING[attribute] + b".")
     await place.edit(
         lambda held: held.update(odd=odd(**{attribute: exploding}), good=writing.build(record("good")))
@@ -287,11 +287,11 @@ async def test_value_that_explodes(place: ShelfPlace, attribute: str) -> None:
     assert set(found) == {key("good")}
 
 
-# Records that are odd, each on its own
+# Odd records
 
 
 def odd(**attributes: Any) -> Any:
-    """Return a pickled record with other values in some attributes."""
+    """Return a pickled record with other values of some attributes."""
     pickled = writing.build(record("odd"))
     pickled.state.update(attributes)
     return pickled
@@ -321,7 +321,7 @@ def data_key(**metadata: Any) -> Any:
 
 
 def odd_attribute(name: Any) -> Any:
-    """Return a pickled record with an attribute of this name, as no Python makes it."""
+    """Return a pickled record with an attribute whose name Python would not make."""
     made = odd()
     made.state[name] = 1
     return made
@@ -348,8 +348,8 @@ UNREADABLE: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("make", UNREADABLE.values(), ids=UNREADABLE)
-async def test_unreadable_record(place: ShelfPlace, make: Callable[[], Any]) -> None:
-    """What is no record is named, with what is wrong with it; the others go on."""
+async def test_invalid_record_is_reported(place: ShelfPlace, make: Callable[[], Any]) -> None:
+    """With what is wrong with it; the others are read."""
     await place.edit(lambda held: held.update(odd=make(), good=writing.build(record("good"))))
 
     scan, found = await scan_and_read(place, [key("odd"), key("good")])
@@ -418,20 +418,20 @@ STRANGE: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("make", STRANGE.values(), ids=STRANGE)
-async def test_strange_record(place: ShelfPlace, make: Callable[[], Any]) -> None:
-    """A record that Sumatra would not have made is read or named, always the same, and alone."""
+async def test_strange_record_is_read_or_reported(place: ShelfPlace, make: Callable[[], Any]) -> None:
+    """Always in the same way, and alone, although Sumatra would not have made it."""
     await place.edit(lambda held: held.update(odd=make(), good=writing.build(record("good"))))
 
     scan, found = await scan_and_read(place, [key("odd"), key("good")])
 
     assert scan.digests.keys() | scan.unreadable.keys() == {key("odd"), key("good")}
     assert key("good") in scan.digests
-    # Computed anew, of what was read: a store may know the digest of what it hands out.
+    # Computed again from the records: a store may return them with a digest.
     assert {of: canonical.digest(change(one)) for of, one in found.items()} == scan.digests
 
 
-async def test_write_beside_strange_records(place: ShelfPlace) -> None:
-    """Whatever records hold that smtd does not know, they hold after smtd wrote to another."""
+async def test_write_keeps_strange_records(place: ShelfPlace) -> None:
+    """smtd keeps all that it does not know of them when it writes another record."""
     strange = {name: make() for name, make in {**UNREADABLE, **STRANGE}.items()}
     await place.edit(lambda held: held.update(strange, good=writing.build(record("good"))))
     before = place.forms()
@@ -442,8 +442,8 @@ async def test_write_beside_strange_records(place: ShelfPlace) -> None:
     assert place.forms() == {of: form for of, form in before.items() if of != key("good")}
 
 
-async def test_class_inside_a_class(place: ShelfPlace) -> None:
-    """A record with an object of a class inside a class is named; the others can be written to."""
+async def test_object_of_a_nested_class_is_reported(place: ShelfPlace) -> None:
+    """Its record is unreadable; the others can be written."""
     dotted = text("plugin") + text("Outer.Inner") + b"\x93)\x81"
     put(place, project(odd=dotted, good=a_record()))
     before = place.forms()
@@ -457,8 +457,8 @@ async def test_class_inside_a_class(place: ShelfPlace) -> None:
     assert place.forms() == {key("odd"): before[key("odd")]}
 
 
-async def test_write_to_a_record_of_another_class(place: ShelfPlace) -> None:
-    """Nothing is written over what is no record, whatever was expected there."""
+async def test_object_of_another_class_is_not_overwritten(place: ShelfPlace) -> None:
+    """Whatever digest was expected there."""
     await place.edit(lambda held: held.update(odd=5))
     before = place.values()
 

@@ -1,11 +1,9 @@
-"""Small shelves that ask for much are refused, within a second of processor time and 512 MB."""
+"""Small shelves that need much are refused, within a second of processor time and 512 MB."""
 
 from __future__ import annotations
 
 import json
 import struct
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,11 @@ import pytest
 
 from smtd.stores.shelf import inert, writing
 from tests.build import PROJECT, record
+from tests.command import Smtd
+from tests.forkserver import client
 from tests.stores.places import dumb_place
 
-#: Scans a shelf in a process of its own; tells what came of it, and what the child processes took.
+#: Scans a shelf in a process of its own; prints the result, and what the child processes took.
 SCAN = """
 import json, resource, sys
 from pathlib import Path
@@ -23,6 +23,7 @@ import anyio
 from smtd.errors import StoreRefused
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.store import ShelfStore
+from tests.forkserver.shelves import new_interpreters
 
 async def scan():
     try:
@@ -31,14 +32,15 @@ async def scan():
         return str(exc)
     return sorted(found.unreadable.values())
 
-said = anyio.run(scan)
+with new_interpreters():
+    said = anyio.run(scan)
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
 print(json.dumps([said, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024]))
 """
 
 
 def held(value: bytes) -> bytes:
-    """Return the pickle of a project whose one record says *value* of its outcome."""
+    """Return the pickle of a project whose one record has *value* as its outcome."""
     marked = record("odd", outcome="~marked~")
     whole = inert.dump({"odd": writing.build(marked)})
     before, after = whole.split(b"X\x08\x00\x00\x00~marked~", 1)
@@ -46,7 +48,7 @@ def held(value: bytes) -> bytes:
 
 
 def doubled(levels: int) -> bytes:
-    """Return opcodes of a list that holds a list twice, which holds one twice, and so on."""
+    """Return opcodes of a list that contains a list twice, which contains one twice, and so on."""
     return b"]q\xf0" + b"".join(b"0](h\xf0h\xf0eq\xf0" for _ in range(levels))
 
 
@@ -71,23 +73,23 @@ HOSTILE = {
 }
 
 
-#: What looks endless and is not, for whoever looks at no list twice.
+#: Values that look endless, unless a reader visits each list only once.
 SOUND = {"list that doubles", "list in itself"}
 
 
 def scanned(directory: Path, value: bytes) -> tuple[Any, float, int, str]:
-    """Let a process scan a shelf whose project is *value*: what it says, what that cost, and which shelf."""
+    """Have a process scan a shelf whose project is *value*; return its output, the cost, and the shelf."""
     place = dumb_place(directory / "records")
     with place.pickles(place.location.path) as file:
         file[PROJECT.encode()] = value
-    command = [sys.executable, "-c", SCAN, str(place.location.path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    client.programs.add(SCAN)
+    done = client.run(["-c", SCAN, str(place.location.path)], directory, Smtd(directory).variables())
     return *json.loads(done.stdout), str(place.location.path)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_small_shelf_that_asks_for_much(name: str, tmp_path: Path) -> None:
-    """It is refused, or the record is named, in a sentence; and it has cost little to know."""
+def test_small_shelf_that_needs_much_is_refused_cheaply(name: str, tmp_path: Path) -> None:
+    """Or its record is reported, in a sentence."""
     said, seconds, memory, shelf = scanned(tmp_path, HOSTILE[name])
 
     assert (said == []) is (name in SOUND)
@@ -98,7 +100,7 @@ def test_small_shelf_that_asks_for_much(name: str, tmp_path: Path) -> None:
         assert "\n" not in said
 
 
-def test_pickle_that_fills_memory_ends_at_the_limit(tmp_path: Path) -> None:
+def test_pickle_that_fills_the_memory_stops_at_the_limit(tmp_path: Path) -> None:
     """Three megabytes of empty sets would take 700; the process that reads them may have 590."""
     said, _, memory, _ = scanned(tmp_path, b"\x80\x04(" + b"\x8f" * 3_000_000 + b"t.")
 

@@ -1,4 +1,4 @@
-"""Many projects of a shelf are written together: all that can be written lands, and in one step."""
+"""Many projects of a shelf are written together, in one step: all that can be written lands."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ FILES: dict[Driver, Any] = {
     NDBM: NdbmFile,
     SQLITE3: Sqlite3File,
 }
-#: Loads, and asks for 320 MB of memory to do so.
+#: Loads, but needs 320 MB of memory for that.
 GREEDY = b"\x80\x02}r" + struct.pack("<I", 20_000_000) + b"."
 
 
 def made(kind: Driver, directory: Path, request: pytest.FixtureRequest) -> ShelfPlace:
-    """Return an empty shelf of *kind*, which its real module writes, too."""
+    """Return an empty shelf of *kind*, which its real module can write, too."""
     directory.mkdir()
     if kind in (GNU, NDBM):
         name = "records.db" if kind is NDBM else "records"
@@ -67,8 +67,8 @@ def spoil(place: ShelfPlace, project: str, value: bytes) -> None:
         file[project.encode()] = value
 
 
-async def test_projects_that_are_written_together_are_there_for_every_program(place: ShelfPlace) -> None:
-    """Beside those that were there; and smtd goes on from there as from any write of its own."""
+async def test_projects_written_together_are_readable_by_every_program(place: ShelfPlace) -> None:
+    """Beside the others; smtd continues from there as from any own write."""
     await place.put(record("old"), project="A")
     changes = create("A", *(f"P{number}" for number in range(5)), "é\n'")
     async with place.open() as shelf:
@@ -80,10 +80,10 @@ async def test_projects_that_are_written_together_are_there_for_every_program(pl
     assert token is not None
 
 
-async def test_project_that_another_program_writes_meanwhile_is_made_again(
+async def test_project_written_by_another_program_meanwhile_is_merged(
     place: ShelfPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the other program wrote stays, in that project and in a new one."""
+    """The other program's records stay, in that project and in a new one."""
     file = FILES[place.location.driver]
     replace, asked_for = file.replace, list[list[bytes]]()
 
@@ -99,14 +99,14 @@ async def test_project_that_another_program_writes_meanwhile_is_made_again(
         await shelf.scan()
         monkeypatch.setattr(file, "replace", meanwhile)
         assert await shelf.write(create("A", "B")) == [DONE, DONE]
-        assert await shelf.token() is None  # what the other program wrote is not known yet
+        assert await shelf.token() is None  # smtd does not know yet what the other program wrote
 
     labels = {"A": ["old", "run", "theirs"], "B": ["run"], "C": ["theirs"]}
     assert set(place.forms()) == {Key(project, label) for project in labels for label in labels[project]}
     assert asked_for == [[b"A", b"B"], [b"A"]]
 
 
-async def test_project_that_is_stale_keeps_no_other_back(dumb: ShelfPlace) -> None:
+async def test_stale_project_holds_back_no_other(dumb: ShelfPlace) -> None:
     await dumb.put(record("run"), project="A")
     async with dumb.open() as shelf:
         assert await shelf.write(create("A", "B", "C")) == [STALE, DONE, DONE]
@@ -114,8 +114,8 @@ async def test_project_that_is_stale_keeps_no_other_back(dumb: ShelfPlace) -> No
 
 
 @pytest.mark.parametrize("value", [b"no pickle", b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b"."])
-async def test_project_that_cannot_be_loaded_keeps_no_other_back(dumb: ShelfPlace, value: bytes) -> None:
-    """It alone fails, and is named; nothing is put in its place."""
+async def test_project_that_cannot_be_loaded_holds_back_no_other(dumb: ShelfPlace, value: bytes) -> None:
+    """It alone fails, is reported, and is not replaced."""
     await dumb.put(record("run"), project="A")
     spoil(dumb, "B", value)
     async with dumb.open() as shelf:
@@ -131,8 +131,8 @@ async def test_project_that_cannot_be_loaded_keeps_no_other_back(dumb: ShelfPlac
     assert dumb.values()[b"B"] == value
 
 
-async def test_old_record_in_one_project_lets_none_be_written(dumb: ShelfPlace) -> None:
-    """Also if the shelf was not scanned before, or a project with one came in after that."""
+async def test_old_record_in_one_project_makes_the_shelf_read_only(dumb: ShelfPlace) -> None:
+    """Also if the shelf was not scanned before, or got such a project after that."""
     old = writing.build(record("old"))
     old.state["timestamp"] = datetime(2014, 5, 1)
     async with dumb.open() as shelf:
@@ -147,7 +147,7 @@ async def test_old_record_in_one_project_lets_none_be_written(dumb: ShelfPlace) 
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How many processes were asked, by the kind of request."""
+    """How many processes were started, by the kind of request."""
     found: Counter[str] = Counter()
     ask = child.ask
 
@@ -159,8 +159,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return found
 
 
-async def test_pickle_that_takes_the_memory_takes_it_from_no_other_project(asked: Counter[str]) -> None:
-    """Of a process that came near its limit nothing is believed: each pickle is asked for alone."""
+async def test_pickle_that_fills_the_memory_harms_no_other_project(asked: Counter[str]) -> None:
+    """smtd trusts no answer of a process that came near its limit, and asks for each pickle alone."""
     reads: dict[str, messages.One] = {"greedy": messages.Read(GREEDY), "broken": messages.Read(b"none")}
     reads["other"] = messages.Read(inert.dump({"run": writing.build(record("run"))}))
 
@@ -172,10 +172,10 @@ async def test_pickle_that_takes_the_memory_takes_it_from_no_other_project(asked
     assert asked == {"Several": 1, "Read": 3}
 
 
-async def test_what_one_process_is_asked_has_a_size(
+async def test_request_to_one_process_has_a_limited_size(
     asked: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pickles and new records count; what alone is larger is asked for alone."""
+    """Pickles and new records count; a larger one is asked for alone."""
     pickle = inert.dump({"run": writing.build(record("run"))})
     wish = messages.WriteOp("new", bytes(len(pickle)), None)
     requests: dict[str, messages.One] = {
@@ -191,10 +191,10 @@ async def test_what_one_process_is_asked_has_a_size(
 
 
 @pytest.mark.parametrize("kind", [GNU, SQLITE3], ids=lambda kind: kind.name)
-def test_swap_of_many_projects_that_is_killed(
+def test_killed_swap_leaves_all_old_values_or_all_new_ones(
     kind: Driver, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Before whatever step, it leaves all old values or all new ones. (dbm.dumb: test_shelf_torn.py)"""
+    """At whatever step. (dbm.dumb: test_shelf_torn.py)"""
     place = made(kind, tmp_path / "shelf", request)
     old, new = (
         dict.fromkeys((b"A", b"B", b"C"), b"old"),

@@ -1,4 +1,4 @@
-"""What a child process is asked and answers comes over whole, however it is cut on the way."""
+"""Requests to a child process and its answers arrive complete, however the pipe cuts them."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def records(count: int) -> Records:
         Answered([Written(None, ["stale"]), records(3), Probed(False), messages.Failed("broken")]),
     ],
 )
-def test_answer_arrives_as_it_was(answer: messages.Answer, size: int) -> None:
-    """Whatever the sizes of what the pipe gives at a time."""
+def test_answer_arrives_complete(answer: messages.Answer, size: int) -> None:
+    """Whatever the sizes of the parts that the pipe delivers."""
     sent = b"".join(messages.parts(answer))
     answers = Answers()
 
@@ -55,8 +55,8 @@ def test_answer_arrives_as_it_was(answer: messages.Answer, size: int) -> None:
 
 
 @pytest.mark.parametrize("missing", [1, 100, "a message"])
-def test_answer_that_is_cut_is_none(missing: int | str) -> None:
-    """What did not come is not known to be absent."""
+def test_truncated_answer_is_no_answer(missing: int | str) -> None:
+    """Missing records do not count as absent."""
     sent = list(messages.parts(records(3 * PORTION)))
     cut = b"".join(sent[:-1]) if isinstance(missing, str) else b"".join(sent)[:-missing]
     answers = Answers()
@@ -66,16 +66,16 @@ def test_answer_that_is_cut_is_none(missing: int | str) -> None:
     assert answers.answer is None
 
 
-def test_request_that_is_cut_is_none() -> None:
-    """Half a pickle is no pickle, and least of all one without old records."""
+def test_truncated_request_is_refused() -> None:
+    """Half a pickle is no pickle, and especially none without old records."""
     sent = b"".join(messages.pieces(Several([ProbeLegacy(PICKLE), ProbeLegacy(PICKLE)])))
 
     with pytest.raises(EOFError):
         messages.received(io.BytesIO(sent[:-1]))
 
 
-def test_request_that_lost_its_pickle_asks_about_a_broken_one() -> None:
-    """And not about none, in which every record would be absent."""
+def test_request_without_its_pickle_is_about_a_broken_one() -> None:
+    """And not about an empty one, in which every record would be absent."""
     size, head, _ = messages.pieces(Read(PICKLE))
     nothing = head.replace((len(PICKLE)).to_bytes(2, "big"), bytes(2))
 
@@ -92,16 +92,16 @@ def test_request_that_lost_its_pickle_asks_about_a_broken_one() -> None:
         "pass",
     ],
 )
-async def test_child_that_says_anything_else_is_not_believed(program: str) -> None:
-    """It is ended, if needed, and there is no answer."""
+async def test_invalid_output_of_a_child_is_no_answer(program: str) -> None:
+    """smtd ends the child if needed."""
     with anyio.fail_after(30):
         _, answer = await child.run([sys.executable, "-c", program], [bytes(5_000_000)])
 
     assert answer is None
 
 
-async def test_child_that_ends_before_it_was_asked_all_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And no error of a pipe that nobody reads."""
+async def test_child_that_ends_early_refuses_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And causes no error of a broken pipe."""
     monkeypatch.setattr(worker, "limits", lambda size: (1, 0.01))
 
     with pytest.raises(StoreRefused, match="the records in the shelf old cannot be read within 0 MiB"):

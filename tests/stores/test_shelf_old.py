@@ -1,4 +1,4 @@
-"""Shelves of Sumatra 0.2 to 0.7 are read whole, never written, and go into new stores."""
+"""Shelves of Sumatra 0.2 to 0.7 are read completely, never written, and copied into new stores."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def asked(pickled: dict[str, Any], zone: str = "Europe/Paris") -> messages.Records:
-    """Return what the child says about records."""
+    """Return the child's answer about records."""
     answer = worker.answer(messages.Read(inert.dump(pickled), timezone=zone))
     assert isinstance(answer, messages.Records)
     return answer
@@ -43,17 +43,17 @@ def asked(pickled: dict[str, Any], zone: str = "Europe/Paris") -> messages.Recor
 # Reading
 
 
-async def test_every_field_of_every_record(path: Path) -> None:
-    """All fields are what Sumatra 0.8.1 would understand, times apart, which it would not."""
+async def test_every_field_of_every_old_record_is_read(path: Path) -> None:
+    """As Sumatra 0.8.1 would understand them, except for times, which it would not."""
     found = await whole(opened(path))
 
     assert golden.said(found) == golden.expected(path.name)
     assert {of.project for of in found} == {PROJECT}
-    assert [one.beyond_words for one in found.values() if one.beyond_words] == []
+    assert [one.unmodelled_fields for one in found.values() if one.unmodelled_fields] == []
 
 
-async def test_what_has_no_room_in_the_model_is_kept(tmp_path: Path) -> None:
-    """Nothing that older Sumatras said is lost, and all of it is of classes that 0.8.1 has."""
+async def test_unmodelled_attributes_of_old_records_are_kept(tmp_path: Path) -> None:
+    """Nothing that older Sumatras stored is lost, and all of it has classes of 0.8.1."""
     found = (await whole(opened(copy_store(CORPUS / "c021_py27", tmp_path / "old"))))[own("rec-01")]
 
     kept = {name: inert.load(value.data) for name, value in found.opaque.items()}
@@ -72,8 +72,8 @@ async def test_what_has_no_room_in_the_model_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [*SHELVES, "c081_dumb"])
-def test_form_of_a_shelf(name: str) -> None:
-    """Whose form a record has is told from what it holds."""
+def test_version_of_a_record_is_recognized_by_its_contents(name: str) -> None:
+    """Of each record."""
     pickle = DumbFile(CORPUS / name).read()[0][b"corpus"]
 
     answer = worker.answer(messages.Read(pickle, [], timezone="Europe/Paris"))
@@ -93,7 +93,7 @@ def old(moment: datetime, **changes: Any) -> Inert:
 
 
 def times(moment: datetime, zone: str) -> list[datetime | None]:
-    """Return when a record says that it was run, and its data made, if the clock showed *moment*."""
+    """Return the times of a record and of its data that say that the clock showed *moment*."""
     state = {"path": "a", "digest": "0" * 40, "creation": moment, "metadata": {}}
     key = inert.new("sumatra.datastore.base", "DataKey", state)
     (held,) = asked({"rec-00": old(moment, output_data=[key])}, zone).held
@@ -113,24 +113,24 @@ def times(moment: datetime, zone: str) -> list[datetime | None]:
     ],
     ids=["winter", "summer", "twice", "never"],
 )
-def test_local_times(local: datetime, in_utc: datetime) -> None:
-    """Local times of older Sumatras are told in UTC by the zone that the store is said to be in."""
+def test_local_times_are_read_in_the_configured_zone(local: datetime, in_utc: datetime) -> None:
+    """Older Sumatras stored local times; smtd returns UTC."""
     assert times(local, "Europe/Paris") == [in_utc, in_utc]
 
 
 @pytest.fixture
 def machine_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """Lets TZ say where this machine's clock stands."""
+    """Set the zone of this machine by TZ."""
     yield monkeypatch
     monkeypatch.undo()
     time.tzset()
 
 
 @pytest.mark.parametrize(("zone", "hour"), [("Asia/Tokyo", 3), ("WST+5WDT,M3.2.0,M11.1.0", 17)])
-async def test_zone_of_the_machine(
+async def test_default_zone_is_that_of_this_machine(
     zone: str, hour: int, tmp_path: Path, machine_in: pytest.MonkeyPatch
 ) -> None:
-    """Where nothing is said, local times are in the zone of this machine, in the child as well."""
+    """Also in the child process."""
     machine_in.setenv("TZ", zone)
     place = dumb_place(tmp_path / "old")
     await place.edit(lambda held: held.update(one=old(datetime(2020, 1, 1, 12), label="one")), PROJECT)
@@ -141,14 +141,14 @@ async def test_zone_of_the_machine(
     assert found[own("one")].timestamp == (expected or datetime(2020, 1, 1, 17, tzinfo=UTC))
 
 
-async def test_zone_that_nobody_knows(path: Path) -> None:
-    """A zone that is not known is named, and nothing is read by another one."""
+async def test_unknown_zone_is_an_error(path: Path) -> None:
+    """Nothing is read in another one."""
     with pytest.raises(StoreRefused, match=r"the shelf .* cannot be read: .*'Europe/Pariss'"):
         await opened(path, "Europe/Pariss").scan()
 
 
-async def test_zone_that_changes(path: Path) -> None:
-    """With another zone the same file holds other records: nobody takes it for unchanged."""
+async def test_change_of_the_zone_makes_the_shelf_another(path: Path) -> None:
+    """The same file has other records then, so it does not count as unchanged."""
     one, same, other = opened(path), opened(path), opened(path, "Asia/Tokyo")
     await one.scan()
 
@@ -159,8 +159,8 @@ async def test_zone_that_changes(path: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", [datetime.min, datetime.max])
-def test_time_at_the_ends_of_time(moment: datetime) -> None:
-    """A time that is none in UTC makes its own record unreadable, and no other."""
+def test_time_that_utc_cannot_represent_makes_one_record_unreadable(moment: datetime) -> None:
+    """And no other."""
     records = {"one": old(moment, label="one"), "two": old(datetime(2020, 1, 1), label="two")}
 
     problems = {
@@ -194,7 +194,7 @@ async def test_old_shelf_is_not_written(path: Path) -> None:
 
 
 async def test_old_shelf_is_not_written_after_a_rest(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it is, it is also while nothing of it is kept."""
+    """smtd remembers that while it keeps no record."""
     monkeypatch.setattr(loaded, "LARGE_AT_REST", 0)
     before = contents(path.parent)
     store = opened(path)
@@ -210,8 +210,8 @@ async def test_old_shelf_is_not_written_after_a_rest(path: Path, monkeypatch: py
     assert contents(path.parent) == before
 
 
-async def test_shelf_of_two_times(tmp_path: Path) -> None:
-    """One old record, in any project, is enough: what is new beside it is read, and not written."""
+async def test_one_old_record_makes_the_shelf_read_only(tmp_path: Path) -> None:
+    """In any project; new records beside it are read."""
     place = dumb_place(tmp_path / "both")
     await place.put(record("new"))
     await place.edit(lambda held: held.update(one=old(datetime(2020, 1, 1))), "aged")
@@ -226,8 +226,8 @@ async def test_shelf_of_two_times(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
-async def test_shelf_whose_old_records_are_gone(tmp_path: Path) -> None:
-    """When the last old record was removed, by Sumatra itself, the shelf is written again."""
+async def test_shelf_without_old_records_is_written_again(tmp_path: Path) -> None:
+    """After Sumatra itself removed the last one."""
     place = dumb_place(tmp_path / "both")
     await place.put(record("new"))
     await place.edit(lambda held: held.update(one=old(datetime(2020, 1, 1))))
@@ -242,11 +242,11 @@ async def test_shelf_whose_old_records_are_gone(tmp_path: Path) -> None:
     assert await store.write([Change(Key("MyProject", "newer"), record("newer"), None)]) == [DONE]
 
 
-# What cannot be read
+# Unreadable shelves and records
 
 
-async def test_shelf_of_sumatra_01(tmp_path: Path) -> None:
-    """A shelf without projects is refused in one sentence, whatever it is asked for."""
+async def test_shelf_of_sumatra_01_is_refused(tmp_path: Path) -> None:
+    """It has no projects; every call gives one sentence."""
     simulation = inert.new("sumatra.records", "SimRecord", {"group": "default"})
     place = dumb_place(tmp_path / "simulation_records")
     with place.pickles(place.location.path) as file:
@@ -261,8 +261,8 @@ async def test_shelf_of_sumatra_01(tmp_path: Path) -> None:
     )
 
 
-def test_class_that_sumatra_does_not_have_any_more() -> None:
-    """A record that no 0.8.1 could load is named, and not carried anywhere."""
+def test_record_with_a_removed_class_is_reported() -> None:
+    """No 0.8.1 could load it, so it is copied nowhere."""
     gone = inert.new("sumatra.external.NeuroTools.stgen", "StGen", {})
 
     (held,) = asked({"rec-00": old(datetime(2020, 1, 1), note=gone)}).held
@@ -272,11 +272,11 @@ def test_class_that_sumatra_does_not_have_any_more() -> None:
     )
 
 
-# The forms of parts
+# Old forms of parts
 
 
 def part(name: str, value: Any, **changes: Any) -> Record:
-    """Return the record of 0.7 with one part as an older Sumatra would have made it."""
+    """Return the record of 0.7 with one part in the form of an older Sumatra."""
     (held,) = asked({"rec-00": old(datetime(2020, 1, 1), **{name: value}, **changes)}).held
     assert held.problem == ""
     return msgspec.msgpack.decode(held.record, type=Record)
@@ -291,8 +291,8 @@ def subversion(path: str | None) -> Inert:
     return repository
 
 
-def test_working_copy_elsewhere() -> None:
-    """A working copy that is not where the repository is, is kept; one that is says nothing."""
+def test_working_copy_outside_its_repository_is_kept() -> None:
+    """One at the place of the repository says nothing."""
     elsewhere, here = (part("repository", subversion(path)) for path in ("/home/ada", "svn://lab/code"))
 
     assert elsewhere.repository == here.repository
@@ -301,8 +301,8 @@ def test_working_copy_elsewhere() -> None:
     assert (kept["upstream"], kept["wc"].state["path"]) == (None, "/home/ada")
 
 
-def test_mpi_info() -> None:
-    """What launch modes of 0.2 knew beyond their arguments is kept, beside them."""
+def test_mpi_info_of_launch_modes_is_kept() -> None:
+    """Launch modes of 0.2 had it beside their arguments."""
     state = {"n": 2, "mpirun": "mpiexec", "hosts": [], "mpi_info": {"version": "1"}}
 
     found = part("launch_mode", inert.new("sumatra.launch", "DistributedLaunchMode", state))
@@ -311,8 +311,8 @@ def test_mpi_info() -> None:
     assert inert.load(found.opaque["mpi_info"].data) == {"version": "1"}
 
 
-def test_parameters_from_a_file() -> None:
-    """The file that parameters came from is kept, in a set that 0.8.1 can load."""
+def test_file_of_parameters_is_kept() -> None:
+    """In a set that 0.8.1 can load."""
     state = {"_sections": {"s": {"__name__": "s", "a": "1"}}, "_defaults": {"b": "2"}, "source_file": "x.ini"}
 
     found = part("parameters", inert.new("sumatra.parameters", "ConfigParserParameterSet", state))
@@ -324,8 +324,8 @@ def test_parameters_from_a_file() -> None:
 
 
 @pytest.mark.parametrize("data_key", ["[u'a', 'b']", ["a", "b"]])
-def test_data_without_digests(data_key: Any) -> None:
-    """Data of which 0.3 kept only the paths have the digest that Sumatra compares with none."""
+def test_data_without_digests_get_those_that_sumatra_ignores(data_key: Any) -> None:
+    """0.3 kept only their paths."""
     pickled = old(datetime(2020, 1, 1), data_key=data_key, input_data=["c"])
     del pickled.state["output_data"]
 

@@ -1,4 +1,4 @@
-"""Whoever may use a shelf before smtd writes to it may use it afterwards."""
+"""smtd's writes leave a shelf accessible to the same users."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.peers.environments import Environment
 from tests.stores.places import by_module
 
 ACL = "system.posix_acl_access"
-#: Its owner and the user 4321 read and write, the group reads.
+#: The owner and the user 4321 may read and write, the group may read.
 GRANTED = struct.pack("<I", 2) + b"".join(
     struct.pack("<HHI", *entry)
     for entry in ((1, 6, 2**32 - 1), (2, 6, 4321), (4, 4, 2**32 - 1), (16, 6, 2**32 - 1), (32, 0, 2**32 - 1))
 )
 
-#: Only root gives files away.
+#: Only root can give files away.
 as_root = pytest.mark.root
 
 
@@ -56,10 +56,8 @@ def owned(path: Path) -> tuple[int, int, int]:
 
 
 @as_root
-def test_index_that_was_replaced_has_the_owner_and_group_of_the_one_before(
-    shelf: DumbFile, index: Path
-) -> None:
-    """So has the backup of it, which is the index before."""
+def test_replaced_index_keeps_owner_and_group(shelf: DumbFile, index: Path) -> None:
+    """So does its backup, which is the previous index."""
     os.chown(index, 1000, 5678)
     index.chmod(0o664)
 
@@ -70,9 +68,7 @@ def test_index_that_was_replaced_has_the_owner_and_group_of_the_one_before(
 
 
 @as_root
-def test_shelf_that_was_swapped_has_the_owner_and_group_of_the_one_before(
-    tmp_path: Path, dbm_environment: Environment
-) -> None:
+def test_replaced_shelf_keeps_owner_and_group(tmp_path: Path, dbm_environment: Environment) -> None:
     """A file of dbm.ndbm that belongs to a group still does after smtd wrote to it."""
     by_module(dbm_environment.python, "dbm.ndbm", tmp_path / "records", {b"P": b"one"})
     path = tmp_path / "records.db"
@@ -86,10 +82,8 @@ def test_shelf_that_was_swapped_has_the_owner_and_group_of_the_one_before(
     assert path.stat().st_ino != before
 
 
-def test_index_that_was_replaced_has_the_access_control_list_of_the_one_before(
-    shelf: DumbFile, index: Path
-) -> None:
-    """And what programs noted at the file."""
+def test_replaced_index_keeps_its_access_control_list(shelf: DumbFile, index: Path) -> None:
+    """And its other extended attributes."""
     set_attribute(index, ACL, GRANTED)
     set_attribute(index, "user.note", b"kept")
 
@@ -102,7 +96,7 @@ def test_index_that_was_replaced_has_the_access_control_list_of_the_one_before(
 def test_index_without_an_access_control_list_gets_none_from_its_directory(
     shelf: DumbFile, index: Path
 ) -> None:
-    """What a directory gives to new files is nothing that this file had."""
+    """The defaults of a directory for new files must not apply."""
     set_attribute(index.parent, "system.posix_acl_default", GRANTED)
     index.chmod(0o640)
 
@@ -119,10 +113,10 @@ def set_attribute(path: Path, name: str, value: bytes) -> None:
         pytest.skip(f"this file system has no {name}: {exc.strerror}")
 
 
-def test_new_index_is_never_open_to_more_than_the_one_before(
+def test_new_index_is_never_open_to_more_users(
     shelf: DumbFile, index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even before it is in its place, and whatever was planted there."""
+    """Not even before it is in its place, and whatever another user planted there."""
     index.chmod(0o600)
     planted = index.with_name(".records.dir.smtd")
     planted.symlink_to(index.parent / "elsewhere")
@@ -145,7 +139,7 @@ def test_new_index_is_never_open_to_more_than_the_one_before(
 
 
 class Somebody:
-    """Another user than the owner of the files, of the *groups*."""
+    """Another user than the owner of the files, with *groups*."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._monkeypatch = monkeypatch
@@ -161,45 +155,43 @@ def somebody(monkeypatch: pytest.MonkeyPatch) -> Somebody:
     return Somebody(monkeypatch)
 
 
-def test_shelf_of_a_group_is_only_read_by_who_is_not_in_it(
-    shelf: DumbFile, index: Path, somebody: Somebody
-) -> None:
-    """A new index would not belong to the group: the sentence says to whom it belongs, and what to do."""
+def test_shelf_of_a_foreign_group_is_read_only(shelf: DumbFile, index: Path, somebody: Somebody) -> None:
+    """A new index would not belong to the group: the message names the group, and says what to do."""
     index.chmod(0o666)
     somebody.become(4321)
 
-    why = shelf.obstacle()
+    why = shelf.read_only_reason()
 
     assert why.startswith("records.dir belongs to ")
     assert "run smtd as " in why
 
 
-def test_shelf_of_an_owner_who_is_in_its_group_is_written_by_the_others_of_it(
+def test_members_of_the_group_can_write_the_shelf_of_a_member(
     shelf: DumbFile, index: Path, somebody: Somebody
 ) -> None:
-    """The new owner is another one, and nobody is shut out."""
+    """The owner changes, but no user loses access."""
     index.chmod(0o660)
     somebody.become(4321, index.stat().st_gid)
 
-    assert shelf.obstacle() == ""
+    assert shelf.read_only_reason() == ""
 
 
-def test_shelf_whose_group_may_only_read_is_not_taken_from_its_owner(
+def test_shelf_that_its_group_may_only_read_is_read_only(
     shelf: DumbFile, index: Path, somebody: Somebody
 ) -> None:
-    """Though the directory would let us."""
+    """Although the directory would permit a write."""
     index.chmod(0o640)
     somebody.become(4321, index.stat().st_gid)
 
-    assert "cannot create a new file that they can use" in shelf.obstacle()
+    assert "cannot create a new file that they can use" in shelf.read_only_reason()
 
 
-def test_shelf_that_everybody_may_write_is_written_by_anybody_of_its_group(
+def test_members_of_the_group_can_write_a_world_writable_shelf(
     shelf: DumbFile, index: Path, somebody: Somebody, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also if nothing is known of its owner, as in a container."""
+    """Even if the owner is unknown, as in a container."""
     index.chmod(0o666)
     somebody.become(4321, index.stat().st_gid)
     monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
 
-    assert shelf.obstacle() == ""
+    assert shelf.read_only_reason() == ""

@@ -1,4 +1,4 @@
-"""A shelf that was scanned tells at the next scan what a new look would tell, whatever happened between."""
+"""A repeated scan of a shelf gives what a new one would give, whatever happened in between."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def shelf(tmp_path: Path) -> ShelfPlace:
 
 
 async def anew(shelf: ShelfPlace) -> set[Key]:
-    """Return the keys that a look shows that knows nothing."""
+    """Return the keys that a look without earlier knowledge shows."""
     return set((await scan_of(shelf)).digests)
 
 
-async def test_scan_after_writes_of_which_it_asked_for_nothing(shelf: ShelfPlace) -> None:
-    """What was written to another project is not in it."""
+async def test_scan_ignores_writes_to_other_projects(shelf: ShelfPlace) -> None:
+    """They are not in it."""
     await shelf.put(record("run"))
     async with shelf.open() as opened:
         await opened.scan([PROJECT])
@@ -39,8 +39,8 @@ async def test_scan_after_writes_of_which_it_asked_for_nothing(shelf: ShelfPlace
         assert list((await opened.scan([PROJECT])).digests) == [key("run")]
 
 
-async def test_scan_after_writes_to_what_others_had_written_to(shelf: ShelfPlace) -> None:
-    """It tells of both, also where the store was told that it need not look at what the others did."""
+async def test_scan_sees_own_writes_and_those_of_others_to_one_project(shelf: ShelfPlace) -> None:
+    """Even if the store was told that it need not look at the others'."""
     await shelf.put(record("run"))
     async with shelf.open() as opened, shelf.open() as another:
         await opened.scan()
@@ -54,8 +54,10 @@ async def test_scan_after_writes_to_what_others_had_written_to(shelf: ShelfPlace
         assert {of.label for of in (await opened.scan()).digests} == {"run", "theirs", "mine"}
 
 
-async def test_scan_that_a_write_comes_in_between(shelf: ShelfPlace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is written meanwhile is in the next scan at the latest."""
+async def test_write_during_a_scan_is_in_the_next_scan(
+    shelf: ShelfPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the latest."""
     asking, real = anyio.Event(), child.ask
 
     async def ask(request: messages.Request, *expected: Any, **words: Any) -> Any:
@@ -75,10 +77,10 @@ async def test_scan_that_a_write_comes_in_between(shelf: ShelfPlace, monkeypatch
 
 
 @pytest.mark.parametrize("asked", [messages.WriteProject, messages.Read])
-async def test_scan_after_others_wrote_during_another_call(
+async def test_write_of_others_seen_by_another_call_is_in_the_next_scan(
     shelf: ShelfPlace, monkeypatch: pytest.MonkeyPatch, asked: type
 ) -> None:
-    """A read that finds it hides it from nobody: neither during a write nor during a scan."""
+    """A read during a write or a scan does not hide it."""
     real, waiting = child.ask, [True]
 
     async def ask(request: messages.Request, *expected: Any, **words: Any) -> Any:
@@ -104,8 +106,8 @@ async def test_scan_after_others_wrote_during_another_call(
         assert set((await opened.scan()).digests) == await anew(shelf)
 
 
-async def test_shelf_that_is_put_back_can_be_written_again(shelf: ShelfPlace) -> None:
-    """It had an old record while it was another one, and was read then."""
+async def test_shelf_without_an_old_record_after_a_restore_is_writable(shelf: ShelfPlace) -> None:
+    """Another file with an old record was in its place, and was read then."""
     home, aside = shelf.location.path.parent, shelf.location.path.parent.with_name("aside")
     old = writing.build(record("old"))
     old.state["timestamp"] = old.state["timestamp"].replace(tzinfo=None)
@@ -126,10 +128,10 @@ async def test_shelf_that_is_put_back_can_be_written_again(shelf: ShelfPlace) ->
 
 
 @pytest.mark.parametrize("seed", range(2))
-async def test_scan_tells_what_a_new_look_tells(
+async def test_repeated_scan_equals_a_new_one(
     shelf: ShelfPlace, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    """Whoever wrote, whatever is asked for, and whether the store let go of what it knew."""
+    """Whichever program wrote, whatever the caller asks for, and with or without a rest."""
     chance = random.Random(seed)
     await shelf.put(record("a"), record("b"), record("c"))
     await shelf.put(record("a"), project="Other")

@@ -1,4 +1,4 @@
-"""What is of dbm.sqlite3 alone; what holds for every SQLite file is in test_sqlite_files.py."""
+"""Tests of dbm.sqlite3 only; those for every SQLite file are in test_sqlite_files.py."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def place(tmp_path: Path) -> ShelfPlace:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give a locked file up soon."""
+    """Give up on a locked file soon."""
     monkeypatch.setattr(backend, "TIMEOUT", 0.1)
 
 
@@ -35,8 +35,8 @@ def connect(place: ShelfPlace) -> closing[sqlite3.Connection]:
     return closing(sqlite3.connect(place.location.path, isolation_level=None))
 
 
-async def test_write_while_another_program_reads(place: ShelfPlace) -> None:
-    """A program that reads holds no write up, and goes on seeing what it saw."""
+async def test_reader_does_not_delay_a_write(place: ShelfPlace) -> None:
+    """And it still sees the state that it saw."""
     await place.put(record())
     count = "SELECT key, value FROM Dict"
 
@@ -64,8 +64,8 @@ def save_and_be_killed(place: ShelfPlace) -> None:
     assert done.returncode == -9
 
 
-async def test_log_of_a_program_that_was_killed(place: ShelfPlace) -> None:
-    """What a program had saved before it was killed is read from the log that it left."""
+async def test_log_of_a_killed_program_is_read(place: ShelfPlace) -> None:
+    """With what the program had saved before."""
     await place.put(record())
     save_and_be_killed(place)
 
@@ -75,8 +75,8 @@ async def test_log_of_a_program_that_was_killed(place: ShelfPlace) -> None:
     assert projects == ["Other"]
 
 
-async def test_file_without_the_table(place: ShelfPlace, impatient: None) -> None:
-    """A file in which there is no shelf any more is told; it is no empty store."""
+async def test_file_without_the_table_is_an_error(place: ShelfPlace, impatient: None) -> None:
+    """It is no empty store."""
     with connect(place) as db:
         db.execute("DROP TABLE Dict")
 
@@ -84,8 +84,8 @@ async def test_file_without_the_table(place: ShelfPlace, impatient: None) -> Non
         await scan_of(place)
 
 
-async def test_table_of_another_program(place: ShelfPlace) -> None:
-    """Keys and values that are texts, as no dbm writes them, do no harm to the others."""
+async def test_text_keys_of_another_program_do_no_harm(place: ShelfPlace) -> None:
+    """No dbm writes keys and values as text."""
     await place.put(record())
     with connect(place) as db:
         db.execute("INSERT INTO Dict VALUES ('text', 'text')")

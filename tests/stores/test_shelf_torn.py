@@ -1,4 +1,4 @@
-"""Files of a dumb shelf that others write to at the same time, or that a crash left half written."""
+"""Files of a dumb shelf that other programs write at the same time, or that a crash left half written."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def place(tmp_path: Path) -> ShelfPlace:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give a shelf up soon if there is no quiet moment."""
+    """Give up on a shelf soon if it is never quiet."""
     monkeypatch.setattr(filestat, "time", HastyTime)
 
 
@@ -60,7 +60,7 @@ def pickled(*labels: str, text: str = "") -> bytes:
     return inert.dump({label: writing.build(record(label, stdout_stderr=text)) for label in labels})
 
 
-# While others write
+# While other programs write
 
 WRITER = """
 import dbm.dumb, random, sys, time
@@ -79,9 +79,9 @@ LABELS = [f"run-{number}" for number in range(3)]
 
 @pytest.fixture
 def busy(place: ShelfPlace, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A program that saves, project after project, in bursts, with pauses of all lengths."""
+    """A program that saves project after project in bursts, with pauses of all lengths."""
     paths = [tmp_path / str(number) for number in range(4)]
-    # Some of a size, so that one is written over the other.
+    # Some have the same size, so that one overwrites the other.
     for path, text in zip(paths, ("x" * 10, "y" * 400_000, "z" * 20, "x" * 400_000), strict=True):
         path.write_bytes(pickled(*LABELS, text=text))
     with place.pickles(place.location.path) as shelf:
@@ -92,10 +92,10 @@ def busy(place: ShelfPlace, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]
     assert writer.wait() == 0
 
 
-def test_reads_while_a_program_saves(
+def test_reads_beside_a_writer_return_nothing_torn(
     place: ShelfPlace, busy: subprocess.Popen[bytes], impatient: None
 ) -> None:
-    """However often it is read, nothing torn is ever taken for what a shelf holds."""
+    """However often smtd reads."""
     file = DumbFile(place.location.path)
 
     projects, pickles = set(), set()
@@ -112,7 +112,7 @@ def test_reads_while_a_program_saves(
 
 
 def is_whole(held: dict[str, inert.Inert]) -> bool:
-    """Say whether a project is as it was saved at one time: all records, all with the same letter."""
+    """Say whether a project was saved at one time: it has all records, all with the same letter."""
     return (
         list(held) == LABELS and len(set("".join(one.state["stdout_stderr"] for one in held.values()))) == 1
     )
@@ -123,8 +123,8 @@ def start(script: str, *args: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", script, *map(str, args)], env=environment)
 
 
-async def test_value_that_grew_under_an_old_index(place: ShelfPlace) -> None:
-    """A value that a program has overwritten in place, and is longer now, is read to its end."""
+async def test_value_overwritten_by_a_longer_one_is_read_to_its_end(place: ShelfPlace) -> None:
+    """A program has overwritten it in place, and not saved the index yet."""
     before, after = pickled("run", text="x" * 100), pickled("run", text="y" * 110)
     assert len(before) < len(after) <= -(-len(before) // dumb.BLOCK) * dumb.BLOCK
 
@@ -137,7 +137,7 @@ async def test_value_that_grew_under_an_old_index(place: ShelfPlace) -> None:
     assert found[key("run")].stdout_stderr == "y" * 110
 
 
-#: What a save of dbm.dumb leaves between its steps.
+#: The states of a save of dbm.dumb between its steps.
 STEPS: dict[str, Callable[[ShelfPlace], object]] = {
     "the old index is set aside": lambda place: file(place, "dir").rename(file(place, "bak")),
     "the new index is empty": lambda place: file(place, "dir").write_bytes(b""),
@@ -145,7 +145,7 @@ STEPS: dict[str, Callable[[ShelfPlace], object]] = {
     "the data is cut off": lambda place: os.truncate(file(place, "dat"), 700),
     "the data is empty": lambda place: os.truncate(file(place, "dat"), 0),
 }
-#: What an index may say that fits no data.
+#: Indexes that match no data.
 INDEXES: dict[str, str | bytes] = {
     "text": "notes to myself\n",
     "bytes": bytes(range(256)),
@@ -176,12 +176,12 @@ def written(path: Path, content: str | bytes) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
-async def test_save_that_stopped_half_way(
+async def test_half_finished_save_makes_the_store_unreachable(
     place: ShelfPlace, impatient: None, step: Callable[[ShelfPlace], object]
 ) -> None:
-    """What a save leaves between its steps is no store without records, but one to try again.
+    """It is no store without records: smtd tries again later.
 
-    Nothing is written into it either: it may hold more than its index tells.
+    smtd does not write to it either, as it may hold more than its index shows.
     """
     await place.put(record())
     await place.put(record("new"))
@@ -199,10 +199,10 @@ async def test_save_that_stopped_half_way(
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-async def test_damaged_shelf(
+async def test_damaged_shelf_is_an_error(
     place: ShelfPlace, impatient: None, damage: Callable[[ShelfPlace], object]
 ) -> None:
-    """A shelf whose files do not fit together is told in a sentence, and nothing in it is run."""
+    """In one sentence, if its files do not match; nothing in it is run."""
     await place.put(record())
     await place.put(record("new"))
     damage(place)
@@ -214,7 +214,7 @@ async def test_damaged_shelf(
 
 
 async def test_shelf_without_its_index_says_what_to_do(place: ShelfPlace, impatient: None) -> None:
-    """Where only the index of before is left, the person is told of it."""
+    """If only the backup of the index is left, the message says how to use it."""
     await place.put(record())
     file(place, "dir").rename(file(place, "bak"))
 
@@ -223,7 +223,7 @@ async def test_shelf_without_its_index_says_what_to_do(place: ShelfPlace, impati
 
 
 def assert_sentence(error: Exception, place: ShelfPlace) -> None:
-    """Assert that *error* tells a person in one line what and where."""
+    """Assert that *error* says in one line what is wrong and where."""
     said = str(error)
     assert str(place.location.path) in said
     assert "\n" not in said
@@ -235,7 +235,7 @@ def assert_sentence(error: Exception, place: ShelfPlace) -> None:
 
 
 def at_sync(monkeypatch: pytest.MonkeyPatch, number: int, deed: Callable[[], object]) -> None:
-    """Have *deed* done once, when smtd brings a file to the disk for the *number*th time."""
+    """Run *deed* once, when smtd syncs a file to disk for the *number*th time."""
     todo: list[Callable[[], object]] = [lambda: None] * (number - 1) + [deed]
 
     def sync(handle: int) -> None:
@@ -248,10 +248,10 @@ def at_sync(monkeypatch: pytest.MonkeyPatch, number: int, deed: Callable[[], obj
 
 
 @pytest.mark.parametrize(("project", "number"), [("Theirs", 1), ("Theirs", 5), (PROJECT, 1)])
-async def test_record_that_another_program_adds_meanwhile(
+async def test_record_added_by_another_program_during_a_write_stays(
     place: ShelfPlace, monkeypatch: pytest.MonkeyPatch, project: str, number: int
 ) -> None:
-    """What comes in while smtd writes stays, in the same project or, up to the swap, in another one."""
+    """In the same project or, up to the swap, in another one."""
     await place.put(record())
     theirs = inert.load(pickled("theirs"))
     at_sync(monkeypatch, number, lambda: place._edit(lambda held: held.update(theirs), project.encode()))
@@ -263,10 +263,10 @@ async def test_record_that_another_program_adds_meanwhile(
 
 
 @pytest.mark.parametrize("number", [1, 5])
-async def test_place_that_another_program_takes_meanwhile(
+async def test_block_overwritten_by_another_program_is_not_used(
     place: ShelfPlace, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """What another program puts where smtd has just written is not taken for smtd's own."""
+    """smtd does not take for its own what another program put where smtd had just written."""
     await place.put(record())
     end = file(place, "dat").stat().st_size
     start = -(-end // dumb.BLOCK) * dumb.BLOCK
@@ -283,10 +283,8 @@ async def test_place_that_another_program_takes_meanwhile(
     assert set(scan.digests) == {key("run"), key("ours")}
 
 
-def test_save_that_has_set_the_index_aside_meanwhile(
-    place: ShelfPlace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between two steps of a save there is no index; what smtd wanted to write is written after that."""
+def test_write_waits_for_a_save_without_an_index(place: ShelfPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two steps of a save there is no index; smtd writes after that."""
     with dbm.dumb.open(str(place.location.path), "c") as shelf:
         shelf[b"MyProject"] = b"old"
     swaps = {b"MyProject": Swap(values(place)[b"MyProject"], b"new")}
@@ -299,8 +297,10 @@ def test_save_that_has_set_the_index_aside_meanwhile(
     assert DumbFile(place.location.path).replace(swaps) == {b"MyProject"}
 
 
-async def test_lock_that_another_program_keeps(place: ShelfPlace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second smtd that was stopped in the middle of a write holds nobody up for ever."""
+async def test_lock_of_a_stopped_smtd_delays_no_write_forever(
+    place: ShelfPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was stopped in the middle of a write."""
     monkeypatch.setattr(dumb, "PATIENCE", 0.0)
     await place.put(record())
     before = place.files()
@@ -314,8 +314,8 @@ async def test_lock_that_another_program_keeps(place: ShelfPlace, monkeypatch: p
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["a shelf", "a new shelf"])
-def test_write_that_is_killed(place: ShelfPlace, there: bool) -> None:
-    """Killed at whatever step, a write leaves all old values or all new ones, and can be done again."""
+def test_killed_write_leaves_all_old_values_or_all_new_ones(place: ShelfPlace, there: bool) -> None:
+    """At whatever step, and it can be repeated."""
     new = pickled("run", "new", text="x" * 2000)
     if there:
         with dbm.dumb.open(str(place.location.path), "c") as shelf:
@@ -344,7 +344,7 @@ def test_write_that_is_killed(place: ShelfPlace, there: bool) -> None:
 
 
 def values(place: ShelfPlace) -> dict[bytes, bytes]:
-    """Return what smtd reads: values that go on to the end of their last block."""
+    """Return what smtd reads: values up to the end of their last block."""
     return DumbFile(place.location.path).read()[0]
 
 
@@ -357,8 +357,8 @@ def real_values(place: ShelfPlace) -> dict[bytes, bytes]:
         return {}
 
 
-def test_file_modes_stay(place: ShelfPlace) -> None:
-    """Those who could read and write the files of a shelf still can after a write."""
+def test_write_keeps_the_modes_of_the_files(place: ShelfPlace) -> None:
+    """The same users can read and write the shelf afterwards."""
     with dbm.dumb.open(str(place.location.path), "c", 0o664) as shelf:
         shelf[b"MyProject"] = b"old"
     for ending in ("dat", "dir"):
@@ -369,8 +369,8 @@ def test_file_modes_stay(place: ShelfPlace) -> None:
     assert [file(place, ending).stat().st_mode & 0o777 for ending in ("dat", "dir")] == [0o660, 0o660]
 
 
-def test_shelf_behind_links(place: ShelfPlace, tmp_path: Path) -> None:
-    """Programs that use the files by their own names see what was written, and lose nothing of it."""
+def test_shelf_behind_links_is_written_in_place(place: ShelfPlace, tmp_path: Path) -> None:
+    """Programs that use the files by their own names see the write, and lose nothing."""
     with dbm.dumb.open(str(place.location.path), "c") as shelf:
         shelf[b"MyProject"] = b"old"
     linked = tmp_path / "linked"
@@ -389,8 +389,8 @@ def test_shelf_behind_links(place: ShelfPlace, tmp_path: Path) -> None:
     assert there.read()[0].keys() == {b"MyProject", b"New", b"Theirs"}
 
 
-def test_value_that_is_not_as_expected(place: ShelfPlace) -> None:
-    """A value is swapped only for what it was read as."""
+def test_value_is_replaced_only_if_it_is_as_it_was_read(place: ShelfPlace) -> None:
+    """Otherwise the write is stale."""
     with dbm.dumb.open(str(place.location.path), "c") as shelf:
         shelf[b"MyProject"] = b"old"
     before = place.files()
@@ -400,8 +400,8 @@ def test_value_that_is_not_as_expected(place: ShelfPlace) -> None:
     assert place.files() == before
 
 
-def test_names_of_all_sorts(place: ShelfPlace) -> None:
-    """Projects of any name are found in the index, and are found by dbm.dumb where smtd wrote."""
+def test_projects_of_any_name_are_found_in_the_index(place: ShelfPlace) -> None:
+    """And dbm.dumb finds them where smtd wrote."""
     names = ["a'b", 'a"b', "é", "日本", "a\nb", "a\\b", "a\x85b", "a\u2028b", "😀", " ", "a, (0, 1)"]
     there = DumbFile(place.location.path)
     with dbm.dumb.open(str(place.location.path), "c") as shelf:
@@ -418,8 +418,8 @@ def test_names_of_all_sorts(place: ShelfPlace) -> None:
     }
 
 
-def test_files_that_change_while_they_are_read(tmp_path: Path) -> None:
-    """What was read while somebody wrote is read again."""
+def test_files_that_change_during_a_read_are_read_again(tmp_path: Path) -> None:
+    """What was read before may be torn."""
     path = tmp_path / "file"
     path.write_text("old")
     os.utime(path, (0, 0))
@@ -436,8 +436,8 @@ def test_files_that_change_while_they_are_read(tmp_path: Path) -> None:
     assert seen == filestat.signature([path])
 
 
-def test_files_that_were_just_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was written a moment ago is left alone until it has settled."""
+def test_files_are_read_only_when_they_have_settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """smtd waits a moment after a write."""
     path = tmp_path / "file"
     path.touch()
     written = max(path.stat().st_mtime, path.stat().st_ctime)
@@ -458,8 +458,8 @@ def test_files_that_were_just_written(tmp_path: Path, monkeypatch: pytest.Monkey
     assert waited[-1] == 0.0
 
 
-def test_files_that_never_settle() -> None:
-    """A shelf is given up after a while, with the reason of the last time."""
+def test_shelf_that_never_settles_is_given_up() -> None:
+    """After a while, with the reason of the last try."""
 
     def read() -> None:
         raise NotSettled("it is torn")

@@ -1,4 +1,4 @@
-"""A source that is only read is a store like any other, which refuses every write."""
+"""A read-only source is a store like any other, which refuses every write."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def opened(
 
 
 async def test_writes_are_refused_and_touch_nothing(path: Path) -> None:
-    """Each change is refused with a sentence that says what to do instead."""
+    """Each with a sentence that says what to do instead."""
     before = contents(path.parent), os.stat(path).st_mtime_ns
     store = opened(path)
     await store.scan()
@@ -56,8 +56,8 @@ async def test_writes_are_refused_and_touch_nothing(path: Path) -> None:
     assert (contents(path.parent), os.stat(path).st_mtime_ns) == before
 
 
-async def test_store_says_why_it_is_only_read(path: Path) -> None:
-    """It never says that it can be written, and once it was read it says of which Sumatra it is."""
+async def test_store_says_why_it_is_read_only(path: Path) -> None:
+    """Also before a read, after which it says which Sumatra made it."""
     store = opened(path)
 
     assert "an older Sumatra" in store.capabilities.read_only
@@ -68,7 +68,7 @@ async def test_store_says_why_it_is_only_read(path: Path) -> None:
 
 
 async def test_export_says_what_it_is(tmp_path: Path) -> None:
-    """An export is no store, and says so."""
+    """Its reason says that it is an export."""
     file = tmp_path / "records_export.json"
     file.write_text("[]", encoding="utf-8")
     store = opened(file, source=export.SOURCE)
@@ -79,7 +79,7 @@ async def test_export_says_what_it_is(tmp_path: Path) -> None:
 
 
 async def test_project_file_counts_as_part_of_an_export(tmp_path: Path) -> None:
-    """The file that names the project is read anew like the records."""
+    """A change of the file with the project's name makes smtd read it again."""
     file = tmp_path / "records_export.json"
     file.write_text(json.dumps([{"label": "run"}]), encoding="utf-8")
     store = opened(file, source=export.SOURCE)
@@ -90,8 +90,8 @@ async def test_project_file_counts_as_part_of_an_export(tmp_path: Path) -> None:
     assert await store.projects() == ["other"]
 
 
-async def test_token_is_of_a_zone(path: Path) -> None:
-    """In another zone the times are others, though the file is the same."""
+async def test_token_depends_on_the_zone(path: Path) -> None:
+    """In another zone the times differ, although the file is the same."""
     store = opened(path, "Europe/Paris")
     await store.scan()
     token = await store.token()
@@ -103,13 +103,13 @@ async def test_token_is_of_a_zone(path: Path) -> None:
 
 @pytest.fixture
 def loads() -> list[Path]:
-    """Every time that a file was loaded."""
+    """The list of all loads of files."""
     return []
 
 
 @pytest.fixture
 def source(loads: list[Path]) -> LegacySource:
-    """Databases, of which each load is noted."""
+    """Databases, each load of which is recorded."""
 
     def load(path: Path, timezone: str) -> Snapshot:
         loads.append(path)
@@ -118,10 +118,8 @@ def source(loads: list[Path]) -> LegacySource:
     return LegacySource("sqlite", "a store", databases.SOURCE.files, load)
 
 
-async def test_source_is_read_once_while_it_stays_as_it_is(
-    path: Path, source: LegacySource, loads: list[Path]
-) -> None:
-    """Cost follows change: what did not change is not read again."""
+async def test_unchanged_source_is_read_once(path: Path, source: LegacySource, loads: list[Path]) -> None:
+    """Cost follows change."""
     store = opened(path, source=source)
     await store.scan()
     await store.read([HAGGLING])
@@ -134,7 +132,7 @@ async def test_source_is_read_once_while_it_stays_as_it_is(
 
 
 @pytest.mark.parametrize(("kept", "loaded"), [(0, 2), (LARGE_AT_REST, 1)])
-async def test_large_source_is_let_go_of_at_rest(
+async def test_large_source_is_released_at_rest(
     path: Path,
     source: LegacySource,
     loads: list[Path],
@@ -142,7 +140,7 @@ async def test_large_source_is_let_go_of_at_rest(
     kept: int,
     loaded: int,
 ) -> None:
-    """To read it again takes long, to keep it takes room; the token is the same, whichever it is."""
+    """Reading it again takes time, keeping it takes memory; the token is the same either way."""
     monkeypatch.setattr(snapshot, "LARGE_AT_REST", kept)
     store = opened(path, source=source)
     scan, token, why = await store.scan(), await store.token(), store.capabilities.read_only
@@ -154,8 +152,8 @@ async def test_large_source_is_let_go_of_at_rest(
     assert len(loads) == loaded
 
 
-async def test_unreadable_records_are_named_by_project(path: Path) -> None:
-    """A scan of chosen projects names those that it cannot read of these."""
+async def test_limited_scan_reports_unreadable_records_of_its_projects(path: Path) -> None:
+    """And of no others."""
     await to_thread.run_sync(lambda: old_databases.add(path, "0.7", label="broken", timestamp="never"))
     store = opened(path)
 
@@ -164,8 +162,8 @@ async def test_unreadable_records_are_named_by_project(path: Path) -> None:
     assert await store.read([Key("oldproj", "broken")]) == {}
 
 
-async def test_file_that_is_gone_is_out_of_reach(path: Path) -> None:
-    """A file that somebody took away is to be brought back; nothing was deleted."""
+async def test_missing_file_is_unreachable(path: Path) -> None:
+    """Nothing counts as deleted."""
     store = opened(path)
     await store.scan()
     os.unlink(path)
@@ -175,14 +173,14 @@ async def test_file_that_is_gone_is_out_of_reach(path: Path) -> None:
     assert await store.token() is None
 
 
-async def test_file_that_cannot_be_opened_is_out_of_reach(tmp_path: Path) -> None:
-    """What the system says is passed on."""
+async def test_file_that_cannot_be_opened_is_unreachable(tmp_path: Path) -> None:
+    """With the system's message."""
     with pytest.raises(StoreUnreachable, match=r"cannot be read: .* is a directory, not a file"):
         await opened(tmp_path, source=export.SOURCE).scan()
 
 
-async def test_file_that_is_half_written_is_waited_for(tmp_path: Path) -> None:
-    """What somebody is writing at is not called damaged."""
+async def test_half_written_file_is_waited_for(tmp_path: Path) -> None:
+    """A file that a program is writing does not count as damaged."""
     file = tmp_path / "records_export.json"
     file.write_text('[{"label":', encoding="utf-8")
     calls = []
@@ -199,8 +197,8 @@ async def test_file_that_is_half_written_is_waited_for(tmp_path: Path) -> None:
     assert len(calls) >= 3
 
 
-async def test_file_that_is_damaged_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What nobody has written to for a while stays as damaged as it is."""
+async def test_damaged_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If no program has written to it for a while."""
     file = tmp_path / "records_export.json"
     file.write_text('[{"label":', encoding="utf-8")
     monkeypatch.setattr(snapshot, "DAMAGE_AFTER", 0.0)

@@ -1,4 +1,4 @@
-"""What a store in an SQLite file keeps in memory after it was read."""
+"""What a store in an SQLite file keeps in memory after a read."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.stores.places import DjangoPlace
 LABELS = [f"run-{number}" for number in range(20)]
 
 
-async def test_rows_that_were_read_are_not_kept_at_rest(tmp_path: Any) -> None:
-    """The thread of the connection remembers what it did last, until it is asked again."""
+async def test_rows_are_released_at_rest(tmp_path: Any) -> None:
+    """The thread of the connection would keep its last result until its next call."""
     place = DjangoPlace(tmp_path / "records.sqlite")
     await place.put(*map(record, LABELS))
     async with place.open() as store:
@@ -31,9 +31,7 @@ async def test_rows_that_were_read_are_not_kept_at_rest(tmp_path: Any) -> None:
         assert not [one for one in gc.get_objects() if isinstance(one, Raw)]
 
 
-async def test_pages_that_were_read_are_not_kept_after_a_cycle(
-    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_pages_are_released_after_a_cycle(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each connection would keep two megabytes of them."""
     places = Both(DjangoPlace(tmp_path / "left.sqlite"), DjangoPlace(tmp_path / "right.sqlite"))
     await places.left.put(*map(record, LABELS))

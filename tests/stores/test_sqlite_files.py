@@ -1,4 +1,4 @@
-"""What holds for every SQLite file that holds records: a Django store, and a shelf of dbm.sqlite3."""
+"""Tests of all SQLite files with records: a Django store, and a shelf of dbm.sqlite3."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def journal_mode(path: Path, *mode: str) -> str:
-    """Return the journal mode of a file, which another program sets first if it is told one."""
+    """Return the journal mode of a file, after another program set it if given."""
     with closing(sqlite3.connect(path)) as db:
         for each in mode:
             db.execute(f"PRAGMA journal_mode = {each}")
@@ -53,8 +53,8 @@ def journal_mode(path: Path, *mode: str) -> str:
 
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])
-async def test_journal_mode_stays(place: DjangoPlace | ShelfPlace, mode: str) -> None:
-    """The file keeps the journal mode that it has."""
+async def test_write_keeps_the_journal_mode(place: DjangoPlace | ShelfPlace, mode: str) -> None:
+    """Whichever it is."""
     path = place.location.path
     journal_mode(path, mode)
 
@@ -66,8 +66,8 @@ async def test_journal_mode_stays(place: DjangoPlace | ShelfPlace, mode: str) ->
     assert during == journal_mode(path) == mode
 
 
-async def test_file_that_is_gone(place: DjangoPlace | ShelfPlace) -> None:
-    """A file that was there and is not is no empty store, and is not made anew."""
+async def test_missing_file_is_no_empty_store(place: DjangoPlace | ShelfPlace) -> None:
+    """smtd does not create it again."""
     async with place.open() as store:
         await store.scan()
         place.location.path.unlink()
@@ -82,8 +82,10 @@ async def test_file_that_is_gone(place: DjangoPlace | ShelfPlace) -> None:
 @pytest.mark.parametrize(
     ("first", "last"), [(0, 100), (100, 4096), (4096, None)], ids=["head", "schema", "pages"]
 )
-async def test_damaged_file(place: DjangoPlace | ShelfPlace, first: int, last: int | None) -> None:
-    """A file that SQLite cannot make sense of is told in a sentence, left as it is, and no empty store."""
+async def test_damaged_file_is_an_error(
+    place: DjangoPlace | ShelfPlace, first: int, last: int | None
+) -> None:
+    """In one sentence; it is no empty store, and stays unchanged."""
     path = place.location.path
     content = bytearray(path.read_bytes())
     content[first:last] = b"\xff" * len(content[first:last])
@@ -99,8 +101,8 @@ async def test_damaged_file(place: DjangoPlace | ShelfPlace, first: int, last: i
     assert path.read_bytes() == content
 
 
-async def test_schema_that_is_no_text(place: DjangoPlace | ShelfPlace) -> None:
-    """Python cannot even raise what SQLite says of it, and a fuzzing campaign crashed; it is damaged."""
+async def test_schema_that_is_not_text_is_damage(place: DjangoPlace | ShelfPlace) -> None:
+    """Python cannot even raise SQLite's message for it (a fuzzing campaign found this)."""
     path = place.location.path
     path.write_bytes(path.read_bytes().replace(b"CREATE TABLE", b"CREATE TABL\xff"))
 
@@ -116,10 +118,10 @@ ASKED: list[Callable[[Store], Awaitable[object]]] = [
 ]
 
 
-async def test_file_that_others_keep_from_being_read(
+async def test_file_locked_against_readers_is_reported(
     place: DjangoPlace | ShelfPlace, impatient: None
 ) -> None:
-    """A file that is locked for readers is told so when patience ends, whatever is asked."""
+    """After a timeout, in every call."""
     journal_mode(place.location.path, "delete")
 
     with locked(place.location.path):
@@ -129,8 +131,10 @@ async def test_file_that_others_keep_from_being_read(
                     await ask(store)
 
 
-async def test_write_while_another_program_writes(place: DjangoPlace | ShelfPlace, impatient: None) -> None:
-    """Readers go on while another program is about to write; a write waits, and is given up whole."""
+async def test_write_waits_for_another_writer_or_fails_whole(
+    place: DjangoPlace | ShelfPlace, impatient: None
+) -> None:
+    """Readers are not blocked meanwhile."""
     before = place.forms()
 
     with closing(sqlite3.connect(place.location.path, isolation_level=None)) as db:

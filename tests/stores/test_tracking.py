@@ -1,4 +1,4 @@
-"""Who follows a store by its index ends with what a look at everything shows, whatever others commit."""
+"""A store that is tracked by its index gives what a look at everything shows, whatever others commit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.stores.places import DjangoPlace
 from tests.stores.tracked import tracked
 
 RECORDS = [full("full-1"), record("plain-1"), tagged(record("plain-2"), "a tag"), record("plain-3")]
-#: What another program does and takes back: an edit, a tag, another label, a deletion.
+#: What another program does and reverts: an edit, a tag, another label, a deletion.
 DEEDS = {
     "edit": (
         "UPDATE django_store_record SET outcome = 'typo' WHERE label = 'plain-1'",
@@ -48,14 +48,14 @@ DEEDS = {
     ),
 }
 
-#: Of the statements of a look `make test` tries each so many, from another one on for each deed.
+#: `make test` tries every so many statements of a look, beginning at another one for each deed.
 EVERY = 1 if SOAK else 2 * len(DEEDS)
 
 
 @pytest.fixture
 async def place(tmp_path, monkeypatch) -> DjangoPlace:
-    """A store whose readers keep nobody from committing."""
-    monkeypatch.setattr(sqlite, "QUIET", 1e-9)  # nobody waits for a moment in which nobody writes
+    """A store whose readers block no commits."""
+    monkeypatch.setattr(sqlite, "QUIET", 1e-9)  # do not wait for a moment in which no program writes
     place = DjangoPlace(tmp_path / "records.sqlite")
     await place.put(*RECORDS)
     place.run("PRAGMA journal_mode = wal")
@@ -63,7 +63,7 @@ async def place(tmp_path, monkeypatch) -> DjangoPlace:
 
 
 class Meanwhile:
-    """Lets others run *statement* before one of the statements of a store: that with the number *at*."""
+    """Makes another program run *statement* before the statement of a store with the number *at*."""
 
     def __init__(self, run: Callable[[str], Any]) -> None:
         self._run = run
@@ -79,7 +79,7 @@ class Meanwhile:
 
 @pytest.fixture
 def meanwhile(place, monkeypatch) -> Meanwhile:
-    """What happens between two statements that the store asks; the journal's own are not among them."""
+    """What happens between two statements of the store; the journal's own do not count."""
     others = Meanwhile(place.run)
     rows, of_blocks = sqlite_connection._rows, block_reader._fetch
 
@@ -105,7 +105,7 @@ async def whole(place: DjangoPlace) -> Scan:
 
 
 async def look(place: DjangoPlace) -> Scan:
-    """Look at the store, as a process does that has nothing but the index."""
+    """Look at the store, as a process does that has only the index."""
     async with tracked(place) as store:
         return await store.scan()
 
@@ -113,7 +113,7 @@ async def look(place: DjangoPlace) -> Scan:
 @pytest.mark.parametrize("first", [True, False], ids=["the first look", "a later look"])
 @pytest.mark.parametrize("deed", DEEDS)
 async def test_commit_before_any_statement_of_a_look_is_seen(place, meanwhile, deed, first):
-    """It is taken back after the look, so that the rows are what they were at its begin."""
+    """It is reverted after the look, so that the rows are as at its beginning."""
     do, undo = DEEDS[deed]
     tried = (2 * [*DEEDS].index(deed) + first) % EVERY
     while True:
@@ -138,10 +138,8 @@ async def test_commit_before_any_statement_of_a_look_is_seen(place, meanwhile, d
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-async def test_commit_during_a_look_beside_a_steady_writer_is_seen_though_taken_back(
-    place, meanwhile, deed, monkeypatch
-):
-    """A record was read as it is no more, and all rows look as they did when they were compared."""
+async def test_commit_during_a_look_is_seen_though_it_is_reverted(place, meanwhile, deed, monkeypatch):
+    """Beside a steady writer: a record was read in a passing state, and the rows equal those compared."""
     do, undo = DEEDS[deed]
     await look(place)
     monkeypatch.setattr(sqlite.SqliteFile, "is_settled", always(False))
@@ -160,19 +158,19 @@ async def test_commit_during_a_look_beside_a_steady_writer_is_seen_though_taken_
     assert tried > 40
 
 
-async def test_looks_beside_a_steady_writer_read_what_changed_and_no_more(place, monkeypatch):
-    """None of them is quiet; what one of them has read another one does not read again."""
+async def test_looks_beside_a_steady_writer_read_only_changes(place, monkeypatch):
+    """The store is never quiet; what one look has read the next one does not read again."""
     await place.put(*[record(f"more-{number:04}") for number in range(1500)])
     await look(place)
     monkeypatch.setattr(sqlite.SqliteFile, "is_settled", always(False))
     read = []
-    understood = FileTracker._understood
+    understood = FileTracker._decoded
 
     def counted(tracker: FileTracker, raw: Raw) -> Any:
         read.append(raw)
         return understood(tracker, raw)
 
-    monkeypatch.setattr(FileTracker, "_understood", counted)
+    monkeypatch.setattr(FileTracker, "_decoded", counted)
     counts = []
     for number in range(0, 1500, 150):
         await place.put(commented(record(f"more-{number:04}"), "an edit"))
@@ -187,7 +185,7 @@ async def test_looks_beside_a_steady_writer_read_what_changed_and_no_more(place,
     assert await look(place) == await whole(place)
 
 
-async def test_what_smtd_wrote_beside_a_steady_writer_is_read_once(place, monkeypatch):
+async def test_own_writes_beside_a_steady_writer_are_read_once(place, monkeypatch):
     await look(place)
     monkeypatch.setattr(sqlite.SqliteFile, "is_settled", always(False))
     async with tracked(place) as store:
@@ -206,8 +204,8 @@ def always(answer: bool) -> Callable[..., Any]:
     return answered
 
 
-async def test_commit_during_the_reading_of_what_is_unchanged_is_seen(place, meanwhile):
-    """A record that is read in any case was otherwise in that moment; its rows are what they were."""
+async def test_commit_while_an_unchanged_record_is_read_is_seen(place, meanwhile):
+    """A rechecked record had another state at that moment; its rows are as before."""
     do, undo = DEEDS["label"]
     await look(place)
     tried = 0
@@ -226,8 +224,8 @@ async def test_commit_during_the_reading_of_what_is_unchanged_is_seen(place, mea
     assert tried > 20
 
 
-async def test_look_of_another_process_in_the_middle_of_a_look_is_not_undone(place):
-    """The first one has read a record before somebody gave it another tag; the second one has seen that."""
+async def test_look_of_another_process_during_a_look_is_not_undone(place):
+    """The first look has read a record before a program tagged it; the second one has seen the tag."""
     await look(place)
     await place.put(commented(RECORDS[1], "edit"))
     async with tracked(place, "one") as one, tracked(place, "two") as two:
@@ -241,11 +239,11 @@ async def test_look_of_another_process_in_the_middle_of_a_look_is_not_undone(pla
     assert await look(place) == await whole(place)
 
 
-async def test_look_that_is_cut_off_at_any_statement_hides_nothing(place, meanwhile, monkeypatch):
-    """The next one finds what it had found, and more."""
+async def test_look_interrupted_at_any_statement_hides_no_change(place, meanwhile, monkeypatch):
+    """The next one finds all that it had found."""
 
     class CutOff(Exception):
-        """The process ends here."""
+        """The process ended here."""
 
     def cut_off(_statement: str) -> None:
         raise CutOff
@@ -266,8 +264,8 @@ async def test_look_that_is_cut_off_at_any_statement_hides_nothing(place, meanwh
     assert tried > 10
 
 
-async def test_row_that_bears_another_key_leaves_the_one_that_stays(place):
-    """Of two rows with one label one gets another label, and that of another record; then it is deleted."""
+async def test_row_that_gets_another_key_leaves_its_twin(place):
+    """One of two rows with one label gets another label, and that of another record; then it is deleted."""
     await look(place)
     shown = []
     for statement in (
@@ -283,7 +281,7 @@ async def test_row_that_bears_another_key_leaves_the_one_that_stays(place):
     assert [len(each.digests) + len(each.unreadable) for each in shown] == [3, 4, 3, 3]
 
 
-async def test_row_that_moves_to_another_project_leaves_the_one_it_was_in(place):
+async def test_row_that_moves_to_another_project_leaves_its_old_one(place):
     await look(place)
     place.run("INSERT INTO django_store_project VALUES ('Other', 'Other', '')")
     place.run("UPDATE django_store_record SET project_id = 'Other' WHERE label = 'plain-1'")
@@ -296,8 +294,8 @@ async def test_row_that_moves_to_another_project_leaves_the_one_it_was_in(place)
     assert await look(place) == await whole(place)
 
 
-async def test_file_that_took_the_place_of_another_is_followed_from_there(place, tmp_path):
-    """Its rows have the same numbers, and bear other records."""
+async def test_exchanged_file_is_tracked_from_then_on(place, tmp_path):
+    """Its rows have the same numbers, but other records."""
     await look(place)
     other = DjangoPlace(tmp_path / "other.sqlite")
     await other.put(record("plain-3"), commented(RECORDS[1], "another"), record("new"))
@@ -309,7 +307,7 @@ async def test_file_that_took_the_place_of_another_is_followed_from_there(place,
 
 
 async def test_fingerprints_of_another_smtd_are_not_compared(place, monkeypatch):
-    """It looked at other tables: all is looked at once, and then followed."""
+    """It looked at other tables: smtd looks at everything once, and then tracks changes."""
     with monkeypatch.context() as another:
         another.setattr(blocks, "SCHEME", "another one")
         await look(place)
@@ -321,10 +319,8 @@ async def test_fingerprints_of_another_smtd_are_not_compared(place, monkeypatch)
     assert (first.changes, second.changes is None) == (None, False)
 
 
-async def test_record_that_lets_go_of_a_changed_row_for_a_moment_is_read_beside_a_steady_writer(
-    place, meanwhile, monkeypatch
-):
-    """After the look it uses that row again, and its own row looks as it did."""
+async def test_record_that_leaves_a_changed_shared_row_briefly_is_read(place, meanwhile, monkeypatch):
+    """Beside a steady writer: after the look it uses that row again, and its own row is as before."""
     await look(place)
     monkeypatch.setattr(sqlite.SqliteFile, "is_settled", always(False))
     for tried in range(8, 32, 4):

@@ -1,4 +1,4 @@
-"""Stores in SQLite files understand records in a thread for each file, and do not get in their way."""
+"""Stores in SQLite files decode records in a thread for each file; the threads do not disturb each other."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tests.stores.places import DjangoPlace
 
 
 class Meeting:
-    """Has the first two threads but this one that parse a literal do it at the same time.
+    """Makes the first two other threads that parse a literal do it at the same time.
 
-    The second of them goes on only when the first has done all it had to do.
+    The second one continues only when the first has finished.
     """
 
     def __init__(self) -> None:
@@ -35,19 +35,19 @@ class Meeting:
         if me not in self.threads:
             self.threads.append(me)
             number = len(self.threads)
-            with suppress(threading.BrokenBarrierError):  # they take turns
+            with suppress(threading.BrokenBarrierError):  # the threads take turns
                 self._met.wait(0.5)
             if number == 3:
                 self.done.wait(0.5)
         return self._parse(*words, **more)
 
 
-async def test_two_stores_written_at_once_leave_the_warnings_of_python_as_they_were(
+async def test_two_stores_written_at_once_keep_the_warning_filters_of_python(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else Python warns of what its user wrote, or for ever of nothing more."""
+    """Otherwise Python would show its warnings to users, or never again show any."""
     places = [DjangoPlace(tmp_path / f"{number}.sqlite") for number in range(2)]
-    text = "\n".join(f"parameter_{number} = [{number}, 1]" for number in range(200))  # too long to be kept
+    text = "\n".join(f"parameter_{number} = [{number}, 1]" for number in range(200))  # too long to be cached
     for place in places:
         await place.put(record("run", parameters=Parameters("SimpleParameterSet", text)))
     meeting, before = Meeting(), list(warnings.filters)

@@ -1,4 +1,4 @@
-"""Stores around stores keep the contract of what they wrap, and each adds one thing to it."""
+"""Stores around stores keep the contract of what they wrap, and each adds one thing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from smtd.errors import StoreBusy, StoreUnreachable
 from smtd.stores import retrying
 from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result, Store
-from smtd.stores.limited import LimitedStore, Room, room
+from smtd.stores.limited import EndpointLimits, LimitedStore, limits_of
 from smtd.stores.memory import MemoryStore
 from smtd.stores.retrying import RetryingStore
 from smtd.stores.wrapped import WrappedStore
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class MoodyStore(WrappedStore):
-    """A store that fails *failing* times before it does what it is asked, for writes and looks apart."""
+    """A store whose calls fail *failing* times before they work; writes and looks count apart."""
 
     def __init__(self, store: Store, failing: int = 2) -> None:
         super().__init__(store)
@@ -36,7 +36,7 @@ class MoodyStore(WrappedStore):
         self._count("write")
         return await self._store.write(changes)
 
-    async def _look(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _reading(self, call: Callable[[], Awaitable[T]]) -> T:
         self._count("look")
         return await call()
 
@@ -60,7 +60,7 @@ class ForgetfulStore(MemoryStore):
 
 
 class WrappedPlace(MemoryPlace):
-    """A place whose stores are wrapped as they are opened."""
+    """A place whose stores are wrapped when they are opened."""
 
     def __init__(self, wrap: Callable[[Store], Store]) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestRetryingStore(ResumedContract):
-    """The contract, kept around a store that fails two of three calls."""
+    """The contract for a store around one that fails two of three calls."""
 
     @pytest.fixture
     def place(self) -> Place:
@@ -87,16 +87,16 @@ class TestRetryingStore(ResumedContract):
 
 
 class TestLimitedStore(ResumedContract):
-    """The contract, kept by stores that share room for one call."""
+    """The contract for stores that share one token."""
 
     @pytest.fixture
     def place(self) -> Place:
-        shared = Room(1)
+        shared = EndpointLimits(1)
         return WrappedPlace(lambda store: LimitedStore(store, shared))
 
 
 async def test_store_that_stays_busy_is_given_up() -> None:
-    """After some attempts the error is told."""
+    """After some attempts the caller gets the error."""
     moody = MoodyStore(MemoryStore(), failing=1000)
 
     with pytest.raises(StoreBusy):
@@ -106,8 +106,8 @@ async def test_store_that_stays_busy_is_given_up() -> None:
         await RetryingStore(moody).write([create(record())])
 
 
-async def test_write_whose_answer_is_lost_is_done_once() -> None:
-    """It is looked for before it is sent again; who deleted the record cannot be told any more."""
+async def test_write_with_a_lost_answer_is_made_once() -> None:
+    """smtd reads the record before it would write again; of a deletion it cannot know who made it."""
     held, gone = record("held"), record("gone")
     store = ForgetfulStore(records={key("held"): held, key("gone"): gone})
     edited = change(held, outcome="new")
@@ -126,7 +126,7 @@ async def test_write_whose_answer_is_lost_is_done_once() -> None:
 
 @pytest.fixture
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses that somebody wanted; nobody sleeps."""
+    """The list of requested pauses; nothing sleeps."""
     wanted: list[float] = []
 
     async def nap(seconds: float) -> None:
@@ -138,7 +138,7 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 class AskingStore(MemoryStore):
-    """A store that asks for a pause of each of *waits* before it does anything."""
+    """A store that asks for each pause of *waits* before it does anything."""
 
     def __init__(self, *waits: float) -> None:
         super().__init__()
@@ -159,15 +159,15 @@ class AskingStore(MemoryStore):
         return await super().write(changes)
 
 
-async def test_store_that_asks_for_a_pause_gets_it(naps: list[float]) -> None:
-    """What the store says of a pause counts."""
+async def test_pause_that_a_store_asks_for_is_kept(naps: list[float]) -> None:
+    """Instead of the usual pause."""
     assert await RetryingStore(AskingStore(2.0, 5.0)).projects() == []
     assert naps == [2.0, 5.0]
 
 
 @pytest.mark.parametrize("what", ["look", "write"])
-async def test_store_that_asks_for_a_long_pause_is_left_to_the_caller(what: str, naps: list[float]) -> None:
-    """Who asks for more than is waited here is not asked again; the caller is told when it may be."""
+async def test_long_pause_is_left_to_the_caller(what: str, naps: list[float]) -> None:
+    """The store is not called again; the caller gets the time."""
     store = AskingStore(2.0, 6.0)
     wrapped = RetryingStore(store)
 
@@ -180,10 +180,10 @@ async def test_store_that_asks_for_a_long_pause_is_left_to_the_caller(what: str,
 
 
 @pytest.mark.parametrize("what", ["look", "write"])
-async def test_call_that_takes_long_to_fail_is_not_tried_for_ever(
+async def test_slowly_failing_call_is_retried_once(
     what: str, naps: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A store that is silent for a minute is asked once more, not three times more."""
+    """A store that is silent for a minute gets one retry, not three."""
     clock = 0.0
     monkeypatch.setattr(anyio, "current_time", lambda: clock)
 
@@ -202,8 +202,8 @@ async def test_call_that_takes_long_to_fail_is_not_tried_for_ever(
     assert store.asked == 2
 
 
-async def test_other_error_is_not_tried_again() -> None:
-    """Only what may be over in a moment is."""
+async def test_other_errors_are_not_retried() -> None:
+    """Only passing ones are."""
     calls = []
 
     class Gone(MemoryStore):
@@ -222,8 +222,8 @@ class TwoSteps(MemoryStore):
     capabilities = Capabilities(exclusive_writes=True, batch=None, keeps_opaque=True, atomic_updates=False)
 
 
-async def test_change_in_two_steps_is_not_tried_again() -> None:
-    """What may be half done is left to the journal, which can tell it from a deletion."""
+async def test_change_in_two_steps_is_not_retried() -> None:
+    """It may be half done; the journal can tell that from a deletion."""
 
     class BusyBetween(TwoSteps):
         async def write(self, changes: Sequence[Change]) -> list[Outcome]:
@@ -237,8 +237,8 @@ async def test_change_in_two_steps_is_not_tried_again() -> None:
         await RetryingStore(store).write([replace(record(), change(record(), outcome="new"))])
 
 
-async def test_change_in_two_steps_that_has_not_begun_is_tried_again() -> None:
-    """A record that is still there as it was has not been deleted by the first step."""
+async def test_change_in_two_steps_that_has_not_begun_is_retried() -> None:
+    """If the record is unchanged, the first step has not deleted it."""
 
     moody = MoodyStore(TwoSteps(records={key("run"): record()}), failing=1)
     edited = change(record(), outcome="new")
@@ -249,8 +249,8 @@ async def test_change_in_two_steps_that_has_not_begun_is_tried_again() -> None:
     assert moody.calls["write"] == 2
 
 
-async def test_what_a_store_knows_of_a_write_that_failed_is_not_tried_again() -> None:
-    """A deletion that is done is not taken for that of somebody else; nor is a refusal offered twice."""
+async def test_known_outcomes_of_a_failed_write_are_not_retried() -> None:
+    """A finished deletion does not count as one by another client, and a refused record is not sent twice."""
     offered: list[list[str]] = []
 
     class Halfway(MemoryStore):
@@ -279,7 +279,7 @@ async def test_what_a_store_knows_of_a_write_that_failed_is_not_tried_again() ->
 
 
 async def test_writes_to_one_place_take_turns() -> None:
-    """Whoever wraps the same place, and however often: one writes at a time, and a few look."""
+    """Through all wrappers of that place: one write at a time, and a few reads."""
     at_once = {"write": 0, "scan": 0}
     most = dict(at_once)
 
@@ -299,7 +299,7 @@ async def test_writes_to_one_place_take_turns() -> None:
             return await self._counted("scan", super().projects)
 
     shared = Counting()
-    stores = [LimitedStore(shared, room("here", 2)) for _ in range(6)]
+    stores = [LimitedStore(shared, limits_of("here", 2)) for _ in range(6)]
     async with anyio.create_task_group() as group:
         for number, store in enumerate(stores):
             group.start_soon(store.write, [create(record(f"run-{number}"))])

@@ -1,6 +1,6 @@
-"""A kind of store that only tests have: a file of lines, and a server that serves such files by name.
+"""A kind of store only for tests: a file of lines, and a server that serves such files by name.
 
-All that smtd knows of it is in `TOY` and `TOY_SERVER`.
+smtd knows only what is in `TOY` and `TOY_SERVER`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ START = "TOY"
 
 
 class ToyStore(MemoryStore):
-    """The records in the file at *path*, which is read and written whole; it is no store for two writers."""
+    """The records in the file at *path*, which is read and written whole; it permits only one writer."""
 
     kind = "toy"
     capabilities = replace(MemoryStore.capabilities, resumes=False)

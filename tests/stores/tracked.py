@@ -1,4 +1,4 @@
-"""A store of rows, and the index that is kept of it, as a cycle uses them."""
+"""A store of rows and its index, as a cycle uses them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.stores.places import DjangoPlace
 
 
 class Tracked:
-    """*store* with its *index*: `scan` brings that up to date, and tells what has changed in it."""
+    """*store* with its *index*: `scan` brings the index up to date, and returns what has changed."""
 
     def __init__(self, store: TrackedStore, index: StoreIndex) -> None:
         self._store = store
@@ -57,7 +57,7 @@ class Tracked:
         return outcomes
 
     async def end_cycle(self) -> bool:
-        """Do what the end of a cycle does; say whether the store is known to be as the index says."""
+        """Do what the end of a cycle does; say whether the index surely matches the store."""
         if await self._index.must_learn(observe.MANY_WRITTEN):
             learnt = await self._store.learn(self._index)
             if learnt is not None:
@@ -67,9 +67,9 @@ class Tracked:
 
 @asynccontextmanager
 async def tracked(place: DjangoPlace, other: str = "other") -> AsyncIterator[Tracked]:
-    """Give the store at *place*, and an index of it, as the pair with *other* has it.
+    """Yield the store at *place* with an index of it, as for the pair with *other*.
 
-    No record settles meanwhile, however slow the machine is: that would be a change of the index, too.
+    No record settles meanwhile, however slow the machine is: that would change the index, too.
     """
     directory = place.location.path.with_name(f"{place.location.path.name}.state")
     async with (

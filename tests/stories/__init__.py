@@ -1,1 +1,1 @@
-"""Stories that nobody thought of: what people, machines and chance do to two stores, in any order."""
+"""Random stories: what users, machines and chance do to two stores, in any order."""

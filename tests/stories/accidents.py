@@ -1,4 +1,4 @@
-"""What befalls one cycle: a step that fails, a process that ends, a listing of long ago."""
+"""Accidents of one cycle: a step that fails, a process that ends, an outdated listing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Accident:
     """Step number *at* fails, *when* (`before`, `during` or `after` its effect) and *how*.
 
     *how*: an `error` that the cycle sees, a `cancel` of the cycle, or an `end`, after which no step has any
-    effect any more. An acknowledgement that is lost is an error after the effect.
+    effect any more. A lost acknowledgement is an error after the effect.
     """
 
     at: int
@@ -31,7 +31,7 @@ class Accident:
     how: str
     seen: int = 0
     over: bool = False
-    #: What a cancelled cycle runs in.
+    #: The scope of a cycle that is cancelled.
     scope: CancelScope | None = None
 
     async def step(self, where: str, name: str, effect: Effect[T], half: Effect[Any] | None = None) -> T:
@@ -59,17 +59,17 @@ class Accident:
         raise Crashed
 
     def store(self, store: Store) -> Store:
-        """Return *store* with each call a step."""
+        """Return *store*, with each call as a step."""
         faulty: Any = FaultyStore(store, self)
         return faulty  # type: ignore[no-any-return]
 
     def journal(self, journal: Journal) -> Any:
-        """Return *journal* with each call of what it knows of a pair a step."""
+        """Return *journal*, with each call of the part of a pair as a step."""
         return _Journal(journal, self)
 
 
 class _Journal:
-    """A journal that gives what it knows of a pair in steps."""
+    """A journal whose part of a pair works in steps."""
 
     def __init__(self, journal: Journal, accident: Accident) -> None:
         self._journal = journal
@@ -85,7 +85,7 @@ class _Journal:
 
 
 class ReadOnlyStore(WrappedStore):
-    """A store that nobody can write to at the moment."""
+    """A store that cannot be written at the moment."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -96,7 +96,7 @@ class ReadOnlyStore(WrappedStore):
 
 
 class OldListing(WrappedStore):
-    """A store that once shows what an earlier scan found, as a cache or a replica does."""
+    """A store that once shows the findings of an earlier scan, as a cache or a replica does."""
 
     def __init__(self, store: Store, old: Scan) -> None:
         super().__init__(store)
@@ -109,7 +109,7 @@ class OldListing(WrappedStore):
         return old or await super().scan(projects, known=known)
 
     async def token(self) -> None:
-        """Return nothing: what it showed is not how it is."""
+        """Return None: what the store showed is not its state."""
 
     async def unchanged_since(self, token: Token) -> bool:
         return False

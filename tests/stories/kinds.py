@@ -1,4 +1,4 @@
-"""The kinds of store that a story may be about."""
+"""The kinds of store in stories."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.stories.scene import Making
 
 
 def kinds(server: SumatraServer, *databases: DatabaseServer) -> dict[str, Making]:
-    """Return how to make an empty store of each kind; there is one *server*, which is cleared for it."""
+    """Return how to create an empty store of each kind; there is one *server*, which is cleared for it."""
 
     def cleared(_home: Path) -> ServerPlace:
         server.clear()

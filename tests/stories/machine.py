@@ -1,4 +1,4 @@
-"""A story of two stores, step by step: hypothesis chooses what happens, and shortens a story that fails."""
+"""A story of two stores, step by step: hypothesis chooses what happens, and shortens a failing story."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 LABELS = [f"run-{name}" for name in "abcd"]
 sides = st.sampled_from(SIDES)
 labels = st.sampled_from(LABELS)
-#: Which of the records that are there, in order of their labels.
+#: Which of the existing records, in order of their labels.
 numbers = st.integers(0, 3)
 accidents = st.builds(
     Accident,
@@ -38,7 +38,7 @@ accidents = st.builds(
     st.sampled_from(["before", "during", "after"]),
     st.sampled_from(["error", "cancel", "end"]),
 )
-#: What becomes of a record, given a word that is new.
+#: A change of a record, given a new word.
 EDITS: Mapping[str, Callable[[Record, str], Record]] = {
     "comment": commented,
     "comment --replace": lambda record, word: change(record, outcome=word),
@@ -46,14 +46,14 @@ EDITS: Mapping[str, Callable[[Record, str], Record]] = {
     "tag --remove": lambda record, _: change(record, tags=record.tags & (FINISHED | RUNNING)),
     "end": lambda record, _: change(record, tags=record.tags - RUNNING | FINISHED),
 }
-#: What people do in a while: on which side, to which record, and what. A story leaves out some of its rules
-#: from the beginning; so all that people do is one rule.
+#: What users do in a while: on which side, to which record, and what. A story leaves out some of its rules
+#: from the beginning; so all that users do is one rule.
 works = st.lists(
     st.tuples(sides, numbers, st.sampled_from(["run", "run and wait", "delete", *EDITS, "comment", "tag"])),
     min_size=1,
     max_size=4,
 )
-#: Cycles after which, if nobody does anything, both sides are as they will be.
+#: Cycles after which both sides stay the same if no user changes anything.
 QUIET = 2
 
 
@@ -63,7 +63,7 @@ def mostly(usual: T, others: Iterable[T]) -> st.SearchStrategy[T]:
 
 
 def policies() -> st.SearchStrategy[Policy]:
-    """Every way to keep a pair. What lies on a server is read again in each cycle."""
+    """Every way to sync a pair. Records on a server are read again in each cycle."""
     return st.builds(
         Policy,
         projects=st.sampled_from([None, frozenset({PROJECT})]),
@@ -76,13 +76,13 @@ def policies() -> st.SearchStrategy[Policy]:
 
 
 def pairs(kinds: Mapping[str, Making]) -> st.SearchStrategy[tuple[str, str]]:
-    """Every two kinds; there is one server, so it is one side at most."""
+    """Every two kinds; there is one server, so at most one side is on it."""
     both = st.tuples(st.sampled_from(sorted(kinds)), st.sampled_from(sorted(kinds)))
     return both.filter(lambda pair: pair != ("http", "http"))
 
 
 class Story(RuleBasedStateMachine):
-    """Everything that may happen; `about` gives it the kinds of store that there are."""
+    """Everything that may happen; `about` gives it the kinds of store."""
 
     kinds: Mapping[str, Making]
     #: What happened in all stories.
@@ -100,9 +100,9 @@ class Story(RuleBasedStateMachine):
         self.words = Words()
         self.away: set[Side] = set()
         self.copies: dict[Side, Path] = {}
-        #: What programs have read of a store without a lock, to save it later with something of theirs.
+        #: What programs have read of a store without a lock, to save it later with their own changes.
         self.read: dict[Side, dict[Key, Record]] = {}
-        #: Whose records on the target of a one-way pair are somebody's own.
+        #: Keys of a one-way pair whose target has its own records.
         self.own: set[Key] = set()
         source = next(side for side in SIDES if side.other in policy.mode.targets)
         for label in LABELS[:3]:
@@ -119,17 +119,17 @@ class Story(RuleBasedStateMachine):
     def wait(self, work: Callable[..., Coroutine[Any, Any, T]], *words: Any) -> T:
         return anyio.run(work, *words)
 
-    # What people do
+    # What users do
 
     def edit(self, side: Side, number: int, after: Callable[[Record], Record | None]) -> None:
-        """Let a person do to a record of *side*, if there is one, what *after* says."""
+        """Make a user apply *after* to a record of *side*, if there is one."""
         held = {} if side in self.away else self.wait(self.scene.held, side)
         if held:
             before = held[sorted(held)[number % len(held)]]
             self.save(side, before.label, before, after(before))
 
     def save(self, side: Side, label: str, before: Record | None, changed: Record | None) -> None:
-        """Let a person put *changed* in place of *before*."""
+        """Make a user replace *before* by *changed*."""
         if changed == before:
             return
         self.counts["deletions" if changed is None else "creations" if before is None else "edits"] += 1
@@ -143,7 +143,7 @@ class Story(RuleBasedStateMachine):
             self.wait(place.put, changed)
 
     def run(self, side: Side, label: str, version: str, tags: frozenset[str]) -> None:
-        """Let a program run, and save its record."""
+        """Run a program, and save its record."""
         if side in self.away or key(label) in self.wait(self.scene.held, side):
             return
         duration = None if tags == RUNNING else 1.5
@@ -151,7 +151,7 @@ class Story(RuleBasedStateMachine):
         self.save(side, label, None, made)
 
     def work(self, side: Side, number: int, what: str) -> None:
-        """Let a person run a program that ends or goes on, edit a record, delete it, or let its run end."""
+        """Make a user run a program that ends or continues, edit a record, delete it, or end its run."""
         if what.startswith("run"):
             self.run(side, LABELS[number], "1111", FINISHED if what == "run" else RUNNING)
         elif what == "delete":
@@ -166,13 +166,13 @@ class Story(RuleBasedStateMachine):
 
     @rule(label=labels)
     def two_experiments(self, label: str) -> None:
-        """Two programs run under one label, each on a side of its own."""
+        """Two programs run under one label, each on its own side."""
         for side, version in zip(SIDES, ("1111", "2222"), strict=True):
             self.run(side, label, version, FINISHED)
 
     @rule(choice=st.sampled_from([Choice.LEFT, Choice.RIGHT, Choice.BOTH, Choice.APPROVE, Choice.REJECT]))
     def decide(self, choice: Choice) -> None:
-        """A person decides of every conflict, or of every deletion that is held."""
+        """A user decides about every conflict, or about every held deletion."""
         if self.away:
             return
         held = Both(*[self.wait(self.scene.held, side) for side in SIDES])
@@ -184,39 +184,41 @@ class Story(RuleBasedStateMachine):
             return
         for chosen in keys:
             both = {side: held[side].get(chosen) for side in SIDES}
-            for side in SIDES:  # what the other side has comes here, or goes
+            for side in SIDES:  # the record of the other side is copied here, or deleted
                 mine, others = both[side], both[side.other]
                 self.words.edited(side, [mine] if mine else [], [others] if others else [])
 
     # What machines do
 
-    @rule()
-    def cycle(self) -> None:
-        self.sync()
+    @rule(hasty=st.booleans())
+    def cycle(self, hasty: bool) -> None:
+        self.sync(hasty=hasty)
 
     @rule(accident=accidents)
     def crash(self, accident: Accident) -> None:
-        """A cycle ends somewhere."""
+        """A cycle ends at some step."""
         self.sync(accident)
 
     @rule(side=sides, what=st.sampled_from(["outdated", "read_only"]))
     def hampered_cycle(self, side: Side, what: str) -> None:
-        """A side cannot be written to, or shows what was there a while ago."""
+        """A side cannot be written, or shows an old state."""
         if what == "outdated":
             self.sync(outdated=side)
         elif self.scene.policy.mode.sparing({side}) is not None:
             self.sync(read_only=side)
 
-    @rule(works=works, accident=st.none() | accidents)
-    def work_and_cycle(self, works: list[tuple[Side, int, str]], accident: Accident | None) -> None:
-        """What happens most: something is new, and is carried, whatever befalls it."""
+    @rule(works=works, accident=st.none() | accidents, hasty=st.booleans())
+    def work_and_cycle(
+        self, works: list[tuple[Side, int, str]], accident: Accident | None, hasty: bool
+    ) -> None:
+        """The usual case: something is new, and a cycle syncs it, whatever accident happens."""
         self.people(works)
-        self.sync(accident)
+        self.sync(accident, hasty=hasty)
 
     @precondition(lambda self: not self.away)
     @rule(side=sides)
     def unmount(self, side: Side) -> None:
-        """The directory of a store is gone for a while."""
+        """The directory of a store is missing for a while."""
         home = self.scene.file(side)
         if home is not None:
             home.rename(home.with_suffix(".away"))
@@ -227,7 +229,7 @@ class Story(RuleBasedStateMachine):
         for side in sorted(self.away, key=lambda side: side.value):
             home = self.scene.file(side)
             assert home is not None
-            if home.exists():  # a store that was never synced is made anew where it was: not seen any more
+            if home.exists():  # a store that was never synced is created again in its place: no longer seen
                 self.words.edited(side, self.wait(self.scene.held, side).values(), [])
                 shutil.rmtree(home)
             home.with_suffix(".away").rename(home)
@@ -242,7 +244,7 @@ class Story(RuleBasedStateMachine):
     @precondition(lambda self: self.copies and not self.away)
     @rule()
     def restore(self) -> None:
-        """A person puts the backup of a store in its place."""
+        """A user restores the backup of a store."""
         for side, copy in sorted(self.copies.items(), key=lambda each: each[0].value):
             home = self.scene.file(side)
             assert home is not None
@@ -264,7 +266,7 @@ class Story(RuleBasedStateMachine):
     @precondition(lambda self: self.read and not self.away)
     @rule(label=labels)
     def save_shelf(self, label: str) -> None:
-        """The program saves its own record, and puts back all that it read."""
+        """The program saves its own record, and all that it read."""
         for side, read in sorted(self.read.items(), key=lambda each: each[0].value):
             place = self.scene.places[side]
             before = self.wait(self.scene.held, side)
@@ -279,23 +281,25 @@ class Story(RuleBasedStateMachine):
             self.wait(place.put, *after.values())
         self.read.clear()
 
-    # What must be so
+    # What must hold
 
-    def sync(self, accident: Accident | None = None, **circumstances: Side) -> PairReport | None:
-        """Run one cycle, after which the source of a one-way pair is as it was."""
+    def sync(
+        self, accident: Accident | None = None, *, hasty: bool = False, **circumstances: Side
+    ) -> PairReport | None:
+        """Run one cycle; the source of a one-way pair must not change."""
         self.counts["cycles"] += 1
         self.counts["accidents"] += accident is not None or circumstances != {}
         source = [
             side for side in SIDES if side not in self.scene.policy.mode.targets and side not in self.away
         ]
         before = {side: self.scene.places[side].forms() for side in source}
-        report = self.wait(lambda: self.scene.cycle(accident, **circumstances))
+        report = self.wait(lambda: self.scene.cycle(accident, hasty=hasty, **circumstances))
         assert {side: self.scene.places[side].forms() for side in source} == before
         self.look(at_rest=False)
         return report
 
     def rest(self) -> None:
-        """Nobody does anything any more: all comes to rest, and nothing is lost."""
+        """No user does anything any more: both sides settle, and nothing is lost."""
         self.mount()
         reports = [self.sync() for _ in range(QUIET)]
         report = reports[-1]
@@ -309,7 +313,7 @@ class Story(RuleBasedStateMachine):
         self.look(at_rest=True, report=again)
 
     def look(self, *, at_rest: bool, report: PairReport | None = None) -> None:
-        """Look for words that are gone and, if all is *at_rest*, for records that differ."""
+        """Look for lost words and, if all is *at_rest*, for records that differ."""
         if self.away:
             return
         held = Both(*[self.wait(self.scene.held, side) for side in SIDES])
@@ -323,7 +327,7 @@ class Story(RuleBasedStateMachine):
             assert differing == set(), differing
 
     def differing(self, held: Both[dict[Key, Record]]) -> set[Key]:
-        """Return the keys that the pair is to have alike, and has not."""
+        """Return the keys that differ although the pair should keep them equal."""
         left, right = (self.wait(self.scene.digests, side) for side in SIDES)
         differing = {each for each in left.keys() | right.keys() if left.get(each) != right.get(each)}
         policy = self.scene.policy

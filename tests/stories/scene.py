@@ -1,15 +1,16 @@
-"""The scene of a story: two real stores, a journal, and what one look at all of them shows."""
+"""The scene of a story: two real stores, a journal, and what a look at all of them shows."""
 
 from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Mapping
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import pytest
 from anyio import CancelScope
 
 from smtd import pairing
@@ -24,24 +25,34 @@ from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 from smtd.stores.base import Scan, Store
+from smtd.stores.django import file_tracker, sqlite
 from smtd.stores.location import Location
 from tests.build import PROJECT
 from tests.stories.accidents import Accident, OldListing, ReadOnlyStore
 
-#: Makes the place of an empty store in a directory.
+#: Creates the place of an empty store in a directory.
 Making: TypeAlias = Callable[[Path], Any]
 
 
 def listed(report: PairReport) -> set[Key]:
-    """Return the keys that wait for a person, or for time, or that failed."""
+    """Return the keys that wait for a user, or for time, or that failed."""
     conflicts = {Key(each.project, each.label) for each in report.conflicts}
     held = {Key(each.project, each.label) for each in report.held}
     return conflicts | held | {Key(each.project, each.label) for each in report.failed}
 
 
+@contextmanager
+def _many_records() -> Iterator[None]:
+    """Let each database file count as large, and as untouched for a while."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(file_tracker, "MANY", 1)
+        patch.setattr(sqlite, "QUIET", 1e-9)
+        yield
+
+
 @dataclass
 class Scene:
-    """Two stores that are kept by *policy*; each cycle is a fresh start of the program."""
+    """Two stores that are synced by *policy*; each cycle is a new process."""
 
     directory: Path
     places: Both[Any]
@@ -52,7 +63,7 @@ class Scene:
 
     @classmethod
     def made(cls, directory: Path, kinds: Both[Making], policy: Policy) -> Scene:
-        """Make two empty stores in *directory*."""
+        """Create two empty stores in *directory*."""
         homes = Both(directory / "left", directory / "right")
         for side in SIDES:
             homes[side].mkdir()
@@ -60,7 +71,7 @@ class Scene:
 
     @property
     def locations(self) -> Both[Location]:
-        """Where the stores are."""
+        """The locations of the stores."""
         return self.places.map(lambda place: place.location)
 
     async def cycle(
@@ -69,18 +80,22 @@ class Scene:
         *,
         read_only: Side | None = None,
         outdated: Side | None = None,
+        hasty: bool = False,
     ) -> PairReport | None:
-        """Start afresh, run one cycle, and end; None if an *accident* or a missing store prevented it.
+        """Run one cycle as a new process; return its report, or None.
 
-        *read_only* cannot be written to; *outdated* shows in its first scan what it was like a cycle before
-        the last one.
+        None if an *accident* or a missing store prevented it. *read_only* cannot be written; *outdated* shows
+        in its first scan its state of a cycle before the last one. A *hasty*
+        cycle may leave work for the next one, as in the daemon, and every file counts as large.
         """
         self.cycles += 1
         with CancelScope() as scope:
             if accident is not None:
                 accident.scope = scope
             try:
-                return await self._cycle(accident, read_only, outdated)
+                with _many_records() if hasty else nullcontext():
+                    policy = replace(self.policy, wait_to_settle=not hasty)
+                    return await self._cycle(policy, accident, read_only, outdated)
             except StoreError:
                 return None
             except Exception:
@@ -89,7 +104,7 @@ class Scene:
         return None
 
     async def _cycle(
-        self, accident: Accident | None, read_only: Side | None, outdated: Side | None
+        self, policy: Policy, accident: Accident | None, read_only: Side | None, outdated: Side | None
     ) -> PairReport:
         async with (
             open_journal(self.directory / "journal") as opened,
@@ -105,13 +120,13 @@ class Scene:
                 dressed = {side: accident.store(store) for side, store in dressed.items()}
                 journal = accident.journal(opened)
             both: Both[Store] = Both(dressed[Side.LEFT], dressed[Side.RIGHT])
-            report = await pairing.sync(journal, "pair", self.locations, both, self.policy)
+            report = await pairing.sync(journal, "pair", self.locations, both, policy)
             for side in SIDES:
                 self.scans[side].append(await stores[side].scan([PROJECT]))
             return report
 
     async def decide(self, wish: Resolution) -> list[Key]:
-        """Let a person decide, and return of what. Raises UsageError if nothing waits for it."""
+        """Make a user decide, and return the keys. Raises UsageError if nothing waits for it."""
         async with (
             open_journal(self.directory / "journal") as journal,
             pairing.open_stores(self.locations) as stores,
@@ -128,11 +143,11 @@ class Scene:
             return records
 
     async def digests(self, side: Side) -> Mapping[Key, Digest]:
-        """Return what *side* holds, by digest."""
+        """Return the digests of *side*."""
         return {key: canonical.digest(record) for key, record in (await self.held(side)).items()}
 
     def forms(self) -> Both[Any]:
-        """Return what both stores hold, in their own forms."""
+        """Return the contents of both stores, in their own forms."""
         return self.places.map(lambda place: place.forms())
 
     def history(self) -> list[Record]:
@@ -146,11 +161,11 @@ class Scene:
             ]
 
     def file(self, side: Side) -> Path | None:
-        """Return the directory of the store of *side*, if it is files."""
+        """Return the directory of the store of *side*, if it has files."""
         return None if self.locations[side].url else self.directory / side.value
 
     def copied(self, side: Side) -> Path:
-        """Copy the files of *side* as a backup does, and return where it is."""
+        """Copy the files of *side* as a backup does, and return the path."""
         home = self.file(side)
         assert home is not None
         copy = self.directory / f"copy-of-{side.value}"

@@ -1,4 +1,4 @@
-"""Some stories on every kind of store; `make soak` tells a thousand."""
+"""Some stories on every kind of store; `make soak` runs a thousand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.servers.server import DatabaseServer
 from tests.stories.kinds import kinds
 from tests.stories.machine import about
 
-#: The same ones each time, and none of them shortened, which would take longer than all other tests.
+#: The same stories each time, and none is shortened, which would take longer than all other tests.
 SOME = settings(
     max_examples=2,
     stateful_step_count=6,
@@ -24,7 +24,7 @@ SOME = settings(
 
 
 @pytest.mark.timeout(900)
-def test_whatever_happens_nothing_is_lost(
+def test_no_word_is_lost_whatever_happens(
     running_server: SumatraServer, postgresql_server: DatabaseServer, mariadb_server: DatabaseServer
 ) -> None:
     """After two quiet cycles the sides are equal, a third one writes nothing, and every word is there."""

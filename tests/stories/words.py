@@ -1,7 +1,7 @@
-"""Every word that people write, and whether one may be gone.
+"""Every word that users write, and whether it may be gone.
 
-A word is a text that is written once in all the story. It is looked for where a person would look: in the
-reasons, outcomes and tags of all records, whatever their labels are by now.
+A word is a text that is written once in the whole story. The test looks for it where a user would: in the
+reasons, outcomes and tags of all records, whatever their labels are by then.
 """
 
 from __future__ import annotations
@@ -28,36 +28,36 @@ def words(records: Iterable[Record]) -> set[str]:
 
 @dataclass
 class Words:
-    """What people wrote, and what they took away again."""
+    """What users wrote, and what they removed again."""
 
-    #: Every word that stands, or once stood, in a store.
+    #: Every word that is, or once was, in a store.
     written: set[str] = field(default_factory=set)
-    #: Where a person took each word away; a word that is no key was never taken away.
+    #: Where a user removed each word; other words were never removed.
     removed: dict[str, set[Side]] = field(default_factory=dict)
-    #: The words that stood on both sides at some time.
+    #: The words that were on both sides at some time.
     shared: set[str] = field(default_factory=set)
     _count: int = 0
 
     def new(self) -> str:
-        """Return a word that nobody has written yet."""
+        """Return a word that was not used yet."""
         self._count += 1
         return f"word{self._count}x"
 
     def edited(self, side: Side, before: Iterable[Record], after: Iterable[Record]) -> None:
-        """Note what a person wrote to *side*, and what they took away from it."""
+        """Record what a user wrote to *side*, and what they removed there."""
         before, after = list(before), list(after)
         self.written |= words(after)
         for word in words(before) - words(after):
             self.removed.setdefault(word, set()).add(side)
 
     def note(self, held: Both[dict[Key, Record]]) -> None:
-        """Note what stands on both sides."""
+        """Record the words on both sides."""
         self.shared |= words(held.left.values()) & words(held.right.values())
 
     def lost(self, held: Iterable[Record], history: Iterable[Record], *, by_rule: bool) -> dict[str, str]:
-        """Return what is gone from both sides and should not be, each with what is wrong.
+        """Return the words that are gone from both sides and should not be, each with what is wrong.
 
-        *by_rule*: the pair may decide conflicts without asking; then what it overwrote is in the *history*.
+        *by_rule*: the pair may resolve conflicts without asking; the *history* has what it then overwrote.
         """
         old = words(history)
         gone = self.written - words(held)

@@ -1,8 +1,8 @@
-"""Read again what is known, though nothing says that it changed: so edits and damage show that no look sees.
+"""Read known records again although nothing says that they changed, to find edits and damage.
 
-Three ask for it. A cycle has some records of a server read again in each look (`server`), as a server does
-not tell of edits; what smtd wrote there lately is looked at after some seconds (`rereads`). The daemon's
-scrubber compares both stores of a pair, a slice at a time, and `verify` compares them whole (`verify`). When
-what has its turn is in `pace`; how far that has come is in the journal. What differs is either carried by a
-cycle that reads these records whatever the indexes say (*recheck*), or explained (`classify`), or a finding.
+Three parts do so. Each look at a server reads some records again (`server`), as a server does not report
+edits; it reads what smtd wrote there lately after some seconds (`rereads`). The daemon's scrubber compares
+both stores of a pair, a slice at a time. `smtd verify` compares them whole (`verify`). `pace` decides what
+is read when; the journal has how far that has come. A difference is synced by a cycle that reads these
+records whatever the indexes say (*recheck*), or explained (`classify`), or reported as a finding.
 """

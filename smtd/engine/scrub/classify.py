@@ -1,4 +1,4 @@
-"""Say what a difference between the two stores means, given what was agreed. Pure: no I/O."""
+"""Classify a difference between the two stores, given what was agreed. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NONE = Both("", "")
 
 
 class SidesHeld(NamedTuple):
-    """What the stores hold under one key: a record, or why there is one that cannot be read, or nothing."""
+    """What the stores hold under one key: a record, or the reason why it cannot be read, or nothing."""
 
     records: Both[Record | None]
     unreadable: Both[str] = _NONE
@@ -30,8 +30,8 @@ class SidesHeld(NamedTuple):
 class Rules:
     """What explains a difference.
 
-    *listed* has the reasons that the last cycle gave. *moving*: people are changing the stores, so what
-    is not as agreed is for the next cycle.
+    *listed* has the reasons that the last cycle gave. *moving*: other programs are changing the stores, so
+    the next cycle deals with what is not as agreed.
     """
 
     mode: Mode = Mode.TWO_WAY
@@ -43,7 +43,7 @@ class Rules:
 def classify(
     key: Key, sight: SidesHeld, agreed: Both[Digest] | None, rules: Rules
 ) -> Explained | Finding | None:
-    """Say why *key* is not the same in both stores (None: it is, or neither has it)."""
+    """Return why the stores differ under *key* (None: they do not), known or not."""
     left, right = sight.records.left, sight.records.right
     fields: tuple[str, ...] = ()
     if not any(sight.unreadable[side] for side in SIDES):
@@ -72,12 +72,12 @@ def _changed(sight: SidesHeld, agreed: Both[Digest] | None) -> list[Side]:
 
 
 def _digest(record: Record | None) -> Digest | None:
-    """Return the digest of what *record* says, whatever it is thought to be."""
+    """Return the digest of *record*, computed now, and not the one that may be stored with it."""
     return None if record is None else canonical.digest(msgspec.structs.replace(record))
 
 
 def _policy(sight: SidesHeld, agreed: Both[Digest] | None, rules: Rules) -> Reason | None:
-    """Return the reason, if the pair is meant to leave the difference as it is, or knows nothing of it."""
+    """Return the reason if the pair leaves such a difference as it is, or has not synced the key yet."""
     if any(sight.unreadable[side] for side in SIDES):
         return None
     changed = _changed(sight, agreed)

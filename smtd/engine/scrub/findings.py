@@ -10,7 +10,7 @@ from smtd.records.record import Key
 
 
 class Explained(msgspec.Struct, frozen=True):
-    """A record that the stores keep differently, as is known, and why; *fields* are those that differ."""
+    """A record that differs between the stores for a known reason; *fields* are those that differ."""
 
     project: str
     label: str
@@ -19,9 +19,9 @@ class Explained(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """A record that a store does not hold as was agreed, and nothing explains it.
+    """A record that a store does not hold as agreed, for no known reason.
 
-    The side of *what* is where, if only one is to blame; *fields* are those that differ, none if it is
+    *what* names the side if only one is to blame; *fields* are those that differ, none if the record is
     missing or unreadable.
     """
 
@@ -37,7 +37,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class VerifyReport(msgspec.Struct):
-    """The result of one scrub of one pair: *compared* is the sum of what is equal, explained and found."""
+    """The result of one scrub of one pair: *compared* is the sum of equal, explained and found records."""
 
     pair: str
     left: str
@@ -50,12 +50,12 @@ class VerifyReport(msgspec.Struct):
 
     @property
     def ok(self) -> bool:
-        """Both stores hold what was agreed, or it is known why not."""
+        """Whether both stores hold what was agreed, or it is known why not."""
         return not self.findings
 
 
 def listed(report: PairReport | None) -> dict[Key, Reason]:
-    """Return why records are not in sync, as far as the last cycle tells."""
+    """Return why records are not in sync, according to the *report* of the last cycle."""
     reasons: dict[Key, Reason] = {}
     for conflict in report.conflicts if report else ():
         reasons[Key(conflict.project, conflict.label)] = because(Code.IN_CONFLICT)

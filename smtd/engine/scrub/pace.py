@@ -1,7 +1,7 @@
-"""What is read again next, and when: so that each record has its turn in the time asked for. Pure.
+"""Decide what is read again next, and when, so that each record is read within the configured time. Pure.
 
-A server has two records a second read again, the newest first. Both stores of a pair are compared a slice at
-a time.
+On a server, two records a second are read again, the newest first. Both stores of a pair are compared a slice
+at a time.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from smtd.journal.scrub_log import ScrubProgress
 from smtd.journal.values import Rotation
 from smtd.records.record import Key
 
-#: So many records a second of a server are read again at the most, unless a person asks.
+#: Records of a server that are read again per second at most, unless a user asks.
 RATE = 2.0
-#: Within so many seconds the newest are, if there are two looks in that time.
+#: Seconds within which the newest records are read again, if there are two looks in that time.
 WITHIN = 60.0
-#: One read in so many is kept for records that are not among the newest; fewer reads are not made at all.
+#: One read in this many is kept for records that are not among the newest; a look makes no fewer reads.
 SHARE = 20
-#: Seconds since the last look, if nobody knows when that was.
+#: Seconds assumed since the last look, if its time is not known.
 UNKNOWN = 30.0
 
-#: Records of a slice at the least, and slices of a round at the most: a shelf is read whole for each.
+#: Fewest records of a slice, and most slices of a round: each slice reads a shelf whole.
 SMALLEST, MOST = 50, 100
 
 
 def slice_size(total: int) -> int:
-    """Return how many of *total* records a slice has."""
+    """Return how many of *total* records one slice has."""
     return max(SMALLEST, -(-total // MOST))
 
 
 def next_slice(now: ScrubProgress, total: int, within: float) -> float:
-    """Return when the next slice is due, in seconds since 1970; never, if there is nothing to verify.
+    """Return when the next slice is due, in seconds since 1970 (infinite: there is nothing to verify).
 
-    Slices are spread evenly over the time, each at the end of its share: what was just agreed on was just
-    read.
+    Slices are spread evenly over *within* seconds, each at the end of its share: what was just agreed on was
+    just read.
     """
     if not total or not within:
         return float("inf")
@@ -46,14 +46,14 @@ def next_slice(now: ScrubProgress, total: int, within: float) -> float:
 
 
 def advanced(now: ScrubProgress, verified: list[Key], count: int, moment: float) -> ScrubProgress:
-    """Return the round after the next *count* records, or as many as there were, were *verified*."""
+    """Return the progress after the keys *verified*; a new round begins if they are fewer than *count*."""
     if len(verified) < count:
         return ScrubProgress(moment, before=now.began)
     return now._replace(after=verified[-1], counted=now.counted + len(verified))
 
 
 class ServerTurn(NamedTuple):
-    """The *keys* of a server to read now; then the turn is at *rotation*, and the last read was *looked*."""
+    """The *keys* of a server to read now; *rotation* and *looked* (the time of the last read) after that."""
 
     keys: Collection[Key]
     rotation: Rotation
@@ -70,15 +70,16 @@ def server_turn(
     *,
     everything: bool,
 ) -> ServerTurn:
-    """Return which of the sorted *keys* of a server to read again, of which some were last read *looked*.
+    """Return which of the sorted *keys* of a server to read again; the last such read was at *looked*.
 
-    With the *newest* comes when each was read. Others have their turn *within* seconds, if `RATE` allows it.
-    *everything*: a person asks, so all of the newest are read, without a bound.
+    *newest* has the newest keys, with the time when each was read (None: unknown). All other keys are read
+    within *within* seconds, if `RATE` allows that. *everything*: a user asks, so all of the newest are read,
+    without a bound.
     """
     elapsed = UNKNOWN if looked is None or looked > now else now - looked
     most = len(keys) if everything else int(RATE * elapsed)
     if most < SHARE and not everything:
-        most = 0  # the time goes on adding up
+        most = 0  # until more time has passed
     wanted = set(keys)
     known = {key: at for key, at in newest.items() if key in wanted}
     first = [*known] if everything else waited_longest(known, now, elapsed)[: most - most // SHARE]
@@ -88,9 +89,10 @@ def server_turn(
 
 
 def waited_longest(newest: Mapping[Key, float | None], now: float, elapsed: float) -> list[Key]:
-    """Return those of the *newest* that wait longest, the newest first, to have read all in `WITHIN` seconds.
+    """Return the *newest* keys that were not read for longest, enough to read all within `WITHIN` seconds.
 
-    Looks are expected to be *elapsed* seconds apart. A moment to come is of a clock that was wrong.
+    Keys that were never read come first, in their order. Looks are expected to be *elapsed* seconds apart. A
+    time in the future is of a clock that was wrong, and counts as never.
     """
     waited = {key: -1.0 if read is None or read > now else read for key, read in newest.items()}
     looks = max(1, int(WITHIN / max(1.0, elapsed)))
@@ -100,10 +102,10 @@ def waited_longest(newest: Mapping[Key, float | None], now: float, elapsed: floa
 def next_turn(
     keys: list[Key], rotation: Rotation | None, now: float, within: float, most: int
 ) -> tuple[frozenset[Key], Rotation]:
-    """Return which of the sorted *keys* are to be read anew, and how far the turn has come then.
+    """Return which of the sorted *keys* to read again, and the rotation after that.
 
-    After *within* seconds every key has been read, unless *most* are too few for that. What was read for the
-    first time just now needs no second look.
+    After *within* seconds every key has been read, unless *most* are too few for that. Without a *rotation*
+    none is read: all were just read for the first time.
     """
     if rotation is None:
         return frozenset(), Rotation(None, now)
@@ -111,7 +113,7 @@ def next_turn(
     count = len(keys) if elapsed >= within else int(len(keys) * elapsed / within)
     count = min(count, most)
     if not count:
-        # The time goes on adding up until it is worth one key.
+        # Keep the rotation until enough time has passed for one key.
         return frozenset(), rotation if keys else Rotation(None, now)
     start = 0 if rotation.after is None else bisect_right(keys, rotation.after)
     turn = (keys[start:] + keys[:start])[:count]

@@ -1,10 +1,10 @@
-"""Read a store that is dear to read: what is new, and again what is known, so that edits show.
+"""Choose which records to read in a store where each read costs a request, so that edits show.
 
-A server tells what records it has, not whether they were edited. Reading every one of them in every
-cycle would cost what the store holds; so each cycle reads some again. Most edits are of runs that changed
-lately: the newest records are read again within a minute. All others have their turn, in order of their
-keys, as many as the time since the last cycle asks for. Together that takes no more than two requests a
-second, whatever pairs have the server in common.
+A server lists its records, but does not say whether they were edited. Reading all of them in every cycle
+would cost as much as the store holds, so each cycle reads some again. Most edits are of runs that changed
+lately: the newest records are read again within a minute. All others take turns in the order of their keys,
+as many as the time since the last cycle asks for. Together that is at most two requests a second, however
+many pairs share the server.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from smtd.stores.index import Entry
 
 
 class Trusted(NamedTuple):
-    """What need not be read at *moment*: the *entries* that are believed.
+    """The *entries* that need not be read at *moment*.
 
-    Then the turn has come as far as *rotation*, and records were read again *looked* last. The keys *again*
-    are to be looked at now whether they have an entry or not.
+    Once all others are read, the verification has come as far as *rotation*, and the last such read was at
+    *looked*. The keys *again* are to be read now whether they have an entry or not.
     """
 
     entries: dict[Key, Entry]
@@ -36,10 +36,10 @@ class Trusted(NamedTuple):
 
 
 async def trusted(pair: Pair, side: Side, entries: Mapping[Key, Entry], unsure: Collection[Key]) -> Trusted:
-    """Return those *entries* of *side* that need not be read now.
+    """Return which *entries* of *side* need not be read now.
 
-    To be read are *unsure* keys, those that smtd wrote lately (`rereads`), the newest that were not read
-    lately, and those whose turn it is. A person who asks has all of the newest read, and no bound.
+    These must be read: *unsure* keys, those that smtd wrote lately (`rereads`), the newest that were not read
+    lately, and those whose turn it is. If a user asks, all of the newest, without a bound.
     """
     moment, index, policy = time.time(), pair.journal.indexes[side], pair.policy
     again = {*unsure, *(write.key for write in await pair.journal.begun())}

@@ -1,7 +1,7 @@
 """Verify that both stores of a pair hold what was agreed: read them, compare, and change nothing.
 
-A first look takes as long as it takes and keeps nobody waiting. A record that looks different in it may
-only have been on its way; so it is looked at again in the pair's turn, while no cycle can run.
+The first look takes its time and blocks no cycle. A record that seems to differ in it may only have been on
+its way; so it is read again in the pair's turn, while no cycle can run.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 from smtd.stores.base import DearStore, Scan, Store
 
-#: Records that are read at a time: a few hundredths of a second of work.
+#: Records read at a time: a few hundredths of a second of work.
 BATCH = 50
 
 Agreed: TypeAlias = Mapping[Key, Both[Digest]]
 Verdict: TypeAlias = Explained | Finding
-#: Looks at keys once more while no cycle of the pair runs; see `judged`.
+#: Looks at keys once more while no cycle of the pair runs; see `classified`.
 Confirm: TypeAlias = Callable[[Sequence[Key]], Awaitable[Sequence[Verdict]]]
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class PairState:
-    """What the daemon knows: why records are not in sync, and whether people are changing the stores."""
+    """What the daemon knows: why records are not in sync, and whether programs are changing the stores."""
 
     listed: Mapping[Key, Reason] = field(default_factory=dict)
     moving: bool = False
@@ -47,7 +47,7 @@ class PairState:
 
 @dataclass(frozen=True, slots=True)
 class ScrubSession:
-    """The stores of a pair, opened for a scrub alone: nothing that a cycle remembers counts as seen."""
+    """The stores of a pair, opened for a scrub only, which trusts nothing that a cycle remembers."""
 
     name: str
     stores: Both[Store]
@@ -59,7 +59,7 @@ class ScrubSession:
         return await self.journal.agreed(self.policy.projects)
 
     async def scan(self, trusted: Agreed) -> Both[Scan]:
-        """Scan both sides; a store that is dear to read is only asked whether what is *trusted* is there."""
+        """Scan both sides; where each read costs a request, only check that the *trusted* records exist."""
         left, right = await gather([partial(self._scan, side, trusted) for side in SIDES])
         return Both(left, right)
 
@@ -77,7 +77,7 @@ class ScrubSession:
 
     @property
     def is_dear(self) -> bool:
-        """Reading a record costs one of the stores a request of its own."""
+        """Whether reading a record costs a request on one of the sides."""
         return any(self.stores[side].capabilities.dear_reads for side in SIDES)
 
     def rules(self, state: PairState) -> Rules:
@@ -102,8 +102,8 @@ async def run(
 ) -> VerifyReport:
     """Verify the whole pair; *deep*: by reading every record of both stores, field by field.
 
-    Otherwise by the digests of a fresh scan, for which a store that is dear to read is trusted but for
-    *recheck* keys. Nothing is written, to no store and not to the journal. Raises StoreError if a store
+    Otherwise it compares the digests of a fresh scan. Where each read costs a request, that scan reads only
+    new and *recheck* keys. Nothing is written to a store or to the journal. Raises StoreError if a store
     cannot be read whole.
     """
     progress("proving", 0, 0)
@@ -131,9 +131,10 @@ async def run(
 
 
 async def differing(look: ScrubSession, keys: Sequence[Key], progress: Progress = no_progress) -> list[Key]:
-    """Read *keys* on both sides, and return those that do not say the same, or that one side lacks.
+    """Read *keys* on both sides, and return those that differ, or that a side lacks.
 
-    Stores and the loop are left in peace for as long as they were kept busy.
+    After each batch it pauses for as long as the batch took, so that stores and the event loop get half of
+    the time.
     """
     found: list[Key] = []
     for number, batch in enumerate(_batches(keys)):
@@ -146,14 +147,14 @@ async def differing(look: ScrubSession, keys: Sequence[Key], progress: Progress 
 
 
 def _same(left: Record | None, right: Record | None) -> bool:
-    """Say whether both say the same, field by field; what neither side gives may be unreadable on both."""
+    """Say whether both are equal, field by field; not if both are None, as they may be unreadable."""
     if left is None or right is None:
         return False
     return canonical.identical(left, right) or not canonical.differences(left, right)
 
 
 async def classified(look: ScrubSession, keys: Sequence[Key], state: PairState) -> list[Verdict]:
-    """Look at *keys* once more, and say what their differences mean; call it while no cycle runs."""
+    """Read *keys* once more, and classify their differences; call it while no cycle runs."""
     agreed = await look.agreed()
     held = await look.read(keys)
     broken: Both[Mapping[Key, str]] = Both({}, {})

@@ -1,4 +1,5 @@
-"""Parameter sets: their text as Sumatra writes it, their values, and what they mean.
+"""Parameter sets: their text as Sumatra writes it, their values, and their meaning.
 
-One module for each of Sumatra's five types; `content` is the door to them.
+`content` handles all types of parameter sets; `simple`, `nested` and `config` have those with a syntax of
+their own.
 """

@@ -1,4 +1,4 @@
-"""The text of a parameter set to its values and back, and what it means."""
+"""Convert the text of a parameter set into its values and back, and into a form to compare."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import msgspec
 
 from smtd.errors import RecordUnusable
 from smtd.records import literal
-from smtd.records.memo import Recurring
+from smtd.records.memo import Memo
 from smtd.records.parameters import config, nested, simple
 from smtd.records.record import Parameters
 
 
 def read(parameters: Parameters) -> Any:
-    """Return the values that the text stands for; nothing in it is run.
+    """Return the values in the text, without running anything in it.
 
-    Types that Sumatra does not know give their text. Raises RecordUnusable for text that is
+    For a type that Sumatra does not know this is the text itself. Raises RecordUnusable for text that is
     not a set of its type, and for expressions that Sumatra would run.
     """
     reader = _READERS.get(parameters.type)
@@ -34,9 +34,9 @@ def read(parameters: Parameters) -> Any:
 
 
 def write(type_name: str, values: Any, comments: dict[str, str] | None = None) -> Parameters:
-    """Return the parameter set with *values*, as text that means exactly them.
+    """Return the parameter set with *values*, as text with exactly that meaning.
 
-    *comments*, by name, are kept for a SimpleParameterSet. Raises RecordUnusable for values
+    *comments*, by name, are written for a SimpleParameterSet only. Raises RecordUnusable for values
     that the type cannot express.
     """
     if type_name == "SimpleParameterSet":
@@ -44,15 +44,15 @@ def write(type_name: str, values: Any, comments: dict[str, str] | None = None) -
     else:
         content = _WRITERS[type_name](values)
     written = Parameters(type_name, content)
-    if type_name not in _EXACT and _said(written, read(written)) != _said(written, values):
+    if type_name not in _EXACT and _comparable(written, read(written)) != _comparable(written, values):
         raise RecordUnusable(f"a {type_name} with these values has no exact text")
     return written
 
 
 def meaning(parameters: Parameters) -> Any:
-    """Return what the set says, in a form that compares by `==` and can be encoded.
+    """Return the meaning of the set, in a form that compares by `==` and can be encoded.
 
-    A dictionary that a relational store gave back as text is the dictionary again
+    A dictionary that a relational store returned as text counts as the dictionary
     (sumatra-formats 2.4). Raises RecordUnusable as `read` does.
     """
     if len(parameters.content) > _SHORT:
@@ -61,7 +61,7 @@ def meaning(parameters: Parameters) -> Any:
 
 
 def check(parameters: Parameters) -> None:
-    """Raise RecordUnusable as `meaning` does; quicker for JSON, all of which has a meaning."""
+    """Raise RecordUnusable as `meaning` does; quicker for JSON, which always has a meaning."""
     if parameters.type != "JSONParameterSet":
         meaning(parameters)
     elif len(parameters.content) > _SHORT:
@@ -75,11 +75,11 @@ def _meaning(type_name: str, content: str) -> Any:
     values = read(parameters)
     if type_name == "str":
         values, type_name = _dictionary_in(content)
-    return [type_name, _said(parameters, values)]
+    return [type_name, _comparable(parameters, values)]
 
 
-#: A batch of records is gone through some times, and the sets of a sweep are all different: to read them only
-#: once, more of them are kept than a batch has; but no long ones, of which there are few.
+#: The most characters of a text whose meaning is cached. smtd reads a batch of records several times, and the
+#: sets of a sweep all differ: so more meanings are cached than a batch has records. Long texts are few.
 _SHORT = 2000
 _meaning_of_short = lru_cache(maxsize=1024)(_meaning)
 
@@ -90,14 +90,14 @@ def _check_short_json(content: str) -> None:
 
 
 def forget_meanings() -> None:
-    """Release what parameter texts were found to say: megabytes, after a cycle of many records."""
+    """Release the cached meanings of parameter texts: megabytes after a cycle of many records."""
     _meaning_of_short.cache_clear()
 
 
-def _said(parameters: Parameters, values: Any) -> Any:
+def _comparable(parameters: Parameters, values: Any) -> Any:
     if parameters.type == "NTParameterSet":
         values = nested.meaning(values)
-    # Not `plain`: aliases of YAML would be written out in full before anybody counts them.
+    # Not `plain`: it would expand YAML aliases before they are counted.
     has_aliases = parameters.type == "YAMLParameterSet" and "*" in parameters.content
     return _bounded(values, max(_MOST_VALUES, len(parameters.content)), has_aliases=has_aliases)
 
@@ -119,7 +119,7 @@ def _read_json(content: str) -> Any:
 
 
 def _write_json(values: Any) -> str:
-    """Return the text that Sumatra writes; the indenting encoder of `json` is slow."""
+    """Return the text that Sumatra writes, but faster: the indenting encoder of `json` is slow."""
     try:
         text = json.dumps(values, sort_keys=True)
         if "NaN" in text or "Infinity" in text:
@@ -143,7 +143,7 @@ def _read_yaml(content: str) -> Any:
 
 
 def _check_depth(events: Iterable[Any]) -> None:
-    """Refuse nesting that would exhaust the stack of the C loader, which does not count it."""
+    """Raise RecordUnusable for nesting that would exhaust the stack of the C loader, which has no limit."""
     depth = 0
     for event in events:
         depth += type(event).__name__.endswith("StartEvent")
@@ -192,20 +192,20 @@ _EXACT = frozenset(("JSONParameterSet", "str"))
 #: The parameter set types of Sumatra 0.8.1, and the two that stand for having none.
 TYPES = frozenset(_READERS)
 
-#: More values than this in one set, and than its text has characters, is an alias bomb.
+#: A set with more values than this, and than its text has characters, is an alias bomb.
 _MOST_VALUES = 1_000_000
 _MOST_LEVELS = 200
-#: Python reads and writes integers of 4,300 digits at the most.
+#: Python reads and writes integers of at most 4,300 digits.
 _MOST_BITS = (10**4300).bit_length()
 
 
 def plain(value: Any) -> Any:
-    """Return *value* made of text, integers, booleans, None, lists and sorted dictionaries.
+    """Return *value* as text, integers, booleans, None, lists and sorted dictionaries.
 
-    Two values give the same exactly if they mean the same: a tuple is a list, a key is text,
-    a float is its bits (not a number equals itself). Raises RecordUnusable for other types.
+    Two values give the same result exactly if they mean the same: a tuple becomes a list, a key text,
+    a float its bits (so NaN equals itself). Raises RecordUnusable for other types.
     """
-    return _recurring(value)
+    return _memo(value)
 
 
 def _bounded(value: Any, most: int = _MOST_VALUES, *, has_aliases: bool = False) -> Any:
@@ -218,9 +218,9 @@ def _bounded(value: Any, most: int = _MOST_VALUES, *, has_aliases: bool = False)
 
 
 def _count(value: Any, counted: dict[int, int]) -> int:
-    """Return how many values *value* has when written out, in time that follows what is in memory.
+    """Return how many values *value* has when written out, in a time that depends only on its size in memory.
 
-    *counted* has the numbers of what was counted, by identity: an alias of YAML is the same object.
+    *counted* has the numbers of values that were counted, by identity: a YAML alias is the same object.
     """
     if not isinstance(value, (list, tuple, dict)):
         return 1
@@ -231,7 +231,7 @@ def _count(value: Any, counted: dict[int, int]) -> int:
     return number
 
 
-_recurring = Recurring(_bounded)
+_memo = Memo(_bounded)
 
 
 def _plain(value: Any, budget: list[int]) -> Any:
@@ -241,7 +241,7 @@ def _plain(value: Any, budget: list[int]) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        # No text may look like a value of another type.
+        # A text must not look like a value of another type.
         return "\0u" + value if value.startswith("\0") else value
     if isinstance(value, int):
         return value if -(2**63) <= value < 2**64 else _large(value)
@@ -257,7 +257,7 @@ def _plain(value: Any, budget: list[int]) -> Any:
     if isinstance(value, (set, frozenset)):
         return ["\0s", *sorted((_plain(item, budget) for item in value), key=repr)]
     if isinstance(value, datetime) and value.tzinfo is not None:
-        with suppress(OverflowError):  # at the ends of time there is no UTC
+        with suppress(OverflowError):  # the earliest and the latest times have no form in UTC
             value = value.astimezone(timezone.utc)
     if hasattr(value, "isoformat"):
         return "\0t" + value.isoformat()

@@ -12,7 +12,7 @@ from smtd.records.literal import Call
 
 
 def read(content: str) -> dict[str, Any]:
-    """Return the nested values. Raises RecordUnusable for text that is no such set."""
+    """Return the nested values. Raises RecordUnusable for text that is not such a set."""
     values = literal.read(content, names=True)
     if not isinstance(values, dict):
         raise RecordUnusable("an NTParameterSet that is not a dictionary")
@@ -25,9 +25,9 @@ def write(values: dict[str, Any]) -> str:
 
 
 def arguments(call: Call) -> dict[str, Any]:
-    """Return the arguments by name, as the constructor of the package `parameters` 0.2.1 takes them.
+    """Return the arguments by name, as the constructor of the package `parameters` 0.2.1 accepts them.
 
-    Raises RecordUnusable for those that it would not take.
+    Raises RecordUnusable for arguments that it would not accept.
     """
     try:
         words: dict[str, Any] = _CONSTRUCTORS[call.name](*call.arguments, **dict(call.keywords))
@@ -41,13 +41,13 @@ def arguments(call: Call) -> dict[str, Any]:
 
 
 def _check_range(call: Call, words: dict[str, Any]) -> None:
-    """Refuse what cannot be gone through, or shuffled."""
+    """Raise RecordUnusable for a value that cannot be iterated, or shuffled."""
     kinds = (list,) if words["shuffle"] else (list, tuple, dict, set)
     if not isinstance(words["value"], kinds) or isinstance(words["value"], Call) or not words["value"]:
         raise RecordUnusable(f"{literal.write(call)} cannot be made: it has no values to go through")
 
 
-#: Each returns its arguments by name. (`inspect.signature` would do, but takes long to load.)
+#: Each returns its arguments by name. (`inspect.signature` would work, but takes long to import.)
 _CONSTRUCTORS: dict[str, Callable[..., dict[str, Any]]] = {
     "ParameterRange": lambda value, units=None, name="", shuffle=False: locals(),
     "ref": lambda reference: locals(),
@@ -80,12 +80,11 @@ def _number(value: Any) -> float:
 def meaning(value: Any) -> Any:
     """Return *value* with every distribution in one form.
 
-    Sumatra writes the mean and deviation of a GammaDist with six decimals, so no more of
-    them counts.
+    Sumatra writes the mean and deviation of a GammaDist with six decimals, so only six count.
     """
     if isinstance(value, Call):
         try:
-            return {"\0call": [value.name, *_said(value)]}
+            return {"\0call": [value.name, *_comparable_arguments(value)]}
         except (TypeError, ValueError, ArithmeticError) as exc:
             raise RecordUnusable(f"{value.name} has no such arguments ({exc})") from exc
     if isinstance(value, dict):
@@ -95,7 +94,7 @@ def meaning(value: Any) -> Any:
     return value
 
 
-def _said(call: Call) -> list[Any]:
+def _comparable_arguments(call: Call) -> list[Any]:
     if call.name == "GammaDist":
         a, b = gamma(call)
         return [f"{a * b:f}", f"{b * math.sqrt(a):f}"]

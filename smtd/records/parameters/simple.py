@@ -16,7 +16,7 @@ _FLOAT = re.compile(r"[+-]?([0-9]+\.[0-9]*(e[+-]?[0-9]+)?|[0-9]+e[+-]?[0-9]+)\Z"
 _QUOTED = re.compile(r"\"[^\"\\#\x00-\x1f\x7f-\U0010ffff]*\"\Z")
 #: A string that can stand between double quotes as it is, as Sumatra writes it.
 _BARE = re.compile(r"[^\"\\#\x00-\x1f\x7f\u0085\u2028\u2029]*\Z")
-#: Parts of an expression that cannot do anything; a name that is not defined makes Sumatra
+#: The parts of an expression that have no effect; a name that is not defined makes Sumatra
 #: take the whole text as a string.
 _HARMLESS = (
     ast.Name,
@@ -47,7 +47,7 @@ _DEFINED = frozenset(
 
 
 def read(content: str) -> dict[str, Any]:
-    """Return the values by name, in order. Raises RecordUnusable for text that is no set."""
+    """Return the values by name, in order. Raises RecordUnusable for text that is not such a set."""
     values: dict[str, Any] = {}
     for line in content.split("\n"):
         text = line.strip()
@@ -61,7 +61,7 @@ def read(content: str) -> dict[str, Any]:
 
 
 def comments(content: str) -> dict[str, str]:
-    """Return the comments by name: all that follows the first `#` of a line, as Sumatra reads it."""
+    """Return the comments by name: all text after the first `#` of a line, as Sumatra reads it."""
     found = {}
     for line in content.split("\n"):
         text = line.strip()
@@ -101,7 +101,7 @@ def _is_defined(node: ast.AST) -> bool:
 
 
 def write(values: dict[str, Any], comments: dict[str, str]) -> str:
-    """Return the text of a set, readable by Sumatra whatever its strings hold.
+    """Return the text of a set, which Sumatra can read whatever its strings contain.
 
     Sumatra's own text breaks on quotes, backslashes, `#` and infinities; those values are
     written as escaped literals. Raises RecordUnusable for a value that has no literal.

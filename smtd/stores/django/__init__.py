@@ -1,5 +1,6 @@
 """Relational stores in the schema of Sumatra's DjangoRecordStore, read and written without Django.
 
-`schema` knows the tables, `rows` turns them into records and back, `shared_rows` finds the rows that
-records share, `store` keeps the contract, and one file a database (`sqlite`) knows the dialect.
+`schema` defines the tables, `rows` converts them into records and back, `shared_rows` finds or inserts the
+rows that records share, `store` implements the contract, and one module for each kind of database (such as
+`sqlite`) has its dialect.
 """

@@ -8,12 +8,12 @@ from urllib.parse import parse_qsl, urlsplit
 from smtd.errors import UsageError
 from smtd.stores.access import Access
 
-#: How a connection may be protected, in the words of PostgreSQL's own programs.
+#: How a connection may be protected, as PostgreSQL's own programs name it (`sslmode`).
 TLS_MODES = ("disable", "prefer", "require", "verify-ca", "verify-full")
 
 
 def parsed(scheme: str, usual_port: int, address: str, access: Access) -> tuple[str, Access]:
-    """Return *address* with *scheme* and without a user, and the access; see `Server.parse`.
+    """Return *address* with *scheme* and without a login, and the access with the login; see `Server.parse`.
 
     Raises UsageError, whose text has no secret.
     """

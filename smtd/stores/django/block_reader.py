@@ -1,6 +1,6 @@
-"""Reads all rows of a file in blocks, in threads of their own: what tells a block, and which records own it.
+"""Read all rows of an SQLite file in blocks, in separate threads: the hash of each block, and its owners.
 
-One trip to a thread for each statement would take longer than most of the statements do.
+One crossing to a thread for each statement would take longer than most of the statements do.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from smtd.sqlite import ERRORS, lenient, opened
 from smtd.stores.index import Block
 from smtd.untrusted import Guard
 
-#: Rows, and blocks, that are read by one statement, which keeps others from committing.
-CHUNK, BLOCKS = 4096, 400
-#: Bytes of the records that are read in one transaction, on average.
-STEP_TEXT = 2**24
-#: Records from the first to the last owner of a block, up to which those between are taken for owners, too.
-NEAR = 256
-#: From so many records on two threads look at a file, each with a connection of its own.
+#: The most rows, and the most blocks, that one statement reads: while it runs, no other program can commit.
+MAX_ROWS, MAX_BLOCKS = 4096, 400
+#: The most bytes of records that one statement reads, on average.
+MAX_STEP_BYTES = 2**24
+#: If the ids of all owners of a block are within this range, all records in the range count as owners.
+MAX_OWNER_RANGE = 256
+#: The number of records above which two threads read a file, each with its own connection.
 LARGE = 10_000
 
 
 class Through(NamedTuple):
-    """By which rows records use those of another table: *owner* names the record, *column* what it uses."""
+    """A table that links records to shared rows, with the columns of the record (*owner*) and the row."""
 
     table: str
     owner: str
@@ -40,10 +40,10 @@ class Through(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table of rows that records consist of, or share.
+    """A table whose rows each belong to one record, or are shared by several.
 
-    *key* is what its rows are numbered by, *owner* the column that names a record, *size* how many numbers
-    make a block, and *through* tells which records share its rows.
+    *key* is the column with the number of a row, *owner* the column with its record (NULL: it has none).
+    *size* is the most numbers in a block. *through* links records to the rows (None: they share none).
     """
 
     name: str
@@ -53,15 +53,15 @@ class Table(NamedTuple):
     through: Through | None = None
 
     @property
-    def users(self) -> str | None:
-        """What finds the records that share the rows of two numbers and those between (None: none do)."""
+    def users_query(self) -> str | None:
+        """The query for the records that share rows between two numbers (None: records share none)."""
         if self.through is None:
             return None
         table, owner, column = self.through
         return f"SELECT {owner} FROM {table} WHERE {column} BETWEEN ? AND ?"
 
-    def used(self, records: Iterable[int]) -> str:
-        """Return what finds the numbers of the rows that *records* own or share."""
+    def used_query(self, records: Iterable[int]) -> str:
+        """Return the query for the numbers of the rows that *records* own or share."""
         among = f"IN ({', '.join(map(str, records))})"
         queries = []
         if self.owner != "NULL":
@@ -73,7 +73,7 @@ class Table(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """The lowest and the highest number of a row; None: there is none."""
+    """The lowest and the highest number of a row (None: there are no rows)."""
 
     first: int | None
     last: int | None
@@ -85,7 +85,7 @@ class Bounds(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A table of a look, with its number: what tells its columns, and how many rows make a block."""
+    """A table to read: its place in `TABLES`, the SQL for its columns, and how many numbers make a block."""
 
     place: int
     table: Table
@@ -97,8 +97,8 @@ class Part(NamedTuple):
 async def read(path: Path, parts: Sequence[Part], average: int) -> dict[int, dict[int, Block]]:
     """Return the blocks of all *parts* of the file at *path*, by their places.
 
-    *average*: how many bytes a record has. Cancellation waits until the threads have ended their
-    statement. Raises the first error of a thread, by SQLite or by the system.
+    *average* is the average size of a record in bytes. A cancelled call waits until the threads have finished
+    their current statement. Raises an error of one of the threads, by SQLite or by the system.
     """
     work = _Work(path, parts, average)
     running = [threading.Lock() for _ in range(2 if parts[0].bounds.span > LARGE else 1)]
@@ -111,7 +111,7 @@ async def read(path: Path, parts: Sequence[Part], average: int) -> dict[int, dic
                 for thread in threads:
                     group.start_soon(thread)
     except BaseException:
-        await work.give_up(running)
+        await work.abandon(running)
         raise
     if work.errors:
         raise work.errors.pop()
@@ -119,51 +119,51 @@ async def read(path: Path, parts: Sequence[Part], average: int) -> dict[int, dic
 
 
 class _Work:
-    """What the threads of one look do: take *parts* until there are none, or the look is given up."""
+    """The work of the threads of one look: they take *parts* until none is left, or the look is abandoned."""
 
     def __init__(self, path: Path, parts: Sequence[Part], average: int) -> None:
         self._path = path
         self._todo = deque(parts)
         self._average = average
-        self._given_up = threading.Event()
-        #: The blocks of each part by its place, and what SQLite raised.
+        self._abandoned = threading.Event()
+        #: The blocks of each part by its place, and the errors of the threads.
         self.found: dict[int, dict[int, Block]] = {}
         self.errors: list[Exception] = []
 
     def run(self, running: threading.Lock) -> None:
-        """Work until there is nothing to do, with the lock *running* held. Blocks."""
+        """Hold the lock *running*, and read parts until none is left. Blocks."""
         with running:
             try:
                 self._read_parts()
             except (*ERRORS, OSError) as exc:
                 self.errors.append(exc)
-                self._given_up.set()
+                self._abandoned.set()
 
     def _read_parts(self) -> None:
-        if self._given_up.is_set():
+        if self._abandoned.is_set():
             return
         guard = Guard()
         with opened(self._path, guard=guard) as db:
             db.text_factory = lenient
-            while not self._given_up.is_set() and (part := _next(self._todo)) is not None:
-                self.found[part.place] = _blocks(db, guard, part, self._average, self._given_up)
+            while not self._abandoned.is_set() and (part := _next(self._todo)) is not None:
+                self.found[part.place] = _blocks(db, guard, part, self._average, self._abandoned)
 
-    async def give_up(self, running: Sequence[threading.Lock]) -> None:
-        """Have the threads that hold *running* end with their statement, and wait for that."""
-        self._given_up.set()
+    async def abandon(self, running: Sequence[threading.Lock]) -> None:
+        """Stop the threads after their current statement; wait until they release the locks *running*."""
+        self._abandoned.set()
         with anyio.CancelScope(shield=True):
             for lock in running:
                 await to_thread.run_sync(_wait_for, lock)
 
 
 def _wait_for(lock: threading.Lock) -> None:
-    """Wait until nobody holds *lock*; a thread that begins later finds the look given up. Blocks."""
+    """Wait until no thread holds *lock*; a thread that starts later finds the look abandoned. Blocks."""
     with lock:
         pass
 
 
 def _next(todo: deque[Part]) -> Part | None:
-    """Take the next part, which another thread may do at the same time; None: there is none."""
+    """Take the next part (None: none is left); another thread may do the same at the same time."""
     try:
         return todo.popleft()
     except IndexError:
@@ -171,18 +171,18 @@ def _next(todo: deque[Part]) -> Part | None:
 
 
 def _blocks(
-    db: sqlite3.Connection, guard: Guard, part: Part, average: int, given_up: threading.Event
+    db: sqlite3.Connection, guard: Guard, part: Part, average: int, abandoned: threading.Event
 ) -> dict[int, Block]:
     """Read all rows of a table, and return its blocks by their numbers. Blocks.
 
-    *average*: how many bytes a record has. Each statement is of one moment, and keeps others from committing
-    for some 20 ms at most.
+    *average* is the average size of a record in bytes. Each statement reads one snapshot, and keeps other
+    programs from committing for at most some 20 ms.
     """
     (name, key, *_), size, bounds = part.table, part.size, part.bounds
-    step = size * max(1, min(CHUNK // size, BLOCKS, STEP_TEXT // (average * size)))
+    step = size * max(1, min(MAX_ROWS // size, MAX_BLOCKS, MAX_STEP_BYTES // (average * size)))
     found: dict[int, Block] = {}
     lowest = bounds.first
-    while lowest is not None and bounds.last is not None and not given_up.is_set():
+    while lowest is not None and bounds.last is not None and not abandoned.is_set():
         start = lowest // size * size
         end = min(start + step, bounds.last + 1)
         found |= blocks(_fetch(db, guard, query(part, range(start // size, -(-end // size)))), size)
@@ -193,14 +193,14 @@ def _blocks(
 
 
 def query(part: Part, numbers: Iterable[int]) -> str:
-    """Return what puts together the rows of the blocks *numbers*, and tells their owners; see `blocks`."""
+    """Return the query for the rows, as one text, and the owners of each block in *numbers*; see `blocks`."""
     table, columns, size = part.table, part.columns, part.size
     starts = ", ".join(f"({number * size})" for number in numbers)
     within = f"FROM {table.name} WHERE {table.key} >= n.column1 AND {table.key} < n.column1 + {size}"
     first, last = f"min({table.owner})", f"max({table.owner})"
     owners = (
         f"SELECT CASE WHEN typeof({first}) = 'integer' AND typeof({last}) = 'integer'"
-        f" AND {last} - {first} < {NEAR} THEN CAST({first} || ' ' || {last} AS BLOB)"
+        f" AND {last} - {first} < {MAX_OWNER_RANGE} THEN CAST({first} || ' ' || {last} AS BLOB)"
         f" ELSE group_concat({table.owner}) END"
     )
     if table.owner in (table.key, "NULL"):
@@ -210,16 +210,16 @@ def query(part: Part, numbers: Iterable[int]) -> str:
 
 
 def blocks(rows: Iterable[Sequence[Any]], size: int) -> Mapping[int, Block]:
-    """Return the blocks of *size* rows that the *rows* of a `query` tell of, by their numbers."""
+    """Return the blocks in *rows*, the result of a `query`, by their numbers; *size* numbers make a block."""
     return {at // size: Block(_mark(text), owners or "") for at, text, owners in rows if text != b"[]"}
 
 
 def _fetch(db: sqlite3.Connection, guard: Guard, query: str) -> list[Any]:
-    """Return all rows of *query*, which may take the steps of one statement."""
+    """Return all rows of *query*; *guard* limits its steps."""
     with guard.watching():
         return db.execute(query).fetchall()
 
 
 def _mark(text: bytes) -> int:
-    """Return the same for the same text, and with all but certainty another number for any other."""
+    """Return a hash of *text*, a signed number of 64 bits."""
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)

@@ -13,24 +13,24 @@ from smtd.stores.django.connection import DatabaseConnection
 
 _COLUMN = re.compile(r"for column (\S+)")
 RECORDS = "django_store_record"
-#: Types of columns for bytes, which texts become in a database of the character set binary.
+#: The column types for bytes: in a database with the character set binary, text columns get these types.
 _BYTES = frozenset(("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"))
 
 
 class Texts(NamedTuple):
     """How the tables hold texts."""
 
-    #: Tables in which some column takes texts for equal that are not the same.
+    #: The tables with a column in which different texts can count as equal.
     folding: frozenset[str] = frozenset()
     #: Character set and collation of labels.
     label: tuple[str, str] = ("utf8mb4", "utf8mb4_bin")
 
     async def clashing(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
-        """Look for records whose keys Sumatra could not tell from *keys*, there and among themselves."""
+        """Return those of *keys* that equal another key to the database, there or in *keys*, and why."""
         if RECORDS not in self.folding:
             return {}
         labels = list({key.label for key in keys})
-        # As the column would hold it: what it cannot hold is refused when it is written, by its name.
+        # In the column's character set. A write rejects a label that it cannot hold, and names the column.
         held = "convert(? USING {}) COLLATE {}".format(*self.label)
         taken: dict[Key, Key] = {}
         for start in range(0, len(labels), 500):
@@ -51,7 +51,7 @@ class Texts(NamedTuple):
 
 
 async def texts(db: DatabaseConnection) -> Texts:
-    """Look at the columns of Sumatra's tables. Raises StoreRefused if one of them holds bytes."""
+    """Return how Sumatra's tables hold texts. Raises StoreRefused if one of their columns holds bytes."""
     found = await db.fetch(
         "SELECT table_name, column_name, data_type, character_set_name, collation_name"
         " FROM information_schema.columns WHERE table_schema = database()"
@@ -80,9 +80,9 @@ async def check_database(db: DatabaseConnection) -> None:
         raise _bytes_only("the database")
 
 
-def unfit(said: str) -> str:
-    """Return the reason for which a record does not fit, from what the server *said* of a text."""
-    column = _COLUMN.search(said)
+def charset_problem(message: str) -> str:
+    """Return why a record does not fit into the tables, given the server's error *message*."""
+    column = _COLUMN.search(message)
     what = column[1].replace("`", "").split(".")[-1] if column else "text"
     return (
         f"its {what} has a character that is not in the character set of the column;"
@@ -91,7 +91,7 @@ def unfit(said: str) -> str:
 
 
 def folded(text: str) -> str:
-    """Return *text* without what such collations do not look at: case, accents, blanks at the end."""
+    """Return *text* without what such collations ignore: case, accents, and spaces at the end."""
     if not text.isascii():
         text = "".join(
             each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each)

@@ -1,6 +1,6 @@
-"""What the store asks of a database, whichever it is: the seam between the schema and a dialect.
+"""The interface of a database of any kind, as the store uses it: the seam between the schema and a dialect.
 
-What a driver raises is translated by the database that knows it.
+Each database translates the errors of its own driver.
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ from smtd.stores.index import Fingerprints, RowIndex, RowLook
 
 
 class Tracker(Protocol):
-    """What finds the records that may have changed since an index of the tables was brought up to date."""
+    """Finds the records that may have changed since an index of the tables was brought up to date."""
 
     async def track(
         self, db: DatabaseConnection, index: RowIndex, recheck: Collection[Key], *, afresh: bool
     ) -> RowLook:
         """See `TrackedStore.track`."""
+
+    async def track_new(self, db: DatabaseConnection, index: RowIndex) -> RowLook | None:
+        """Return a partial look; None if not all can be told so, or a look at everything takes no longer."""
 
     async def learn(
         self, db: DatabaseConnection, index: RowIndex
@@ -35,47 +38,47 @@ class Tracker(Protocol):
 
 
 class RowTracker(Protocol):
-    """What one store object knows of the tables, and whether that is how they are."""
+    """What one store object knows of the tables, and whether that is still true."""
 
-    #: Whether `resume` tells anything.
+    #: Whether `resume` is supported.
     resumes: bool
 
     @property
     def tracker(self) -> Tracker | None:
-        """What tells by an index which records may have changed (None: a look at all marks does)."""
+        """The tracker that finds changed records by an index (None: `look` compares the marks of all)."""
 
     async def settle(self, *, wait: bool = True) -> bool:
-        """Start a new token; say whether nobody was writing at that moment, as far as is known.
+        """Start a new token; say whether no other program was writing then, as far as that can be known.
 
-        *wait*, not for long, until the writers are done. Called without a connection.
+        With *wait* it first waits a short time for the writers to finish. Called without a connection.
         """
 
     def nothing(self, projects: Collection[str] | None) -> Scan:
-        """Note that there are no tables yet, and return what that says."""
+        """Note that there are no tables yet, and return an empty scan."""
 
     async def look(self, db: DatabaseConnection, projects: Collection[str] | None) -> Scan:
-        """Return what the rows of *projects* (None: of all) say."""
+        """Return the scan of all rows of *projects* (None: of all)."""
 
     def digest(self, raw: Raw) -> Digest | None:
-        """Return the digest of the record of *raw*, if it is known without understanding it again."""
+        """Return the digest of the record in *raw* (None: the row must be decoded for that)."""
 
     async def marks(self, db: DatabaseConnection, ids: Collection[int]) -> Mapping[int, int]:
-        """Return what tells whether anybody else writes to the rows of *ids*; called while writing."""
+        """Return the marks of the rows of *ids*, which other writes would change; called while writing."""
 
     def wrote(self, ids: Collection[int], marks: Mapping[int, int]) -> None:
-        """Note that the rows of *ids* were written, which then had *marks*; those without one are gone."""
+        """Note that this object wrote the rows of *ids*, which now have *marks* (without one: gone)."""
 
     def rest(self) -> None:
-        """Let go of what can be read again."""
+        """Release what can be read again."""
 
     def forget(self) -> None:
-        """Forget everything: it is another database."""
+        """Forget everything: the database was replaced."""
 
     async def token(self) -> Token | None:
-        """Return a token of what this object last looked at or wrote; None if others have written since."""
+        """Return a token of the state that this object last read or wrote; None if others have written."""
 
     async def unchanged_since(self, token: Token) -> bool:
-        """Say whether the database surely is as it was when *token* was given."""
+        """Say whether the database is certainly in the state for which *token* was returned."""
 
     async def resume(self, token: Token) -> bool:
         """See `ResumedStore.resume`; called only if this resumes."""
@@ -86,54 +89,54 @@ class Database(Protocol):
 
     @property
     def kind(self) -> str:
-        """The kind of database in one word, for people."""
+        """The kind of database in one word, for messages."""
 
     @property
     def batch(self) -> int:
-        """How many records a transaction may write, so that others need not wait for long."""
+        """The most records that one transaction may write, so that other programs do not wait long."""
 
     @property
     def obstacle(self) -> str:
-        """Why nothing can be written to it, as a sentence for a person; empty: it can. Known after a look."""
+        """Why nothing can be written to it, as a sentence for users (empty: it can). Known after a look."""
 
     @property
     def polite(self) -> bool:
-        """Writing again at once starves others: leave the lock alone for as long as it was held."""
+        """Whether writing again at once would starve others: then pause for as long as the lock was held."""
 
     @property
     def generation(self) -> int:
-        """Grows whenever another database is found at the place: what was learned of the old one is void."""
+        """A number that grows when the database was replaced: what was learned of the old one is void."""
 
-    #: What a driver raises of one record that the tables cannot hold.
+    #: The driver's errors for a record that the tables cannot hold.
     refusals: tuple[type[Exception], ...]
 
     def session(self) -> AbstractAsyncContextManager[DatabaseConnection | None]:
-        """Give a connection for a while, or None while there are no tables yet that `create` may make.
+        """Yield a connection, or None while there are no tables yet and `create` may create them.
 
         Raises StoreRefused for a schema that is not that of Sumatra 0.8.1, StoreUnreachable.
         """
 
     def row_tracker(self, ids: RowIds) -> RowTracker:
-        """Return a new view of the tables, for one store object, which shares *ids*."""
+        """Return a new tracker of the tables for one store object, with which it shares *ids*."""
 
     async def create(self) -> None:
-        """Make the tables if there are none, where a first write may do that."""
+        """Create the tables if there are none, in a kind of database whose first write may do that."""
 
     async def flush(self) -> None:
         """See `Store.flush`."""
 
     def fitted(self, key: Key, columns: Columns) -> Columns:
-        """Return *columns* as the tables will give them back. Raises RecordUnusable for what does not fit."""
+        """Return *columns* as the tables will return them. Raises RecordUnusable if a value does not fit."""
 
     async def clashing(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
-        """Return those of *keys* that the database takes for others that it has, with the reason."""
+        """Return those of *keys* that the database cannot distinguish from other keys, with the reason."""
 
     def translated(self, exc: Exception) -> StoreError | None:
-        """Return what *exc*, raised by the driver, means (None: it is not of the driver)."""
+        """Return the StoreError for the driver's error *exc* (None: it is not an error of the driver)."""
 
 
 class Translator(Protocol):
-    """What knows the errors of a driver."""
+    """Translates the errors of a driver."""
 
     def translated(self, exc: Exception) -> StoreError | None:
         """See `Database.translated`."""
@@ -141,7 +144,7 @@ class Translator(Protocol):
 
 @contextmanager
 def translating(database: Translator) -> Iterator[None]:
-    """Turn what the driver of *database* says into errors of ours."""
+    """Translate errors that the driver of *database* raises in the block into smtd's own."""
     try:
         yield
     except Exception as exc:

@@ -17,7 +17,16 @@ from smtd.stores.django.server import Address, ServerDatabase
 from smtd.stores.django.server_store import ServerStore
 from smtd.stores.django.sqlite import SqliteFile
 from smtd.stores.django.store import DjangoStore
-from smtd.stores.driver import Driver, Files, Notifications, Place, ProjectEntry, Server, Triggers
+from smtd.stores.driver import (
+    Announcements,
+    Driver,
+    Files,
+    Notifications,
+    Place,
+    ProjectEntry,
+    Server,
+    Triggers,
+)
 
 _PROJECT = ProjectEntry("DjangoRecordStore", "db_file")
 #: How to install the module for a database: smtd is not on a package index.
@@ -133,14 +142,14 @@ def _triggers() -> Triggers:
 
 
 @asynccontextmanager
-async def _listening(place: Place, changed: Callable[[], None]) -> AsyncIterator[Callable[[], bool]]:
+async def _subscribe(place: Place, changed: Callable[[], None]) -> AsyncIterator[Announcements]:
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_postgresql(place))
         from smtd.stores.django import notify
 
         with translating(database):
-            ear = await stack.enter_async_context(notify.listening(_address(place), changed))
-        yield lambda: ear.alive
+            subscription = await stack.enter_async_context(notify.subscribe(_address(place), changed))
+        yield Announcements(lambda: subscription.alive, lambda: subscription.alive)
 
 
 POSTGRESQL = Driver(
@@ -151,7 +160,7 @@ POSTGRESQL = Driver(
         parse=partial(address.parsed, "postgresql", 5432),
         served=open_served,
         administer=open_postgresql,
-        notifications=Notifications(_triggers, _listening),
+        notifications=Notifications(_triggers, _subscribe),
     ),
     project=_PROJECT,
 )

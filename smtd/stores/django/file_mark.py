@@ -6,7 +6,7 @@ import sqlite3
 
 from smtd.stores.incarnation import DatabaseMarks, number
 
-#: The highest id that a record ever had: SQLite does not give the same id to two of them.
+#: The highest id that a record ever had: SQLite never reuses an id in this table.
 _HIGHEST = "SELECT seq FROM sqlite_sequence WHERE name = 'django_store_record'"
 #: The id of the newest row, and the columns of a row that never change.
 NEWEST = "SELECT max(db_id) FROM django_store_record"

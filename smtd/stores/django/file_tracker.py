@@ -1,4 +1,4 @@
-"""Tracks the tables in a file: which records may have changed since the index was brought up to date."""
+"""Find the records in a file that may have changed since the index was brought up to date."""
 
 from __future__ import annotations
 
@@ -16,30 +16,33 @@ from smtd.stores.django.ids import RowIds
 from smtd.stores.django.reader import Raw
 from smtd.stores.index import ABSENT, Block, Entry, Fingerprints, RowIndex, RowLook, combined, entry_of, scan
 
-#: How often others may write during a look at all rows before it is not all known which of them it saw.
+#: From this number of records on, a look may return the new ones first: comparing fewer takes 0.1 s at most.
+MANY = 10_000
+#: How often a look at all rows hashes them again because others have committed. If they still commit after
+#: that, smtd cannot know which of their changes the look has read.
 PATIENCE = 20
 
 
 class WatchedFile(Protocol):
-    """A file that tells how often others have written to it."""
+    """A database file that counts the commits of other programs."""
 
     @property
     def path(self) -> Path:
-        """Where it is."""
+        """The path of the file."""
 
     @property
     def is_new(self) -> bool:
-        """Whether it was made by this object, which knows all commits of others since."""
+        """Whether this object created the file, so that it has counted all commits of others."""
 
     @property
     def version(self) -> int | None:
-        """What changed if others have committed since `settle`."""
+        """The count of commits of others when `settle` was called last (None: unknown)."""
 
     async def settle(self, *, wait: bool = True) -> bool:
-        """Start a new token; say whether nobody has written for a moment, and *wait* for such a one."""
+        """Start a new token; say whether no program has written for a moment; *wait* for such a moment."""
 
     async def is_settled(self) -> bool:
-        """Say whether nobody has committed since `settle`."""
+        """Say whether no other program has committed since `settle`."""
 
     async def renew(self) -> None:
         """Count the commits of others from now on."""
@@ -48,48 +51,48 @@ class WatchedFile(Protocol):
         """Return the connection to the file, or None while it has no tables."""
 
     async def token(self) -> Token | None:
-        """Return what the file looks like if nobody else wrote since `settle`."""
+        """Return a token of the state of the file; None if another program has written since `settle`."""
 
     async def unchanged_since(self, token: Token) -> bool:
-        """Say whether the file looks as it did when *token* was given."""
+        """Say whether the file is in the state for which *token* was returned."""
 
     async def resume(self, token: Token) -> bool:
-        """Say so, and start a new token as `settle` does; but no token if the file looks otherwise."""
+        """Say the same as `unchanged_since`, and if so, start a new token as `settle` does."""
 
 
 class _Reading:
-    """The rows that a look reads; others write meanwhile if they are compared with the blocks *now*."""
+    """The rows that a look has read; *now* are blocks to compare with (None: no other program writes)."""
 
     def __init__(self, now: Fingerprints | None) -> None:
         self.now = now
-        #: The numbers of all rows that were asked for, and what those say that are there.
+        #: The numbers of all rows that were requested, and the key and entry of each that exists.
         self.asked: set[int] = set()
         self.found: dict[int, tuple[Key, Entry]] = {}
-        #: Which of them may not be as the blocks have them, and these blocks.
-        self.doubtful: set[int] = set()
-        self.doubted: dict[tuple[int, int], Block | None] = {}
+        #: Which of them may differ from what the blocks hashed, and these blocks.
+        self.changed: set[int] = set()
+        self.invalid: dict[tuple[int, int], Block | None] = {}
 
-    def doubt(self, found: blocks.Changed) -> None:
-        """Remember what was *found* doubtful when some rows were read."""
-        self.doubtful |= found.records
-        self.doubted.update(found.blocks)
+    def add_changed(self, found: blocks.Changed) -> None:
+        """Add what was *found* doubtful when some rows were read."""
+        self.changed |= found.records
+        self.invalid.update(found.blocks)
 
-    async def certain(self, index: RowIndex) -> set[Key]:
-        """Return the keys of records that are as the blocks have them."""
-        doubtful = await index.keys_of(self.doubtful)
-        doubtful |= {key for row, (key, _) in self.found.items() if row in self.doubtful}
+    async def unchanged(self, index: RowIndex) -> set[Key]:
+        """Return the keys of the records that are as the blocks hashed them."""
+        doubtful = await index.keys_of(self.changed)
+        doubtful |= {key for row, (key, _) in self.found.items() if row in self.changed}
         return {key for key, _ in self.found.values()} - doubtful
 
 
 class FileTracker:
-    """Looks at all rows once; then at those which others may have changed, or this store has written."""
+    """Reads all rows once; then only rows that others may have changed, or that this store has written."""
 
     resumes = True
 
     def __init__(self, file: WatchedFile, ids: RowIds) -> None:
         self._file = file
         self._ids = ids
-        #: What the rows that a look has understood said, by their numbers: until the store rests.
+        #: The mark and digest of each row that a look has decoded, by its number, until the store rests.
         self._digests: dict[int, tuple[int, Digest]] = {}
         #: The version of the file at the last look.
         self._version: int | None = None
@@ -106,44 +109,69 @@ class FileTracker:
         return Scan({})
 
     async def look(self, db: DatabaseConnection, projects: Collection[str] | None) -> Scan:
-        rows, _, _ = await self._whole(db, projects)
+        rows, _, _ = await self._read_all(db, projects)
         return scan(_entries(rows))
 
     async def track(
         self, db: DatabaseConnection, index: RowIndex, recheck: Collection[Key], *, afresh: bool
     ) -> RowLook:
         """Return what may have changed since *index* was brought up to date; see `TrackedStore`."""
-        # Asked before the look: a commit of others during it makes the next look another one.
+        # Taken before the look, so that a commit of others during the look counts as later than the look.
         self._version = self._file.version
         before = None if afresh else await index.fingerprints()
         if before is not None and before.scheme != blocks.SCHEME:
-            before = None  # of an smtd that looked at other tables, or otherwise
+            before = None  # from an smtd that hashed other tables, or in another way
         now = None if before is None else await blocks.look(db, self._file.path, before)
         if before is None or now is None:
             return await self._track_all(db)
         changed = await blocks.changed(db, before, now)
         keys = {*recheck, *await index.unlisted()}
         reading = _Reading(None if await self._file.is_settled() else now)
-        await self._read_closed(db, index, changed.records, keys, reading)
+        await self._read_with_same_keys(db, index, changed.records, keys, reading)
         entries = _entries(reading.found)
         touched = {**dict.fromkeys([*keys, *await index.keys_of(changed.records)], ABSENT), **entries}
         settled = await self._file.is_settled()
         found = changed.blocks
         if not settled:
-            # What others changed during the look, and change back before the next one, would be in the blocks
-            # as it was, and in the records as it is not: in those that were read without need, too.
+            # If others change something during the look, and change it back before the next one, the blocks
+            # show no change, but a record was read in between. That may be one that was read without need.
             places = blocks.rarely_changed(found)
             if reading.now is None:
-                places = {*found, *blocks.of_records(before, reading.asked)}
-            found = {**found, **blocks.doubted(before, places, now), **reading.doubted}
+                places = {*found, *blocks.blocks_of(before, reading.asked)}
+            found = {**found, **blocks.invalidated(before, places, now), **reading.invalid}
         rows = _rows(reading.found, touched)
         look = RowLook(touched, rows, whole=False, settled=settled, listed=touched, blocks=found)
         if settled:
             return look
-        return look._replace(listed=() if reading.now is None else await reading.certain(index))
+        return look._replace(listed=() if reading.now is None else await reading.unchanged(index))
+
+    async def track_new(self, db: DatabaseConnection, index: RowIndex) -> RowLook | None:
+        """Return a partial look at a large file; None if it cannot show that no record is gone.
+
+        If the file has as many more rows as there are new ones, none is gone: so a deletion is not seen later
+        than a record that was made after it, and a guard against many deletions counts both.
+        """
+        highest, count = await index.highest_row(), await index.count()
+        if highest is None or count < MANY:
+            return None
+        own = await index.unlisted()
+        new = {row_id: key for row_id, key in await self._ids.fetch_after(db, highest) if key not in own}
+        asked = "SELECT count(*) FROM django_store_record WHERE project_id IS NOT NULL"
+        if not new or await db.value(asked) != count + len(new):
+            return None
+        keys = set(new.values())
+        if len(keys) < len(new) or await index.rows_of(keys):
+            return None
+        found = await self._read(db, sorted(new), _Reading(None))
+        if {row_id: key for row_id, (key, entry) in found.items() if entry.is_readable} != new:
+            return None
+        if not await self._file.is_settled():
+            return None
+        entries = _entries(found)
+        return RowLook(entries, _rows(found, entries), whole=False, settled=True, partial=True)
 
     async def _track_all(self, db: DatabaseConnection) -> RowLook:
-        rows, fingerprints, settled = await self._whole(db, None)
+        rows, fingerprints, settled = await self._read_all(db, None)
         entries = _entries(rows)
         return RowLook(
             entries,
@@ -157,23 +185,23 @@ class FileTracker:
     async def learn(
         self, db: DatabaseConnection, index: RowIndex
     ) -> tuple[Fingerprints, dict[Key, list[int]]] | None:
-        """Return what all rows look like, and the new ones, if only this store wrote since its last look.
+        """Return the hashes of all rows, and the new rows; None unless only this store wrote since its look.
 
-        Its own writes are in the entries already.
+        The entries of the index have its own writes already.
         """
         is_known = self._version == self._file.version or (self._version is None and self._file.is_new)
         if not (is_known and await self._file.is_settled()):
             return None
         now = await blocks.look(db, self._file.path)
         new: dict[Key, list[int]] = defaultdict(list)
-        for row_id, key in await self._ids.listed(db, await index.highest_row()):
+        for row_id, key in await self._ids.fetch_after(db, await index.highest_row()):
             new[key].append(row_id)
         if now is None or not await self._file.is_settled():
             return None
         self._version = self._file.version
         return now, new
 
-    async def _read_closed(
+    async def _read_with_same_keys(
         self,
         db: DatabaseConnection,
         index: RowIndex,
@@ -181,7 +209,7 @@ class FileTracker:
         keys: Collection[Key],
         reading: _Reading,
     ) -> None:
-        """Read *rows*, and all rows that bear a key that one of them bears, or bore, or one of *keys*."""
+        """Read *rows*, and all rows that have one of *keys*, or a key that one of the rows has or had."""
         wanted, known = set(rows), set(keys)
         bore = {*keys, *await index.keys_of(wanted)}
         while True:
@@ -196,40 +224,40 @@ class FileTracker:
     async def _read(
         self, db: DatabaseConnection, rows: list[int], reading: _Reading
     ) -> dict[int, tuple[Key, Entry]]:
-        """Read *rows*, and return what those say that are there."""
+        """Read *rows*, and return the key and entry of each that exists."""
         found: dict[int, tuple[Key, Entry]] = {}
         for start in range(0, len(rows), reader.PAGE):
             page = rows[start : start + reader.PAGE]
             async with db.reading():
                 raws = await reader.by_id(db, page)
                 if reading.now is not None:
-                    reading.doubt(await blocks.doubtful(db, page, reading.now))
-            found |= {raw.row_id: self._understood(raw) for raw in raws if raw.project is not None}
+                    reading.add_changed(await blocks.changed_since(db, page, reading.now))
+            found |= {raw.row_id: self._decoded(raw) for raw in raws if raw.project is not None}
         reading.asked.update(rows)
         reading.found.update(found)
         return found
 
-    async def _whole(
+    async def _read_all(
         self, db: DatabaseConnection, projects: Collection[str] | None, *, compare: bool = True
     ) -> tuple[dict[int, tuple[Key, Entry]], Fingerprints | None, bool]:
-        """Read every row; return what they say, what they look like, and whether nobody wrote meanwhile.
+        """Read every row; return keys and entries, the hashes (None: unknown), and whether no other wrote.
 
-        That takes long where there are many. What was read while others wrote is read again, and so is what
-        is otherwise then than before.
+        It takes long in a large store. Rows that were read while others committed are read again, and so are
+        records in blocks that these commits changed.
         """
         before = await blocks.look(db, self._file.path) if compare else None
         rows: dict[int, tuple[Key, Entry]] = {}
         again: set[int] = set()
         patience = PATIENCE if before is not None else 0
         async for page in reader.pages(db, projects):
-            rows |= {raw.row_id: self._understood(raw) for raw in page}
+            rows |= {raw.row_id: self._decoded(raw) for raw in page}
             if patience and before is not None and not await self._file.is_settled():
                 patience -= 1
                 await self._file.renew()
                 self._version = self._file.version
                 if (now := await blocks.look(db, self._file.path, before)) is None:
-                    # Nobody can tell any more what they wrote: once more, and without asking.
-                    return await self._whole(db, projects, compare=False)
+                    # There is no way to know what they wrote: read everything again, without comparing.
+                    return await self._read_all(db, projects, compare=False)
                 again |= {raw.row_id for raw in page} | (await blocks.changed(db, before, now)).records
                 before = now
         if again:
@@ -242,7 +270,7 @@ class FileTracker:
         settled = await self._file.is_settled()
         return rows, before if settled else None, settled
 
-    def _understood(self, raw: Raw) -> tuple[Key, Entry]:
+    def _decoded(self, raw: Raw) -> tuple[Key, Entry]:
         found = raw.found()
         entry = entry_of(found.record)
         if entry.digest is not None:
@@ -257,10 +285,10 @@ class FileTracker:
         return {}
 
     def wrote(self, ids: Collection[int], marks: Mapping[int, int]) -> None:
-        pass  # the file tells
+        pass  # the file counts only the commits of others
 
     def rest(self) -> None:
-        """Let go of what the rows said."""
+        """Release the digests of the rows."""
         self._digests = {}
 
     def forget(self) -> None:
@@ -280,7 +308,7 @@ class FileTracker:
 
 
 def _entries(rows: Mapping[int, tuple[Key, Entry]]) -> dict[Key, Entry]:
-    """Return what each key holds, given what *rows* say that bear it."""
+    """Return the entry of each key, given the entries of all *rows* that have it."""
     seen: dict[Key, list[Entry]] = defaultdict(list)
     for _, (key, entry) in sorted(rows.items()):
         seen[key].append(entry)
@@ -288,7 +316,7 @@ def _entries(rows: Mapping[int, tuple[Key, Entry]]) -> dict[Key, Entry]:
 
 
 def _rows(rows: Mapping[int, tuple[Key, Entry]], keys: Collection[Key]) -> dict[Key, list[int]]:
-    """Return the numbers of the rows that bear each of *keys*."""
+    """Return the numbers of the rows that have each of *keys*."""
     found: dict[Key, list[int]] = {key: [] for key in keys}
     for row_id, (key, _) in sorted(rows.items()):
         found[key].append(row_id)

@@ -1,6 +1,6 @@
-"""Could Sumatra read a record back from the tables? One that it cannot keeps it from listing any.
+"""Check that Sumatra can read a record back from the tables: if not, it cannot list any record.
 
-Sumatra calls constructors with what the tables hold; each rule here is one of their ways to fail
+Sumatra passes the values in the tables to constructors; each rule here is one way in which these fail
 (seen with Sumatra 0.8.1, tests/stores/test_django_sumatra.py).
 """
 
@@ -15,27 +15,27 @@ from smtd.records import literal, safety, sumatra_classes
 from smtd.records.parameters import content
 from smtd.records.record import Component, Parameters, Record
 
-#: What `records.Record` wants of a label.
+#: What Sumatra's `records.Record` requires of a label.
 _LABEL = re.compile(r"\w")
-#: Names that the package `parameters` keeps for itself.
+#: Names that the package `parameters` reserves.
 _RESERVED = frozenset(("parameters", "names"))
 
 
 def fit(record: Record) -> Record:
-    """Return *record* as Sumatra can read it back without doing anything else (`records/safety.py`).
+    """Return *record* in a form that Sumatra can read back without side effects (`records/safety.py`).
 
-    Raises RecordUnusable, with the reason, if there is no such form that says the same.
+    Raises RecordUnusable, with the reason, if no such form has the same meaning.
     """
     _check(record)
-    harmless = safety.disarmed(record)
+    harmless = safety.sanitized(record)
     _check_parameters(harmless.parameters)
     return harmless
 
 
 def _check(record: Record) -> None:
-    if record.beyond_words:
+    if record.unmodelled_fields:
         raise RecordUnusable(
-            f"only a shelf can hold its {' and '.join(record.beyond_words)}: no text can express it"
+            f"only a shelf can hold its {' and '.join(record.unmodelled_fields)}: no text can express it"
         )
     if not _LABEL.match(record.label):
         raise RecordUnusable("Sumatra cannot read a label that does not begin with a letter or digit")
@@ -81,7 +81,7 @@ def _is_text(_: str, value: Any) -> bool:
 
 
 def _is_program(_: str, value: Any) -> bool:
-    """Where Sumatra finds no mpirun it notes None, which it cannot read back."""
+    """Say whether *value* is a text: Sumatra stores None if it finds no mpirun, and cannot read that back."""
     return isinstance(value, str)
 
 
@@ -89,7 +89,7 @@ def _is_count(kind: str, value: Any) -> bool:
     return kind != "SlurmMPILaunchMode" or (isinstance(value, int) and value > 0)
 
 
-#: What the constructors want of arguments with these names.
+#: What the constructors require of arguments with these names.
 _ARGUMENTS: dict[str, Callable[[str, Any], bool]] = {
     "root": _is_root,
     "working_directory": _is_text,
@@ -125,10 +125,10 @@ def _check_nested(values: Any, text: str) -> None:
 
 
 def _has_scheme(text: str) -> bool:
-    """Would Python take *text* for an address of some sort?
+    """Say whether Python takes *text* for a URL with a scheme.
 
-    The package `parameters` asks `urlopen` first, and goes on only if the answer is that nobody
-    opens addresses of this sort; that there is no sort is an error of another type.
+    The package `parameters` first calls `urlopen`, and goes on only after the error for an unknown scheme.
+    For a text without a scheme `urlopen` raises an error of another type.
     """
     address = text.rpartition("#")[0] or text
     scheme, colon, _ = address.partition(":")

@@ -1,4 +1,4 @@
-"""Which rows bear a key: labels have no index in Sumatra's schema."""
+"""Find the rows of a key: labels have no index in Sumatra's schema."""
 
 from __future__ import annotations
 
@@ -9,36 +9,38 @@ from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.reader import LOWEST, key_of
 from smtd.stores.index import RowIndex
 
-#: Where others insert at the same time, rows may show up later than as many with higher ids. What comes
-#: even later is found by the next scan, and by a writer, which waits for all others first.
-STRAGGLERS = 1000
-#: Rows that are asked for at a time.
-CHUNK = 10_000
+#: While other clients insert, a row may become visible after this many rows with higher ids. The next scan
+#: finds a row that becomes visible even later, and so does a writer, which first waits for all others.
+REORDER_WINDOW = 1000
+#: The most rows of one query.
+MAX_ROWS = 10_000
 
 
 class RowIds:
-    """The ids of the rows by key; labels have no index, and ids are never used again."""
+    """The ids of the rows by key; ids are never reused."""
 
     def __init__(self) -> None:
-        #: One number, as nearly always, takes half the room of a tuple of one.
+        #: A single id, which nearly all keys have, takes half the memory of a tuple of one.
         self._ids: dict[Key, int | tuple[int, ...]] = {}
-        #: Up to here all rows are known, and the highest id that was seen at all.
-        self._settled = self._highest = LOWEST
-        #: What knows the rows up to there; None: this object itself.
+        #: The id up to which all rows are known, and the highest id that was seen.
+        self._complete_up_to = self._highest = LOWEST
+        #: The index that knows the rows up to there (None: this object does).
         self._index: RowIndex | None = None
-        #: What the index has said of some keys.
+        #: The ids that the index has for some keys.
         self._indexed: dict[Key, list[int]] = {}
 
     async def follow(self, index: RowIndex) -> None:
-        """Leave to *index* what it knows."""
+        """Use *index* for the rows that it knows, instead of what this object has learned."""
         self.forget()
         self._index = index
-        self._settled = self._highest = LOWEST if (highest := await index.highest_row()) is None else highest
+        self._complete_up_to = self._highest = (
+            LOWEST if (highest := await index.highest_row()) is None else highest
+        )
 
     async def indexed(self, keys: Collection[Key]) -> list[int]:
-        """Return the ids of rows that bear one of *keys* as far as an index knows them.
+        """Return the ids of the rows with one of *keys*, as far as an index knows them.
 
-        Ask before a transaction begins, which must wait for nothing else.
+        Call it before a transaction begins: inside one, only its connection may be awaited.
         """
         if self._index is None:
             return []
@@ -48,51 +50,55 @@ class RowIds:
         return [row_id for key in keys for row_id in self._indexed[key]]
 
     async def of(self, db: DatabaseConnection, keys: Collection[Key], indexed: Collection[int]) -> list[int]:
-        """Return the ids of all rows that bear one of *keys*, *indexed* or not, and of some that once did."""
-        await self.added(db)
-        found = [row_id for key in keys for row_id in self._bearing(key)]
+        """Return the ids of all rows with one of *keys*, *indexed* or not, and of some that once had one."""
+        await self.fetch_new(db)
+        found = [row_id for key in keys for row_id in self._ids_of(key)]
         return list(dict.fromkeys([*found, *indexed]))
 
-    def _bearing(self, key: Key) -> tuple[int, ...]:
+    def _ids_of(self, key: Key) -> tuple[int, ...]:
         found = self._ids.get(key, ())
         return found if isinstance(found, tuple) else (found,)
 
-    async def added(self, db: DatabaseConnection) -> None:
-        """Learn the rows that nobody has shown yet."""
-        start = self._settled if db.exclusive else max(self._settled, self._highest - STRAGGLERS)
-        for row_id, key in await self.listed(db, start):
+    async def fetch_new(self, db: DatabaseConnection) -> None:
+        """Learn the rows that were added since the last call."""
+        start = (
+            self._complete_up_to
+            if db.exclusive
+            else max(self._complete_up_to, self._highest - REORDER_WINDOW)
+        )
+        for row_id, key in await self.fetch_after(db, start):
             self.learn(row_id, key)
         if db.exclusive:
-            self._settled = self._highest
+            self._complete_up_to = self._highest
 
-    async def listed(self, db: DatabaseConnection, after: int | None) -> list[tuple[int, Key]]:
+    async def fetch_after(self, db: DatabaseConnection, after: int | None) -> list[tuple[int, Key]]:
         """Return all rows with ids above *after* (None: all) and their keys, in order."""
         asked = (
             "SELECT db_id, project_id, label FROM django_store_record"
-            f" WHERE db_id > ? AND project_id IS NOT NULL ORDER BY db_id LIMIT {CHUNK} {db.for_update}"
+            f" WHERE db_id > ? AND project_id IS NOT NULL ORDER BY db_id LIMIT {MAX_ROWS} {db.for_update}"
         )
         found: list[tuple[int, Key]] = []
         rows = await db.fetch(asked, (LOWEST if after is None else after,))
         while rows:
             found += [(row_id, key_of(row_id, project, label)) for row_id, project, label in rows]
-            rows = await db.fetch(asked, (rows[-1][0],)) if len(rows) == CHUNK else []
+            rows = await db.fetch(asked, (rows[-1][0],)) if len(rows) == MAX_ROWS else []
         return found
 
     def learn(self, row_id: int, key: Key) -> None:
-        """Note that a row bears *key*, maybe beside one that it bore before."""
-        known = self._bearing(key)
+        """Note that a row has *key*; a key that it had before stays listed, too."""
+        known = self._ids_of(key)
         if row_id not in known:
             self._ids[key] = (*known, row_id) if known else row_id
         self._highest = max(self._highest, row_id)
 
     def rest(self) -> None:
-        """Release what an index knows as well: the next look brings it again."""
+        """Forget everything if there is an index, which knows it, too; see `follow`."""
         if self._index is not None:
             self.forget()
 
     def forget(self) -> None:
-        """Forget all ids, and who knows them: a transaction that had given some was rolled back."""
+        """Forget all ids and the index, as after the rollback of a transaction that inserted some."""
         self._ids.clear()
         self._indexed.clear()
-        self._settled = self._highest = LOWEST
+        self._complete_up_to = self._highest = LOWEST
         self._index = None

@@ -38,7 +38,7 @@ _DURATION = RECORD_COLUMNS.index("duration")
 _ADDRESS = [*RELATIONS["platforms"].columns].index("ip_addr")
 
 
-def fitted(key: Key, columns: Columns, limits: Limits) -> Columns:
+def fit_columns(key: Key, columns: Columns, limits: Limits) -> Columns:
     """Return *columns* in the form in which the database will return them.
 
     Raises RecordUnusable, with the name of the field, for a value that the database cannot hold.

@@ -1,7 +1,7 @@
-"""Where the tables of Sumatra 0.8.1 keep the fields of a record: written once, for all that reads or writes.
+"""The tables and columns of Sumatra 0.8.1 for the fields of a record, listed once for all code.
 
-Columns are named with the most characters that they hold (`models.py` in sumatra/recordstore/django_store;
-None: as many as there are).
+Each column is listed with the most characters that it holds (`models.py` in sumatra/recordstore/django_store;
+None: no limit).
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ RECORD: Mapping[str, int | None] = {
     "stdout_stderr": None,
     "repeats": 100,
 }
-#: Characters of the name of a project, of a tag, and of all tags of a record together.
+#: The most characters of the name of a project, of a tag, and of all tags of a record together.
 PROJECT, TAG, TAGS = 50, 50, 255
 
 
 class Relation(NamedTuple):
-    """A *field* of the record that is in rows of another *table*, in its *columns*.
+    """A *field* of the record that is stored in the *columns* of another *table*.
 
-    Without *through* the record table refers to the row by its own column *link*. Else the table *through*
-    has pairs of a record and a row, which its column *link* names. *link* of `OUTPUTS` names the record.
+    Without *through*, the record table refers to the row in its own column *link*. Otherwise the table
+    *through* has pairs of a record and a row, and refers to the row in its column *link*. In `OUTPUTS`,
+    *link* is the column of the row that refers to the record.
     """
 
     field: str
@@ -46,7 +47,7 @@ class Relation(NamedTuple):
 
 _DATA = {"path": 200, "digest": 40, "creation": None, "metadata": None}
 
-#: What a record refers to, in the order in which `schema.SELECT_RECORDS` gives it.
+#: The rows that a record refers to, in the order in which `schema.SELECT_RECORDS` selects them.
 REFERENCES = (
     Relation(
         "executable",
@@ -60,7 +61,7 @@ REFERENCES = (
     Relation("datastore", "datastore", "datastore_id", {"type": 100, "parameters": 200}),
     Relation("input_datastore", "datastore", "input_datastore_id", {"type": 100, "parameters": 200}),
 )
-#: Of what a record has several, which others may have as well.
+#: The fields of which a record has several rows, which other records may share.
 MEMBERSHIPS = (
     Relation("input_data", "datakey", "datakey_id", _DATA, "record_input_data"),
     Relation(
@@ -88,16 +89,16 @@ MEMBERSHIPS = (
         "record_platforms",
     ),
 )
-#: What a record has made is its own.
+#: The output data of a record, which belongs to it alone.
 OUTPUTS = Relation("output_data", "datakey", "output_from_record_id", _DATA)
 
 RELATIONS = {relation.field: relation for relation in (*REFERENCES, *MEMBERSHIPS, OUTPUTS)}
 
-#: Rows that records share: the columns of each table. Nothing keeps them unique in the database.
+#: The columns of each table whose rows records share. No constraint of the database keeps the rows unique.
 SHARED = {relation.table: tuple(relation.columns) for relation in RELATIONS.values()} | {"tag": ("name",)}
 RECORD_COLUMNS, DATA_KEY_COLUMNS = tuple(RECORD), tuple(_DATA)
 
-#: All columns of the tables above. One more is of a Sumatra that smtd does not know: it would not be carried.
+#: All columns of the tables above. Any other is from a Sumatra that smtd does not know: smtd would lose it.
 KNOWN = {table: frozenset(("id", *columns)) for table, columns in SHARED.items()}
 KNOWN["datakey"] |= {OUTPUTS.link}
 KNOWN["record"] = frozenset(("db_id", "project_id", "tags", *RECORD, *(each.link for each in REFERENCES)))

@@ -1,9 +1,9 @@
-"""The dialect of MySQL and MariaDB: connected to by asyncmy, watched by hashes of what the rows say.
+"""The dialect of MySQL and MariaDB, with the driver asyncmy; hashes of the rows show what has changed.
 
-Sumatra's tables have the character set and collation of their database, which as a rule takes `A` for `a`.
-smtd does not: it compares by itself, and refuses what Sumatra would take for something else that is there.
-Tables, and columns of one table, may differ in both (MariaDB's own default is latin1): so statements never
-compare or join texts of two columns as they are, but as UTF-8.
+Sumatra's tables have the character set and collation of their database, in which `A` usually equals `a`.
+smtd compares texts itself, exactly, and rejects a text that Sumatra would take for another one there.
+Tables, and columns of one table, may differ in both (MariaDB's own default is latin1). So statements convert
+texts of two columns to UTF-8 before they compare or join them.
 """
 
 from __future__ import annotations
@@ -29,33 +29,34 @@ from smtd.stores.django.connection import DatabaseConnection, Row, ServerConnect
 from smtd.stores.django.limits import Limits
 from smtd.stores.django.pool import Pool, shared
 from smtd.stores.django.server import ANSWER_WITHIN, CONNECT_WITHIN, NEWEST, Address, ServerDatabase
-from smtd.stores.django.server_mark import ServerMark, named
+from smtd.stores.django.server_mark import ServerMark, record_hash
 
-#: The driver logs each warning as the server says it; what smtd must know is an error in strict mode.
+#: The driver logs each warning of the server; in strict mode, all that smtd must know is an error.
 logging.getLogger("asyncmy").setLevel(logging.ERROR)
 
-#: Seconds that a server gets to say goodbye.
+#: Seconds that a server has to close a connection.
 PARTING = 1.0
-#: smtd's own writers wait for each other here; the name is the server's, so it has the database in it.
+#: The lock with which smtd's own writers take turns. All databases of a server share the names of locks, so
+#: it contains the name of the database.
 _LOCK = "concat('smtd:', md5(database()))"
 _SETTINGS = (
     "SET NAMES utf8mb4",
     # Strict: a text that is too long must not be cut.
     "SET SESSION sql_mode = 'ANSI_QUOTES,STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
-    # With it a locking read keeps others from adding rows behind the last one.
+    # At this level a locking read keeps others from inserting rows after the last one.
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-    # MySQL 8 tells numbers of a table that are a day old, unless it is asked not to.
+    # By default the statistics of a table in MySQL 8 can be a day old.
     "SET SESSION innodb_lock_wait_timeout = 10 /*!80000 , SESSION information_schema_stats_expiry = 0 */",
 )
-#: Columns of any length: hashed one by one, since all of a record may be longer than a text may be.
+#: Columns of any length. They are hashed one by one, since together they may exceed the limit for a text.
 _LONG = frozenset(
     ("reason", "outcome", "diff", "script_arguments", "stdout_stderr", "content", "metadata", "source")
 )
 
 
-#: Who the server is: the one name is MySQL's, the other MariaDB's.
+#: The identity of the server: MySQL and MariaDB name it differently.
 _SERVER = "SHOW GLOBAL VARIABLES WHERE variable_name IN ('server_uuid', 'server_uid')"
-#: When the table was made, the number that its next row gets, and the newest row.
+#: When the table was created, the id of its next row, and the newest row.
 _MARK = (
     "SELECT t.create_time, t.auto_increment, n.* FROM information_schema.tables t"
     f" LEFT JOIN ({NEWEST}) n ON 1"
@@ -64,16 +65,16 @@ _MARK = (
 
 
 class _Unconvertible(errors.OperationalError):
-    """A text was to be compared with a column whose character set does not have all its characters."""
+    """A statement compares a text with a column whose character set lacks some of the characters."""
 
 
 class MysqlConnection(ServerConnection):
-    """One connection of asyncmy. A cancelled statement is awaited to its end, for a time-out at the most."""
+    """One connection of asyncmy. A cancelled statement still runs to its end, or until it times out."""
 
     def __init__(self, db: Any) -> None:
         self._db = db
         self.exclusive = False
-        #: The tables that take texts for equal which are not the same.
+        #: The tables in which different texts can count as equal.
         self.folding: Collection[str] = ()
 
     @property
@@ -99,11 +100,11 @@ class MysqlConnection(ServerConnection):
     async def close(self) -> None:
         with suppress(Exception):  # it is gone in any case
             with move_on_after(PARTING, shield=True):
-                await self._db.ensure_closed()  # TLS has a last word to say
+                await self._db.ensure_closed()  # TLS sends a closing message
             self._db.close()
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        # mypy takes it that a scope may swallow what is raised inside.
+        # mypy assumes that a scope may swallow an exception.
         rows: list[Row] = []
         with CancelScope(shield=True):
             rows += await self._execute(said(sql), tuple(parameters) or None)
@@ -129,13 +130,13 @@ class MysqlConnection(ServerConnection):
                 f"it has a text that differs only in case or accents from an existing one: {exc.args[1]}"
             ) from exc
         except errors.MySQLError as exc:
-            if exc.args and exc.args[0] in _MIXED:
+            if exc.args and exc.args[0] in _MIXED_CHARSETS:
                 raise _Unconvertible(*exc.args) from exc
             if exc.args and exc.args[0] == ER.TRUNCATED_WRONG_VALUE_FOR_FIELD:
-                raise RecordUnusable(collations.unfit(exc.args[1])) from exc
+                raise RecordUnusable(collations.charset_problem(exc.args[1])) from exc
             raise
         except (OSError, asyncio.TimeoutError):
-            self._db.close()  # an answer may still come, and would be taken for that to another question
+            self._db.close()  # a late answer would count as that to the next statement
             raise
 
     def reading(self) -> AbstractAsyncContextManager[None]:
@@ -145,7 +146,7 @@ class MysqlConnection(ServerConnection):
 
     @asynccontextmanager
     async def creating_tables(self) -> AsyncIterator[None]:
-        """Keep others of smtd's from making tables; what is made stays, as always in these databases."""
+        """Keep other smtd processes from creating tables; these databases cannot roll that back."""
         with CancelScope(shield=True):
             await self._lock()
             try:
@@ -188,11 +189,11 @@ class MysqlConnection(ServerConnection):
                 raise
 
     async def _roll_back(self) -> None:
-        """End the transaction; a connection that cannot do that is closed."""
+        """Roll back the transaction; if that fails, close the connection."""
         try:
             if not self.is_closed:
                 await self._execute("ROLLBACK", None)
-        except Exception:  # noqa: BLE001 - whatever it is, what counts is raised by the caller
+        except Exception:  # noqa: BLE001 - the caller raises the first error, which matters more
             await self.close()
 
 
@@ -203,7 +204,7 @@ def said(sql: str) -> str:
 
 
 class Mysql:
-    """What MySQL and MariaDB have of their own."""
+    """The dialect of MySQL and MariaDB."""
 
     kind = "mysql"
     namespace = "database()"
@@ -217,12 +218,12 @@ class Mysql:
 
     def __init__(self) -> None:
         self.limits = Limits(nul=True, infinity=False, addresses_only=False)
-        #: When the table of records was made, and how all tables held texts then.
+        #: When the table of records was created, and how all tables held texts when smtd saw that.
         self._made: object = None
         self._texts = Texts()
 
     def version(self, alias: str, columns: Sequence[str]) -> str:
-        """The content of the row; texts are kept apart from what is beside them."""
+        """Return the content of the row in SQL; texts are quoted or hashed, so that none run together."""
         said = [
             f"coalesce(md5({text}), '-')" if name in _LONG else f"quote({text})"
             for name, text in ((name, f'convert({alias}."{name}" USING utf8mb4)') for name in columns)
@@ -236,8 +237,8 @@ class Mysql:
         return f"bit_xor({number})"
 
     async def moment(self, db: DatabaseConnection) -> str:
-        # Nothing tells, in either of the two: the UPDATE_TIME of a table is that of a statement, whose
-        # transaction may end, and show, much later (seen in MariaDB 10.11).
+        # Neither of the two has such a value: the UPDATE_TIME of a table is that of a statement, whose
+        # transaction may commit much later (seen in MariaDB 10.11).
         return ""
 
     async def since(self, db: DatabaseConnection) -> str:
@@ -259,7 +260,7 @@ class Mysql:
             self._texts, self._made = await collations.texts(db), made
         assert isinstance(db, MysqlConnection), "whose connection else"
         db.folding = self._texts.folding
-        # Half, since characters that are quoted take two.
+        # Half, since a quoted character takes two bytes.
         self.limits = replace(self.limits, most_bytes=int(packet) // 2)
         return (made,)
 
@@ -271,18 +272,18 @@ class Mysql:
             (servers.get("server_uuid"), servers.get("server_uid"), None if made is None else str(made)),
             (None if number is None else int(number),),
             newest=newest,
-            name=None if newest is None else named((project, label)),
+            name=None if newest is None else record_hash((project, label)),
         )
 
     async def keeps_older(self, db: DatabaseConnection, since: int) -> bool:
-        return True  # a row does not tell who wrote it
+        return True  # rows do not have the number of their transaction
 
     async def clashing(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
-        """Look for records whose keys Sumatra could not tell from *keys*, there and among themselves."""
+        """See `Database.clashing`."""
         return await self._texts.clashing(db, keys)
 
     async def flush(self, db: DatabaseConnection) -> None:
-        """Do nothing: no connection can; see `risk`."""
+        """Do nothing: no connection can make commits durable; see `risk`."""
 
     def is_contended(self, exc: Exception) -> bool:
         return isinstance(exc, errors.MySQLError) and bool(exc.args) and exc.args[0] in _CONTENDED
@@ -303,11 +304,11 @@ class Mysql:
         if isinstance(exc, errors.MySQLError):
             number, *said = exc.args if exc.args else (0, str(exc))
             said_of = f"{name}: {said[0] if said else number}"
-            if number in _SHUT:
+            if number in _ACCESS_DENIED:
                 return StoreRefused(f"{said_of}; check the user, the password and the name of the database")
-            if number in _UNREACHED:
+            if number in _CONNECTION_FAILED:
                 return StoreUnreachable(f"{name} cannot be reached; check the server and the network")
-            if number in _PASSING or isinstance(exc, errors.InterfaceError):
+            if number in _TRANSIENT or isinstance(exc, errors.InterfaceError):
                 return StoreBusy(f"{said_of}; smtd tries again")
             return StoreUnreachable(f"{name} cannot be used: {said[0] if said else number}")
         if isinstance(exc, OSError):
@@ -315,27 +316,28 @@ class Mysql:
         return None
 
 
-#: With which values of a setting a commit is durable (3 is MariaDB's); no connection can set them for itself.
+#: The values of each setting with which a commit is durable (3 is MariaDB's). No connection can set its own.
 _DURABLE = {"innodb_flush_log_at_trx_commit": ("1", "3"), "sync_binlog": ("1",)}
 
 
 async def _has_binlog(db: DatabaseConnection) -> bool:
-    """Say whether the server keeps a binary log: after a crash it takes back what is not in it."""
+    """Say whether the server keeps a binary log: a crash rolls back transactions that are not in it."""
     return str(await db.value("SELECT @@log_bin")) == "1"
 
 
-#: Texts of two character sets that the server does not compare.
-_MIXED = frozenset({1267, 1270, 1271, 3854})
-#: Who may not come in, or has no such database; where nobody listens; and what the next try may not meet.
-_SHUT = frozenset({1044, 1045, 1049, 1142, 1698})
-_UNREACHED = frozenset({2002, 2003, 2005})
-#: Others had a lock. Of these the transaction is rolled back, or is still to be.
+#: Errors for comparing texts of two character sets.
+_MIXED_CHARSETS = frozenset({1267, 1270, 1271, 3854})
+#: Errors for a login or a database that is refused, for a server that cannot be reached, and for failures
+#: that the next attempt may not meet.
+_ACCESS_DENIED = frozenset({1044, 1045, 1049, 1142, 1698})
+_CONNECTION_FAILED = frozenset({2002, 2003, 2005})
+_TRANSIENT = frozenset({1020, 1040, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1927, 2006, 2013, 2055})
+#: Errors for a lock that another client holds: the transaction is rolled back, or is still to be.
 _CONTENDED = frozenset({1205, 1213})
-_PASSING = frozenset({1020, 1040, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1927, 2006, 2013, 2055})
 
 
 def _conversions() -> dict[Any, Any]:
-    """Return how values come in: times as `rows.moment` writes them."""
+    """Return the converters for values from the server: times become as `rows.moment` writes them."""
     plain = dict(converters.conversions)
     for kind in (FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP):
         plain[kind] = lambda text: text.removesuffix(".000000")
@@ -370,7 +372,7 @@ async def _connect(address: Address) -> MysqlConnection:
 
 @asynccontextmanager
 async def database(address: Address) -> AsyncIterator[ServerDatabase]:
-    """Give the database at *address*; nothing is asked of it yet."""
+    """Yield the database at *address*, without connecting to it yet."""
     pool: Pool[MysqlConnection]
     async with shared(address, partial(_connect, address)) as pool:
         yield ServerDatabase(Mysql(), pool, address.name)

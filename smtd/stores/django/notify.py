@@ -1,6 +1,6 @@
-"""Let PostgreSQL tell of changes: triggers that a person has asked for, and a connection that listens.
+"""Have PostgreSQL notify smtd of changes: triggers that a user has asked for, and a connection that listens.
 
-A notice carries nothing, and only makes us look. It says no word of what smtd itself reads.
+A notification has no content, and only makes smtd look at the store.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from smtd.stores.django.postgresql import connected
 from smtd.stores.django.server import Address
 
 CHANNEL = "smtd_changed"
-#: What a save or a deletion of Sumatra writes to in any case.
+#: Every save and every deletion of Sumatra writes to at least one of these tables.
 _TABLES = ("record", "taggeditem", "datakey", "record_input_data")
 REMOVE = (
     *(f"DROP TRIGGER IF EXISTS smtd_changed ON django_store_{table}" for table in _TABLES),
@@ -33,8 +33,8 @@ INSTALL = (
 )
 
 
-class Ear:
-    """Listens, as long as its connection is `alive`."""
+class NotifySubscription:
+    """A subscription to the notifications, which lasts while its connection is `alive`."""
 
     def __init__(self, db: Any, changed: Callable[[], None]) -> None:
         self._db = db
@@ -42,28 +42,28 @@ class Ear:
 
     @property
     def alive(self) -> bool:
-        """Say whether it still hears."""
+        """Whether the connection is still open."""
         return not self._db.is_closed()
 
-    def hear(self, *_: object) -> None:
-        """Call the subscribers."""
+    def on_notify(self, *_: object) -> None:
+        """Call back: a client has written, or the connection has ended."""
         self._changed()
 
 
 @asynccontextmanager
-async def listening(address: Address, changed: Callable[[], None]) -> AsyncIterator[Ear]:
-    """Call *changed* when anybody has written to the database at *address*, or nothing is heard any more.
+async def subscribe(address: Address, changed: Callable[[], None]) -> AsyncIterator[NotifySubscription]:
+    """Call *changed* when a client has written to the database at *address*, or when the connection ends.
 
-    Raises what the driver raises.
+    Raises the errors of the driver.
     """
     db = await connected(address)
-    ear = Ear(db, changed)
+    subscription = NotifySubscription(db, changed)
     try:
-        db.add_termination_listener(ear.hear)
-        await db.add_listener(CHANNEL, ear.hear)
-        yield ear
+        db.add_termination_listener(subscription.on_notify)
+        await db.add_listener(CHANNEL, subscription.on_notify)
+        yield subscription
     finally:
         with CancelScope(shield=True), suppress(Exception):  # it is gone in any case
-            db.remove_termination_listener(ear.hear)
-            await db.remove_listener(CHANNEL, ear.hear)
+            db.remove_termination_listener(subscription.on_notify)
+            await db.remove_listener(CHANNEL, subscription.on_notify)
             await db.close(timeout=2)

@@ -1,6 +1,7 @@
-"""The password that PostgreSQL's own programs would use: of PGPASSWORD, or of ~/.pgpass (PGPASSFILE).
+"""The password that PostgreSQL's own programs would use: from PGPASSWORD, or from ~/.pgpass (PGPASSFILE).
 
-The driver would read that file while the loop waits. The rules are those of libpq ("The Password File").
+The driver would block the event loop while it reads that file. The rules are those of libpq ("The Password
+File").
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from smtd import regular
 
 log = logging.getLogger(__name__)
 
-#: A field up to the next colon; a backslash takes the meaning from what follows it.
+#: A field up to the next colon; a backslash escapes the next character.
 _FIELD = re.compile(r"((?:\\.|[^:\\])*)(?::|\Z)")
 
 
@@ -42,7 +43,7 @@ def password(host: str | None, port: int | None, database: str, user: str | None
 
 
 def _lines() -> list[str]:
-    """Return the lines of the file; none of one that others may read, or that cannot be read."""
+    """Return the lines of the file; none if other users can access it, or if it cannot be read."""
     try:
         path = Path(os.environ.get("PGPASSFILE") or Path.home() / ".pgpass")
         with regular.opened(path) as file:
@@ -57,7 +58,7 @@ def _lines() -> list[str]:
     except UnicodeDecodeError:
         _warn(f"the password file {path} is ignored because it is not UTF-8; save it as UTF-8")
     except (OSError, RuntimeError):
-        pass  # most people have none
+        pass  # most users have none
     return []
 
 
@@ -80,5 +81,5 @@ def _plain(field: str) -> str:
 
 @cache
 def _warn(said: str) -> None:
-    """Say it once, and not for each connection."""
+    """Log the warning *said* once, and not for each connection."""
     log.warning("%s", said)

@@ -1,4 +1,4 @@
-"""Connections to a server: opened when they are needed, kept, and shared by all stores of this process."""
+"""Connections to a server: opened when needed, kept open, and shared by all stores of this process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import anyio
 from anyio import CancelScope
 
-#: Connections of this process to one database. A lab's server has a hundred for everybody.
+#: The most connections of this process to one database. A typical server allows a hundred for all clients.
 MOST = 4
 
 
@@ -18,17 +18,17 @@ class Link(Protocol):
 
     @property
     def is_closed(self) -> bool:
-        """It is of no use any more."""
+        """Whether it can no longer be used."""
 
     async def close(self) -> None:
-        """End it, within a moment."""
+        """Close it; this takes a few seconds at most."""
 
 
 L = TypeVar("L", bound=Link)
 
 
 class Pool(Generic[L]):
-    """At most `MOST` connections that *connect* opens; the others wait for one."""
+    """At most `MOST` connections, which *connect* opens; further callers wait until one is free."""
 
     def __init__(self, connect: Callable[[], Awaitable[L]]) -> None:
         self._connect = connect
@@ -38,19 +38,19 @@ class Pool(Generic[L]):
 
     @asynccontextmanager
     async def link(self) -> AsyncIterator[L]:
-        """Give a connection that nobody else uses. Raises what *connect* raises."""
+        """Yield a connection that no other caller uses. Raises what *connect* raises."""
         async with self._room:
-            link = self._kept() or await self._connect()
+            link = self._take_free() or await self._connect()
             try:
                 yield link
             finally:
-                # Whatever happened: a statement is whole or its connection is closed.
+                # Also after an error: a connection on which a statement did not end is closed.
                 if not link.is_closed:
                     self._free.append(link)
 
     @asynccontextmanager
     async def own_link(self) -> AsyncIterator[L]:
-        """Give a connection that is not of the pool. Raises what *connect* raises."""
+        """Yield a new connection that is not of the pool. Raises what *connect* raises."""
         link = await self._connect()
         try:
             yield link
@@ -58,7 +58,7 @@ class Pool(Generic[L]):
             with CancelScope(shield=True):
                 await link.close()
 
-    def _kept(self) -> L | None:
+    def _take_free(self) -> L | None:
         while self._free:
             link = self._free.pop()
             if not link.is_closed:
@@ -66,7 +66,7 @@ class Pool(Generic[L]):
         return None
 
     async def close(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the connections that are not in use."""
         while self._free:
             await self._free.pop().close()
 
@@ -76,7 +76,7 @@ _pools: dict[Hashable, Pool[Any]] = {}
 
 @asynccontextmanager
 async def shared(key: Hashable, connect: Callable[[], Awaitable[L]]) -> AsyncIterator[Pool[L]]:
-    """Give the one pool of this process for *key*; its connections end with its last user."""
+    """Yield the one pool of this process for *key*; its connections are closed after its last user."""
     pool: Pool[L] = _pools.setdefault(key, Pool(connect))
     pool.users += 1
     try:

@@ -1,4 +1,4 @@
-"""The PostgreSQL dialect: connected to by asyncpg, and watched by the transaction numbers of its rows."""
+"""The PostgreSQL dialect, with the driver asyncpg; the transaction numbers of rows show what has changed."""
 
 from __future__ import annotations
 
@@ -22,41 +22,43 @@ from smtd.stores.django.limits import Limits
 from smtd.stores.django.mapping import MEMBERSHIPS, PREFIX, SHARED
 from smtd.stores.django.pool import Pool, shared
 from smtd.stores.django.server import ANSWER_WITHIN, CONNECT_WITHIN, NEWEST, Address, ServerDatabase
-from smtd.stores.django.server_mark import ServerMark, named
+from smtd.stores.django.server_mark import ServerMark, record_hash
 
-#: What smtd's own writers wait for, so that only one of them at a time competes with `smt`: "smtd".
+#: The lock with which smtd's own writers take turns, so that only one competes with `smt`: "smtd".
 _ADVISORY = 0x736D7464
-#: How long to wait for a program that is writing, and how often. It is less than PostgreSQL waits before it
-#: looks for a deadlock (1 s), and everything is let go in between: so no save of Sumatra is ever ended for
-#: smtd's sake. The last time is longer: only after that second does an autovacuum give way.
+#: How long each attempt waits for programs that are writing. PostgreSQL looks for a deadlock after 1 s. Each
+#: wait is shorter than that, and smtd releases all locks in between, so PostgreSQL never aborts a save of
+#: Sumatra because of smtd. The last wait is longer: an autovacuum gives way only after that second.
 _WAITS = (*["250ms"] * 12, "2s")
 _PAUSE = 0.05
-#: Milliseconds for which a transaction may do nothing: longer only if this machine is gone.
+#: Milliseconds after which the server ends an idle transaction: none is idle for so long unless this machine
+#: is gone.
 _IDLE = "60000"
 
-_WRITTEN = ("project", "record", *(each.through for each in MEMBERSHIPS), "taggeditem", *SHARED)
-_TABLES = ", ".join(f"{PREFIX}{name}" for name in _WRITTEN)
+_WRITTEN_TABLES = ("project", "record", *(each.through for each in MEMBERSHIPS), "taggeditem", *SHARED)
+_TABLES = ", ".join(f"{PREFIX}{name}" for name in _WRITTEN_TABLES)
 _TRACED = (*_TABLES.split(", "), "django_content_type")
 _LOW_WATER = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
-#: A commit is reported before it is durable; a crash of the server then loses it.
-_CARELESS = "current_setting('synchronous_commit') = 'off'"
-#: Has the server's own writer make durable what was committed up to now, and tells when it has. It takes no
-#: number of a transaction, so nobody takes it for a change.
-_EMITTED = "CAST(pg_logical_emit_message(false, 'smtd', '') AS text)"
-_FLUSH = f"SELECT {_EMITTED} WHERE {_CARELESS} AND NOT pg_is_in_recovery()"
+#: Whether the server reports a commit before it is durable: then a crash of the server loses it.
+_COMMITS_EARLY = "current_setting('synchronous_commit') = 'off'"
+#: Writes a message to the log after all commits so far, and returns its position: when the server has flushed
+#: the log up to there, the commits are durable. It uses no transaction number, so it does not look like a
+#: change.
+_LOG_POSITION = "CAST(pg_logical_emit_message(false, 'smtd', '') AS text)"
+_FLUSH = f"SELECT {_LOG_POSITION} WHERE {_COMMITS_EARLY} AND NOT pg_is_in_recovery()"
 _IS_FLUSHED = "SELECT pg_current_wal_flush_lsn() >= CAST(CAST(? AS text) AS pg_lsn)"
-#: How often to ask for that: the server's writer comes by every 200 ms, and every 10 s at the most.
+#: How often to check that: the server flushes its log every 200 ms by default, and at least every 10 s.
 _FLUSHES = 300
-#: Others may read, and Sumatra's checks of references pass; writers wait in a queue.
-_ALONE = (
-    "BEGIN; SELECT set_config('synchronous_commit', 'on', true) WHERE {careless};"
+#: Under this lock other clients can read, and Sumatra's foreign key checks pass; writers wait in a queue.
+_BEGIN_EXCLUSIVE = (
+    "BEGIN; SELECT set_config('synchronous_commit', 'on', true) WHERE {commits_early};"
     " SET LOCAL lock_timeout = '10s'; SELECT pg_advisory_xact_lock({key});"
     " SET LOCAL lock_timeout = '{wait}'; LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE"
 )
-#: Who the cluster is: not everybody may ask.
+#: The identity of the cluster; not every user may read it.
 _CLUSTER = "SELECT system_identifier::text FROM pg_control_system()"
-#: Database, table, and the time line of the cluster; the file of the table; the number that a record was
-#: given last, the number of the next transaction, and how much the cluster ever wrote; the newest row.
+#: Database, table, and the time line of the cluster; the file of the table; the last id that a record got,
+#: the number of the next transaction, and how many bytes of log the cluster ever wrote; the newest row.
 _MARK = f"""
 SELECT (SELECT oid FROM pg_database WHERE datname = current_database())::text, c.oid::text,
   CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END,
@@ -74,7 +76,7 @@ WHERE c.oid = to_regclass('django_store_record')
 
 
 class PostgresqlConnection(ServerConnection):
-    """One connection of asyncpg. A cancelled statement is awaited to its end, for a time-out at the most."""
+    """One connection of asyncpg. A cancelled statement still runs to its end, or until it times out."""
 
     for_update = for_share = ""
 
@@ -84,7 +86,7 @@ class PostgresqlConnection(ServerConnection):
 
     @property
     def raw(self) -> Any:
-        """The connection beneath."""
+        """The underlying asyncpg connection."""
         return self._db
 
     def collation_key(self, table: str) -> None:
@@ -99,22 +101,22 @@ class PostgresqlConnection(ServerConnection):
             await self._db.close(timeout=2)
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        with self._whole():
+        with self._uninterrupted():
             rows = await self._db.fetch(said(sql), *parameters)
         return [tuple(row) for row in rows]
 
     async def run(self, sql: str, parameters: Sequence[Any] = ()) -> None:
-        with self._whole():
+        with self._uninterrupted():
             await self._db.execute(said(sql), *parameters)
 
     async def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         if rows:
-            with self._whole():
+            with self._uninterrupted():
                 await self._db.executemany(said(sql), rows)
 
     @contextmanager
-    def _whole(self) -> Iterator[None]:
-        """Let a statement come to its end; a connection that fails in the middle of one is closed."""
+    def _uninterrupted(self) -> Iterator[None]:
+        """Let a statement in the block run to its end; close a connection that fails in the middle of one."""
         try:
             with CancelScope(shield=True):
                 yield
@@ -126,14 +128,14 @@ class PostgresqlConnection(ServerConnection):
         return self._transaction(lambda: self._db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
 
     def creating_tables(self) -> AbstractAsyncContextManager[None]:
-        """Commit the tables that are made inside as one, with nobody else of smtd's making any."""
+        """Commit all tables that the block creates, or none; no other smtd process creates any then."""
         return self._transaction(
             lambda: self._db.execute(f"BEGIN; SELECT pg_advisory_xact_lock({_ADVISORY})")
         )
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[None]:
-        async with self._transaction(self._begin_alone):
+        async with self._transaction(self._begin_exclusive):
             self.exclusive = True
             try:
                 yield
@@ -151,12 +153,14 @@ class PostgresqlConnection(ServerConnection):
                 await self._roll_back()
                 raise
 
-    async def _begin_alone(self) -> None:
-        """Begin a transaction during which nobody else writes."""
+    async def _begin_exclusive(self) -> None:
+        """Begin a transaction during which no other client writes."""
         for wait in _WAITS:
             try:
                 await self._db.execute(
-                    _ALONE.format(careless=_CARELESS, key=_ADVISORY, wait=wait, tables=_TABLES)
+                    _BEGIN_EXCLUSIVE.format(
+                        commits_early=_COMMITS_EARLY, key=_ADVISORY, wait=wait, tables=_TABLES
+                    )
                 )
             except pg.LockNotAvailableError:
                 await self._roll_back()
@@ -167,11 +171,11 @@ class PostgresqlConnection(ServerConnection):
                 return
 
     async def _roll_back(self) -> None:
-        """End the transaction; a connection that cannot do that is closed."""
+        """Roll back the transaction; if that fails, close the connection."""
         try:
             if self._db.is_in_transaction():
                 await self._db.execute("ROLLBACK")
-        except Exception:  # noqa: BLE001 - whatever it is, what counts is raised by the caller
+        except Exception:  # noqa: BLE001 - the caller raises the first error, which matters more
             self._db.terminate()
 
 
@@ -190,7 +194,7 @@ def _moment(text: str) -> str:
 
 
 class Postgresql:
-    """What PostgreSQL has of its own."""
+    """The dialect of PostgreSQL."""
 
     kind = "postgresql"
     namespace = "current_schema()"
@@ -203,7 +207,7 @@ class Postgresql:
     )
 
     def version(self, alias: str, columns: Sequence[str]) -> str:
-        """The number of the transaction that wrote the row: every change makes a new row with another."""
+        """Return the row's id and the number of the transaction that wrote it: a change gives another."""
         return f"concat_ws('.', {alias}.{'db_id' if alias == 'r' else 'id'}, {alias}.xmin)"
 
     def number(self, parts: Sequence[str]) -> str:
@@ -234,7 +238,7 @@ class Postgresql:
         )
 
     async def moment(self, db: DatabaseConnection) -> str:
-        """Return which transactions are seen. A server that crashed may use the number of one again."""
+        """Return the snapshot and the start of the server: after a crash it may reuse transaction numbers."""
         asked = "SELECT pg_current_snapshot()::text || ' ' || pg_postmaster_start_time()::text"
         return str(await db.value(asked))
 
@@ -244,10 +248,10 @@ class Postgresql:
         return str(max(3, int(await db.value(_LOW_WATER)) % 2**32))
 
     async def trace(self, db: DatabaseConnection, since: str) -> list[Row]:
-        """Count the rows of each table, and those of transactions *since* then, and sum up which.
+        """Return for each table its rows, the rows by transactions from *since* on, and a sum of these.
 
-        Who adds or changes rows adds some with higher numbers than all others; who only deletes
-        leaves fewer. Numbers are compared by their distance, because they wrap around.
+        A client that inserts or changes rows adds some with higher transaction numbers than before; one that
+        only deletes leaves fewer rows. Numbers are compared by their distance, because they wrap around.
         """
         later = f"age('{since}'::xid)::bigint - age(xmin)"
         counted = f"count(*), count(*) FILTER (WHERE {later} >= 0)"
@@ -272,17 +276,17 @@ class Postgresql:
             filed,
             transaction,
             newest,
-            None if newest is None else named((project, label)),
+            None if newest is None else record_hash((project, label)),
         )
 
     async def keeps_older(self, db: DatabaseConnection, since: int) -> bool:
-        # A clean-up of the whole table keeps the numbers of the transactions that wrote its rows.
+        # A mere clean-up of the whole table (VACUUM FULL) keeps the transaction numbers of its rows.
         mark = f"age('{max(3, since % 2**32)}'::xid)"
         asked = f"SELECT EXISTS (SELECT 1 FROM django_store_record WHERE age(xmin) > {mark})"
         return bool(await db.value(asked))
 
     async def clashing(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
-        return {}  # its texts are equal only if they are the same
+        return {}  # it compares texts exactly
 
     def translated(self, exc: Exception, name: str) -> StoreError | None:
         if isinstance(exc, (pg.InvalidPasswordError, pg.InvalidAuthorizationSpecificationError)):
@@ -299,7 +303,7 @@ class Postgresql:
             )
         if isinstance(exc, ConnectionError) and "SSL" in str(exc):
             return StoreRefused(f"{name} does not support TLS; set up TLS there, or use sslmode=prefer")
-        if isinstance(exc, _PASSING):
+        if isinstance(exc, _TRANSIENT):
             return StoreBusy(f"{name} closed the connection: {exc}")
         if isinstance(exc, (TimeoutError, asyncio.TimeoutError)):
             return StoreUnreachable(f"{name} does not answer; check the server and the network")
@@ -311,17 +315,17 @@ class Postgresql:
 
 
 async def _cluster(db: DatabaseConnection) -> str | None:
-    """Return who the cluster is (None: the user may not know)."""
+    """Return the identity of the cluster (None: this user may not read it)."""
     try:
         return str(await db.value(_CLUSTER))
     except pg.InsufficientPrivilegeError:
         return None
 
 
-#: Others had a lock, and the transaction was rolled back.
+#: Errors for a lock that another client holds: the transaction was rolled back.
 _CONTENDED = (pg.LockNotAvailableError, pg.DeadlockDetectedError, pg.SerializationError)
-#: What the next try may not meet again.
-_PASSING = (
+#: Errors that the next attempt may not meet.
+_TRANSIENT = (
     pg.PostgresConnectionError,
     pg.OperatorInterventionError,
     pg.InsufficientResourcesError,
@@ -343,21 +347,21 @@ async def _connect(address: Address) -> PostgresqlConnection:
 async def connected(address: Address) -> Any:
     """Connect with TLS or, if that is only preferred and the server has none, without."""
     if address.mode == "disable":
-        return await _met(address, False)
-    # Made here: asyncpg would look for files while the loop waits.
+        return await _connect_to(address, False)
+    # Created here: asyncpg would block the event loop while it reads files.
     context = await to_thread.run_sync(address.context)
     try:
-        return await _met(address, context)
+        return await _connect_to(address, context)
     except ConnectionError as exc:
         if address.mode != "prefer" or "SSL" not in str(exc):
             raise
-    return await _met(address, False)
+    return await _connect_to(address, False)
 
 
-async def _met(address: Address, tls: Any) -> Any:
+async def _connect_to(address: Address, tls: Any) -> Any:
     try:
         password = address.password
-        if password is None:  # else the driver would look for it while the loop waits
+        if password is None:  # otherwise the driver would block the event loop while it looks for one
             asked = (address.host, address.port, address.database, address.user)
             password = await to_thread.run_sync(passfile.password, *asked)
         return await asyncpg.connect(
@@ -376,7 +380,7 @@ async def _met(address: Address, tls: Any) -> Any:
                 "idle_in_transaction_session_timeout": _IDLE,
             },
         )
-    except KeyError as exc:  # a bare user id, of which passwd has no name
+    except KeyError as exc:  # passwd has no name for the user id
         raise StoreRefused(
             f"{address.name} names no user, and the user who runs smtd has no name; write it as"
             " postgresql://user@host/name"
@@ -385,9 +389,9 @@ async def _met(address: Address, tls: Any) -> Any:
 
 @asynccontextmanager
 async def database(address: Address, *, purpose: str = "") -> AsyncIterator[ServerDatabase]:
-    """Give the database at *address*; nothing is asked of it yet.
+    """Yield the database at *address*, without connecting to it yet.
 
-    Those who share a *purpose* share connections.
+    Callers with the same *purpose* share connections.
     """
     pool: Pool[PostgresqlConnection]
     async with shared((address, purpose), partial(_connect, address)) as pool:

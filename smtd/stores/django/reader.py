@@ -1,4 +1,4 @@
-"""Read records from the tables, a page at a time, each page as of one moment."""
+"""Read records from the tables, a page at a time, each page from one snapshot."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from smtd.stores.django.connection import DatabaseConnection, Row
 from smtd.stores.django.rows import Parts
 from smtd.text import encodable
 
-#: Below every number of a row, even one that a person gave it; as low as columns of servers go.
+#: Below the id of every row, even of one that a user chose: the lowest value of a server's column.
 LOWEST = -(2**31)
-#: The bits of a mark.
+#: The bits that a mark can have.
 MARK = 2**60 - 1
 #: Records a page; a page is one short read transaction.
 PAGE = 500
@@ -33,7 +33,7 @@ class Found(NamedTuple):
 
 
 class Raw(NamedTuple):
-    """One row of the record table with what other tables hold of it, not yet understood."""
+    """One row of the record table with its rows in other tables, not yet decoded."""
 
     row: Row
     parts: Parts
@@ -45,23 +45,23 @@ class Raw(NamedTuple):
 
     @property
     def project(self) -> str | None:
-        """The project of the record; None: of none, so that nobody sees it."""
+        """The project of the record (None: it has none, so no program shows it)."""
         project: str | None = self.row[1]
         return project
 
     @property
     def mark(self) -> int:
-        """The same for the same content, and with all but certainty another for any other.
+        """A hash of the content, which is valid in this process only.
 
-        It holds in this process only, and costs a tenth of understanding the row. The bytes of marshal tell
-        -1 from -2, which have one hash.
+        It costs a tenth of decoding the row. The values are not hashed themselves, since -1 and -2 have the
+        same hash; their bytes by marshal differ.
         """
-        # Version 2 writes equal values alike, also if others refer to them. Of a number with more bits there
-        # would be a third digit in memory, for each record.
+        # Version 2 of marshal writes equal values as equal bytes, however many references to them there are.
+        # With more bits the number would need a third digit in memory, for each record.
         return hash(marshal.dumps((self.row, *self.parts), 2)) & MARK
 
     def found(self) -> Found:
-        """Return the record, or why there is none."""
+        """Decode the row: return the record, or why it cannot be read."""
         row_id, project, *values = self.row
         key = key_of(row_id, project, values[0])
         try:
@@ -73,9 +73,9 @@ class Raw(NamedTuple):
 
 
 def key_of(row_id: int, project: Any, label: Any) -> Key:
-    """Return the key of a row; its project is the same object as in all others: there are many keys of one.
+    """Return the key of a row. The project is interned: many keys have the same one.
 
-    A name that is not text, as SQLite lets it be, is shown as a text that is not equal to it.
+    A name that is not text, which SQLite allows, is replaced by a text that does not equal it.
     """
     return Key(intern(_name(row_id, project)), _name(row_id, label))
 
@@ -83,20 +83,20 @@ def key_of(row_id: int, project: Any, label: Any) -> Key:
 def _name(row_id: int, value: Any) -> str:
     if type(value) is str:
         return encodable(value)
-    if isinstance(value, bytes):  # the record that once was text: else it would look deleted
+    if isinstance(value, bytes):  # probably once text: under another key the record would seem to be deleted
         return encodable(lenient(value))
     return f"(row {row_id}, without a name)"
 
 
 async def pages(db: DatabaseConnection, projects: Collection[str] | None) -> AsyncIterator[list[Raw]]:
-    """Give all rows of *projects* (None: of all), in the order of their ids.
+    """Yield all rows of *projects* (None: of all) in pages, in the order of their ids.
 
-    Between two pages no transaction is open and no cursor is held.
+    Between two pages no transaction and no cursor is open.
     """
     if projects is not None and not projects:
         return
     chosen = "" if projects is None else f"AND r.project_id IN ({schema.placeholders(len(projects))})"
-    # A query for the numbers alone tells a server's planner how few rows the rest is about.
+    # A query for the ids alone shows a server's planner how few rows the other queries need.
     numbers = "SELECT r.db_id FROM django_store_record r WHERE r.db_id > ? AND r.project_id IS NOT NULL"
     asked = f"{numbers} {chosen} ORDER BY r.db_id LIMIT {PAGE}"
     last = LOWEST
@@ -118,8 +118,8 @@ async def count(db: DatabaseConnection, projects: Collection[str] | None) -> int
     return int(await db.value(asked, [*(projects or ())]))
 
 
-async def hold(db: DatabaseConnection, ids: Sequence[int]) -> None:
-    """Keep others from changing the records of *ids* until the end of the transaction."""
+async def lock_rows(db: DatabaseConnection, ids: Sequence[int]) -> None:
+    """Keep other clients from changing the records of *ids* until the end of the transaction."""
     for start in range(0, len(ids) if db.for_update else 0, PAGE):
         chunk = ids[start : start + PAGE]
         held = f"SELECT db_id FROM django_store_record WHERE db_id IN ({schema.placeholders(len(chunk))})"
@@ -152,7 +152,7 @@ _PARTS = (
 
 
 def _assembled(records: list[Row], parts: Sequence[Mapping[int, list[Row]]]) -> list[Raw]:
-    """Put the rows of the record table together with what other tables hold of them."""
+    """Combine the rows of the record table with their rows in other tables."""
     tags, inputs, outputs, dependencies, platforms = parts
     return [
         Raw(

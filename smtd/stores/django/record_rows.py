@@ -46,7 +46,7 @@ class RecordRows:
         """
         held: dict[Key, list[Found]] = defaultdict(list)
         ids = await self._ids.of(db, keys, indexed)
-        await reader.hold(db, ids)
+        await reader.lock_rows(db, ids)
         for raw in await reader.by_id(db, ids):
             found = raw.found()
             held[found.key].append(found)

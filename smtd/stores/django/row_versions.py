@@ -1,9 +1,9 @@
-"""What is known of tables on a server: a mark of each record, computed there, tells whether it is as it was.
+"""Find changed records on a server by a mark of each record, which the server computes.
 
-A mark covers every row that a record consists of: so it tells what Sumatra changes, what it takes away from
-one record when it deletes another, and what a person does by hand. Marks are only compared for being equal,
-never for being later: so transactions that are rolled back, that last for long, or whose numbers begin
-anew, hide nothing. The mark of one more look at the same content is the same, and moves no record.
+A mark covers every row that a record consists of. So it shows what Sumatra changes, what Sumatra takes away
+from one record when it deletes another, and what a user changes by hand. Marks are only compared for
+equality, never for order: so transactions that are rolled back, that last long, or whose numbers start again
+hide no change. Another look at the same content gives the same mark.
 """
 
 from __future__ import annotations
@@ -19,43 +19,43 @@ from smtd.stores.django.connection import DatabaseConnection, Row
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.mapping import MEMBERSHIPS, OUTPUTS, PREFIX, RECORD_COLUMNS, REFERENCES
 from smtd.stores.django.reader import Raw
-from smtd.stores.row_cache import Seen, renewed, scan, understood
+from smtd.stores.row_cache import Seen, apply_changes, scan, understood
 
 
-class Words(Protocol):
-    """How a database computes marks."""
+class VersionSql(Protocol):
+    """The SQL with which a database computes marks, and what shows that it has not changed."""
 
     def version(self, alias: str, columns: Sequence[str]) -> str:
-        """Return what differs whenever the row *alias* with *columns* was changed, as text in SQL."""
+        """Return a text in SQL that differs whenever the row *alias* with *columns* was changed."""
 
     def number(self, parts: Sequence[str]) -> str:
-        """Return a number that differs, but for luck, whenever one of the texts *parts* does."""
+        """Return a hash of the texts *parts*, a number, in SQL."""
 
     def total(self, number: str) -> str:
-        """Return the numbers of all rows as one, whatever their order."""
+        """Return an aggregate in SQL of *number* over all rows, independent of their order."""
 
     async def moment(self, db: DatabaseConnection) -> str:
-        """Return what is the same only as long as nobody has committed anything; empty: nobody can tell."""
+        """Return a text that stays the same only until a client commits (empty: this database has none)."""
 
     async def since(self, db: DatabaseConnection) -> str:
-        """Return from where on `trace` has to look for what others write from now on."""
+        """Return the point from which `trace` must count to see what others write from now on."""
 
     async def trace(self, db: DatabaseConnection, since: str) -> list[Row]:
-        """Return what is the same as before only if nobody has written to the tables; empty: nobody can tell.
+        """Return rows that stay the same only until a client writes to the tables (empty: it has none).
 
-        It costs less than the marks. *since* is of a moment at which there was another trace.
+        They cost less than the marks. Only traces with the same *since* can be compared.
         """
 
 
 class Sessions(Protocol):
-    """Where connections come from."""
+    """Provides connections."""
 
     def session(self) -> AbstractAsyncContextManager[DatabaseConnection]:
-        """Give a connection for a while."""
+        """Yield a connection."""
 
 
 class _Part(NamedTuple):
-    """Rows of other tables that a record consists of: who owns them, what they are, and what of."""
+    """Rows of other tables that a record consists of: the column of the owner, the tables, the columns."""
 
     owner: str
     tables: str
@@ -82,32 +82,32 @@ _PARTS = (
 )
 
 
-def statement(words: Words, ids: str = "") -> str:
+def statement(sql: VersionSql, ids: str = "") -> str:
     """Return the query for id, project and mark of every record, or of those *ids* (placeholders).
 
-    With *ids* each of them is a parameter 1 + len(_PARTS) times.
+    With *ids*, the query needs the ids as parameters 1 + len(_PARTS) times.
     """
     numbers = [f"coalesce(x{number}.mark, 0)" for number in range(len(_PARTS))]
     links = [reference.link for reference in REFERENCES]
-    versions = [words.version("r", ("project_id", *RECORD_COLUMNS, *links))]
-    versions += [words.version(f"s{at}", tuple(each.columns)) for at, each in enumerate(REFERENCES)]
+    versions = [sql.version("r", ("project_id", *RECORD_COLUMNS, *links))]
+    versions += [sql.version(f"s{at}", tuple(each.columns)) for at, each in enumerate(REFERENCES)]
     joins = [
         f"LEFT JOIN {PREFIX}{each.table} s{at} ON s{at}.id = r.{each.link}"
         for at, each in enumerate(REFERENCES)
     ]
     joins += [
-        f"LEFT JOIN ({_part(words, part, ids)}) x{number} ON x{number}.owner = r.db_id"
+        f"LEFT JOIN ({_part(sql, part, ids)}) x{number} ON x{number}.owner = r.db_id"
         for number, part in enumerate(_PARTS)
     ]
     where = f"WHERE r.db_id IN ({ids})" if ids else ""
-    mark = words.number(["r.db_id", *versions, *numbers])
+    mark = sql.number(["r.db_id", *versions, *numbers])
     return (
         f"SELECT r.db_id, r.project_id, {mark} AS mark FROM django_store_record r {' '.join(joins)} {where}"
     )
 
 
-def _part(words: Words, part: _Part, ids: str) -> str:
-    mark = words.total(words.number([words.version(alias, columns) for alias, columns in part.rows]))
+def _part(sql: VersionSql, part: _Part, ids: str) -> str:
+    mark = sql.total(sql.number([sql.version(alias, columns) for alias, columns in part.rows]))
     where = f"{part.owner} IN ({ids})" if ids else f"{part.owner} IS NOT NULL"
     return (
         f"SELECT {part.owner} AS owner, {mark} AS mark FROM {part.tables} WHERE {where} GROUP BY {part.owner}"
@@ -115,7 +115,7 @@ def _part(words: Words, part: _Part, ids: str) -> str:
 
 
 class _State(NamedTuple):
-    """How many records there are, and the sum of their marks."""
+    """The number of records, and the sum of their marks."""
 
     records: int
     total: int
@@ -125,8 +125,8 @@ class _State(NamedTuple):
         return f"{self.records}:{self.total}".encode()
 
 
-class _Proof(NamedTuple):
-    """A moment for which the state is known, and what shows that it still is."""
+class _KnownState(NamedTuple):
+    """The state at one moment, and what shows that nothing has changed since."""
 
     moment: str
     since: str
@@ -135,25 +135,25 @@ class _Proof(NamedTuple):
 
 
 class RowVersionTracker:
-    """Understands only the records whose marks are new, and tells by all of them whether others wrote."""
+    """Decodes only records whose marks are new, and detects writes of others by the marks of all records."""
 
     tracker = None
     resumes = False
 
-    def __init__(self, sessions: Sessions, words: Words, ids: RowIds) -> None:
+    def __init__(self, sessions: Sessions, sql: VersionSql, ids: RowIds) -> None:
         self._sessions = sessions
-        self._words = words
+        self._sql = sql
         self._ids = ids
-        self._all = statement(words)
+        self._all = statement(sql)
         self._seen: dict[int, Seen] = {}
         self._last: Scan | None = None
         self._projects: Collection[str] | None = None
         #: The marks of all records as this object knows them; None: it has not looked yet.
         self._marks: dict[int, int] | None = None
-        self._proof: _Proof | None = None
+        self._known_state: _KnownState | None = None
 
     async def settle(self, *, wait: bool = True) -> bool:
-        return True  # a save that is half done is looked at again when it is done
+        return True  # a half-finished save has other marks when it is finished, and is read again
 
     def nothing(self, projects: Collection[str] | None) -> Scan:
         return Scan({})
@@ -180,13 +180,14 @@ class RowVersionTracker:
         else:
             keys = {one.key for one in read.values()}
             keys |= {before[row_id].key for row_id in before.keys() - known.keys()}
-            self._last = renewed(last, keys, [one for one in self._seen.values() if one.key in keys])
+            self._last = apply_changes(last, keys, [one for one in self._seen.values() if one.key in keys])
         return self._last
 
     async def _read(self, db: DatabaseConnection, ids: Sequence[int]) -> dict[int, Seen]:
-        """Read the rows of *ids*, each with the mark that it has at that moment.
+        """Read the rows of *ids*, each with its mark from the same snapshot.
 
-        Not with one from before: what was changed between, and is changed back, would be taken for known.
+        With an earlier mark, a row that was changed in between, and is changed back later, would count as
+        known.
         """
         read: dict[int, Seen] = {}
         for start in range(0, len(ids), reader.PAGE):
@@ -194,11 +195,11 @@ class RowVersionTracker:
             async with db.reading():
                 page = await reader.by_id(db, chunk)
                 marks = await self._marks_of(db, chunk)
-            read |= {raw.row_id: _looked_at(raw, marks.get(raw.row_id, 0)) for raw in page}
+            read |= {raw.row_id: _seen_row(raw, marks.get(raw.row_id, 0)) for raw in page}
         return read
 
     async def _marks_of(self, db: DatabaseConnection, ids: Sequence[int]) -> dict[int, int]:
-        asked = statement(self._words, schema.placeholders(len(ids)))
+        asked = statement(self._sql, schema.placeholders(len(ids)))
         found = await db.fetch(asked, [*ids] * (1 + len(_PARTS)))
         return {row_id: int(mark) for row_id, _, mark in found}
 
@@ -222,7 +223,7 @@ class RowVersionTracker:
         pass
 
     def forget(self) -> None:
-        self._seen, self._last, self._marks, self._proof = {}, None, None, None
+        self._seen, self._last, self._marks, self._known_state = {}, None, None, None
 
     async def token(self) -> Token | None:
         if self._marks is None:
@@ -237,24 +238,24 @@ class RowVersionTracker:
         return False
 
     async def _state(self) -> _State:
-        """Return the state there is now, computed anew only if somebody has written to the tables."""
+        """Return the current state; compute it again only if a client may have written to the tables."""
         async with self._sessions.session() as db, db.reading():
-            moment, proof = await self._words.moment(db), self._proof
-            if proof is None or not await self._holds(db, proof, moment):
+            moment, known = await self._sql.moment(db), self._known_state
+            if known is None or not await self._is_current(db, known, moment):
                 asked = f"SELECT count(*), coalesce(sum(m.mark), 0) FROM ({self._all}) m"
                 ((records, total),) = await db.fetch(asked)
-                since = await self._words.since(db)
-                trace = await self._words.trace(db, since)
-                proof = _Proof(moment, since, trace, _State(int(records), int(total)))
-            self._proof = proof._replace(moment=moment)
-        return proof.state
+                since = await self._sql.since(db)
+                trace = await self._sql.trace(db, since)
+                known = _KnownState(moment, since, trace, _State(int(records), int(total)))
+            self._known_state = known._replace(moment=moment)
+        return known.state
 
-    async def _holds(self, db: DatabaseConnection, proof: _Proof, moment: str) -> bool:
-        if moment and moment == proof.moment:
+    async def _is_current(self, db: DatabaseConnection, known: _KnownState, moment: str) -> bool:
+        if moment and moment == known.moment:
             return True
-        return bool(proof.trace) and await self._words.trace(db, proof.since) == proof.trace
+        return bool(known.trace) and await self._sql.trace(db, known.since) == known.trace
 
 
-def _looked_at(raw: Raw, mark: int) -> Seen:
+def _seen_row(raw: Raw, mark: int) -> Seen:
     found = raw.found()
     return understood(mark, found.key, found.record)

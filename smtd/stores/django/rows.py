@@ -1,4 +1,4 @@
-"""Rows of the Django schema as records, and records as rows; no I/O.
+"""Convert rows of the Django schema into records, and records into rows, without I/O.
 
 The meaning of each column is that of `models.py` in sumatra/recordstore/django_store (0.8.1).
 """
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from smtd.errors import RecordUnusable
 from smtd.records import literal
-from smtd.records.memo import Recurring
+from smtd.records.memo import Memo
 from smtd.records.parameters import content
 from smtd.records.record import (
     BAD_VALUE,
@@ -31,12 +31,12 @@ from smtd.records.record import (
 from smtd.stores.django import fitness
 from smtd.stores.django.mapping import RECORD_COLUMNS, REFERENCES, RELATIONS
 
-#: What Sumatra passes to DataKey beside the metadata; a metadata key of that name breaks it.
+#: The arguments that Sumatra passes to DataKey besides the metadata: a metadata key must not be named so.
 _DATA_KEY_ARGUMENTS = frozenset(("self", "path", "digest", "creation"))
 
 
 class Parts(NamedTuple):
-    """What other tables hold of one record."""
+    """The rows of one record in other tables."""
 
     tags: list[str]
     input_data: list[tuple[Any, ...]]
@@ -48,7 +48,7 @@ class Parts(NamedTuple):
 def record(row: Sequence[Any], parts: Parts) -> Record:
     """Return the record of one row and its parts.
 
-    Raises RecordUnusable for a value that cannot be read as data, whatever SQLite let somebody store.
+    Raises RecordUnusable for a value that cannot be read as data: SQLite can store any.
     """
     try:
         return _record(row, parts)
@@ -83,7 +83,7 @@ def _record(row: Sequence[Any], parts: Parts) -> Record:
 
 
 def _slices() -> Iterator[slice]:
-    """Give where the columns of each of `REFERENCES` are in a row, after those of the record."""
+    """Yield where in a row the columns of each of `REFERENCES` are, after those of the record."""
     start = len(RECORD_COLUMNS)
     for reference in REFERENCES:
         yield slice(start, start + len(reference.columns))
@@ -91,7 +91,8 @@ def _slices() -> Iterator[slice]:
 
 
 _REFERENCES = tuple(_slices())
-#: A row must be there for each of them; a record need not have the first two.
+#: Each of these rows must exist. NULL may be in columns of the first two (executable, repository), but not in
+#: their first column, and not in the others.
 _FIRST = [which.start for which in _REFERENCES[:2]]
 _NEEDED = slice(_REFERENCES[2].start, None)
 
@@ -100,7 +101,7 @@ _PLATFORM = tuple(RELATIONS["platforms"].columns)
 
 
 def _check_types(row: Sequence[Any], parts: Parts) -> None:
-    """Refuse what SQLite stores but no column is for: it keeps any value in any column."""
+    """Raise RecordUnusable for a value of the wrong type: SQLite stores any value in any column."""
     duration = row[_DURATION]
     if not (duration is None or isinstance(duration, (int, float))):
         shown = "of bytes" if isinstance(duration, bytes) else literal.shortened(str(duration))
@@ -120,7 +121,7 @@ def _check_types(row: Sequence[Any], parts: Parts) -> None:
 
 
 def _moment(text: str) -> datetime:
-    """Return the time that *text* says; one without an offset is in UTC, as Django takes it."""
+    """Return the time in *text*; one without an offset is in UTC, as Django reads it."""
     try:
         found = datetime.fromisoformat(text)
         return found.replace(tzinfo=timezone.utc) if found.tzinfo is None else found.astimezone(timezone.utc)
@@ -135,7 +136,7 @@ def _executable(path: str, name: str, version: str, options: str) -> Executable:
 
 @lru_cache(maxsize=1024)
 def _component(field: str, kind: str, parameters: str) -> Component:
-    """Read a launch mode or data store; Sumatra would run the text, smtd reads it."""
+    """Return a launch mode or data store; Sumatra evaluates the text as code, smtd only parses it."""
     try:
         state = literal.read(parameters)
     except literal.NotLiteral as exc:
@@ -190,8 +191,8 @@ class Columns(NamedTuple):
 def columns(record: Record) -> Columns:
     """Return *record* as values for the tables.
 
-    Raises RecordUnusable for a record that the schema has no room for, or that Sumatra could
-    not read from it (one such record keeps it from listing the whole project).
+    Raises RecordUnusable for a record that the schema cannot hold, or that Sumatra could not
+    read from it (one such record keeps it from listing the whole project).
     """
     record = fitness.fit(record)
     scalars = {name: getattr(record, name) or "" for name in RECORD_COLUMNS}
@@ -241,7 +242,7 @@ def _component_columns(value: Component) -> tuple[Any, ...]:
     return (value.type, text)
 
 
-_metadata_text = Recurring(partial(json.dumps, sort_keys=True))
+_metadata_text = Memo(partial(json.dumps, sort_keys=True))
 
 
 def _data_key_columns(key: DataKey) -> tuple[Any, ...]:

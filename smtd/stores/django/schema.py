@@ -48,7 +48,7 @@ MODELS = (
 )
 
 
-def unfit(migrations: Collection[Row], columns: Iterable[Row]) -> str:
+def mismatch(migrations: Collection[Row], columns: Iterable[Row]) -> str:
     """Return why tables are not those of Sumatra 0.8.1, as a clause (empty: they are).
 
     *migrations* are those that the database lists as applied; *columns* has table and name of each column.

@@ -1,4 +1,4 @@
-"""What databases on servers have in common: where they are, who is let in, and how a store meets them."""
+"""What databases on servers have in common: addresses and logins, and the checks when a store connects."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from smtd.stores.django.database import translating
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.limits import Limits
 from smtd.stores.django.pool import Pool
-from smtd.stores.django.row_versions import RowVersionTracker, Words
+from smtd.stores.django.row_versions import RowVersionTracker, VersionSql
 from smtd.stores.django.rows import Columns
 from smtd.stores.django.server_mark import ServerMark
-from smtd.stores.tls import unproven
+from smtd.stores.tls import certificate_error
 from smtd.text import encodable
 
-#: Records a transaction: others wait for it in a queue (measured: 0.1 s at most).
+#: The most records of one transaction: others wait for it in a queue (measured: 0.1 s at most).
 BATCH = 500
 #: Seconds to wait for a connection, and for the answer to one statement.
 CONNECT_WITHIN, ANSWER_WITHIN = 10.0, 120.0
-#: The highest number of a row, and the record that has it, beside what a dialect asks for.
+#: The highest id of a row, and the key of its record; the dialects select it together with other values.
 NEWEST = "SELECT db_id, project_id, label FROM django_store_record ORDER BY db_id DESC LIMIT 1"
 _NAME = "SELECT project_id, label FROM django_store_record WHERE db_id = ?"
 _COLUMNS = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = {}"
@@ -39,9 +39,10 @@ _COLUMNS = "SELECT table_name, column_name FROM information_schema.columns WHERE
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A database on a server, and whom it lets in; never shown but by *name*.
+    """The address of a database on a server, with the login; only *name* may be shown.
 
-    *tls* is as `Access.tls`; empty, with a *ca_file*: its certificate must be right.
+    *tls* is as `Access.tls`. If it is empty and there is a *ca_file*, the certificate is verified, unless
+    *verify* is False.
     """
 
     name: str
@@ -56,17 +57,17 @@ class Address:
 
     @classmethod
     def parse(cls, url: str, **access: Any) -> Address:
-        """Return the address that *url* names; the user is none of its parts."""
+        """Return the address in *url*, which contains no user."""
         parts = urlsplit(url)
         return cls(url, parts.hostname, parts.port, parts.path.rsplit("/", 1)[-1], **access)
 
     @property
     def mode(self) -> str:
-        """How the connection is protected."""
+        """How the connection is protected: one of `address.TLS_MODES`."""
         return self.tls or ("verify-full" if self.ca_file and self.verify else "prefer")
 
     def context(self) -> ssl.SSLContext:
-        """Return what TLS is to be spoken with. Blocks. Raises StoreRefused for a bad `ca_file`."""
+        """Return the TLS context for a connection. Blocks. Raises StoreRefused for a bad `ca_file`."""
         if not self.mode.startswith("verify"):
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -80,33 +81,33 @@ class Address:
         return context
 
 
-class Dialect(Words, Protocol):
-    """What one kind of server has of its own."""
+class Dialect(VersionSql, Protocol):
+    """What is particular to one kind of server."""
 
     @property
     def kind(self) -> str:
-        """The kind of server in one word, for people."""
+        """The kind of server in one word, for messages."""
 
     @property
     def namespace(self) -> str:
-        """What its `information_schema` calls the place of the tables, in SQL."""
+        """The schema of the tables in its `information_schema`, in SQL."""
 
     @property
     def refusals(self) -> tuple[type[Exception], ...]:
-        """What its driver raises of one record that the tables cannot hold."""
+        """The driver's errors for a record that the tables cannot hold."""
 
     @property
     def limits(self) -> Limits:
-        """What its columns hold beside texts of their length."""
+        """What its columns can hold, apart from their lengths."""
 
     async def identity(self, db: DatabaseConnection) -> tuple[object, ...] | None:
-        """Return what tells Sumatra's tables from others made in their place (None: there are none)."""
+        """Return a value that differs if Sumatra's tables were recreated (None: there are no tables)."""
 
     async def mark(self, db: DatabaseConnection) -> ServerMark:
-        """Return what tells the tables from others in their place, and from an earlier state."""
+        """Return the mark of the tables, which shows whether they were recreated or restored."""
 
     async def keeps_older(self, db: DatabaseConnection, since: int) -> bool:
-        """Say whether a row is older than *since* of an earlier mark; True if nobody can tell."""
+        """Say whether a row is older than *since* of an earlier mark; True if the server cannot tell."""
 
     async def clashing(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
         """See `Database.clashing`."""
@@ -118,7 +119,7 @@ class Dialect(Words, Protocol):
         """See `ServerDatabase.is_contended`."""
 
     async def risk(self, db: DatabaseConnection) -> str:
-        """Return why a crash of the server loses what was committed, with the remedy; empty: it does not."""
+        """Return why a crash of the server can lose commits, with the remedy; empty: it cannot."""
 
     def translated(self, exc: Exception, name: str) -> StoreError | None:
         """See `Database.translated`."""
@@ -140,7 +141,7 @@ class ServerLink(DatabaseConnection, Protocol):
 
 
 class ServerDatabase:
-    """A database on a server, reached by the connections of *pool*; *name* is for people."""
+    """A database on a server, reached by the connections of *pool*; messages show *name*."""
 
     batch, polite, obstacle = BATCH, False, ""
 
@@ -162,14 +163,14 @@ class ServerDatabase:
             yield link
 
     async def _meet(self, db: DatabaseConnection, identity: tuple[object, ...] | None) -> None:
-        """Look at tables that are new to this object."""
+        """Check tables that are new to this object. Raises StoreRefused if they are not Sumatra 0.8.1's."""
         if identity is None:
             raise StoreRefused(
                 f"{self._name} has no Sumatra tables yet; create them with smtd check --create or any smt"
                 " command"
             )
         done = await db.fetch("SELECT app, name FROM django_migrations")
-        if why := schema.unfit(done, await db.fetch(_COLUMNS.format(self._dialect.namespace))):
+        if why := schema.mismatch(done, await db.fetch(_COLUMNS.format(self._dialect.namespace))):
             raise StoreRefused(f"{self._name} is not a record store of Sumatra 0.8.1: {why}")
         self.generation += self._identity is not None
         self._identity = identity
@@ -183,7 +184,7 @@ class ServerDatabase:
         return self._pool.own_link()
 
     @property
-    def words(self) -> Words:
+    def words(self) -> VersionSql:
         """What computes marks of rows, and traces of writes."""
         return self._dialect
 
@@ -215,9 +216,9 @@ class ServerDatabase:
             return True
         async with self.session() as db:
             if old.newest != new.newest and old.newest is not None:
-                # If work went on in a dump from before, that has given the number of the row away again.
+                # If programs went on with an older dump, another record now has the id that was the newest.
                 found = await db.fetch(_NAME, (old.newest,))
-                if found and server_mark.named(found[0]) != old.name:
+                if found and server_mark.record_hash(found[0]) != old.name:
                     return True
             if old.filed == new.filed or old.since is None:
                 return False
@@ -228,16 +229,16 @@ class ServerDatabase:
             await self._dialect.flush(link)
 
     async def risk(self) -> str:
-        """Return why a crash of the server loses what was committed, with the remedy; empty: it does not."""
+        """Return why a crash of the server can lose commits, with the remedy; empty: it cannot."""
         with translating(self):
             async with self._pool.link() as link:
                 return await self._dialect.risk(link)
 
     async def create(self) -> None:
-        """Make nothing: a person makes tables on a server (`smtd check --create`)."""
+        """Do nothing: on a server, a user creates the tables (`smtd check --create`)."""
 
     async def make(self) -> bool:
-        """Make the tables as Sumatra's first command would; say whether there were none."""
+        """Create the tables as Sumatra's first command would; say whether there were none."""
         statements = await to_thread.run_sync(schema.statements, self._dialect.kind)
         with translating(self):
             async with self._pool.link() as link:
@@ -250,17 +251,17 @@ class ServerDatabase:
         return missing
 
     async def run(self, statements: Iterable[str]) -> None:
-        """Run *statements* that make or remove what is not Sumatra's, all or none of them if possible."""
+        """Run *statements* that create or remove what is not Sumatra's, if possible all or none of them."""
         with translating(self):
             async with self._pool.link() as link, link.creating_tables():
                 for statement in statements:
                     await link.run(statement)
 
     def fitted(self, key: Key, columns: Columns) -> Columns:
-        return limits.fitted(key, columns, self._dialect.limits)
+        return limits.fit_columns(key, columns, self._dialect.limits)
 
     async def clashing(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
         return await self._dialect.clashing(db, keys) if keys else {}
 
     def translated(self, exc: Exception) -> StoreError | None:
-        return unproven(self._name, exc) or self._dialect.translated(exc, self._name)
+        return certificate_error(self._name, exc) or self._dialect.translated(exc, self._name)

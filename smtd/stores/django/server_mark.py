@@ -1,4 +1,4 @@
-"""What tells the tables on a server from others in their place, or from an earlier state of themselves."""
+"""The mark of tables on a server, which shows whether they were recreated or restored from a backup."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from smtd.stores.django.connection import Row
 
 
 class ServerMark(msgspec.Struct, frozen=True):
-    """A mark of the tables of records at one moment; None stands for what this server does not tell.
+    """The mark of the record tables at one moment (None: this server does not have the value).
 
-    *identity* has what stays as long as the tables are the same ones, *counts* what only grows. *filed*
-    changes whenever the table is written anew as a whole, by a truncation or by a mere clean-up; *since*
-    then tells which rows are older than the mark. *newest* is the highest number of a row, and *name*
-    stands for the record that has it.
+    *identity* stays the same while the tables are the same ones, and *counts* only grow. *filed* changes
+    whenever the whole table is rewritten, by a truncation or by a mere clean-up; then *since* shows which
+    rows are older than the mark. *newest* is the highest id of a row, and *name* a hash that identifies the
+    record in that row.
     """
 
     identity: tuple[str | None, ...]
@@ -27,13 +27,14 @@ class ServerMark(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The mark as the journal keeps it."""
+        """The mark as the journal stores it."""
         return msgspec.json.encode(self).decode()
 
     def is_followed_by(self, now: ServerMark) -> bool:
-        """Say whether *now* may be of the same tables later on.
+        """Say whether *now* may be a later mark of the same tables.
 
-        The identity is the same, nothing has gone back, and the newest row is not another record's.
+        The identity must be the same, no count may have decreased, and a newest row with the same id must
+        have the same record.
         """
         same = all(
             None in (before, after) or before == after
@@ -51,6 +52,6 @@ def read(text: str) -> ServerMark:
     return msgspec.json.decode(text, type=ServerMark)
 
 
-def named(row: Row) -> str:
-    """Return what stands for the record whose project and label are *row*."""
+def record_hash(row: Row) -> str:
+    """Return a hash that identifies the record whose project and label are *row*."""
     return blake2b(repr(tuple(row)).encode(), digest_size=8).hexdigest()

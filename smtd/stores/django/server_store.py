@@ -1,4 +1,4 @@
-"""A store on a server, which tells whether its tables were put back from a dump or a backup."""
+"""A store on a server, which detects that its tables were restored from a dump or a backup."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Find or make the rows that records share, as Django's `get_or_create` does, but for many.
+"""Find or insert the rows that records share, as Django's `get_or_create` does, but many at once.
 
-Two writers at once can leave two equal rows; the lowest id is then the one to use. Deciding and
-inserting happen inside the caller's transaction, so that smtd itself never makes the second.
+Two concurrent writers can leave two equal rows; then the lower id is used. smtd looks for rows and inserts
+them inside the caller's transaction, so it never inserts the second of two itself.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from smtd.stores.django import schema
 from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.mapping import PREFIX, SHARED
 
-#: So few rows are looked for in the table, one after the other, unless it is known already: each takes 5 ms
-#: where there are 100,000.
-FEW = 10
-#: More rows than these are not kept in mind while nobody writes.
-MANY = 10_000
+#: Up to this many rows are looked up in the table one by one, unless the table is cached already: each takes
+#: 5 ms in a table of 100,000.
+MAX_SINGLE_LOOKUPS = 10
+#: More rows than this are not cached between writes.
+MAX_CACHED = 10_000
 
 
 class NotKept(Exception):
-    """The database said that it had written a row, and has not; the text says which, and what to do."""
+    """The database reported that it wrote a row, but it has not; the text says which, and what to do."""
 
 
-class SharedRows:
-    """The rows of one table by what they say; rows are never changed by Sumatra, only added."""
+class LookupTable:
+    """The ids of the rows of one table by their content; Sumatra only adds such rows, it changes none."""
 
     def __init__(self, table: str) -> None:
         self._table = PREFIX + table
         self._columns = SHARED[table]
         self._ids: dict[bytes, int] = {}
-        #: The rows as the database takes them for equal, where that differs from being the same.
-        self._alike: set[bytes] = set()
+        #: The rows as the database compares them, if it does not compare texts exactly.
+        self._compared: set[bytes] = set()
         self._last_id = 0
-        #: How many rows were looked for since the table was known, or the writer rested.
-        self._looked_for = 0
+        #: How many rows were looked up since the last `rest` or `forget`.
+        self._lookups = 0
 
     async def ids(self, db: DatabaseConnection, rows: Collection[tuple[Any, ...]]) -> list[int]:
         """Return an id for each of *rows*, inserting those that are not there.
@@ -48,10 +48,10 @@ class SharedRows:
         if not rows:
             return []
         wanted = dict.fromkeys(rows)
-        self._looked_for += len(wanted)
+        self._lookups += len(wanted)
         is_exact = db.exclusive and db.collation_key(self._table) is None
-        if not self._last_id and is_exact and self._looked_for <= FEW:
-            found = {row: await self._look_for(db, row) for row in wanted}
+        if not self._last_id and is_exact and self._lookups <= MAX_SINGLE_LOOKUPS:
+            found = {row: await self._find_or_insert(db, row) for row in wanted}
             return [found[row] for row in rows]
         await self._refresh(db)
         hashes = {row: _hash(row) for row in wanted}
@@ -61,8 +61,8 @@ class SharedRows:
             await self._insert(db, missing)
         return [self._ids[hashes[row]] for row in rows]
 
-    async def _look_for(self, db: DatabaseConnection, row: tuple[Any, ...]) -> int:
-        """Return the id of one row, which is made if it is not there; nothing is kept in mind."""
+    async def _find_or_insert(self, db: DatabaseConnection, row: tuple[Any, ...]) -> int:
+        """Return the id of one row, and insert the row if it is missing; cache nothing."""
         names, places = schema.names(self._columns), schema.placeholders(len(self._columns))
         equal = " AND ".join(
             f'"{column}" ' + ("IS NULL" if value is None else "= ?")
@@ -85,7 +85,7 @@ class SharedRows:
     async def _insert(self, db: DatabaseConnection, rows: dict[bytes, tuple[Any, ...]]) -> None:
         names, places = schema.names(self._columns), schema.placeholders(len(self._columns))
         await db.run_many(f"INSERT INTO {self._table} ({names}) VALUES ({places})", list(rows.values()))
-        # Nobody else can insert meanwhile, so the new ids are those of the rows, in their order.
+        # No other client can insert now, so the new ids are those of the rows, in their order.
         made = await db.fetch(f"SELECT id FROM {self._table} WHERE id > ? ORDER BY id", (self._last_id,))
         if len(made) != len(rows):
             raise self._not_kept()
@@ -93,26 +93,26 @@ class SharedRows:
         self._last_id = made[-1][0]
 
     def _check(self, db: DatabaseConnection, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Refuse new rows that the database, and so Sumatra, would take for others that are there.
+        """Raise RecordUnusable for a new row that the database, and so Sumatra, takes for an existing one.
 
-        Sumatra could not save any record again that refers to one of the two.
+        Sumatra could no longer save any record that refers to one of the two.
         """
         collation_key = db.collation_key(self._table)
         if collation_key is None:
             return
         for row in rows:
-            alike = _alike(collation_key, row)
-            if alike in self._alike:
+            alike = _compared(collation_key, row)
+            if alike in self._compared:
                 table = self._table.removeprefix(PREFIX)
                 said = literal.shortened(str(row[0]))
                 raise RecordUnusable(
                     f"its {table} {said} differs from another one there only in case or accents, which the"
                     " database ignores"
                 )
-            self._alike.add(alike)
+            self._compared.add(alike)
 
     async def _refresh(self, db: DatabaseConnection) -> None:
-        """Learn the rows that were added since the last time."""
+        """Read the rows that were added since the last time."""
         names, collation_key = schema.names(self._columns), db.collation_key(self._table)
         for row_id, *values in await db.fetch(
             f"SELECT id, {names} FROM {self._table} WHERE id > ? ORDER BY id {db.for_share}",
@@ -121,22 +121,22 @@ class SharedRows:
             self._ids.setdefault(_hash(values), row_id)
             self._last_id = row_id
             if collation_key:
-                self._alike.add(_alike(collation_key, values))
+                self._compared.add(_compared(collation_key, values))
 
     def rest(self) -> None:
-        """Forget all rows, if there are many: it may be long until somebody writes again."""
-        self._looked_for = 0
-        if len(self._ids) > MANY:
+        """Forget all rows, if there are many: it may be long until the next write."""
+        self._lookups = 0
+        if len(self._ids) > MAX_CACHED:
             self.forget()
 
     def forget(self) -> None:
         """Forget all rows: a transaction was rolled back, or rows were deleted."""
         self._ids.clear()
-        self._alike.clear()
-        self._last_id = self._looked_for = 0
+        self._compared.clear()
+        self._last_id = self._lookups = 0
 
 
-def _alike(collation_key: Callable[[str], str], values: Collection[Any]) -> bytes:
+def _compared(collation_key: Callable[[str], str], values: Collection[Any]) -> bytes:
     return _hash([collation_key(value) if isinstance(value, str) else value for value in values])
 
 

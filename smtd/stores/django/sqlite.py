@@ -1,4 +1,4 @@
-"""The SQLite dialect: one file, found, made, watched and connected to."""
+"""The SQLite dialect: finds, creates, watches and connects to one file."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ from smtd.stores.django.file_tracker import FileTracker
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.rows import Columns
 
-#: A save of Sumatra is several commits (measured: up to 55 ms apart). Seconds to wait for a
-#: quiet moment before a scan, and to keep waiting at the most.
+#: A save of Sumatra is several commits (measured: up to 55 ms apart). Seconds without a commit before a scan,
+#: and the most seconds to wait for that.
 QUIET, PATIENCE = 2 * SETTLE, 2.0
 
-#: Records a transaction where `smt` may be working (measured: it then waits 35 ms at most).
+#: The most records of one transaction while `smt` may be running (measured: it then waits 35 ms at most).
 SHARED_BATCH = 100
-#: Records a transaction in a store that smtd has just made.
+#: The most records of one transaction in a store that smtd has just created.
 FRESH_BATCH = 500
 
 
 class SqliteFile:
-    """An SQLite file that may not be there yet; an async context manager.
+    """An SQLite file, which may not exist yet; an async context manager.
 
-    The journal mode of the file is left as it is found.
+    The journal mode of the file stays as it is.
     """
 
     kind = "sqlite"
@@ -63,7 +63,7 @@ class SqliteFile:
         self._statements = statements
         self._name = name
         self.is_new = False
-        #: Grows whenever another file is found at the path: what was learned of the old one is void.
+        #: Grows when another file is found at the path: what was learned of the old one is void.
         self.generation = 0
         self._files = (path, Path(f"{path}-wal"))
         self._open = AsyncExitStack()
@@ -72,7 +72,7 @@ class SqliteFile:
         self._is_frozen = False
         self._db: Connection | None = None
         self._version: int | None = None
-        #: SQLite's count of the commits of others when the file was made durable last.
+        #: SQLite's count of the commits of others at the last flush.
         self._flushed: int | None = None
 
     async def __aenter__(self) -> SqliteFile:
@@ -94,7 +94,7 @@ class SqliteFile:
 
     @property
     def polite(self) -> bool:
-        """SQLite lets no one queue: who comes first after an end takes it all."""
+        """SQLite has no queue of writers: the first one to try after a commit gets the lock."""
         return not self.is_new
 
     @asynccontextmanager
@@ -137,7 +137,7 @@ class SqliteFile:
         return self._db
 
     async def _is_empty(self, db: Connection) -> bool:
-        """Say whether there are no tables yet. Raises StoreUnreachable where SQLite can make no files."""
+        """Say whether there are no tables yet. Raises StoreUnreachable where SQLite cannot create files."""
         try:
             return await _is_empty(db)
         except sqlite3.OperationalError as exc:
@@ -155,7 +155,7 @@ class SqliteFile:
         return self._raw
 
     async def _detect_frozen(self) -> bool:
-        """Say whether nobody can write to the file, until its file system is mounted in another way."""
+        """Say whether no program can write to the file, until its file system is mounted in another way."""
         return await to_thread.run_sync(readonly.is_frozen, self.path)
 
     async def _forget(self) -> None:
@@ -165,7 +165,7 @@ class SqliteFile:
         await self._open.aclose()
 
     async def create(self) -> None:
-        """Make the file and its tables, as Sumatra's first command would, if there are none."""
+        """Create the file and its tables, as Sumatra's first command would, if there are none."""
         if await self.connection() is not None:
             return
         db = await self._connect()
@@ -174,7 +174,7 @@ class SqliteFile:
             made = await _is_empty(db)
             if made:
                 await db.run_all(schema.with_bookkeeping(statements))
-                # Asked before anybody else can write to it.
+                # Read before any other program can write to the file.
                 version = await db.value("PRAGMA data_version")
         if not made:  # another smtd was quicker
             await self.connection()
@@ -184,18 +184,18 @@ class SqliteFile:
 
     @property
     def version(self) -> int | None:
-        """SQLite's count of the commits of others when `settle` was called last."""
+        """SQLite's count of the commits of others at the last `settle`, `renew` or `resume`, if known."""
         return self._version
 
     async def settle(self, *, wait: bool = True) -> bool:
-        """Start a new token; say whether nobody has written for a moment.
+        """Start a new token; say whether no program has written for `QUIET` seconds.
 
-        *wait* for such a one, but not for long.
+        With *wait* it waits for that, about `PATIENCE` seconds at most.
         """
         is_quiet, patience = False, int(PATIENCE / QUIET) if wait else 1
         while not is_quiet and patience:
-            # Asked before the look: a commit after it makes a busy look of the one that follows.
-            asked = await self._ask()
+            # Read before the look that follows: a commit from now on makes it a busy one.
+            asked = await self._check_commits()
             self._version, since = asked.version, age(asked.after)
             is_quiet, patience = not 0 <= since < QUIET, patience - 1
             if not is_quiet and patience:
@@ -203,7 +203,7 @@ class SqliteFile:
         return is_quiet
 
     async def is_settled(self) -> bool:
-        """Say whether nobody has committed since `settle` was called last."""
+        """Say whether no other program has committed since `settle` was called last."""
         return self._version is not None and await self._data_version() == self._version
 
     async def renew(self) -> None:
@@ -223,75 +223,75 @@ class SqliteFile:
     async def _identity_and_version(self, db: Connection) -> tuple[tuple[int, int] | None, int]:
         return _identity(self.path), int(await db.value("PRAGMA data_version"))
 
-    async def _ask(self, *, release: bool = False) -> _Asked:
-        """Return how the file is now; *release* what was read of it."""
+    async def _check_commits(self, *, release: bool = False) -> _CommitCheck:
+        """Return the current state of the file; *release* the memory for what was read of it."""
         db = self._db
         if db is not None and not self._is_frozen:
-            identity, asked = await db.at_once(partial(self._asked, db, release=release))
+            identity, asked = await db.at_once(partial(self._checked, db, release=release))
             if identity == self._identity:
                 return asked
         before = await to_thread.run_sync(signature, self._files)
         version = await self._data_version()
-        return _Asked(before, version, await to_thread.run_sync(signature, self._files))
+        return _CommitCheck(before, version, await to_thread.run_sync(signature, self._files))
 
-    async def _asked(self, db: Connection, *, release: bool) -> tuple[tuple[int, int] | None, _Asked]:
+    async def _checked(self, db: Connection, *, release: bool) -> tuple[tuple[int, int] | None, _CommitCheck]:
         before = signature(self._files)
         identity, version = await self._identity_and_version(db)
         if release:
             await db.release()
-        return identity, _Asked(before, version, signature(self._files))
+        return identity, _CommitCheck(before, version, signature(self._files))
 
     async def flush(self) -> None:
         """Make durable what others have committed; what smtd commits is durable already."""
-        # Asked before: what is committed from then on is for the next time.
+        # Read before the flush: the next flush covers later commits.
         version = await self._data_version()
         if version is not None and version != self._flushed:
             await to_thread.run_sync(_flush, self._files)
             self._flushed = version
 
     async def token(self) -> Token | None:
-        """Return what the file looks like if only this connection wrote since `settle`."""
-        asked = await self._ask()
+        """Return a token of the state of the file; None if another program has written since `settle`."""
+        asked = await self._check_commits()
         if asked.version is None or asked.version != self._version:
             return None  # no need to wait for the next tick of the file system's clock
         seen = asked.after
         await anyio.sleep(max(0.0, CLOCK_TICK - max(0.0, age(seen))))
         commits = await self._commits(seen)
-        # Asked after the look: no commit of others up to the look has gone unnoticed.
-        asked = await self._ask(release=True)
+        # Read after the file status: so no earlier commit of others goes unnoticed.
+        asked = await self._check_commits(release=True)
         if seen != asked.before or asked.version is None or asked.version != self._version:
             return None
         return _FileState(seen, commits).token(young=commits is None and is_young(seen))
 
     async def unchanged_since(self, token: Token) -> bool:
-        """Say whether the files are those that *token* was given for."""
+        """Say whether the files are in the state for which *token* was returned."""
         return token == (await self._state()).token()
 
     async def _state(self) -> _FileState:
-        """Return the state of the files; where their times are coarse, with SQLite's own count."""
+        """Return the state of the files, with SQLite's count of commits if their timestamps are coarse."""
         seen = await to_thread.run_sync(signature, self._files)
-        # Asked after the look: what is committed in between makes another one of it.
+        # Read after the file status: a commit in between makes the state a different one.
         return _FileState(seen, await self._commits(seen))
 
     async def _commits(self, seen: Signature) -> int | None:
-        """Return SQLite's own count, where the times of files that look like *seen* are coarse."""
+        """Return SQLite's count of commits if the timestamps of files with the status *seen* are coarse."""
         if not any(look is not None and is_coarse(look) for look in seen) or await self.connection() is None:
             return None
         return await to_thread.run_sync(commits, self.path)
 
     async def resume(self, token: Token) -> bool:
-        """Say so, and start a new token; but no token if the files are others."""
-        asked = await self._ask()
+        """Say whether the files are in the state for which *token* was returned; if so, start a new token."""
+        asked = await self._check_commits()
         self._version = asked.version
-        # Looked at after that: what others commit later is in the next token, or keeps it from being given.
+        # The status is read after the count: a later commit of others is in the next token, or prevents it.
         is_same = token == _FileState(asked.after, await self._commits(asked.after)).token()
         if not is_same:
             self._version = None
         return is_same
 
 
-class _Asked(NamedTuple):
-    """SQLite's count of commits by others, and what the files looked like before and after it was asked."""
+class _CommitCheck(NamedTuple):
+    """SQLite's count of commits by others, and the status of the files before and after it was read."""
 
     before: Signature
     version: int | None
@@ -305,19 +305,19 @@ class _FileState(NamedTuple):
     commits: int | None = None
 
     def token(self, *, young: bool = False) -> Token:
-        """Return a token of the files; of *young* ones it equals no other."""
+        """Return a token of the files; that of *young* files equals none of files that are not young."""
         return repr(self.commits).encode() + marked(self.seen, young=young)
 
 
-#: Databases that were made durable, by SQLite's count of commits then: pairs share them, and one of them does
-#: it for all.
+#: The databases that were flushed, with SQLite's count of commits then: pairs share databases, and one pair
+#: flushes for all.
 _durable = StatCache[bool]()
 
 
 def _flush(files: tuple[Path, ...]) -> None:
-    """Make durable what others have committed, unless it is; the first of *files* is the database. Blocks."""
+    """Make durable what others have committed, if needed; the first of *files* is the database. Blocks."""
     path, count = files[0], commits(files[0])
-    # Looked at first: what is committed from then on is for the next time.
+    # Read before the flush: the next flush covers later commits.
     seen = signature(files)
     if count is not None and _durable.get(str(path), (seen, count)):
         return
@@ -332,7 +332,7 @@ def _has_content(path: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError:
-        return True  # whatever it is, opening it will tell
+        return True  # opening it will give the reason
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -348,7 +348,7 @@ async def _is_empty(db: Connection) -> bool:
     return not await db.value("SELECT count(*) FROM sqlite_master")
 
 
-#: Tables of Sumatra's that are none, or have columns that are computed.
+#: The queries for Sumatra's tables that are views or virtual, for all columns, and for computed columns.
 _VIEWS = (
     "SELECT name FROM sqlite_master WHERE name LIKE 'django\\_%' ESCAPE '\\'"
     " AND (type = 'view' OR sql LIKE 'CREATE VIRTUAL%')"
@@ -364,7 +364,7 @@ _COMPUTED = (
 
 
 async def _check(db: Connection, path: Path) -> None:
-    """Refuse a schema that smtd would misread, or that would act when it is read."""
+    """Raise StoreRefused for a schema that smtd would misread, or that would run code when it is read."""
     for query, what in ((_VIEWS, "a view"), (_COMPUTED, "computed")):
         if (found := await db.value(query)) is not None:
             raise StoreRefused(
@@ -372,5 +372,5 @@ async def _check(db: Connection, path: Path) -> None:
             )
     known = await db.value("SELECT count(*) FROM sqlite_master WHERE name = 'django_migrations'")
     done = await db.fetch("SELECT app, name FROM django_migrations") if known else []
-    if why := schema.unfit(done, await db.fetch(_COLUMNS)):
+    if why := schema.mismatch(done, await db.fetch(_COLUMNS)):
         raise StoreRefused(f"{path} is not a record store of Sumatra 0.8.1: {why}")

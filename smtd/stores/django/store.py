@@ -1,4 +1,4 @@
-"""The Django schema as a store: pages to read, short transactions to write."""
+"""A store in the Django schema: it reads pages, and writes in short transactions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from smtd.stores.index import Busy, Fingerprints, RowIndex, RowLook
 
 
 class DjangoStore:
-    """A relational store of Sumatra 0.8.1 in *database*; *location* is how a person named it."""
+    """A relational store of Sumatra 0.8.1 in *database*; *location* is how the user named it."""
 
     def __init__(self, database: Database, location: str) -> None:
         self.location = location
@@ -38,10 +38,12 @@ class DjangoStore:
         self._writer = RowWriter()
         self._records = RecordRows(self._ids, self._writer)
         self._generation = 0
-        #: What is raised of one record that the tables do not take.
+        #: The errors for a record that the tables do not accept.
         self._refusals: tuple[type[Exception], ...] = (*database.refusals, NotKept)
-        #: What `write` was last asked for.
-        self._wrote: dict[Key, Change] = {}
+        #: The changes of the last call of `write`.
+        self._last_changes: dict[Key, Change] = {}
+        #: The last look was partial.
+        self._is_partial = False
 
     def __repr__(self) -> str:
         return f"DjangoStore({self.location!r})"
@@ -77,7 +79,14 @@ class DjangoStore:
         assert self._rows.tracker is not None, "its capabilities say whether it tracks"
         return self._rows.tracker
 
-    async def track(self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False) -> RowLook:
+    async def track(
+        self,
+        index: RowIndex,
+        recheck: Collection[Key] = (),
+        *,
+        afresh: bool = False,
+        may_be_partial: bool = False,
+    ) -> RowLook:
         with translating(self._database):
             is_quiet, began = await self._rows.settle(wait=False), time.time()
             async with self._session() as db:
@@ -85,7 +94,11 @@ class DjangoStore:
                     self._rows.nothing(None)
                     return RowLook({}, {}, whole=True, settled=True)
                 self._ids.forget()
-                look = await self._tracker.track(db, index, recheck, afresh=afresh)
+                new = None
+                if may_be_partial and is_quiet and not (self._is_partial or recheck or afresh):
+                    new = await self._tracker.track_new(db, index)
+                self._is_partial = new is not None
+                look = new or await self._tracker.track(db, index, recheck, afresh=afresh)
         if is_quiet and look.settled:
             return look
         return look._replace(busy=Busy(began, max(began, time.time())))
@@ -96,7 +109,7 @@ class DjangoStore:
     async def learn(self, index: RowIndex) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
         with translating(self._database):
             async with self._session() as db:
-                return None if db is None else await self._tracker.learn(db, index)
+                return None if db is None or self._is_partial else await self._tracker.learn(db, index)
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         if not keys:
@@ -110,21 +123,21 @@ class DjangoStore:
         found = [raw.found() for raw in raws]
         for raw, one in zip(raws, found, strict=True):
             if isinstance(one.record, Record):
-                self._recognise(raw, one.key, one.record)
+                self._set_known_digest(raw, one.key, one.record)
         return _unambiguous(found)
 
     async def _raws(
         self, db: DatabaseConnection, keys: Collection[Key], indexed: Collection[int]
     ) -> list[Raw]:
-        """Return the rows of *keys* at one moment."""
+        """Return the rows of *keys* from one snapshot."""
         async with db.reading():
             raws = await reader.by_id(db, await self._ids.of(db, keys, indexed))
         await db.release()
         return raws
 
-    def _recognise(self, raw: Raw, key: Key, record: Record) -> None:
-        """Spare computing the digest of *record*, if it is known already, or was written by this object."""
-        digest, change = self._rows.digest(raw), self._wrote.get(key)
+    def _set_known_digest(self, raw: Raw, key: Key, record: Record) -> None:
+        """Set the digest of *record* without computing it, if it is known or this object wrote the record."""
+        digest, change = self._rows.digest(raw), self._last_changes.get(key)
         wrote = None if change is None else change.record
         if digest is None and wrote is not None and canonical.identical(wrote, record):
             digest = canonical.digest(wrote)
@@ -133,7 +146,9 @@ class DjangoStore:
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        self._wrote = {change.key: change for change in changes}
+        if self._is_partial:
+            self._ids.forget()  # a row that was not looked at may bear another key by now
+        self._last_changes = {change.key: change for change in changes}
         with translating(self._database):
             await self._database.create()
             size = self._database.batch
@@ -147,11 +162,11 @@ class DjangoStore:
 
     async def token(self) -> Token | None:
         with translating(self._database):
-            return await self._rows.token()
+            return None if self._is_partial else await self._rows.token()
 
     async def unchanged_since(self, token: Token) -> bool:
         with translating(self._database):
-            return await self._rows.unchanged_since(token)
+            return self._known_whole(await self._rows.unchanged_since(token))
 
     async def flush(self) -> None:
         with translating(self._database):
@@ -159,17 +174,22 @@ class DjangoStore:
 
     def rest(self) -> None:
         self._writer.rest()
-        self._wrote.clear()
+        self._last_changes.clear()
         self._rows.rest()
         self._ids.rest()
 
     async def resume(self, token: Token) -> bool:
         with translating(self._database):
-            return await self._rows.resume(token)
+            return self._known_whole(await self._rows.resume(token))
+
+    def _known_whole(self, is_same: bool) -> bool:
+        """Note if the database *is_same* as at a token: another object has looked at everything since."""
+        self._is_partial = self._is_partial and not is_same
+        return is_same
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[DatabaseConnection | None]:
-        """Give a connection (None: there are no tables yet); forget what an older database held."""
+        """Yield a connection (None: no tables yet); forget what was learned of a replaced database."""
         async with self._database.session() as db:
             if self._database.generation != self._generation:
                 self._generation = self._database.generation
@@ -182,9 +202,9 @@ class DjangoStore:
         try:
             return await self._transact(changes)
         except self._refusals:
-            return [outcome for change in changes for outcome in await self._alone(change)]
+            return [outcome for change in changes for outcome in await self._write_one(change)]
 
-    async def _alone(self, change: Change) -> list[Outcome]:
+    async def _write_one(self, change: Change) -> list[Outcome]:
         try:
             return await self._transact([change])
         except self._refusals as exc:
@@ -212,7 +232,7 @@ class DjangoStore:
         prepared: Sequence[Columns | RecordUnusable | None],
         indexed: Collection[int],
     ) -> tuple[list[Outcome], list[int], Mapping[int, int]]:
-        """Make *changes* in one transaction; return what became of them, and which rows look how now."""
+        """Make *changes* in one transaction; return outcomes, the ids of written rows, and their marks."""
         async with db.writing():
             keys = [change.key for change in changes]
             held = await self._records.held(db, keys, indexed)
@@ -224,7 +244,7 @@ class DjangoStore:
             written = await self._records.change(
                 db,
                 [
-                    RowChange(change.key, change.record, _fit(columns), held[change.key])
+                    RowChange(change.key, change.record, _columns_of(columns), held[change.key])
                     for change, columns, outcome in zip(changes, prepared, outcomes, strict=True)
                     if outcome is DONE
                 ],
@@ -232,7 +252,7 @@ class DjangoStore:
             return outcomes, written, await self._rows.marks(db, written)
 
     def _prepared(self, change: Change) -> Columns | RecordUnusable | None:
-        """Return what to write (None: nothing is to be left), or why it cannot be written."""
+        """Return what to write (None: the change is a deletion), or why it cannot be written."""
         if change.record is None:
             return None
         try:
@@ -244,7 +264,7 @@ class DjangoStore:
 
 
 def _unambiguous(found: Sequence[Found]) -> dict[Key, Record]:
-    """Return the readable records but those of keys under which rows say different things."""
+    """Return the records, without those of keys of which a row is unreadable or two rows differ."""
     records: dict[Key, Record] = {}
     ambiguous = {row.key for row in found if isinstance(row.record, RecordUnusable)}
     for row in found:
@@ -259,7 +279,7 @@ def _digest(found: Found) -> Digest:
     return canonical.digest(record_of(found))
 
 
-def _fit(columns: Columns | RecordUnusable | None) -> Columns | None:
+def _columns_of(columns: Columns | RecordUnusable | None) -> Columns | None:
     assert not isinstance(columns, RecordUnusable), "refused before"
     return columns
 
@@ -267,9 +287,9 @@ def _fit(columns: Columns | RecordUnusable | None) -> Columns | None:
 def _outcome(
     change: Change, columns: Columns | RecordUnusable | None, held: list[Found], clash: str
 ) -> Outcome:
-    """Decide what becomes of *change*, given the rows that bear its key now.
+    """Return the outcome of *change*, given the rows that have its key now.
 
-    *clash*: why the key cannot be new there.
+    *clash*: why no record can be added under the key (empty: one can).
     """
     if isinstance(columns, RecordUnusable):
         return Outcome(Result.REFUSED, str(columns))

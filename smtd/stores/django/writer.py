@@ -18,9 +18,9 @@ from smtd.stores.django.mapping import (
     Relation,
 )
 from smtd.stores.django.rows import Columns
-from smtd.stores.django.shared_rows import NotKept, SharedRows
+from smtd.stores.django.shared_rows import LookupTable, NotKept
 
-#: Values in one list of a statement; every SQLite takes that many.
+#: The most values in one list of a statement; every SQLite accepts this many.
 CHUNK = 500
 
 _RECORD_TYPE = "SELECT id FROM django_content_type WHERE app_label = 'django_store' AND model = 'record'"
@@ -42,10 +42,10 @@ class Update(NamedTuple):
 
 
 class RowWriter:
-    """Writes inside the caller's transaction; `forget` it when that is rolled back."""
+    """Writes inside the caller's transaction; call `forget` if that is rolled back."""
 
     def __init__(self) -> None:
-        self._shared = {table: SharedRows(table) for table in SHARED}
+        self._shared = {table: LookupTable(table) for table in SHARED}
         self._content_type: int | None = None
 
     def forget(self) -> None:
@@ -55,12 +55,12 @@ class RowWriter:
             shared.forget()
 
     def rest(self) -> None:
-        """Keep less in mind until somebody writes again."""
+        """Release large caches until the next write."""
         for shared in self._shared.values():
             shared.rest()
 
     async def insert(self, db: DatabaseConnection, inserts: Sequence[Insert]) -> list[int]:
-        """Write new records, a few statements for all of them; return their ids. Raises NotKept."""
+        """Insert new records, with a few statements for all of them; return their ids. Raises NotKept."""
         if not inserts:
             return []
         await self._make_projects(db, {insert.key.project for insert in inserts})
@@ -127,7 +127,7 @@ class RowWriter:
                 await self._add_members(db, each, [(row_id, getattr(columns, each.field))])
 
     async def delete(self, db: DatabaseConnection, ids: Sequence[int]) -> None:
-        """Delete the records of *ids*; data that other records took as input stays theirs."""
+        """Delete the records of *ids*; data that other records have as input stays."""
         if not ids:
             return
         which = schema.placeholders(len(ids))
@@ -184,9 +184,9 @@ class RowWriter:
         await self._add_tags(db, [(row_id, tags)])
 
     async def _add_outputs(self, db: DatabaseConnection, outputs: list[tuple[int, tuple[Any, ...]]]) -> None:
-        """Give records their outputs, taking over equal data that belongs to nobody.
+        """Add the outputs of records; reuse an equal data key that is no record's output.
 
-        Data that belongs to another record is never moved; an equal row is made instead.
+        The output of another record is never moved; an equal row is inserted instead.
         """
         names = schema.names(DATA_KEY_COLUMNS)
         free = await self._unowned(db, sorted({values[0] for _, values in outputs}))
@@ -231,9 +231,9 @@ class RowWriter:
         await self._add_outputs(db, [(row_id, values) for values in outputs if values not in kept])
 
     async def _drop_outputs(self, db: DatabaseConnection, which: str, parameters: Sequence[Any]) -> None:
-        """Delete data keys, but leave without an owner those that some record took as input.
+        """Delete data keys, but keep, without an owner, those that a record has as input.
 
-        Sumatra's own delete takes them away from those records (sumatra-formats 2.3).
+        Sumatra's own deletion removes them from those records (sumatra-formats 2.3).
         """
         if not parameters:
             return

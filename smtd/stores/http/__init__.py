@@ -1,6 +1,6 @@
 """The store behind a Sumatra Server: whole records over HTTP.
 
-`session` sends requests, `address` knows where they go, `form` turns records into the JSON of version
-4 and back, `writer` writes a record and looks at what came of it, `store` keeps the contract.
+`session` sends requests, `address` makes their paths, `form` converts records to and from the JSON of
+version 4, `writer` writes a record and checks the outcome, `store` implements the contract.
 What the server does is in docs/formats.md, "HTTP".
 """

@@ -1,7 +1,6 @@
-"""What a Sumatra Server has an address for, and whose address it is.
+"""The addresses of projects and records on a Sumatra Server, and which names can have one.
 
-A name that is no part of an address of its own must never be sent: a path with it would lead to
-something else.
+smtd must never send a name that cannot have an address: a path with it would lead to something else.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from smtd.records.record import Key, is_plain
 from smtd.text import encodable, shown
 
 _LABEL = re.compile(r"\w+[\w|\-.]*\Z")
-#: What the server takes for something else than a label.
+#: A name that the server does not read as a label.
 _TAKEN = "permissions"
 
 
@@ -41,14 +40,14 @@ def check_label(label: str) -> None:
 
 
 def path(*parts: str) -> str:
-    """Return the path of a project or record, with the slash at the end that the server wants."""
+    """Return the path of a project or record, with the slash at the end that the server requires."""
     return "".join(f"{quote(part, safe='')}/" for part in parts)
 
 
 def redirection(base: str, parts: tuple[str, ...], place: str) -> str:
     """Return what a redirection of the document *parts* of the server at *base* to *place* means.
 
-    It is the end of a sentence, and names the server's new address if *place* tells it: without the
+    It is the end of a sentence. If *place* shows the server's new address, the text names that, without the
     document, a query or a user.
     """
     document = path(*parts)
@@ -71,9 +70,9 @@ def redirection(base: str, parts: tuple[str, ...], place: str) -> str:
 
 
 def listed(base: str, project: str, addresses: Collection[str]) -> tuple[set[str], dict[str, str]]:
-    """Return the labels at *addresses*, as a listing of *project* has them, and what is wrong with others.
+    """Return the labels at *addresses*, from a listing of *project*, and what is wrong with others.
 
-    The server does not quote labels, so one that was made behind its back may have a slash.
+    The server does not quote labels, so a label that was written directly into its database may have a slash.
     Raises AnotherRecord for an address that is in another project.
     """
     labels = Counter(_label(base, project, str(address)) for address in addresses)
@@ -92,7 +91,7 @@ def listed(base: str, project: str, addresses: Collection[str]) -> tuple[set[str
 
 
 def doubled(key: Key) -> str:
-    """Return the sentence on a label that is there twice, with the next step of an administrator."""
+    """Return the message for a label that the server has twice, with the next step for its administrator."""
     return (
         "the server has its label twice, and shows neither, so that `smt list` of the project fails; in its"
         f" database, delete all but one of the rows of django_store_record with label = '{key.label}' and"
@@ -101,9 +100,9 @@ def doubled(key: Key) -> str:
 
 
 def _label(base: str, project: str, address: str) -> str:
-    """Return what comes after the project in *address*; a proxy may have put another base before it.
+    """Return the label in *address*, which follows the project; a proxy may have changed the base.
 
-    Raises AnotherRecord if no part of the address is the project.
+    Raises AnotherRecord if neither the part at the usual place nor the last but one is the project.
     """
     parts = address.removesuffix("/").split("/")
     after = base.removesuffix("/").count("/") + 2

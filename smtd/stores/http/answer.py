@@ -1,7 +1,7 @@
-"""The body of an answer: no slower than a floor of speed, and no larger than a bound, packed or not.
+"""Read the body of an answer, with limits on its time and on its size, compressed or not.
 
-A server that sends a byte now and then, or a few that unpack to gigabytes, costs one failed look, some
-seconds and as much memory as the bound says.
+A server that sends a byte now and then, or a few bytes that decompress to gigabytes, costs one failed look,
+some seconds, and at most as much memory as the limit.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from anyio.lowlevel import checkpoint
 
 from smtd.errors import StoreUnreachable
 
-#: Seconds an answer may take beyond what its bytes take at the slowest speed; bytes a second.
+#: The seconds that an answer may take in addition to its bytes, and the least bytes per second.
 GRACE, SLOWEST = 20.0, 1000
-#: Bytes of a listing: 100,000 records of the longest labels. Bytes of one record: all that the server takes
-#: (2.5 MB), each character escaped.
+#: The most bytes of a listing: 100,000 records with the longest labels. The most bytes of one record: all
+#: that the server accepts (2.5 MB), with each character escaped.
 LISTING, DOCUMENT = 32 * 2**20, 16 * 2**20
-#: Entries of a listing. One in memory takes some fifty times the room of one in JSON.
+#: The most entries of a listing. In memory an entry takes some fifty times as much as in JSON.
 ENTRIES = 1_000_000
-#: Bytes that are unpacked at a time.
+#: The most bytes that are decompressed at a time.
 _STEP = 2**18
-#: What smtd can unpack.
+#: The compressions that smtd supports.
 ENCODINGS = "gzip, deflate"
 
 
 class TooLarge(StoreUnreachable):
-    """An answer is larger than any that a server has to give."""
+    """An answer is larger than any that a server should give."""
 
 
 class Slow(asyncio.TimeoutError):
-    """An answer came, but slower than any network is."""
+    """An answer arrived, but more slowly than any network would send it."""
 
 
 async def body(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """Return the body of *response*, unpacked.
+    """Return the body of *response*, decompressed.
 
-    Raises TooLarge, naming no server, for one of more than *most* bytes, Slow, and aiohttp.ClientError.
+    Raises TooLarge, without the server's name, for more than *most* bytes, Slow, and aiohttp.ClientError.
     """
     if (response.content_length or 0) > most:
         raise _too_large(most)
@@ -54,13 +54,13 @@ async def body(response: aiohttp.ClientResponse, most: int) -> bytes:
             found += piece
             if max(len(found), packed) > most:
                 raise _too_large(most)
-            await checkpoint()  # others go on
+            await checkpoint()  # so that other tasks can run
     unpack.finish()
     return bytes(found)
 
 
 async def _part(response: aiohttp.ClientResponse, deadline: float) -> bytes:
-    """Return what comes next; nothing at the end."""
+    """Return the next bytes; none at the end."""
     try:
         with anyio.fail_after(max(0.0, deadline - anyio.current_time())):
             return await response.content.readany()
@@ -69,7 +69,7 @@ async def _part(response: aiohttp.ClientResponse, deadline: float) -> bytes:
 
 
 def check_listing(content: bytes) -> None:
-    """Raise TooLarge for a listing of more entries than any has."""
+    """Raise TooLarge for a listing of more than `ENTRIES` entries."""
     if max(content.count(mark) for mark in (b",", b"[", b"{")) > ENTRIES:
         raise TooLarge(f"lists more than {ENTRIES:,} entries; check that it is a Sumatra Server")
 
@@ -82,7 +82,7 @@ def _too_large(most: int) -> TooLarge:
 
 
 class _Unpacking:
-    """Unpacks what is packed by *encoding*, little by little."""
+    """Decompresses bytes that are compressed by *encoding*, in small pieces."""
 
     def __init__(self, encoding: str) -> None:
         name = encoding.strip().lower()
@@ -93,12 +93,12 @@ class _Unpacking:
         self._stream: zlib._Decompress | None = None
 
     def pieces(self, part: bytes) -> Iterator[bytes]:
-        """Give what *part* unpacks to, in steps. Raises aiohttp.ClientPayloadError for what is damaged."""
+        """Yield the decompressed bytes of *part*, in pieces. Raises aiohttp.ClientPayloadError if damaged."""
         if not self._is_packed:
             yield part
             return
         if self._stream is None:
-            # Some servers leave out the frame of zlib.
+            # Some servers omit the zlib header.
             bits = zlib.MAX_WBITS if part[0] & 15 == zlib.DEFLATED else -zlib.MAX_WBITS
             self._stream = zlib.decompressobj(16 + zlib.MAX_WBITS if self._is_gzip else bits)
         while part:

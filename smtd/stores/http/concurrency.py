@@ -1,22 +1,24 @@
-"""How many requests are under way at once: no more than make a server do more in the same time."""
+"""The number of concurrent requests to a server: no more than increase its throughput."""
 
 from __future__ import annotations
 
 import anyio
 
-#: Requests at once at the most, and at the most to a server that was slow or busy; and at the least.
+#: The most concurrent requests, the most to a server that was slow or busy, and the least.
 AT_ONCE, AT_ONCE_IF_SLOW, LEAST = 8, 4, 2
-#: The rate is that of so many answers; after so many rates all is measured anew, as a server may change.
+#: The number of answers by which to measure a rate. After how many rates all are measured again, because a
+#: server may change.
 WINDOW, RENEWED = 24, 40
-#: Fewer at once are enough if they are answered at this share of the best rate.
+#: Fewer concurrent requests suffice if their rate is at least this share of the best one.
 ENOUGH = 0.9
 
 
 class Concurrency:
-    """Who asks the server holds a token of `room`, of which there are as many as help.
+    """Limits the concurrent requests to a server: each holds a token of `room` while it runs.
 
-    Half as many are tried, and half of those, as long as the server answers as many in the same time: one
-    that does one after the other does, one that does many at once, or is far away, does not.
+    The number of tokens is halved, and halved again, while the rate of answers stays the same. It stays so
+    with a server that handles one request after the other, but not with one that handles many at once or is
+    far away.
     """
 
     def __init__(self) -> None:
@@ -27,18 +29,18 @@ class Concurrency:
         self._forget()
 
     def _forget(self) -> None:
-        """Begin to measure at the number that there is now."""
+        """Start a new measurement, with the current number of tokens."""
         self._answers, self._seconds = 0, 0.0
         self._last: float | None = None
 
     def slow_down(self) -> None:
-        """Ask less from now on: the server was slow or busy, or could not be reached."""
+        """Send fewer concurrent requests from now on: the server was slow, busy, or could not be reached."""
         self._most = AT_ONCE_IF_SLOW
         self._rates.clear()
         self._use(min(int(self.room.total_tokens), self._most))
 
     def answered(self) -> None:
-        """Count an answer, if it comes while the room is full; its request still holds its token."""
+        """Count an answer, if all tokens are in use; its request still holds its token."""
         now, is_full = anyio.current_time(), self.room.available_tokens <= 0
         if is_full and self._last is not None:
             self._answers += 1
@@ -63,9 +65,9 @@ class Concurrency:
 
 
 def following(rates: dict[int, float]) -> int:
-    """Return how many to ask at once, given the rates by number: the fewest that are enough.
+    """Return the number of concurrent requests, given the rates by number: the fewest that suffice.
 
-    Half of these, if that was not tried.
+    It is half of these if that was not tried yet.
     """
     best = max(rates.values())
     fewest = min(number for number, rate in rates.items() if rate >= ENOUGH * best)

@@ -1,4 +1,4 @@
-"""Make records on a server where others may be making the same ones: see `other_clients.py`."""
+"""Create records on a server while other clients may create the same ones: see `other_clients.py`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from smtd.gather import gather_whole
 from smtd.records.record import Key
 from smtd.stores.base import DONE, STALE, Change, Outcome, Result
 from smtd.stores.http.concurrency import AT_ONCE
-from smtd.stores.http.other_clients import Company
+from smtd.stores.http.other_clients import OtherClients
 from smtd.stores.http.writer import ServerWriter
 
-#: What comes of a record that was not begun.
-_LATER = Outcome(Result.STALE, "not begun")
+#: The outcome of a record whose creation was not begun.
+_NOT_BEGUN = Outcome(Result.STALE, "not begun")
 _UNLISTED = Outcome(
     Result.REFUSED,
     "the server shows it at its address, but does not list it in its project; look for a cache or a proxy in"
@@ -26,109 +26,110 @@ _UNLISTED = Outcome(
 async def write_all(
     calls: Mapping[Key, Callable[[], Awaitable[Outcome]]], outcomes: dict[Key, Outcome]
 ) -> None:
-    """Make *calls*, a few at once, and add what comes of each to *outcomes*."""
+    """Make *calls*, a few at once, and add the outcome of each to *outcomes*."""
     keys, found = list(calls), dict[int, Outcome]()
     try:
-        # Cancelled, a PUT may still be under way when the same record is looked for and sent again.
+        # Not cancelled: a PUT could still be running while smtd looks for the same record and sends it again.
         await gather_whole(list(calls.values()), AT_ONCE, found)
     finally:
-        outcomes |= {keys[number]: outcome for number, outcome in found.items() if outcome is not _LATER}
+        outcomes |= {keys[number]: outcome for number, outcome in found.items() if outcome is not _NOT_BEGUN}
 
 
 class Creation:
-    """Makes records in one project, with regard for the *company* there.
+    """Creates records in one project, with regard to the other clients there (*others*).
 
-    *listed* returns what the project holds; *sleep* waits for so many seconds.
+    *listed* returns the keys that the project has; *sleep* waits for a number of seconds.
     """
 
     def __init__(
         self,
-        company: Company,
+        others: OtherClients,
         writer: ServerWriter,
         listed: Callable[[], Awaitable[Collection[Key]]],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
-        self._company = company
+        self._others = others
         self._writer = writer
         self._listed = listed
         self._sleep = sleep
 
     async def run(self, made: Mapping[Key, Change], outcomes: dict[Key, Outcome]) -> None:
-        """Make what is to be *made*, and add what comes of each to *outcomes*.
+        """Create the records in *made*, and add the outcome of each to *outcomes*.
 
-        What others make first is stale, and all that is left if they do not come to an end.
+        A record that another client creates first is stale, and so are all that are left if the others do not
+        finish.
         """
-        company, left = self._company, set(made)
-        contradicted = await self._contradicted(left)
+        others, left = self._others, set(made)
+        contradicted = await self._shown_but_unlisted(left)
         outcomes |= dict.fromkeys(contradicted, _UNLISTED)
         left -= contradicted
-        if company.met and left & company.known:
-            company.are_rivals()  # it was there and is gone: all who changed it bring it back now
-        until = anyio.current_time() + company.patience
+        if others.may_act and left & others.known:
+            others.are_rivals()  # the record was deleted: every client that had changed it restores it now
+        until = anyio.current_time() + others.patience
         while left:
-            if company.met:
-                if arrived := left & await self._listen():
-                    company.lost_race()
+            if others.may_act:
+                if arrived := left & await self._wait_and_list():
+                    others.lost_race()
                     outcomes |= dict.fromkeys(arrived, STALE)
                     left -= arrived
-                if not company.is_calm(now := anyio.current_time()):
+                if not others.is_calm(now := anyio.current_time()):
                     if now > until:
                         outcomes |= dict.fromkeys(left, STALE)
                         return
                     continue
-            alone = not company.met
-            batch = company.batch(left)
+            alone = not others.may_act
+            batch = others.batch(left)
             await write_all({key: partial(self._create, made[key], alone=alone) for key in batch}, outcomes)
             left -= outcomes.keys()
-            company.made(anyio.current_time())
+            others.note_created(anyio.current_time())
 
-    async def _contradicted(self, keys: Collection[Key]) -> set[Key]:
-        """Return those of *keys* that the server still shows, though no listing since it first did has them.
+    async def _shown_but_unlisted(self, keys: Collection[Key]) -> set[Key]:
+        """Return those of *keys* that the server still shows at their addresses, but does not list.
 
-        What others made would be listed by now.
+        A record that another client had just created would be listed by now.
         """
-        again = self._company.unlisted.intersection(keys)
-        self._company.unlisted -= again
+        again = self._others.unlisted.intersection(keys)
+        self._others.unlisted -= again
         found = {key for key in sorted(again) if await self._writer.get(key) is not None}
-        self._company.unlisted |= found
+        self._others.unlisted |= found
         return found
 
-    async def _listen(self) -> set[Key]:
-        """Return what is there, after a wait, unless it was calm just now.
+    async def _wait_and_list(self) -> set[Key]:
+        """Return the keys in the project, after a wait unless it was calm a moment ago.
 
-        The wait ends as soon as there is more of others: that may be all there was to make.
+        The wait ends early if others have added records: these may be all that were to be created.
         """
-        company = self._company
-        left = 0.0 if company.is_calm(anyio.current_time()) else company.pause
+        others = self._others
+        left = 0.0 if others.is_calm(anyio.current_time()) else others.pause
         while True:
             if left > 0.0:
-                step = min(left, company.step)
+                step = min(left, others.step)
                 await self._sleep(step)
                 left -= step
             began = anyio.current_time()
             there = set(await self._listed())
-            company.looked(anyio.current_time() - began)
-            if left <= 0.0 or company.shows_others(there):
-                company.heard(there, anyio.current_time())
+            others.note_look_time(anyio.current_time() - began)
+            if left <= 0.0 or others.shows_others(there):
+                others.note_listing(there, anyio.current_time())
                 return there
 
     async def _create(self, change: Change, *, alone: bool) -> Outcome:
-        """Make one record, unless it is there by now; it waits if smtd is not *alone* any more."""
-        company = self._company
-        if alone and company.met:
-            return _LATER
+        """Create one record, unless it exists by now; put it off if smtd is not *alone* any more."""
+        others = self._others
+        if alone and others.may_act:
+            return _NOT_BEGUN
         key, record, began = change.key, change.record, anyio.current_time()
         assert record is not None
         if await self._writer.get(key) is not None:
-            company.unlisted.add(key)
-            company.lost_race()
+            others.unlisted.add(key)
+            others.lost_race()
             return STALE
-        company.known.add(key)
+        others.known.add(key)
         outcome = await self._writer.create(key, record)
         if outcome == DONE:
-            company.took(anyio.current_time() - began)
+            others.note_write_time(anyio.current_time() - began)
         elif outcome == STALE:
-            company.lost_race()
+            others.lost_race()
         else:
-            company.known.discard(key)  # the server does not take it
+            others.known.discard(key)  # the server does not accept it
         return outcome

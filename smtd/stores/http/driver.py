@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from smtd.errors import UsageError
 from smtd.stores.access import Access
 from smtd.stores.base import Store
-from smtd.stores.driver import Driver, Place, ProjectEntry, Server
+from smtd.stores.driver import Announcements, Driver, Place, ProjectEntry, Server
 
 if TYPE_CHECKING:
     from smtd.stores.http.session import Session
@@ -68,20 +68,23 @@ async def _open(place: Place) -> AsyncIterator[Store]:
 
 
 @asynccontextmanager
-async def _following(place: Place, changed: Callable[[], None]) -> AsyncIterator[Callable[[], bool]]:
+async def _subscribe(place: Place, changed: Callable[[], None]) -> AsyncIterator[Announcements]:
     async with _connected(place) as session, AsyncExitStack() as stack:
         from smtd.stores.http import link
         from smtd.stores.http.feed_listener import listening
 
         api = await link.find(session, str(place))
-        yield (lambda: True) if api is None else await stack.enter_async_context(listening(api, changed))
+        if api is None:
+            yield Announcements(lambda: True, lambda: False)
+        else:
+            yield await stack.enter_async_context(listening(api, changed))
 
 
 HTTP = Driver(
     name="http",
     open=_open,
     server=Server(
-        schemes=tuple(_PORTS), parse=_parse, over_http=True, hides_projects=True, following=_following
+        schemes=tuple(_PORTS), parse=_parse, over_http=True, hides_projects=True, subscribe=_subscribe
     ),
     project=ProjectEntry("HttpRecordStore", "server_url"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -17,7 +18,7 @@ from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record, is_plain
 from smtd.stores.base import Change
 from smtd.stores.http import exact_form, form
-from smtd.stores.http.session import Answer, Session
+from smtd.stores.http.session import Session
 
 #: The most lines of a request, and the bytes after which it gets no further line.
 LINES, LINES_BYTES = 1000, 8 * 2**20
@@ -127,19 +128,21 @@ class FeedApi:
         self._session = session
         self._url = url
         self._name = name
+        #: The number of the last change on the server when this object last wrote (None: unknown).
+        self.number_after_write: int | None = None
 
     async def changes(self, since: int | None, *, with_records: bool = False) -> Page:
         """Return changes after the number *since* (None: from now on).
 
         Raises Gone, and what `Session.get` raises.
         """
-        query = {"since": "now" if since is None else str(since)}
+        query = {"since": _text(since)}
         if with_records:
             query["include"] = "records"
         answer = await self._session.get_at((self._url / "changes").with_query(query), MOST)
         if answer.status == HTTPStatus.GONE:
             raise Gone(is_other_log=b'"reason":"rights"' not in answer.body.replace(b" ", b""))
-        self._check(answer)
+        self._check(answer.status)
         return await self._session.understood(partial(self._decoded, type=Page), answer.body)
 
     async def pages(self, since: int, *, with_records: bool = False) -> AsyncIterator[Page]:
@@ -152,38 +155,73 @@ class FeedApi:
             since = page.next
 
     @asynccontextmanager
-    async def following(self, since: int) -> AsyncIterator[AsyncIterator[Followed]]:
-        """Yield changes after *since* as they happen, until the server or the network ends that."""
-        url = (self._url / "changes").with_query({"since": str(since)})
-        async with self._session.stream(url, SILENCE) as lines:
-            yield _followed(lines, since)
+    async def following(self, since: int | None) -> AsyncIterator[AsyncIterator[Followed]]:
+        """Yield changes after *since* (None: from now on) as they happen, until the server ends that.
 
-    async def get(self, keys: Collection[Key]) -> dict[Key, Record | RecordUnusable]:
-        """Return what the server holds under *keys*; absent ones are left out."""
-        found: dict[Key, Record | RecordUnusable] = {}
+        The first sign comes at once: it is the number to continue from. Raises Gone, and StoreError, also
+        while signs are read, if the server says nothing for SILENCE seconds or cannot be reached any more.
+        """
+        url = (self._url / "changes").with_query({"since": _text(since)})
+        async with self._session.stream(url, SILENCE) as (status, lines):
+            if status == HTTPStatus.GONE:
+                raise Gone(is_other_log=True)
+            self._check(status)
+            yield _followed(lines, since or 0)
+
+    async def get(self, keys: Collection[Key]) -> AsyncIterator[dict[Key, Record | RecordUnusable]]:
+        """Yield what the server holds under *keys*, in parts: each answer has 16 MiB at most.
+
+        Absent records are left out. A caller that drops each part has only one in memory.
+        """
+        async for answers in self._answers(keys):
+            found: dict[Key, Record | RecordUnusable] = {}
+            for one in answers:
+                if one.outcome == "found":
+                    found[one.key] = _record(one.record, one.key)
+                elif one.outcome == "forbidden":
+                    found[one.key] = Denied(one.error)
+                elif one.outcome == "unreadable":
+                    found[one.key] = RecordUnusable(one.error or "the server cannot show it")
+            yield found
+
+    async def _answers(self, keys: Collection[Key]) -> AsyncIterator[list[_Found]]:
+        """Yield the lines of each answer for *keys*."""
         left = [key for key in sorted(keys) if _has_name(key)]
         while left:
-            asked = left[:LINES]
+            asked, left = left[:LINES], left[LINES:]
             lines = [exact_form.line({"project": key.project, "label": key.label}) for key in asked]
             answers = await self._ask("records:get", lines, asked, is_safe=True)
-            for key, one in answers.items():
-                if one.outcome == "found":
-                    found[key] = _record(one.record, key)
-                elif one.outcome == "forbidden":
-                    found[key] = Denied(one.error)
-                elif one.outcome == "unreadable":
-                    found[key] = RecordUnusable(one.error or "the server cannot show it")
-            later = [key for key in asked if answers[key].outcome == "later"]
+            later = [key for key, one in answers.items() if one.outcome == "later"]
             if len(later) == len(asked):
                 raise StoreUnreachable(f"{self._name} puts off every record; see the log of the server")
-            left = [*later, *left[LINES:]]
-        return found
+            left = [*later, *left]
+            yield [one for one in answers.values() if one.outcome != "later"]
 
     async def write(self, changes: Sequence[Change]) -> dict[Key, WriteAnswer]:
-        """Make *changes*, each if its key has the expected digest. Raises StoreBusy if that is not known."""
+        """Make *changes*, each if its key has the expected digest. Raises StoreBusy if that is not known.
+
+        A server of another version writes other digests. A change that it finds stale is made again with its
+        own digest of the record, if that record has the digest which the change expects.
+        """
         found: dict[Key, WriteAnswer] = {}
-        for lines in _batches(changes, found):
+        for lines in _batches(changes, found, {}):
             found |= await self._write(lines)
+        doubtful = [change for change in changes if _is_doubtful(change, found[change.key])]
+        expected = await self._digests_there(doubtful)
+        again = [change for change in doubtful if change.key in expected]
+        for lines in _batches(again, found, expected):
+            found |= await self._write(lines)
+        return found
+
+    async def _digests_there(self, changes: Sequence[Change]) -> dict[Key, str]:
+        """Return the server's digest of each record that is what one of *changes* expects."""
+        wanted = {change.key: change.expect for change in changes}
+        found: dict[Key, str] = {}
+        async for answers in self._answers(wanted):
+            for one in answers:
+                record = _record(one.record, one.key) if one.outcome == "found" else None
+                if isinstance(record, Record) and one.digest and _digest(record) == wanted[one.key]:
+                    found[one.key] = one.digest
         return found
 
     async def _write(self, lines: Mapping[Key, bytes]) -> dict[Key, WriteAnswer]:
@@ -204,7 +242,7 @@ class FeedApi:
         answer = await self._session.post(self._url / "records:get", b"", MOST, is_safe=True)
         if answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.FORBIDDEN):
             return False
-        self._check(answer)
+        self._check(answer.status)
         return True
 
     async def _ask(
@@ -213,7 +251,10 @@ class FeedApi:
         answer = await self._session.post(self._url / verb, b"".join(lines), MOST, is_safe=is_safe)
         if answer.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
             raise _Refused(f"{self._name} does not accept the request (status {answer.status})")
-        self._check(answer)
+        self._check(answer.status)
+        if not is_safe:
+            is_number = re.fullmatch(r"[0-9]{1,19}", answer.number)
+            self.number_after_write = int(answer.number) if is_number else None
         found = await self._session.understood(partial(self._decoded_lines, type=_Found), answer.body)
         if [one.key for one in found] != list(keys):
             raise StoreUnreachable(
@@ -221,15 +262,13 @@ class FeedApi:
             )
         return {one.key: one for one in found}
 
-    def _check(self, answer: Answer) -> None:
-        if answer.status == HTTPStatus.FORBIDDEN:
+    def _check(self, status: int) -> None:
+        if status == HTTPStatus.FORBIDDEN:
             raise StoreRefused(
                 f"{self._name} denies this user access; ask an owner of the project for access"
             )
-        if answer.status != HTTPStatus.OK:
-            raise StoreUnreachable(
-                f"{self._name} answers with status {answer.status}; see the log of the server"
-            )
+        if status != HTTPStatus.OK:
+            raise StoreUnreachable(f"{self._name} answers with status {status}; see the log of the server")
 
     def _decoded(self, body: bytes, type: type[T]) -> T:
         try:
@@ -241,6 +280,10 @@ class FeedApi:
 
     def _decoded_lines(self, body: bytes, type: type[T]) -> list[T]:
         return [self._decoded(line, type) for line in body.split(b"\n") if line]
+
+
+def _text(since: int | None) -> str:
+    return "now" if since is None else str(since)
 
 
 async def _followed(lines: AsyncIterator[bytes], number: int) -> AsyncIterator[Followed]:
@@ -272,8 +315,26 @@ def _has_name(key: Key) -> bool:
     return is_plain([*key]) and "\0" not in f"{key.project}{key.label}"
 
 
-def _batches(changes: Sequence[Change], found: dict[Key, WriteAnswer]) -> Iterator[dict[Key, bytes]]:
-    """Yield lines for the server, as many as one request may have; note in *found* what cannot be written."""
+def _is_doubtful(change: Change, answer: WriteAnswer) -> bool:
+    """Say whether *change* may be stale only because the server writes digests in another form."""
+    is_comparable = answer.digest is None or digest_of(answer.digest) is not None
+    return answer.outcome == "stale" and change.expect is not None and not is_comparable
+
+
+def _digest(record: Record) -> Digest | None:
+    try:
+        return canonical.digest(record)
+    except RecordUnusable:
+        return None
+
+
+def _batches(
+    changes: Sequence[Change], found: dict[Key, WriteAnswer], expected: Mapping[Key, str]
+) -> Iterator[dict[Key, bytes]]:
+    """Yield lines for the server, as many as one request may have; note in *found* what cannot be written.
+
+    *expected*: digests as the server writes them, in place of those in *changes*.
+    """
     lines: dict[Key, bytes] = {}
     size = 0
     for change in changes:
@@ -286,7 +347,7 @@ def _batches(changes: Sequence[Change], found: dict[Key, WriteAnswer]) -> Iterat
                 {
                     "project": key.project,
                     "label": key.label,
-                    "expect": text_of(change.expect),
+                    "expect": expected.get(key, text_of(change.expect)),
                     "record": None if change.record is None else exact_form.document(change.record),
                 }
             )

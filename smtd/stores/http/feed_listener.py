@@ -11,49 +11,87 @@ import anyio
 
 from smtd.backoff import pauses
 from smtd.errors import SmtdError
+from smtd.stores.driver import Announcements
 from smtd.stores.http.feed_api import FeedApi, Gone
+from smtd.wakeup import waking
 
 log = logging.getLogger("smtd")
 
-#: Seconds between two attempts to reach the server again: the first and the longest pause.
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+#: Seconds between two attempts to open the stream again: the first and the longest pause.
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
+#: Seconds to wait for the first sign of life: a proxy may hold a stream back.
+START = 10.0
+#: After so many failures in a row, a cycle has to find out what is wrong with the server.
+FAILURES = 2
 
 
 @asynccontextmanager
-async def listening(api: FeedApi, changed: Callable[[], None]) -> AsyncIterator[Callable[[], bool]]:
+async def listening(api: FeedApi, changed: Callable[[], None]) -> AsyncIterator[Announcements]:
     """Call *changed* when a record on the server changed, or may have, for the length of a `with` block.
 
-    Everything that changes after the block was entered is noticed. Yields a function that says whether that
-    still is so. Raises what a request raises.
+    Everything that changes after the block was entered is noticed. Raises what a request raises.
     """
-    number = (await api.changes(None)).next
+    follower = _Follower(api, changed)
     # No group of anyio's: the block may be left in another scope than it was entered in.
-    task = asyncio.create_task(_follow(api, number, changed))
+    task = asyncio.create_task(follower.run())
     try:
-        yield lambda: not task.done()
+        with anyio.move_on_after(START):
+            await follower.tried.wait()
+        if follower.number is None:
+            follower.number = (await api.changes(None)).next
+        yield Announcements(lambda: not task.done(), lambda: follower.is_current)
     finally:
         task.cancel()
         with anyio.CancelScope(shield=True):
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def _follow(api: FeedApi, number: int | None, changed: Callable[[], None]) -> None:
-    """Call *changed* for changes after *number*, until cancelled."""
-    retries = pauses(FIRST_PAUSE, LONGEST_PAUSE)
-    while True:
+class _Follower:
+    """Calls *changed* for changes on the server, until `run` is cancelled."""
+
+    def __init__(self, api: FeedApi, changed: Callable[[], None]) -> None:
+        #: The number to continue from (None: from now on).
+        self.number: int | None = None
+        #: Whether a stream is open that has told of each change so far.
+        self.is_current = False
+        #: Set when the first attempt to open a stream has succeeded or failed.
+        self.tried = anyio.Event()
+        self._api = api
+        self._changed = changed
+        #: There may have been changes of which no stream tells.
+        self._has_gap = False
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Open one stream after the other, and begin each where the last one ended."""
+        retries = pauses(FIRST_PAUSE, LONGEST_PAUSE)
+        while True:
+            # After a sleep of the machine the stream is dead, and no pause has to end.
+            with anyio.CancelScope() as scope, waking(scope.cancel):
+                self._failures += 1
+                await self._follow()
+                self.tried.set()
+                if self._failures == 0:
+                    retries = pauses(FIRST_PAUSE, LONGEST_PAUSE)
+                if self._failures == FAILURES:
+                    self._changed()
+                if not self._has_gap:
+                    await anyio.sleep(next(retries))
+
+    async def _follow(self) -> None:
+        """Follow one stream to its end."""
         try:
-            page = await api.changes(number)
-            if page.changes or page.more or number is None:
-                changed()
-            number = page.next
-            async with api.following(number) as stream:
+            async with self._api.following(self.number) as stream:
                 async for sign in stream:
-                    number, retries = sign.number, pauses(FIRST_PAUSE, LONGEST_PAUSE)
-                    if sign.is_change:
-                        changed()
+                    self.number, self._failures, self.is_current = sign.number, 0, True
+                    self.tried.set()
+                    if sign.is_change or self._has_gap:
+                        self._has_gap = False
+                        self._changed()
         except Gone:
-            number = None
+            self.number, self._has_gap = None, True
         except SmtdError as exc:
             # Polls go on meanwhile, and say what is wrong.
             log.debug("the feed cannot be followed: %s", exc)
-        await anyio.sleep(next(retries))
+        finally:
+            self.is_current = False

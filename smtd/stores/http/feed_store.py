@@ -7,11 +7,12 @@ the feed up to which the entries are right. It is kept as the mark of the only b
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from smtd.errors import RecordUnusable, StoreBusy, StoreRefused
 from smtd.records.record import Key, Record
 from smtd.stores import index as known
-from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result, Scan, Token
+from smtd.stores.base import DONE, STALE, Capabilities, Change, Kept, Outcome, Result, Scan, Token
 from smtd.stores.http import feed_api
 from smtd.stores.http.feed_api import LINES, FeedApi, FeedEntry, Gone, WriteAnswer
 from smtd.stores.http.store import HttpStore
@@ -62,7 +63,14 @@ class FeedStore:
         self._follow_to(cursor)
         return known.scan(await self._read_entries(keys))
 
-    async def track(self, index: RowIndex, recheck: Collection[Key] = (), *, afresh: bool = False) -> RowLook:
+    async def track(
+        self,
+        index: RowIndex,
+        recheck: Collection[Key] = (),
+        *,
+        afresh: bool = False,
+        may_be_partial: bool = False,
+    ) -> RowLook:
         before = None if afresh else _number(await index.fingerprints())
         try:
             if before is not None:
@@ -129,10 +137,10 @@ class FeedStore:
         self._wrote.clear()
 
     async def _read_entries(self, keys: Collection[Key]) -> dict[Key, known.Entry]:
-        wanted, entries = sorted(keys), dict[Key, known.Entry]()
-        for start in range(0, len(wanted), LINES):  # records are large, and entries are not
-            found = await self._api.get(wanted[start : start + LINES])
+        entries: dict[Key, known.Entry] = {}
+        async for found in self._api.get(keys):  # records are large, and entries are not
             entries |= {key: known.entry_of(one) for key, one in found.items()}
+            found.clear()
         return entries
 
     async def follow(self, index: RowIndex) -> None:
@@ -144,7 +152,9 @@ class FeedStore:
         return _fingerprints(self._cursor), {}
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
-        found = await self._api.get(keys)
+        found: dict[Key, Record | RecordUnusable] = {}
+        async for some in self._api.get(keys):
+            found |= some
         if denied := next((one for one in found.values() if isinstance(one, feed_api.Denied)), None):
             raise StoreRefused(f"{self.location}: {denied.reason}")
         return {key: one for key, one in found.items() if isinstance(one, Record)}
@@ -206,7 +216,9 @@ class FeedStore:
         """Return a number that only a later state of this server knows: with what this object has written."""
         if self._cursor is None:
             return ""
-        return str((await self._api.changes(None)).next if self._wrote else self._cursor)
+        if not self._wrote:
+            return str(self._cursor)
+        return str(self._api.number_after_write or (await self._api.changes(None)).next)
 
     async def is_another(self, before: str, now: str) -> bool:
         """Say whether the server was put back, or may be: its log does not have the number *before*."""
@@ -246,7 +258,10 @@ def _entry(entry: FeedEntry) -> known.Entry | None:
 
 def _outcome(written: WriteAnswer) -> Outcome:
     if written.outcome == "done":
-        return DONE
+        # Only a digest that this smtd would compute itself says what is there.
+        digest = feed_api.digest_of(written.digest)
+        is_known = digest is not None or written.digest is None
+        return replace(DONE, kept=Kept(digest)) if is_known else DONE
     if written.outcome == "stale":
         return STALE
     return Outcome(Result.REFUSED, written.error or "the server does not accept it")

@@ -44,7 +44,7 @@ _TIMES = tuple(f"%Y-%m-%d{between}%H:%M:%S{rest}" for rest in ("%z", "", ".%f%z"
 _USUAL = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{6})?(\+00:?00)?\Z", re.ASCII)
 
 #: Fields that a PUT on an existing record changes.
-CHANGEABLE = ("reason", "outcome", "tags")
+MUTABLE_FIELDS = ("reason", "outcome", "tags")
 
 
 class Altered(RecordUnusable):
@@ -88,7 +88,7 @@ def body(record: Record) -> bytes:
     if record.duration is not None and not math.isfinite(record.duration):
         if not math.isnan(record.duration):
             raise RecordUnusable("JSON has no infinite duration; sync it with a file or a database")
-        scalars["duration"] = None  # as a database keeps NaN
+        scalars["duration"] = None  # a database stores NaN as NULL, too
     document = scalars | {field: _related(field, getattr(columns, field)) for field in RELATIONS}
     document |= {"timestamp": _zoned(scalars["timestamp"]), "tags": columns.tags}
     # As UTF-8: with escapes, a text that is not in Latin letters is three times as large.
@@ -267,14 +267,20 @@ def _component(value: dict[str, Any]) -> Component:
     state = value["parameters"]
     if isinstance(state, str):
         state = literal.read(state)
-    if not isinstance(state, dict) or not is_plain(state):
-        raise TypeError("the parameters of a launch mode or data store are not a dictionary")
+    _check_values("the parameters of a launch mode or data store", state)
     return Component(_text(value["type"]) or "", state)
+
+
+def _check_values(what: str, values: Any) -> None:
+    """Raise TypeError unless *values* are a dictionary, RecordUnusable for a value that no store keeps."""
+    if not isinstance(values, dict):
+        raise TypeError(f"this is not a dictionary: {what}")
+    if not is_plain(values):
+        raise RecordUnusable(f"a whole number of more than 64 bits, or text that is not Unicode: {what}")
 
 
 def _read_key(value: dict[str, Any]) -> DataKey:
     metadata, creation = value["metadata"], value["creation"]
-    if not isinstance(metadata, dict) or not is_plain(metadata):
-        raise TypeError("the metadata of a file is not a dictionary")
+    _check_values("the metadata of a file", metadata)
     path, digest = _text(value["path"]), _text(value["digest"])
     return DataKey(path or "", digest or "", None if creation is None else _moment(creation), metadata)

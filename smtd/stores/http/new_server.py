@@ -1,8 +1,9 @@
-"""Who begins on a new server, whatever the project: the first record there makes rows that all records share.
+"""Decide which client starts on a new server: the first record there creates rows that all records share.
 
-Asked for such a row twice at once the server makes it twice, and then refuses every record that shares it. So
-each smtd shows that it is there, by making its project, and looks afterwards. Of any two at least one sees
-the other then: who sees nobody begins at once, the others wait until a record is there, or it is their turn.
+If two requests need such a row at the same time, the server creates it twice, and then rejects every record
+that shares it. So each smtd first creates its project, which shows that it is there, and then looks for
+others. Of any two, at least one sees the other. A client that sees no other starts at once; the others wait
+until there is a record, or until it is their turn.
 """
 
 from __future__ import annotations
@@ -12,52 +13,52 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from smtd.records import documents
-from smtd.stores.http.other_clients import Company
+from smtd.stores.http.other_clients import OtherClients
 from smtd.stores.http.session import Session
 
-#: Looks after which smtd begins in any case: the first client may have gone away.
+#: The number of looks after which smtd starts in any case: the first client may have gone away.
 LOOKS = 4
-#: How the server dates a project without records.
+#: The server's date for a project without records.
 _NEVER = "1970-01-01T00:00:00"
 
 
 class ProjectListing(NamedTuple):
-    """The *projects* that a server shows to its user, as far as it can; *begun*: one of them has records."""
+    """The *projects* that a server lists for this user, if it can; *begun*: one of them has records."""
 
     projects: frozenset[str]
     begun: bool
 
 
-async def shown(asked: Session) -> ProjectListing | None:
-    """Return what the server shows that is *asked* (None: it is established, so there is nothing to heed)."""
+async def list_projects(asked: Session) -> ProjectListing | None:
+    """Return the projects that the server *asked* lists (None: it has records in one, so it is not new)."""
     answer = await asked.get()
     if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return ProjectListing(
             frozenset(), begun=True
-        )  # so it does while one project is empty and another is not
+        )  # the server fails while one project is empty and another is not
     entries = await asked.understood(_entries, answer.body)
     if any(not str(entry.get("last_updated")).startswith(_NEVER) for entry in entries):
         return None
     return ProjectListing(frozenset(str(entry.get("id")) for entry in entries), begun=False)
 
 
-async def turn(
-    asked: Session, project: str, company: Company, sleep: Callable[[float], Awaitable[None]]
+async def wait_for_turn(
+    asked: Session, project: str, others: OtherClients, sleep: Callable[[float], Awaitable[None]]
 ) -> bool:
-    """Wait until records may be made in *project*, which was just made on a new server; say if it had to."""
-    there = await shown(asked)
+    """Wait until smtd may create records in *project*, which it has just created; say if it had to wait."""
+    there = await list_projects(asked)
     if there is None or (not there.begun and there.projects <= {project}):
         return False
     for _ in range(LOOKS):
-        await sleep(company.pause)
-        there = await shown(asked)
+        await sleep(others.pause)
+        there = await list_projects(asked)
         if there is None or there.begun or min(there.projects, default=project) >= project:
             break
     return True
 
 
 def _entries(body: bytes) -> list[dict[str, object]]:
-    """Return the projects in a listing; none if it is no listing: reading the project says so."""
+    """Return the projects in a listing; none if it is not one: reading the project will report that."""
     try:
         found = documents.read(body, doubled=documents.refuse)
     except (ValueError, RecursionError, MemoryError):

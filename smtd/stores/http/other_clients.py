@@ -1,9 +1,9 @@
-"""Others who add records to the same project: how to avoid that a record is made twice.
+"""Avoid creating a record twice when other clients add records to the same project.
 
-Asked twice at once, a Sumatra Server makes two records of one label, and serves neither from then on; nothing
-on it is atomic but the making of a project. So smtd behaves as on a wire that all share: where it may have
-company it waits for a drawn time, listens (a listing), and adds a few records, more each time, while nobody
-else adds any.
+If two clients create one label at the same time, a Sumatra Server makes two records of it, and serves neither
+from then on. Only the creation of a project is atomic there. So smtd behaves as on a shared wire: if other
+clients may be active, it waits for a random time, listens (reads a listing), and adds a few records, more
+each time, while no other client adds any.
 """
 
 from __future__ import annotations
@@ -13,91 +13,91 @@ from random import Random
 
 from smtd.records.record import Key
 
-#: Seconds that a wait is counted in: longer than a look and a write take on a server that is not slow.
+#: The unit of waits, in seconds: longer than a look and a write take on a server that is not slow.
 UNIT = 0.5
-#: The first wait is between one and so many units; who lost a race waits for so many more.
+#: The first wait takes from one to this many units; after a lost race it takes this many more.
 SPREAD = 4.0
-#: Races that count, or waits would become too long.
+#: The most lost races that count: with more the waits would become too long.
 RACES = 2
-#: Looks in a row that are to show nothing of others: of any others, and of those who make the same records.
-#: A slow one of those pauses for a second or two, and will make all that is to be made here.
+#: How many looks in a row must show nothing new by others: by any client, and by one that creates the same
+#: records. A slow one of these pauses for a second or two, and then creates all that smtd has to create.
 LOOKS, LOOKS_AT_RIVALS = 2, 4
 #: Units after which the cycle looks again if others are still active.
 ENOUGH = 60.0
-#: For how many times its length a unit is stretched at the most; how many looks a write takes as long as.
+#: The most times that a unit is stretched for a slow server, and how many looks take as long as a write.
 SLOW, DEAR = 6.0, 4.0
-#: Units after which a waiting client checks whether there is still something to wait for.
+#: Units after which smtd, while it waits, checks whether there is still something to wait for.
 STEP = 2.0
-#: Records that are made without listening again, at the most.
+#: The most records that smtd creates without listening again.
 MOST = 64
 
 
-class Company:
-    """What is known of the others who write to one project."""
+class OtherClients:
+    """What is known about the other clients that write to one project."""
 
     def __init__(self, chance: Random) -> None:
         #: Others add records here, or may do so.
-        self.met = False
-        #: This process has made the project: nobody can have known of it before.
-        self.founded = False
-        #: Every record that was seen or made here, and that this process did not delete.
+        self.may_act = False
+        #: This process has created the project, so no other client knew it before.
+        self.created_project = False
+        #: Every record that this process has seen or created, and has not deleted.
         self.known: set[Key] = set()
-        #: Records that were found there by their addresses, though no listing had them.
+        #: Records that the server showed at their addresses, though no listing had them.
         self.unlisted: set[Key] = set()
         self._chance = chance
         self._lost = 0
         self._took = 0.0
         self._size = 1
-        #: When a listing last showed nothing of others, or a record was made after that.
+        #: When a listing last showed nothing new by others, or this process created a record after that.
         self._calm: float | None = None
-        #: Looks in a row that are to show nothing of others before anything is made.
+        #: How many more looks in a row must show nothing new by others before smtd creates a record.
         self._looks = 1
 
     @property
     def unit(self) -> float:
-        """The seconds of one unit: a slow server needs longer ones."""
+        """The length of a unit in seconds: longer for a slow server."""
         return max(UNIT, min(2 * self._took, SLOW * UNIT))
 
     @property
     def pause(self) -> float:
-        """How long to wait now before the next look, in seconds; drawn anew each time."""
+        """The seconds to wait now before the next look: a new random number each time."""
         return self.unit * (self._chance.uniform(1.0, SPREAD) + SPREAD * self._lost)
 
     @property
     def step(self) -> float:
-        """The seconds after which to look again, although the wait is not over."""
+        """The seconds after which to look again during a wait."""
         return STEP * self.unit
 
     @property
     def patience(self) -> float:
-        """For how many seconds to go on waiting for others."""
+        """The most seconds to wait for others."""
         return ENOUGH * self.unit
 
     def batch(self, keys: Collection[Key]) -> list[Key]:
-        """Return which of *keys* to make now, in a drawn order: all of them, or in company more each time."""
+        """Return the *keys* to create now, in random order: all, or, with other clients, more each time."""
         drawn = self._chance.sample(sorted(keys), len(keys))
-        if not self.met:
+        if not self.may_act:
             return drawn
         size, self._size = self._size, min(2 * self._size, MOST)
         return drawn[:size]
 
     def is_calm(self, now: float) -> bool:
-        """Say whether others added nothing when it was last looked, which is not long ago."""
+        """Say whether the last look, less than a unit ago, showed nothing new by others."""
         return self._calm is not None and now - self._calm < self.unit
 
-    def scanned(self, there: Collection[Key]) -> None:
-        """Note what is *there*, as a scan found it: the first one does not tell who made it."""
+    def note_scan(self, there: Collection[Key]) -> None:
+        """Note the keys *there* from a scan: the first scan does not show which client created a record."""
         if self.known and not self.known.issuperset(there):
-            self.met = True
+            self.may_act = True
         self.unlisted.difference_update(there)
         self.known.update(there)
 
     def shows_others(self, there: Collection[Key]) -> bool:
-        """Say whether *there* is a record that was neither seen nor made here."""
+        """Say whether *there* has a record that this process has neither seen nor created."""
         return not self.known.issuperset(there)
 
-    def heard(self, there: Collection[Key], now: float) -> None:
-        """Note what is *there* at the end of a wait, or in it as soon as that shows more of others."""
+    def note_listing(self, there: Collection[Key], now: float) -> None:
+        """Note the keys *there* at the end of a wait, or during one as soon as others have added records."""
         if self.shows_others(there):
             self.are_busy()
         elif self._looks > 1:
@@ -107,28 +107,28 @@ class Company:
         self.known.update(there)
 
     def are_busy(self) -> None:
-        """Note that others are adding records at this moment: one quiet look may be a pause of theirs."""
-        self.met, self._calm, self._size, self._looks = True, None, 1, LOOKS
+        """Note that others are adding records now: they may only pause when one look shows nothing new."""
+        self.may_act, self._calm, self._size, self._looks = True, None, 1, LOOKS
 
     def are_rivals(self) -> None:
-        """Note that others are probably making the records that are to be made here."""
+        """Note that others are probably creating the same records as this process."""
         self.are_busy()
         self._looks = LOOKS_AT_RIVALS
 
     def lost_race(self) -> None:
-        """Note that somebody else has made what was to be made here: from now on, wait longer."""
+        """Note that another client has created a record first: from now on, wait longer."""
         self.are_rivals()
         self._lost = min(self._lost + 1, RACES)
 
-    def looked(self, seconds: float) -> None:
-        """Note how long a look took: to make a record takes longer."""
-        self.took(DEAR * seconds)
+    def note_look_time(self, seconds: float) -> None:
+        """Note how long a look took: creating a record takes longer."""
+        self.note_write_time(DEAR * seconds)
 
-    def took(self, seconds: float) -> None:
-        """Note how long it took to make a record."""
+    def note_write_time(self, seconds: float) -> None:
+        """Note how long it took to create a record."""
         self._took += (seconds - self._took) / (4 if self._took else 1)
 
-    def made(self, now: float) -> None:
-        """Note that records were made here just now: who won a race need not wait as long as before."""
+    def note_created(self, now: float) -> None:
+        """Note that this process has just created records: after a won race it need not wait as long."""
         self._calm = None if self._calm is None else now
         self._lost = min(self._lost, 1)

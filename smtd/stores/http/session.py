@@ -33,7 +33,7 @@ from smtd.stores.http import address
 from smtd.stores.http import answer as answers
 from smtd.stores.http.answer import DOCUMENT, LISTING, SLOWEST, Slow, TooLarge
 from smtd.stores.http.concurrency import AT_ONCE, Concurrency
-from smtd.stores.tls import unproven
+from smtd.stores.tls import certificate_error
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -110,15 +110,16 @@ class Trust:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the server answered; *link* is its header `Link`."""
+    """What the server answered; *link* and *number* are its headers `Link` and `Smtd-Number`."""
 
     status: int
     body: bytes
     link: str = ""
+    number: str = ""
 
 
 class _Request(NamedTuple):
-    """A request; *most* is the most bytes that its answer may have, *path* what a redirection is named by."""
+    """A request; its answer may have *most* bytes; the message on a redirection names *path*."""
 
     method: str
     url: URL
@@ -164,11 +165,11 @@ class Session:
         return await (self._repeated(request) if is_safe else self._once(request))
 
     @asynccontextmanager
-    async def stream(self, url: URL, silence: float) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Open a stream of events at *url*, and yield its lines as they come.
+    async def stream(self, url: URL, silence: float) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
+        """Open a stream of events at *url*; yield the status of the answer, and its lines as they arrive.
 
-        There are none if the status is not 200. It ends after *silence* seconds without a byte. Raises
-        StoreError, also for what goes wrong while the lines are read.
+        It ends after *silence* seconds without a byte. Raises StoreError, also if an error occurs while the
+        lines are read.
         """
         headers = self._headers | {"Accept": "text/event-stream", "Accept-Encoding": "identity"}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT, sock_read=silence)
@@ -177,7 +178,7 @@ class Session:
                 url, headers=headers, proxy=self._proxy, allow_redirects=False, timeout=timeout
             ) as response:
                 self._check(response.status, (), response.headers.get("Location"))
-                yield _lines(response)
+                yield response.status, aiter(response.content)
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError) as exc:
             raise _unreachable(self.base, exc) from exc
 
@@ -270,8 +271,9 @@ class Session:
             ) as response:
                 scope.deadline = math.inf
                 try:
-                    found = await answers.body(response, request.most)
-                    return Answer(response.status, found, response.headers.get("Link", "")), response.headers
+                    found, headers = await answers.body(response, request.most), response.headers
+                    link, number = headers.get("Link", ""), headers.get("Smtd-Number", "")
+                    return Answer(response.status, found, link, number), headers
                 except TooLarge as exc:
                     raise TooLarge(f"{self.base} {exc}") from None
         raise Slow
@@ -290,12 +292,6 @@ class Session:
             raise StoreRefused(f"login to {self.base} failed: {self._mistake}")
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             raise StoreRefused(f"{self.base} {address.redirection(self.base, path, place or '')}")
-
-
-async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    if response.status == HTTPStatus.OK:
-        async for line in response.content:
-            yield line
 
 
 def _later(what: str) -> str:
@@ -336,7 +332,7 @@ async def connect(
 
 
 def _unreachable(base: str, exc: BaseException) -> StoreUnreachable | StoreRefused:
-    if refused := unproven(base, exc):
+    if refused := certificate_error(base, exc):
         return refused
     if isinstance(exc, aiohttp.ClientHttpProxyError):
         return _by_proxy(base, exc.status)

@@ -1,6 +1,6 @@
-"""Rows that records share on the server: no two requests may make the same one at a time.
+"""Keep two requests from creating the same row on a server, which records share, at the same time.
 
-The server would make it twice, and then refuse every record that shares it, for good.
+The server would create it twice, and then reject every record that shares it, for good.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import anyio
 
 
 class RowsInFlight:
-    """What the server has by now, and what it is about to make, as digests."""
+    """The rows that the server has by now, and those that requests are creating, as digests."""
 
     def __init__(self) -> None:
         self._made: set[bytes] = set()
@@ -21,7 +21,7 @@ class RowsInFlight:
 
     @asynccontextmanager
     async def making(self, rows: frozenset[bytes]) -> AsyncIterator[None]:
-        """Wait until no other request makes one of *rows*, and keep others from it meanwhile."""
+        """Wait until no other request creates one of *rows*, and keep others from that during the block."""
         async with self._changed:
             while self._making & rows:
                 await self._changed.wait()

@@ -1,4 +1,4 @@
-"""The store behind a Sumatra Server: the contract over its few and careless verbs."""
+"""The store behind a Sumatra Server, whose few operations are neither conditional nor atomic."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from smtd.stores.base import (
 from smtd.stores.http import address, form, new_server
 from smtd.stores.http.answer import TooLarge, check_listing
 from smtd.stores.http.creation import Creation, write_all
-from smtd.stores.http.other_clients import Company
+from smtd.stores.http.other_clients import OtherClients
 from smtd.stores.http.session import Answer, Session
 from smtd.stores.http.writer import ServerWriter
 
-#: Changes that a call of `write` should get: enough to keep all connections busy.
+#: The number of changes that a call of `write` should get: enough to keep all connections busy.
 BATCH = 64
-#: Seconds for which a listing is good, in a row of writes. A record that somebody else makes meanwhile,
-#: under a label that is about to be sent, would get our annotations.
+#: Seconds for which a listing is valid in a series of writes. If another client has since created a record
+#: under a label that smtd is about to send, that record would get smtd's annotations.
 FRESH = 60.0
 _NOT_SHOWN = (
     "the server lists it, but reports that it does not exist; look for a cache or a proxy in front of it"
@@ -48,7 +48,7 @@ _NOT_SHOWN = (
 
 
 class _Listing(NamedTuple):
-    """What a project held at a moment: keys, and what is wrong with others."""
+    """The content of a project at one moment: keys, and what is wrong with others."""
 
     at: float
     keys: set[Key]
@@ -57,20 +57,20 @@ class _Listing(NamedTuple):
 
     @property
     def there(self) -> set[Key]:
-        """All keys that are there."""
+        """All keys that exist."""
         return self.keys | self.unreadable.keys()
 
 
 class HttpStore:
     """The records that one user sees on the server of *session*.
 
-    Asked twice at once, the server makes two records of one label, and then serves neither: so one
-    call of `write` at a time may be made to a server (see `stores/limited.py`).
+    If two requests create one label at the same time, the server makes two records, and then serves
+    neither. So only one call of `write` at a time may be made to a server (see `stores/limited.py`).
     """
 
     kind = "http"
     capabilities = Capabilities(
-        exclusive_writes=False,  # others may write between our last GET and our PUT
+        exclusive_writes=False,  # others may write between smtd's last GET and its PUT
         batch=BATCH,
         keeps_opaque=False,
         atomic_updates=False,
@@ -89,11 +89,11 @@ class HttpStore:
         self.location = location
         self._sleep = sleep
         chance = chance or Random()
-        self._companies: defaultdict[str, Company] = defaultdict(lambda: Company(chance))
+        self._others_in: defaultdict[str, OtherClients] = defaultdict(lambda: OtherClients(chance))
         self._session = session
-        #: What it reads back after a write is for the next `read`, which asks for just that.
+        #: The records that it reads back after a write are kept for the next `read`, which asks for them.
         self._writer = ServerWriter(session, location)
-        #: What the projects hold, as listed by the first of a row of writes.
+        #: The listing of each project, made by the first of a series of writes.
         self._listed: dict[str, _Listing] = {}
 
     def __repr__(self) -> str:
@@ -116,7 +116,7 @@ class HttpStore:
     ) -> Scan:
         self._listed.clear()
         if projects is None:
-            # A project that is no longer listed may only be hidden from us: ask for it.
+            # A project that is no longer listed may only be hidden from this user: read it, too.
             projects = {*await self.projects(), *(key.project for key in known)}
         digests: dict[Key, Digest] = {}
         unfinished: set[Key] = set()
@@ -124,13 +124,13 @@ class HttpStore:
         for project in projects:
             began = anyio.current_time()
             listing = await self._list(project)
-            self._companies[project].looked(anyio.current_time() - began)
-            self._companies[project].scanned(listing.there)
+            self._others_in[project].note_look_time(anyio.current_time() - began)
+            self._others_in[project].note_scan(listing.there)
             unreadable |= listing.unreadable
             digests |= {key: known[key] for key in listing.keys if key in known}
             shown = await self._read_all(wanted := listing.keys - known.keys())
             if missing := wanted - shown.keys():
-                still = (await self._list(project)).there  # else they were deleted since
+                still = (await self._list(project)).there  # the others were deleted since
                 unreadable |= dict.fromkeys(missing & still, _NOT_SHOWN)
             for key, found in shown.items():
                 try:
@@ -165,13 +165,13 @@ class HttpStore:
         return [outcomes[change.key] for change in changes]
 
     async def token(self) -> Token | None:
-        return None  # the server has no sign of a change
+        return None  # the server does not show whether it has changed
 
     async def unchanged_since(self, token: Token) -> bool:
         return False
 
     async def flush(self) -> None:
-        """Do nothing: whether the server keeps what it says is its own business."""
+        """Do nothing: smtd cannot make anything durable on a server."""
 
     def rest(self) -> None:
         self._writer.back.clear()
@@ -179,39 +179,39 @@ class HttpStore:
     async def _write_project(
         self, project: str, changes: Sequence[Change], outcomes: dict[Key, Outcome]
     ) -> None:
-        """Make the changes of one project, and add what became of them to *outcomes*.
+        """Make the changes of one project, and add their outcomes to *outcomes*.
 
-        What is wrong with a project is the business of its records alone.
+        If something is wrong with the project, only changes of its records fail.
         """
         try:
             listing = await self._listing(project, changes)
         except RecordUnusable as exc:
-            outcomes |= {change.key: _impossible(change, str(exc)) for change in changes}
+            outcomes |= {change.key: _without_project(change, str(exc)) for change in changes}
             return
-        company = self._companies[project]
-        company.known |= listing.there
-        made = {change.key: change for change in changes if _makes(change, listing.there)}
+        others = self._others_in[project]
+        others.known |= listing.there
+        made = {change.key: change for change in changes if _is_creation(change, listing.there)}
         await write_all(
             {each.key: partial(self._write, each, listing.there) for each in changes if each.key not in made},
             outcomes,
         )
-        company.met |= any(change.contested for change in made.values()) and not company.founded
-        company.known -= {
+        others.may_act |= any(change.contested for change in made.values()) and not others.created_project
+        others.known -= {
             each.key for each in changes if each.record is None and outcomes.get(each.key) == DONE
         }
-        creation = Creation(company, self._writer, partial(self._there, project), self._sleep)
+        creation = Creation(others, self._writer, partial(self._keys_in, project), self._sleep)
         await creation.run(made, outcomes)
         self._listed[project] = listing._replace(keys=_after(listing.keys, changes, outcomes))
 
-    async def _there(self, project: str) -> set[Key]:
+    async def _keys_in(self, project: str) -> set[Key]:
         return (await self._list(project)).there
 
     async def _listing(self, project: str, changes: Sequence[Change]) -> _Listing:
-        """Return what *project* holds, as of this row of writes; it is made if it is to be filled.
+        """Return the listing of *project* for this series of writes; create the project if it gets a record.
 
-        Raises RecordUnusable for a project that this server does not have for us.
+        Raises RecordUnusable for a project that this user may not use, or that the server cannot have.
         """
-        found = self._listed.pop(project, None)  # a write that fails leaves it unknown
+        found = self._listed.pop(project, None)  # after a write that fails it is unknown
         now = anyio.current_time()
         if found is None or now - found.at > FRESH or not found.exists:
             address.check_project(project)
@@ -219,35 +219,39 @@ class HttpStore:
             if answer.status == HTTPStatus.FORBIDDEN:
                 raise RecordUnusable(_forbidden(project))
             found = await self._understood(project, answer)
-            # An empty project keeps this server from listing any: only make one to be filled.
+            # With an empty project this server cannot list any project: create only one that gets a record.
             if not found.exists and any(map(_can_be_made, changes)):
-                found = await self._found(project)
+                found = await self._create_project(project)
         return found
 
-    async def _found(self, project: str) -> _Listing:
-        """Make *project*, if nobody else has by now, and return what it holds when it may be filled."""
-        company = self._companies[project]
-        # Where this process has seen records, or made some, the rows are there that records share.
-        knows_records = any(each.known for each in self._companies.values())
-        there = None if knows_records else await new_server.shown(self._session)
+    async def _create_project(self, project: str) -> _Listing:
+        """Create *project*, unless another client has; return its listing once records may be added."""
+        others = self._others_in[project]
+        # If this process has seen or created records, the rows that records share exist already.
+        knows_records = any(each.known for each in self._others_in.values())
+        there = None if knows_records else await new_server.list_projects(self._session)
         is_new = there is not None and not there.begun
-        company.founded = await self.make_project(project)
+        others.created_project = await self.make_project(project)
         listing = _Listing(anyio.current_time(), set(), {})
-        if company.founded and is_new and await new_server.turn(self._session, project, company, self._sleep):
-            # Others may have found it meanwhile, and begin at this moment.
+        if (
+            others.created_project
+            and is_new
+            and await new_server.wait_for_turn(self._session, project, others, self._sleep)
+        ):
+            # Others may have found the project during the wait, and may be starting now.
             listing = await self._list(project)
-            company.founded = False
-        if not company.founded:
-            company.are_rivals()  # who makes a project of the same name has copies of the same records
+            others.created_project = False
+        if not others.created_project:
+            others.are_rivals()  # a client that creates this project has copies of the same records
         return listing
 
     async def make_project(self, project: str) -> bool:
-        """Make *project* if it is not there; say whether this made it: of all who try at once, one did.
+        """Create *project* if it does not exist; say whether this call did: of concurrent calls, one does.
 
-        Raises RecordUnusable if this user may not, or nobody can.
+        Raises RecordUnusable if this user may not, or if the server cannot have such a project.
         """
         address.check_project(project)
-        # A body with a name or a description makes a project that nobody may use.
+        # A body with a name or a description creates a project that no user may use.
         answer = await self._session.put(b"{}", project)
         if answer.status == HTTPStatus.FORBIDDEN:
             raise RecordUnusable(_forbidden(project))
@@ -258,7 +262,7 @@ class HttpStore:
         return answer.status == HTTPStatus.CREATED
 
     async def _list(self, project: str) -> _Listing:
-        """Return what *project* holds: nothing, if it is not there."""
+        """Return the listing of *project*, empty if it does not exist."""
         try:
             address.check_project(project)
         except RecordUnusable:
@@ -289,20 +293,20 @@ class HttpStore:
                 raise AnotherRecord(f"a listing of project {literal.shortened(str(said))}")
             return address.listed(self._session.base, project, addresses)
         except AnotherRecord as exc:
-            # It does not tell what the project lacks.
+            # Such a listing does not show that a record is absent.
             raise StoreUnreachable(
                 f"{self.location} returned {exc} when asked for {project!r}; look for a cache or a proxy in"
                 " front of it that mixes up its answers"
             ) from exc
 
     async def _read_all(self, keys: Collection[Key]) -> dict[Key, Record | RecordUnusable]:
-        """Return what the server shows of *keys*, without those that are not there."""
+        """Return the records of *keys*, or why they cannot be read, without those that do not exist."""
         wanted = sorted(keys)
         found = await gather([partial(self._writer.get, key) for key in wanted])
         return {key: each for key, each in zip(wanted, found, strict=True) if each is not None}
 
     async def _write(self, change: Change, there: Collection[Key]) -> Outcome:
-        """Make one change, on its condition."""
+        """Make one change, if its condition holds."""
         key, record = change.key, change.record
         if change.expect is None:
             if key not in there:
@@ -313,7 +317,7 @@ class HttpStore:
             return STALE
         if record is None:
             return await self._writer.delete(key, held)
-        if set(canonical.differences(held, record)) <= set(form.CHANGEABLE):
+        if set(canonical.differences(held, record)) <= set(form.MUTABLE_FIELDS):
             return await self._writer.annotate(key, record)
         return await self._writer.replace(key, held, record)
 
@@ -335,8 +339,8 @@ class HttpStore:
         return document
 
 
-def _makes(change: Change, there: Collection[Key]) -> bool:
-    """Say whether *change* makes a record, and nothing is *there*."""
+def _is_creation(change: Change, there: Collection[Key]) -> bool:
+    """Say whether *change* creates a record that is not *there*."""
     return change.expect is None and change.record is not None and change.key not in there
 
 
@@ -350,8 +354,8 @@ def _can_be_made(change: Change) -> bool:
     return True
 
 
-def _impossible(change: Change, reason: str) -> Outcome:
-    """Return what becomes of a change in a project that is not there for us."""
+def _without_project(change: Change, reason: str) -> Outcome:
+    """Return the outcome of a change in a project that this user cannot use, for *reason*."""
     if change.expect is not None:
         return STALE
     return DONE if change.record is None else Outcome(Result.REFUSED, reason)
@@ -362,7 +366,7 @@ def _forbidden(project: str) -> str:
 
 
 def _after(there: set[Key], changes: Sequence[Change], outcomes: Mapping[Key, Outcome]) -> set[Key]:
-    """Return the keys that are there after *changes*; of what failed nothing is known, so it is not made."""
+    """Return the keys that may exist after *changes*: also those of failed writes, lest smtd create them."""
     gone = {change.key for change in changes if change.record is None and outcomes[change.key] == DONE}
     return (there | {change.key for change in changes if change.record is not None}) - gone
 

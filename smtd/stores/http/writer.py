@@ -138,7 +138,7 @@ class ServerWriter:
         deleted = await self.delete(key, held)
         if deleted != DONE:
             return deleted
-        if (still := await self.get(key)) is not None:  # the caller sees that nothing has changed
+        if (still := await self.get(key)) is not None:  # the caller's read sees no change
             return DONE if _alike(still, held) else STALE
         outcome = await self._make(key, record)
         if outcome.result is Result.REFUSED:
@@ -216,7 +216,7 @@ class ServerWriter:
         if isinstance(found, RecordUnusable):  # a record that cannot be compared must not be removed
             why = f"the server accepted it, but its answer cannot be read: {found}"
             return Outcome(Result.REFUSED, why)
-        altered = set(canonical.differences(found, record)) & set(FIELDS) - set(form.CHANGEABLE)
+        altered = set(canonical.differences(found, record)) & set(FIELDS) - set(form.MUTABLE_FIELDS)
         if not altered:
             return self._done(key, found)  # a user has annotated it since
         what = ", ".join(sorted(altered))

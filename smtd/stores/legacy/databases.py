@@ -1,7 +1,7 @@
-"""Relational stores of Sumatra before 0.8.1 in SQLite: read as a whole, never written.
+"""Relational stores of Sumatra before 0.8.1 in SQLite, which smtd reads whole and never writes.
 
-What Sumatra 0.8.1 makes of an export of them is what smtd makes of them, but for the times, which
-are local: Sumatra takes those of an export for UTC. Texts that Sumatra would run are read as data.
+smtd reads from them the same records as Sumatra 0.8.1 reads from an export of them, except for times: these
+are local, but Sumatra reads those of an export as UTC. Texts that Sumatra would run are read as data.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from smtd.text import encodable
 _PATIENCE = 10.0
 _one_at_a_time = threading.Lock()
 _TIMESTAMP = RECORD_COLUMNS.index("timestamp")
-#: Where a row has the type and text of the parameters, and the texts of dictionaries.
+#: The positions in a row of the type and text of the parameters, and of the texts of dictionaries.
 _PARAMETERS, _DICTIONARIES = 19, (22, 24, 26)
-#: Columns of `rows.record`; after them come the tags and the lists of data that have no table.
+#: The number of columns of `rows.record`; after them come the tags and the lists of data without a table.
 _WIDTH = 27
 
 
 class _Held(NamedTuple):
-    """All rows of a database: those of the records, and by record what other tables hold of it."""
+    """All rows of a database: those of the records, and, by record, its rows in other tables."""
 
     version: str
     records: list[Row]
@@ -56,11 +56,11 @@ class _Held(NamedTuple):
 
 
 def load(path: Path, timezone: str) -> Snapshot:
-    """Return what the database at *path* holds, whose local times are of the zone *timezone*.
+    """Return the content of the database at *path*; times are local in *timezone* (empty: this machine's).
 
     Reads in one transaction and changes nothing. Blocks. Raises FileNotFoundError if there is no
-    file, StoreUnreachable if it is locked, StoreRefused if it is damaged or of no schema of
-    Sumatra's, or for a time zone that nobody knows (empty: that of this machine).
+    file, StoreUnreachable if it is locked, StoreRefused if it is damaged, if it has no schema of
+    Sumatra's, or if the time zone is unknown.
     """
     local = sources.zone(timezone)
     try:
@@ -72,7 +72,7 @@ def load(path: Path, timezone: str) -> Snapshot:
 
 
 def _translated(exc: Exception, path: Path) -> StoreError:
-    """Return what SQLite says of a file that is only read."""
+    """Return SQLite's error *exc*, for a file that is only read, as one that says what to do next."""
     if "readonly" in str(exc):
         return StoreRefused(
             f"{path} was left half written by a killed program; run smt list once with its version of Sumatra"
@@ -83,9 +83,9 @@ def _translated(exc: Exception, path: Path) -> StoreError:
 
 
 def change_counter(path: Path) -> int:
-    """Return how often the file was written to by transactions, as SQLite counts in the file itself. Blocks.
+    """Return the number of transactions that wrote to the file, which SQLite counts in the file. Blocks.
 
-    Call it last inside `opened`: to close the file takes away the locks of that connection.
+    Call it last inside `opened`: when this closes the file, that connection loses its locks.
     """
     with regular.opened(path) as file:
         return int.from_bytes(file.read(28)[24:], "big")
@@ -93,9 +93,9 @@ def change_counter(path: Path) -> int:
 
 @contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """Connect to the file so that nothing is made beside it, even in write-ahead mode.
+    """Connect to the file so that SQLite creates no file beside it, even in write-ahead mode.
 
-    One at a time: to close the file takes away the locks of this process's other connections to it.
+    One at a time: when the file is closed, this process's other connections to it lose their locks.
     """
     with _one_at_a_time, _connected_inertly(path) as db:
         yield db
@@ -111,11 +111,11 @@ def _connected_inertly(path: Path) -> Iterator[sqlite3.Connection]:
         with _connected(path) as db:
             yield db
     elif not _has_content(log):
-        # SQLite would make a log even to read. Without one nobody has the file open.
+        # SQLite would create a log even to read. Without one no program has the file open.
         with _connected(path, "&immutable=1") as db:
             yield db
     else:
-        # SQLite would make the index of a log that was copied, or that a killed program left.
+        # SQLite would create the index of a log that was copied, or that a killed program left.
         with TemporaryDirectory() as directory:
             copy = Path(directory, "records")
             shutil.copyfile(path, copy)
@@ -139,10 +139,10 @@ def _has_content(path: Path) -> bool:
 
 
 def _held(db: sqlite3.Connection, path: Path) -> _Held:
-    """Read all rows in one transaction, and nothing but rows: others may be waiting for the lock."""
+    """Read all rows in one transaction, without decoding any: others may be waiting for the lock."""
     db.execute("BEGIN")
     tables: dict[str, set[str]] = defaultdict(set)
-    # Tables only: a view could be made of anything, without end.
+    # Only tables: a view could compute anything, and without end.
     for table, column in db.execute(
         "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table'"
     ):
@@ -180,7 +180,7 @@ def _records(held: _Held, local: ZoneInfo | None) -> Iterator[tuple[Key, Record 
 
 
 def _shown(name: object) -> str:
-    """Return *name* as text that can be stored: of bytes what they say, so that the record is not gone."""
+    """Return *name* as text that can be stored; bytes are decoded, lest the record look deleted."""
     found = lenient(name) if isinstance(name, bytes) else name
     return encodable(found) if isinstance(found, str) else repr(found)
 
@@ -190,7 +190,7 @@ def _as_of_today(
 ) -> tuple[list[Any], Parts]:
     """Return a row and its parts as a database of Sumatra 0.8.1 would have them.
 
-    What is no text where text should be is left for `rows.record` to complain about.
+    A value that is not text where it should be is left for `rows.record` to report.
     """
     row = list(values[:_WIDTH])
     text, *lists = values[_WIDTH:]
@@ -204,8 +204,8 @@ def _as_of_today(
         for keys, paths in zip((held.inputs, held.outputs), lists, strict=True)
     )
     words = [name for (name,) in held.tags[row_id]]
-    # The text is what Sumatra was given, the table what it made of it; a store that another process
-    # of Sumatra's synced has only one of them right.
+    # The column has the tags that Sumatra was given, the table what Sumatra made of them. In a store that
+    # another process of Sumatra's synced, only one of the two is right.
     words += sorted(tags.split(text)) if isinstance(text, str) else []
     return row, Parts(words, inputs, outputs, held.dependencies[row_id], held.platforms[row_id])
 
@@ -233,7 +233,7 @@ def _data_key(key: Row, local: ZoneInfo | None) -> Row:
 
 
 def _without_digests(paths: Any) -> list[Row]:
-    """Return data keys for a list of paths in text: Sumatra before 0.4 kept nothing else of data."""
+    """Return data keys for the text of a list of paths: Sumatra before 0.4 stored nothing else about data."""
     if not paths:
         return []
     if not isinstance(paths, str):

@@ -1,12 +1,12 @@
-"""What `smt export` wrote: a list of records as JSON, of Sumatra 0.2 to 0.8; read, never written.
+"""Exports of Sumatra 0.2 to 0.8 (`smt export`): lists of records in JSON, which smtd never writes.
 
-The file is `.smt/records_export.json`. The records are those of the one project that is named in
-`project_export.json` beside it; without that file the project is named after the directory that
-holds `.smt`, or else after the one that holds the file.
+The file is `.smt/records_export.json`. Its records belong to the one project that is named in
+`project_export.json` beside it. Without that file, the name of the project is that of the directory that
+holds `.smt`, or else of the one that holds the file.
 
-A record is what `build_record` in Sumatra 0.8.1 makes of it (sumatra/recordstore/serialization.py),
-but for times without an offset, which Sumatra before 0.8 wrote: they are local, and Sumatra takes
-them for UTC. Texts that Sumatra would run are read as data.
+smtd reads the same record as `build_record` in Sumatra 0.8.1 (sumatra/recordstore/serialization.py), except
+for times without an offset, which Sumatra before 0.8 wrote: these are local, but Sumatra reads them as UTC.
+Texts that Sumatra would run are read as data.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ _ROOT = _Component(sources.INPUT_DATASTORE[0], sources.INPUT_DATASTORE[1])
 
 
 class _Exported(msgspec.Struct):
-    """A record as it is written; what has a default here was not, by some Sumatra."""
+    """A record in an export; some version of Sumatra did not write the fields with a default."""
 
     label: str
     timestamp: str
@@ -123,7 +123,7 @@ class _Exported(msgspec.Struct):
     repeats: _Text = None
 
 
-#: The fields that are here as they are there.
+#: The fields that have the same values in a Record.
 _SAME = (
     *("label", "reason", "duration", "main_file", "version", "script_arguments"),
     *("outcome", "diff", "user", "stdout_stderr", "repeats"),
@@ -131,10 +131,10 @@ _SAME = (
 
 
 def load(path: Path, timezone: str) -> Snapshot:
-    """Return what the export at *path* holds, whose local times are of the zone *timezone*.
+    """Return the content of the export at *path*; its local times are in *timezone* (empty: this machine's).
 
-    Blocks. Raises FileNotFoundError if there is no file, StoreRefused if it is no export, or for a
-    time zone that nobody knows (empty: that of this machine).
+    Blocks. Raises FileNotFoundError if there is no file, StoreRefused if it is not an export, or if the
+    time zone is unknown.
     """
     local = sources.zone(timezone)
     found = _json(path)
@@ -247,7 +247,7 @@ def _data_key(key: _DataKey | str, local: ZoneInfo | None) -> DataKey:
 
 
 def _version(entry: Any) -> str:
-    """Return the first Sumatra that wrote records such as *entry*, as far as it tells."""
+    """Return the first Sumatra that wrote records such as *entry*, as far as the entry shows that."""
     if not isinstance(entry, dict):
         return ""
     if "data_key" in entry:

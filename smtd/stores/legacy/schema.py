@@ -1,8 +1,8 @@
 """The tables of the Django schemas before Sumatra 0.8.1, and statements that read them as its own.
 
-A row comes out as `rows.record` takes it: what a schema has no column for is said with the value
-that Sumatra itself takes for it. The schema is recognized by its tables and columns alone, since no
-database says which Sumatra made it.
+A row is selected in the form that `rows.record` expects: if a schema lacks a column, the statement has the
+value that Sumatra itself uses for it. The schema is recognized by its tables and columns alone, since no
+database says which Sumatra created it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from smtd.errors import StoreRefused
 from smtd.stores.django.mapping import DATA_KEY_COLUMNS, PREFIX, RECORD_COLUMNS, RELATIONS
 from smtd.stores.legacy.sources import INPUT_DATASTORE
 
-#: What some schema has no column for, by table; elsewhere a missing column is another schema.
+#: The columns that a schema may lack, by table, with the values for them. If any other column is missing, the
+#: schema is unknown.
 _MISSING = {
     "record": {"stdout_stderr": "''", "repeats": "NULL", "script_arguments": "''", "user": "''"},
     "executable": {"options": "''"},
@@ -31,8 +32,8 @@ _TAGS = frozenset(("tagging_tag", "tagging_taggeditem", "django_content_type"))
 class OldSchema:
     """The statements on a database with *tables* (columns by table) at *path*.
 
-    *migrations* are those that the database says were made. Raises StoreRefused for a schema that
-    is none of those that smtd knows.
+    *migrations* are those that the database lists as applied. Raises StoreRefused for a schema that smtd
+    does not know.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class OldSchema:
         return self._shared("input_data", "datakey", DATA_KEY_COLUMNS) if self.has_data_keys else None
 
     def outputs(self) -> str | None:
-        """Select the id of a record and the columns of one data key that it made."""
+        """Select the id of a record and the columns of one data key that it created."""
         if not self.has_data_keys:
             return None
         if PREFIX + "record_output_data" in self._tables:
@@ -143,7 +144,7 @@ class OldSchema:
         if self._has(table, name):
             return f'{alias}."{name}"'
         if name in _MISSING.get(table, {}):
-            # NULL where the joined row is: what it has no column for is not there either.
+            # A row that is missing gets this value, too, but its other columns are NULL.
             return _MISSING[table][name]
         raise StoreRefused(
             f"{self._path} is not a Sumatra record store: its table {PREFIX}{table} has no column {name}"

@@ -1,4 +1,4 @@
-"""A source of records that smtd reads whole and never writes, as a store."""
+"""A store made of a source of records that smtd reads whole and never writes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from smtd.stores.legacy.sources import LegacySource, Snapshot
 
 
 class _Loaded(NamedTuple):
-    """What the files held when they looked like that."""
+    """The content of the files, their status when it was read, and whether they were young."""
 
     snapshot: Snapshot
     seen: Signature
@@ -27,10 +27,10 @@ class _Loaded(NamedTuple):
 
 
 class SnapshotStore:
-    """The *source* at *path*; *location* is how a person named it.
+    """The *source* at *path*; *location* is how the user named it.
 
-    It is read whole at first use, and again whenever its files look different. *timezone* names the
-    zone of times that do not say theirs (empty: that of this machine).
+    It is read whole at first use, and again whenever the status of its files has changed. *timezone* is the
+    zone of times without one (empty: that of this machine).
     """
 
     def __init__(self, source: LegacySource, path: Path, location: str, timezone: str = "") -> None:
@@ -43,7 +43,7 @@ class SnapshotStore:
         self._loaded: _Loaded | None = None
         self._version = ""
         self._scanned: _Loaded | None = None
-        #: What the files looked like that were made durable last.
+        #: The status of the files at the last flush.
         self._flushed: Signature | None = None
 
     def __repr__(self) -> str:
@@ -51,7 +51,7 @@ class SnapshotStore:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this store can do; which Sumatra it is of is known once it was read."""
+        """What this store can do; the version of Sumatra is known only after it was read."""
         return Capabilities(exclusive_writes=True, batch=None, keeps_opaque=False, read_only=self._refusal)
 
     @property
@@ -112,11 +112,11 @@ class SnapshotStore:
             self._loaded = None
 
     def _token(self, seen: Signature, young: bool = False) -> Token:
-        """Return a token of files that look like *seen*: in another zone they say something else."""
+        """Return a token of files with the status *seen*: in another time zone they have other records."""
         return self._timezone.encode() + marked(seen, young=young)
 
     async def _current(self) -> _Loaded:
-        """Return what the source holds now, read anew if it is not what was read last."""
+        """Return the current content of the source; read it again only if its files have changed."""
         self._loaded = await to_thread.run_sync(self._load, self._loaded)
         self._version = self._loaded.snapshot.version
         return self._loaded
@@ -133,7 +133,7 @@ class SnapshotStore:
         try:
             return self._source.load(self._path, self._timezone)
         except StoreRefused as exc:
-            # What looks damaged may be half written by somebody who is at it.
+            # A file that seems to be damaged may be one that a program is still writing.
             if 0 <= age(signature(self._files)) < DAMAGE_AFTER:
                 raise NotSettled(str(exc)) from exc
             raise

@@ -1,6 +1,6 @@
 """What databases and exports of earlier Sumatras have in common. smtd reads them, and never writes.
 
-They are read whole, at one moment. Their times are local, as the clock stood where they were made.
+They are read whole, at one moment. Their times are local, in the time zone where they were written.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from smtd.records import canonical, literal, python2
 from smtd.records.parameters import content
 from smtd.records.record import Key, Parameters, Record
 
-#: What Sumatra says for the digest of data of which none was kept (before 0.4).
+#: The digest that Sumatra has for data without one (before 0.4).
 NO_DIGEST = "0" * 40
-#: Where Sumatra takes input data from if nothing was kept (before 0.4), as its databases say it.
+#: The data store that Sumatra uses for input data of records without one (before 0.4), as in its databases.
 INPUT_DATASTORE = ("FileSystemDataStore", "{'root': '/'}")
 
 #: Parameters whose text is the `repr` of a dictionary.
@@ -28,7 +28,7 @@ _EXPRESSIONS = frozenset(("dict", "NTParameterSet"))
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a source held at one moment: its records, why others cannot be read, and its version."""
+    """The content of a source at one moment: its records, why others cannot be read, and its version."""
 
     records: dict[Key, Record]
     unreadable: dict[Key, str]
@@ -41,7 +41,7 @@ class LegacySource:
 
     `load` takes the path and the name of a time zone (empty: that of this machine) and blocks. It
     raises StoreRefused or StoreUnreachable for a source that cannot be read, FileNotFoundError for
-    one that is not there, and changes nothing.
+    one that does not exist, and changes nothing.
     """
 
     kind: str
@@ -51,7 +51,7 @@ class LegacySource:
 
 
 def snapshot(found: Iterable[tuple[Key, Record | RecordUnusable]], version: str) -> Snapshot:
-    """Return what was found; of records that bear one label and differ none can be told."""
+    """Return the records *found* as a snapshot; different records with one label count as unreadable."""
     records: dict[Key, Record] = {}
     unreadable: dict[Key, str] = {}
     for key, record in found:
@@ -68,7 +68,7 @@ def snapshot(found: Iterable[tuple[Key, Record | RecordUnusable]], version: str)
 
 
 def zone(name: str) -> ZoneInfo | None:
-    """Return the time zone *name*; None stands for that of this machine. Blocks.
+    """Return the time zone *name*; None means that of this machine. Blocks.
 
     Raises StoreRefused for one that this machine does not know.
     """
@@ -80,7 +80,7 @@ def zone(name: str) -> ZoneInfo | None:
 
 _MOMENT = re.compile(
     r"(?P<day>\d{4}-\d\d-\d\d)[ T](?P<time>\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d{1,6}))?"
-    # Sumatra 0.8 writes +0000; a + that was read as a blank is as well known to it.
+    # Sumatra 0.8 writes +0000; it also accepts a space in place of the +.
     r"(?P<offset> 00:00|Z|[+-]\d\d:?\d\d)?\Z",
     re.ASCII,
 )
@@ -89,7 +89,7 @@ _MOMENT = re.compile(
 def moment(text: str, local: ZoneInfo | None) -> datetime:
     """Return the time in UTC; one without an offset is in *local* (None: this machine's zone).
 
-    A time that the clock showed twice is the first of both. Raises RecordUnusable.
+    A time that the clock showed twice counts as the first one. Raises RecordUnusable.
     """
     try:
         found = _MOMENT.match(text)
@@ -112,11 +112,11 @@ def _offset(text: str) -> timedelta:
 
 
 def parameters(type_name: str, text: str) -> Parameters:
-    """Return a parameter set, as Python 3 reads what Python 2 may have written.
+    """Return the parameter set of *text*, which Python 2 may have written, as Python 3 would write it.
 
     Raises RecordUnusable for one that cannot be read as data.
     """
-    # The other types have texts of their own, in which little is as Python writes it.
+    # The texts of the other types are not Python expressions, so their own text is tried first.
     texts = [python2.text(text)] if type_name in _EXPRESSIONS else [text, python2.text(text)]
     reasons = []
     for each in texts:
@@ -131,7 +131,7 @@ def parameters(type_name: str, text: str) -> Parameters:
 
 
 def paths(text: str) -> list[str]:
-    """Return the paths in a list that Sumatra before 0.4 kept as text. Raises RecordUnusable."""
+    """Return the paths in a list that Sumatra before 0.4 stored as text. Raises RecordUnusable."""
     found = literal.read(python2.text(text))
     if not (isinstance(found, (list, tuple)) and all(isinstance(path, str) for path in found)):
         raise RecordUnusable(f"{literal.shortened(text)} is not a list of paths")

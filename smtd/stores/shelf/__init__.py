@@ -1,4 +1,4 @@
-"""Shelves: one pickled dictionary of records a project, in a dbm file.
+"""Shelves: for each project one pickled dictionary of records, in a dbm file.
 
 Pickles are loaded inertly, in a child process with limits (`worker`); dbm files are read by their
 bytes, without a lock that could make a running `smt` fail.

@@ -1,7 +1,7 @@
-"""Asks child processes about many pickles: about small ones together, about a large one alone.
+"""Send requests about many pickles to child processes: small pickles together, a large one alone.
 
-One process costs some 80 ms, whatever it is asked. Limits hold for each process, so a pickle that asks
-for too much can take its neighbours with it; each of them is then asked for alone.
+A process costs some 80 ms, whatever the request. The limits apply to the whole process, so a pickle that
+needs too much also fails the others in it; then each of them gets a process of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TypeAlias, TypeVar
 from smtd.errors import StoreRefused
 from smtd.stores.shelf import child, groups, messages
 
-#: Bytes of pickles and new records that one process is asked about; a single larger pickle has one alone.
+#: The most bytes of pickles and new records for one process; a larger pickle gets a process of its own.
 LARGE = 2_000_000
 
 _Expected = TypeVar("_Expected", messages.Records, messages.Written, messages.Probed)
@@ -23,9 +23,9 @@ _Group: TypeAlias = dict[str, messages.One]
 async def ask_each(
     requests: Mapping[str, messages.One], expected: type[_Expected], *, shelf: str
 ) -> dict[str, _Expected | StoreRefused]:
-    """Return what is answered to the request about each project, or why there is no answer.
+    """Return the answer to the request about each project, or why there is none.
 
-    A pickle that is broken, or asks for too much, is the failure of its project alone.
+    A pickle that is broken, or needs too much, fails its own project only.
     """
     answers: dict[str, _Expected | StoreRefused] = {}
     sized = ((project, request, messages.size(request)) for project, request in requests.items())
@@ -37,7 +37,7 @@ async def ask_each(
 
 
 async def _together(group: _Group, expected: type[_Expected], shelf: str) -> dict[str, _Expected]:
-    """Let one process answer the whole *group*; what it cannot answer is left out."""
+    """Have one process answer the whole *group*; leave out the projects that it cannot answer."""
     found: dict[str, _Expected] = {}
     if len(group) > 1:
         several = messages.Several(list(group.values()))

@@ -1,4 +1,4 @@
-"""Asks a child process about a pickle, and waits for its answer."""
+"""Send a request about pickles to a child process, and wait for its answer."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from smtd.errors import StoreRefused
 from smtd.records.record import BAD_BYTES
 from smtd.stores.shelf import messages, worker
 
-#: Bytes of a pickle that are sent at a time: what waits to be sent is copied.
+#: The most bytes that are sent at a time: bytes that wait to be sent are copied.
 SENT = 2**16
 
-#: msgspec does without typing_extensions, which takes a quarter of the time that a process needs to start.
+#: msgspec works without typing_extensions, whose import takes a quarter of the time that a process needs to
+#: start.
 _START = (
     "import sys; sys.path[:] = {!r}; sys.modules['typing_extensions'] = None\n"
     "from smtd.stores.shelf import worker; worker.main()"
@@ -29,9 +30,9 @@ Expected = TypeVar("Expected", messages.Records, messages.Written, messages.Answ
 
 
 async def ask(request: messages.Request, expected: type[Expected], *, what: str, shelf: str) -> Expected:
-    """Let a child process answer *request* about *what* is in *shelf*.
+    """Return a child process's answer to *request*; messages call the pickle *what* in the shelf *shelf*.
 
-    Raises StoreRefused for a pickle that is broken, or asks for more than a real one of its size.
+    Raises StoreRefused for a pickle that is broken, or needs more than a real one of its size.
     """
     pieces = messages.pieces(request)
     memory, seconds = worker.limits(sum(map(len, pieces)))
@@ -53,7 +54,7 @@ async def ask(request: messages.Request, expected: type[Expected], *, what: str,
 
 
 async def run(argv: Sequence[str], pieces: Sequence[bytes]) -> tuple[int, messages.Answer | None]:
-    """Return how a process that is given *pieces* ends, and what it answers."""
+    """Start a process, send it *pieces*, and return its exit code and its answer (None: not complete)."""
     answers = messages.Answers()
     async with (
         await anyio.open_process(argv, stderr=subprocess.DEVNULL, env=_environment()) as process,
@@ -66,13 +67,13 @@ async def run(argv: Sequence[str], pieces: Sequence[bytes]) -> tuple[int, messag
             async for part in process.stdout:
                 answers.feed(part)
         except BAD_BYTES:
-            process.kill()  # nothing that it says can be believed
+            process.kill()  # nothing in its output can be trusted
         code = await process.wait()
     return code, answers.answer
 
 
 async def _feed(stdin: ByteSendStream, pieces: Sequence[bytes]) -> None:
-    """Send *pieces*, and close; a process that has ended tells by its exit code why."""
+    """Send *pieces*, and close the pipe; if the process has ended, its exit code shows why."""
     with suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
         for piece in pieces:
             for start in range(0, len(piece), SENT):
@@ -81,7 +82,7 @@ async def _feed(stdin: ByteSendStream, pieces: Sequence[bytes]) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Return nothing of the person's environment but the time zone, which old records are read by.
+    """Return the environment of the process: only the user's time zone, in which old records are read.
 
     A fixed hash seed makes the answers repeatable.
     """

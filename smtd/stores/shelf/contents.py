@@ -26,17 +26,17 @@ class DbmFile(Protocol):
     def exclusive_writes(self) -> bool:
         """See Capabilities."""
 
-    def obstacle(self) -> str:
-        """Return why it cannot be written, as a sentence with the remedy; empty: it can."""
+    def read_only_reason(self) -> str:
+        """Return why it cannot be written, as a sentence with the remedy (empty: it can)."""
 
     def mark(self) -> Token:
         """Return a mark that shows whether the file has changed since it was read; cheap."""
 
     def read(self) -> tuple[dict[bytes, bytes], Token]:
-        """Return every value by key, as of one moment, and the mark of that moment.
+        """Return all values by key at one moment, and the mark of that moment.
 
-        If the file may change while its mark stays the same, that mark is one that `mark` never returns (see
-        `settled`).
+        If the file may still change without a change of its mark, the returned mark is one that `mark` never
+        returns (see `settled`).
         """
 
     def flush(self) -> None:
@@ -52,7 +52,7 @@ class DbmFile(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The pickle of each project at the moment of *mark*, and its digest."""
+    """The pickle of each project when the file had *mark*, and the digest of each pickle."""
 
     pickles: Mapping[str, bytes]
     digests: Mapping[str, bytes]

@@ -16,7 +16,7 @@ from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.sqlite import ERRORS, flush, opened
 from smtd.stores.base import Token
 from smtd.stores.shelf.swaps import Swap, unchanged
-from smtd.untrusted import Acting
+from smtd.untrusted import SchemaCodeBlocked
 
 #: Seconds to wait for another process's lock.
 TIMEOUT = 10.0
@@ -26,26 +26,26 @@ class Sqlite3File:
     """The SQLite file of one shelf."""
 
     name = "dbm.sqlite3"
-    #: `smt` reads the whole value and writes it back in two steps, without a transaction.
+    #: `smt` reads a whole value and later writes it back, without a transaction around both.
     exclusive_writes = False
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._was_there = False
 
-    def obstacle(self) -> str:
-        """Return nothing: every Python can write it."""
+    def read_only_reason(self) -> str:
+        """Return an empty text: every Python can write the file."""
         return ""
 
     def mark(self) -> Token:
-        """Return a digest of all that the file holds.
+        """Return a digest of the content of the file.
 
-        Its looks would not do: in WAL mode a mere reader changes the files.
+        The file status would not do: in WAL mode even a reader changes the files.
         """
         return self.read()[1]
 
     def read(self) -> tuple[dict[bytes, bytes], Token]:
-        """Return every value by key, and their mark."""
+        """Return all values by key, and the mark of the file."""
         if not self._was_there and not self._path.exists():
             return {}, b"absent"
         with self._open() as db:
@@ -81,12 +81,12 @@ class Sqlite3File:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """Connect to the file, which must be there; what is not committed is undone."""
+        """Connect to the file, which must exist; what is not committed in the block is rolled back."""
         try:
             with opened(self._path, patience=TIMEOUT) as db:
                 db.execute("PRAGMA synchronous = EXTRA")
                 yield db
-        except Acting as exc:
+        except SchemaCodeBlocked as exc:
             raise StoreRefused(f"the shelf {self._path} {exc}") from exc
         except sqlite3.OperationalError as exc:
             reason = readonly.obstacle(self._path, exc) or f"{exc}; try again later"
@@ -98,5 +98,5 @@ class Sqlite3File:
 
 
 def _bytes(value: bytes | str) -> bytes:
-    """dbm writes bytes only; another program may have written text."""
+    """Return *value* as bytes: dbm writes only bytes, but another program may have written text."""
     return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")

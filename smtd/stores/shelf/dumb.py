@@ -1,9 +1,9 @@
 """dbm.dumb: an index in text (`.dir`), values at offsets (`.dat`), no lock of any kind.
 
-The format is that of CPython's dbm/dumb.py. A process that holds a dumb shelf has read the index
-when it opened it, overwrites values in place where they fit, and writes the index when it closes.
-So the index on disk may tell an older length than the value has; a value is therefore read to the
-end of its last block, and its pickle knows where it ends.
+The format is that of CPython's dbm/dumb.py. A process reads the index when it opens a dumb shelf,
+overwrites values in place where they fit, and writes the index when it closes the shelf. So the index on
+disk may have an older length of a value. smtd therefore reads a value to the end of its last block: a
+pickle marks its own end.
 """
 
 from __future__ import annotations
@@ -46,28 +46,28 @@ class DumbFile:
         self._files = (self._dat, self._dir, self._bak)
         self._was_there = False
 
-    def obstacle(self) -> str:
-        """Return whom a new index would shut out; every Python can write one."""
-        return ownership.obstacle(self._dir)
+    def read_only_reason(self) -> str:
+        """Return which users could not use a new index (empty: none); every Python can write one."""
+        return ownership.lost_access(self._dir)
 
     def mark(self) -> Token:
-        """Return what the files look like from outside."""
+        """Return a mark made of the status of the files."""
         return marked(signature(self._files))
 
     def read(self) -> tuple[dict[bytes, bytes], Token]:
-        """Return every value by key, as of one moment, and the mark of that moment."""
+        """Return all values by key at one moment, and the mark of that moment."""
         values, seen, young = read_settled(self._files, self._values, what=f"the shelf {self._base}")
         self._was_there = self._was_there or bool(values)
         return values, marked(seen, young=young, holding=chain(*values.items()))
 
     def _values(self) -> dict[bytes, bytes]:
-        """Return every value by key. Raises NotSettled for files that do not fit together."""
+        """Return all values by key. Raises NotSettled if the files are inconsistent."""
         index = self._index()
         if not self._dat.exists() and not index:
             return {}
         with regular.opened(self._dat) as data:
             size = os.fstat(data.fileno()).st_size
-            # If no index ever named anything, a first save is under way, or was cut off.
+            # If no index ever had an entry, the first save is still running, or was interrupted.
             named_before = self._was_there or (self._bak.exists() and self._bak.stat().st_size > 0)
             if size and not index and named_before:
                 raise NotSettled(f"its index {self._dir.name} is empty, but its data is not")
@@ -97,21 +97,20 @@ class DumbFile:
         return name, (start, length)
 
     def create(self) -> None:
-        """Make the files of an empty shelf, as `dbm.dumb.open` does, where they are missing."""
+        """Create the files of an empty shelf that are missing, as `dbm.dumb.open` does."""
         self._dir.touch()  # first: data without an index is a damaged shelf
         self._dat.touch()
 
     def flush(self) -> None:
-        """Make durable what others have written: Sumatra syncs nothing."""
+        """Make durable what other programs have written: Sumatra syncs nothing."""
         durable.sync(self._files)
 
     def replace(self, swaps: Mapping[bytes, Swap]) -> set[bytes]:
         """Make the *swaps* whose keys still have their old values; return those keys.
 
-        The new values are appended and only then named in a new index, so that neither a crash
-        nor a process that holds the old index ever sees less than a whole value. A lock keeps
-        other smtd processes away; Sumatra knows of none. What Sumatra adds to the index in the
-        meantime is kept.
+        The new values are appended first, and only then entered in a new index. So a process that has the old
+        index, or reads after a crash, always finds whole values. A lock keeps other smtd processes out;
+        Sumatra uses no lock. What Sumatra adds to the index during the write is kept.
         """
         if not any(path.exists() for path in self._files):
             self._dir.touch()  # first: data without an index is a damaged shelf
@@ -120,17 +119,17 @@ class DumbFile:
             return set()
         try:
             with regular.opened(self._dat, _APPENDING) as lock:
-                self._claim(lock)
+                self._lock(lock)
                 return self._store(wanted)
         except FileNotFoundError:  # between two steps of a save there is no index
             raise NotSettled(_AT_ONCE) from None
 
     def _store(self, wanted: Mapping[bytes, Swap]) -> set[bytes]:
-        """Append what is *wanted*, and name it in a new index where the old values still are there."""
+        """Append the *wanted* values; enter those whose old values are still there in a new index."""
         before = self._index()
         places = self._append({key: swap.new for key, swap in wanted.items()})
         if not wanted.keys() <= before.keys():
-            durable.sync([self._dat])  # a new file, it may be, and its name is not durable yet
+            durable.sync([self._dat])  # the file may be new, and its name not durable yet
         content = regular.read(self._dir)
         index = self._parsed(content)
         same = {key: place for key, place in before.items() if key in wanted and index.get(key) == place}
@@ -140,22 +139,22 @@ class DumbFile:
             ours = {key: places[key] for key in done}
 
             def check() -> None:
-                # The index last: it is read in no time, and what others add to it after that is lost.
-                if not self._is_as_left(done, same, ours) or regular.read(self._dir) != content:
+                # The index last, since that is quick: entries that others add to it after that are lost.
+                if not self._is_unchanged(done, same, ours) or regular.read(self._dir) != content:
                     raise NotSettled(_AT_ONCE)
 
             self._write_index(index | ours, content, check)
         return set(done)
 
-    def _is_as_left(self, swaps: Mapping[bytes, Swap], theirs: Index, ours: Index) -> bool:
-        """Say whether the old values still are where the index has them, and the new ones where it will."""
+    def _is_unchanged(self, swaps: Mapping[bytes, Swap], theirs: Index, ours: Index) -> bool:
+        """Say whether the old values are still at their places *theirs*, and the new ones at *ours*."""
         there, new = self._held(theirs), self._held(ours)
         return all(
             there.get(key) == swap.old and new[key].startswith(swap.new) for key, swap in swaps.items()
         )
 
-    def _claim(self, lock: BinaryIO) -> None:
-        """Keep other smtd processes away. Raises StoreUnreachable if one does not let go."""
+    def _lock(self, lock: BinaryIO) -> None:
+        """Lock the shelf against other smtd processes. Raises StoreUnreachable if one keeps the lock."""
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
@@ -169,7 +168,7 @@ class DumbFile:
             time.sleep(0.02)
 
     def _held(self, index: Index) -> dict[bytes, bytes]:
-        """Return what the data holds where *index* says."""
+        """Return the values that the data file has at the places in *index*."""
         with regular.opened(self._dat) as data:
             size = os.fstat(data.fileno()).st_size
             return {key: _value(data, place, size) for key, place in index.items()}
@@ -195,8 +194,8 @@ class DumbFile:
     def _write_index(self, index: Index, before: bytes, check: Callable[[], None]) -> None:
         """Replace the index, whose content was *before*; see `_swap_in` for *check*.
 
-        What another program writes to the index between the check and the swap would be lost: all that takes
-        time comes earlier.
+        What another program writes to the index between the check and the swap is lost, so everything that
+        takes time is done before the check.
         """
         lines = (f"{key.decode('latin-1')!r}, {place!r}\n" for key, place in index.items())
         text = "".join(lines).encode("latin-1")
@@ -205,21 +204,21 @@ class DumbFile:
 
 
 def _value(data: BinaryIO, place: Place, size: int) -> bytes:
-    """Read a value to the end of its last block, where it may have grown in place."""
+    """Read a value to the end of its last block: it may have grown in place."""
     start, length = place
     if start + length > size:
         raise NotSettled("its index points beyond the end of its data")
     data.seek(start)
-    # The last value in the file has no padding yet; the next one will bring it.
+    # The last value in the file has no padding until the next one is appended.
     whole = -(-length // BLOCK) * BLOCK
     return data.read(whole).ljust(whole, b"\0")
 
 
 def _swap_in(path: Path, content: bytes, *, like: Path, check: Callable[[], None] = lambda: None) -> None:
-    """Replace *path* in one step by a file that holds *content*, for those who may use the file *like*.
+    """Replace *path* in one step by a file with *content*, for the same users as the file *like*.
 
-    *check* is called directly before, and may raise what leaves *path* as it is. A link stays one: those who
-    use the file by its own name must see the same.
+    *check* is called directly before; if it raises an error, *path* stays as it is. A symbolic link stays
+    one, and the file that it leads to is replaced: programs may use that by its own name.
     """
     path = Path(os.path.realpath(path))
     temporary = path.with_name(f".{path.name}.smtd")

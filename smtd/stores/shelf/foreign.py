@@ -1,7 +1,7 @@
-"""Dbm files that this Python may have no module for: a changed copy is made and swapped in.
+"""Dbm files for which this Python may have no module: smtd swaps in a changed copy.
 
-The module of the backend never sees the file itself, only a copy, in a process of its own. So neither a
-crash of it nor one of smtd leaves less than a whole file, and nobody is locked out while it works.
+The module of the backend never opens the file itself, only a copy, in a separate process. So a crash of that
+process or of smtd leaves a whole file, and no program is locked out in the meantime.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from smtd.filestat import NotSettled
 from smtd.stores.shelf import open_files, ownership
 from smtd.stores.shelf.swaps import Swap, unchanged
 
-#: Seconds that the module may take for one write.
+#: The most seconds that the module may take for one write.
 TIMEOUT = 60.0
-#: Seconds to wait for those who opened the old file in the moment of the swap.
-PARTING = 2.0
-#: Copies older than this were left by an smtd that was killed. Seconds.
-LEFT_BEHIND = 600.0
+#: Seconds to wait for programs that opened the old file at the moment of the swap.
+CLOSE_TIMEOUT = 2.0
+#: A copy older than this was left by an smtd that was killed. Seconds.
+STALE_AFTER = 600.0
 
 _NO_MODULE = 3
-#: Runs on Python 2.7 and 3, without anything of the person's environment.
+#: Runs on Python 2.7 and 3, without the user's environment.
 _WRITE = """
 import sys
 kind, path = sys.argv[1:3]
@@ -64,7 +64,7 @@ if path:
 
 
 class ForeignFile(ABC):
-    """One file of a backend; *python* is the interpreter that has its module (None: this one)."""
+    """A file of one backend; *python* is the interpreter that has its module (None: this one)."""
 
     name = ""
     exclusive_writes = False
@@ -75,21 +75,21 @@ class ForeignFile(ABC):
 
     @abstractmethod
     def values(self, content: bytes) -> dict[bytes, bytes]:
-        """Return what a file with this content holds. Raises NotSettled if it does not fit together."""
+        """Return the values in a file with this content. Raises NotSettled if it is inconsistent."""
 
-    def obstacle(self) -> str:
-        """Return why it cannot be written here, as a sentence with the next step; empty: it can."""
+    def read_only_reason(self) -> str:
+        """Return why it cannot be written here, as a sentence with the next step (empty: it can)."""
         if not open_files.is_supported():
             return f"it is a {self.name}, and this machine does not show which programs have it open"
-        return ownership.obstacle(self._path) or _obstacle(self.name, self._python)
+        return ownership.lost_access(self._path) or _missing_module(self.name, self._python)
 
     def replace(self, swaps: Mapping[bytes, Swap]) -> set[bytes]:
-        """Make the *swaps* whose keys still have their old values, in one copy; return those keys.
+        """Make the *swaps* whose keys still have their old values, all in one copy; return those keys.
 
         Raises StoreRefused if no interpreter can write it, StoreUnreachable while another program
-        has it open, NotSettled if one wrote at the same moment.
+        has it open, NotSettled if a program wrote at the same moment.
         """
-        if reason := self.obstacle():
+        if reason := self.read_only_reason():
             raise StoreRefused(f"the shelf {self._path} cannot be written: {reason}")
         path = Path(os.path.realpath(self._path))
         content = regular.read(path)
@@ -107,7 +107,7 @@ class ForeignFile(ABC):
         return set(new)
 
     def flush(self) -> None:
-        """Make durable what others have written."""
+        """Make durable what other programs have written."""
         durable.sync([self._path])
 
     def _store(self, copy: Path, values: Mapping[bytes, bytes]) -> None:
@@ -118,9 +118,9 @@ class ForeignFile(ABC):
             raise StoreRefused(f"{self._python} cannot write the shelf {self._path}: {said}")
 
     def _swap(self, path: Path, content: bytes, copy: Path) -> None:
-        """Put *copy* in the place of *path* if nobody has that open, and it still is as it was."""
+        """Replace *path* by *copy* if no other program has it open, and it still has *content*."""
         with regular.opened(path) as file:
-            self._claim(file)
+            self._lock(file)
             if not _is(file, path) or file.read() != content:
                 raise NotSettled("another program wrote at the same time")
             before = copy.with_name(f"{copy.name}.before")
@@ -128,17 +128,17 @@ class ForeignFile(ABC):
             try:
                 os.replace(copy, path)
                 if self.exclusive_writes:
-                    # A program that opened the old file just now is refused, and gives up.
-                    _wait_until_left(file)
-                elif not _is_as_left(file, content) and not open_files.holds_another(path.stat()):
+                    # If a program opened the old file just now, the lock makes it fail.
+                    _wait_until_closed(file)
+                elif not _is_unchanged(file, content) and not open_files.is_open_elsewhere(path.stat()):
                     os.replace(before, path)
                     raise NotSettled("another program opened it at the same time")
             finally:
                 before.unlink(missing_ok=True)
             durable.sync([path])
 
-    def _claim(self, file: BinaryIO) -> None:
-        """Lock *file*, as gdbm does too; raise StoreUnreachable if another program has it open."""
+    def _lock(self, file: BinaryIO) -> None:
+        """Lock *file*, as gdbm does, too. Raises StoreUnreachable if another program has it open."""
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             locked = True
@@ -146,7 +146,7 @@ class ForeignFile(ABC):
             locked = False
         if locked and self.exclusive_writes:
             return
-        if open_files.holds_another(os.fstat(file.fileno())):
+        if open_files.is_open_elsewhere(os.fstat(file.fileno())):
             raise StoreUnreachable(
                 f"the shelf {self._path} is open in another program (smt run?); writes wait until that"
                 " program ends"
@@ -155,26 +155,26 @@ class ForeignFile(ABC):
             raise NotSettled("another task of smtd is writing it")
 
 
-def _wait_until_left(file: BinaryIO) -> None:
-    """Wait until nobody else has *file* open, but not for long: a program may only be reading it."""
-    deadline = time.monotonic() + PARTING
-    while open_files.holds_another(os.fstat(file.fileno())) and time.monotonic() < deadline:
+def _wait_until_closed(file: BinaryIO) -> None:
+    """Wait, but not for long, until no other program has *file* open: one may only be reading it."""
+    deadline = time.monotonic() + CLOSE_TIMEOUT
+    while open_files.is_open_elsewhere(os.fstat(file.fileno())) and time.monotonic() < deadline:
         time.sleep(0.01)
 
 
-def _is_as_left(file: BinaryIO, content: bytes) -> bool:
-    """Say whether nobody has *file* open, nor has changed it."""
+def _is_unchanged(file: BinaryIO, content: bytes) -> bool:
+    """Say whether no other program has *file* open, and its content is still *content*."""
     file.seek(0)
-    return not open_files.holds_another(os.fstat(file.fileno())) and file.read() == content
+    return not open_files.is_open_elsewhere(os.fstat(file.fileno())) and file.read() == content
 
 
 @contextmanager
 def _copy(path: Path, content: bytes) -> Iterator[Path]:
-    """Give a copy beside *path*, under a name that every module takes, and remove it at the end."""
+    """Yield a copy beside *path*, with a name that every module accepts, and remove it at the end."""
     ending = ".smtd.db"
     for left in path.parent.glob(f".{glob.escape(path.name)}.*{ending}*"):
-        with suppress(FileNotFoundError):  # another writer's, which has just ended
-            if time.time() - left.stat().st_mtime > LEFT_BEHIND:
+        with suppress(FileNotFoundError):  # another writer has just removed it
+            if time.time() - left.stat().st_mtime > STALE_AFTER:
                 left.unlink()
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=ending)
     try:
@@ -192,16 +192,16 @@ def _is(file: BinaryIO, path: Path) -> bool:
         return False
 
 
-#: Modules that interpreters are known to have. One that is missing may be installed, or mounted, at any time.
-_able: set[tuple[str, str]] = set()
+#: The modules that interpreters are known to have. A missing one may be installed, or mounted, at any time.
+_usable: set[tuple[str, str]] = set()
 
 
-def _obstacle(name: str, python: str) -> str:
-    if (name, python) in _able:
+def _missing_module(name: str, python: str) -> str:
+    if (name, python) in _usable:
         return ""
     done = _run(python, name, "", b"")
     if done.returncode == 0:
-        _able.add((name, python))
+        _usable.add((name, python))
         return ""
     if done.returncode == _NO_MODULE:
         lacks = f"it is a {name}, and {python} has no module {name}"
@@ -214,7 +214,7 @@ def _obstacle(name: str, python: str) -> str:
 
 
 def _run(python: str, name: str, path: str, given: bytes) -> subprocess.CompletedProcess[bytes]:
-    """Let an interpreter write; nothing of the current directory is imported by it."""
+    """Have an interpreter write to a file; it imports nothing from the current directory."""
     command = [python, "-E", "-s", "-c", _WRITE, name, path]
     try:
         return subprocess.run(

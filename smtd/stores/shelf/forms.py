@@ -23,7 +23,7 @@ RECONSTRUCTOR = Ref("copy_reg", "_reconstructor")
 
 
 def form(pickled: Any) -> str:
-    """Return the version of Sumatra whose form the record has; CURRENT also for what is not a record."""
+    """Return the version of Sumatra whose form the record has; CURRENT also if it is not a record."""
     if not isinstance(pickled, Inert) or not isinstance(pickled.state, dict):
         return CURRENT
     timestamp = pickled.state.get("timestamp")

@@ -1,8 +1,8 @@
-"""dbm.gnu: the hash table of GNU dbm, read by its bytes.
+"""dbm.gnu: the hash table of GNU dbm, whose bytes smtd reads itself.
 
 The format is that of gdbm's src/gdbmdefs.h: a header, a directory of buckets, buckets of elements,
-and each element's key and value together at an offset. gdbm writes through a memory map: the kernel
-may stamp the file only when it is closed, so nothing but its content tells whether it changed.
+and each element's key and value together at an offset. gdbm writes through a memory map. The kernel
+may update the timestamps only when the file is closed, so only its content shows whether it changed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from smtd.filestat import SETTLE, NotSettled, read_settled
 from smtd.stores.base import Token
 from smtd.stores.shelf import foreign
 
-#: The magic number of each layout: 32-bit and 64-bit offsets; the first is of any, by the machine.
+#: The magic numbers of each layout: of either width, depending on the machine; 32-bit and 64-bit offsets.
 _OLD, _NARROW, _WIDE = (0x13579ACE,), (0x13579ACD, 0x13579AD0), (0x13579ACF, 0x13579AD1)
 #: The hash value of an element that is not in use.
 _UNUSED = 0xFFFFFFFF
@@ -43,23 +43,23 @@ _LAYOUTS = {
 
 
 class GnuFile(foreign.ForeignFile):
-    """The file of one shelf of GNU dbm; its lock is never taken for reading.
+    """The file of one shelf of GNU dbm; smtd never locks it for reading.
 
-    A program that opens it with gdbm locks it while it is open, and fails if it is locked.
+    A program that opens it with gdbm locks it while it is open, and fails if it is locked already.
     """
 
     name = "dbm.gnu"
-    exclusive_writes = True  # nobody has it open while it is replaced
+    exclusive_writes = True  # no other program has it open while it is replaced
 
     def mark(self) -> Token:
-        """Return a digest of all that the file holds."""
+        """Return a digest of the content of the file."""
         try:
             return _mark(regular.read(self._path))
         except FileNotFoundError:
             return b"absent"
 
     def read(self) -> tuple[dict[bytes, bytes], Token]:
-        """Return every value by key, as of one moment, and the mark of that moment."""
+        """Return all values by key at one moment, and the mark of that moment."""
         found, *_ = read_settled([self._path], self._settled, what=f"the shelf {self._path}")
         return found
 
@@ -80,7 +80,7 @@ def _mark(content: bytes) -> Token:
 
 
 def parse(content: bytes) -> dict[bytes, bytes]:
-    """Return every value by key. Raises NotSettled for a content that does not fit together."""
+    """Return all values by key. Raises NotSettled if the content is inconsistent."""
     try:
         order, widths = _layout_hints(content)
         for width in widths:
@@ -92,7 +92,7 @@ def parse(content: bytes) -> dict[bytes, bytes]:
 
 
 def _layout_hints(content: bytes) -> tuple[str, tuple[int, ...]]:
-    """Tell byte order and possible widths by the magic number."""
+    """Return the byte order and the possible widths of offsets, by the magic number."""
     for order in "<>":
         (magic,) = struct.unpack_from(f"{order}I", content)
         for numbers, widths in ((_WIDE, (8,)), (_NARROW, (4,)), (_OLD, (8, 4))):
@@ -113,7 +113,10 @@ def _header(content: bytes, order: str, width: int) -> tuple[int, int, int, int]
 def _items(
     content: bytes, order: str, layout: _Layout, directory: int, bits: int, size: int, elements: int
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Give every key with its value; a bucket is named by as many entries as its bits leave open."""
+    """Yield each key with its value.
+
+    A bucket with fewer bits than the directory has several entries there, one after the other.
+    """
     places = struct.unpack_from(f"{order}{1 << bits}{layout.offset}", content, directory)
     head, element = struct.Struct(order + layout.bucket), struct.Struct(order + layout.element)
     index = 0

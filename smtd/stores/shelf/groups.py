@@ -1,4 +1,4 @@
-"""Projects in groups of a limited size."""
+"""Put projects into groups of a limited size."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ T = TypeVar("T")
 
 
 def limited(sized: Iterable[tuple[str, T, int]], most: int) -> Iterator[dict[str, T]]:
-    """Give what is for each project, in groups of at most so many bytes; what is larger is a group alone.
+    """Yield the items of *sized*, by project, in groups of at most *most* bytes; a larger item is alone.
 
-    *sized* gives a project, what is for it, and its size in bytes.
+    *sized* has tuples of a project, its item, and the size of that in bytes.
     """
     group: dict[str, T] = {}
     size = 0

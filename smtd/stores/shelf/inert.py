@@ -1,8 +1,8 @@
-"""Pickles, loaded as data and written again as they were; nothing in them is imported or called.
+"""Load pickles as data, and write them again unchanged, without importing or calling anything in them.
 
-Every class or function that a pickle names becomes a stand-in class of its own. Its instances
-only record what the pickle says about them, so that `dump` can say the same again. The few
-constructors of plain values (dates, sets, bytes) give those values.
+For every class or function that a pickle names there is a stand-in class. Its instances
+only record what the pickle says about them, so that `dump` can write the same again. Only the few
+constructors of plain values (dates, sets, bytes) are called.
 
 The C pickler writes the stand-ins under random names, in text; one replacement then puts the
 real names in. Nothing called `sumatra` is ever in `sys.modules`.
@@ -28,7 +28,7 @@ from smtd.records.parameters import content
 
 
 class Ref(NamedTuple):
-    """The module and the name by which a pickle calls a class or a function."""
+    """The module and the name of a class or a function in a pickle."""
 
     module: str
     name: str
@@ -51,12 +51,12 @@ class StandIn(type):
         return made
 
 
-#: What tells the pickler to write `cls.__new__(cls, *args)`.
+#: Makes the pickler write `cls.__new__(cls, *args)`.
 _new_object = vars(copyreg)["__newobj__"]
 
 
 class Inert(metaclass=StandIn):
-    """An object that a pickle describes: how it was made and what it was given since."""
+    """An object that a pickle describes: how it was created, and what it was given after that."""
 
     __slots__ = ("args", "called", "elements", "kwargs", "pairs", "state")
     ref: ClassVar[Ref] = Ref("builtins", "object")
@@ -86,11 +86,11 @@ class Inert(metaclass=StandIn):
         self.pairs[key] = value
 
     def append(self, value: Any) -> None:
-        """Record an element, as the pickle asks of anything like a list."""
+        """Record an element: pickles call this on list-like objects."""
         self.extend((value,))
 
     def extend(self, values: Any) -> None:
-        """Record elements, as the pickle asks of anything like a list."""
+        """Record elements: pickles call this on list-like objects."""
         if self.elements is None:
             self.elements = []
         self.elements.extend(values)
@@ -116,7 +116,7 @@ _written = re.compile(rb"c" + _TOKEN.encode() + rb"\n(K[0-9]+)\n")
 
 
 def stand_in(ref: Ref, base: type = Inert) -> Any:
-    """Return the class, derived from *base*, that stands for *ref*."""
+    """Return the stand-in class, derived from *base*, for *ref*."""
     found = _classes.get((ref, base))
     if found is None:
         if "\n" in ref.module + ref.name:
@@ -132,9 +132,9 @@ def stand_in(ref: Ref, base: type = Inert) -> Any:
 
 
 def _opcodes(ref: Ref) -> bytes:
-    """Return what brings the class *ref* onto the stack in protocol 2, without touching the memo.
+    """Return the opcodes of protocol 2 that push the class *ref* onto the stack, without using the memo.
 
-    A class inside a class is an attribute of that class, as Python itself writes it.
+    A class inside a class is written as an attribute of that class, as Python itself does.
     """
     outer, dot, inner = ref.name.rpartition(".")
     if not dot:
@@ -169,7 +169,7 @@ def _no_bytes() -> bytes:
     return b""
 
 
-#: Calls that make plain values; how pickles of protocols 0 to 5 write them.
+#: The calls that create plain values, as pickles of protocols 0 to 5 write them.
 _PLAIN: dict[Ref, Callable[..., Any]] = {
     Ref("datetime", "datetime"): datetime.datetime,
     Ref("datetime", "date"): datetime.date,
@@ -196,10 +196,10 @@ class _Unpickler(pickle.Unpickler):
 def load(data: bytes) -> Any:
     """Return what the pickle *data* describes, as plain values and Inert objects.
 
-    Bytes behind the end of the pickle are ignored. Raises RecordUnusable for bytes that are
-    no pickle. Memory and time must be limited by the process.
+    Bytes after the end of the pickle are ignored. Raises RecordUnusable for bytes that are not a
+    pickle. The caller's process must limit memory and time.
     """
-    # What can be peeked into takes half the time: else each word of a pickle without frames is a call.
+    # A stream with `peek` takes half the time: without it, each opcode of a pickle without frames is a call.
     stream = io.BufferedReader(io.BytesIO(data))
     reader = _Unpickler(stream, encoding="utf-8", errors="surrogateescape", fix_imports=False)
     try:
@@ -217,12 +217,12 @@ def dump(value: Any) -> bytes:
     return _written.sub(lambda found: _names[found.group(1)], data)
 
 
-def named(value: Any) -> Iterator[tuple[Ref, bool]]:
+def globals_used(value: Any) -> Iterator[tuple[Ref, bool]]:
     """Yield the classes and functions that *value* names, and whether it calls them; some more than once."""
-    return _named(value, set())
+    return _globals_used(value, set())
 
 
-def _named(value: Any, seen: set[int]) -> Iterator[tuple[Ref, bool]]:
+def _globals_used(value: Any, seen: set[int]) -> Iterator[tuple[Ref, bool]]:
     if isinstance(value, StandIn):
         yield value.ref, False
     elif isinstance(value, (Inert, dict, list, tuple, set, frozenset)) and id(value) not in seen:
@@ -234,11 +234,11 @@ def _named(value: Any, seen: set[int]) -> Iterator[tuple[Ref, bool]]:
         elif isinstance(value, dict):
             parts = (*value.keys(), *value.values())
         for part in parts:
-            yield from _named(part, seen)
+            yield from _globals_used(part, seen)
 
 
 def digest(value: Any) -> bytes:
-    """Return a digest of what *value* says, whatever the order of its sets and its memo."""
+    """Return a digest of *value*, independent of the order of its sets and of the pickle's memo."""
     return _digest(value, {})
 
 
@@ -246,7 +246,7 @@ def _digest(value: Any, seen: dict[int, bytes]) -> bytes:
     if not isinstance(value, (Inert, list, dict, tuple)):
         return _hashed(_parts(value, seen))
     if (known := seen.get(id(value))) is None:
-        seen[id(value)] = b"itself"  # what a part sees that holds the whole
+        seen[id(value)] = b"itself"  # for a part that contains the whole
         known = seen[id(value)] = _hashed(_parts(value, seen))
     return known
 
@@ -256,7 +256,7 @@ def _hashed(parts: list[bytes]) -> bytes:
 
 
 def _parts(value: Any, seen: dict[int, bytes]) -> list[bytes]:
-    """Return what distinguishes *value*: its type, then the digests of what it holds."""
+    """Return the parts that distinguish *value*: its type, then the digests of its content."""
     kind = type(value).__name__.encode()
     if isinstance(value, StandIn):
         return [b"class", *(part.encode() for part in value.ref)]

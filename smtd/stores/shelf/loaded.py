@@ -1,6 +1,6 @@
-"""The records of a shelf that child processes have loaded, kept as long as their pickle is the same.
+"""The records of a shelf that child processes have loaded, cached while their pickle is the same.
 
-Between two cycles all records of a project are kept compressed: they take a ninth of the room.
+Between two cycles the records of a project are kept only compressed, in a ninth of the memory.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from smtd.stores.base import LARGE_AT_REST
 from smtd.stores.shelf import asking, child, messages
 from smtd.stores.shelf.contents import Contents
 
-#: Up to so many records are asked for by their labels; the whole project is not looked at then.
-FEW = 100
+#: Up to this many records are requested by their labels, instead of all records of the project.
+MAX_LABELS = 100
 
-#: Records by label, or what is wrong with each.
-Held: TypeAlias = Mapping[str, messages.RecordEntry]
+#: The entries of records (a record, or what is wrong with it) by label.
+Entries: TypeAlias = Mapping[str, messages.RecordEntry]
 
 
 @dataclass(slots=True)
 class _Project:
-    """The *records* of *labels* (None: all there are) in the pickle with the *digest*, *size* bytes of them.
+    """The *records* with *labels* (None: all) in the pickle with *digest*; together they have *size* bytes.
 
-    *compressed* has all of them, too; while the shelf rests they are only there.
+    *compressed* also has all records; while the shelf rests, only *compressed* has them.
     """
 
     digest: bytes
@@ -45,34 +45,34 @@ class _Project:
         return self.labels is None or (labels is not None and self.labels.issuperset(labels))
 
     def add(self, held: Iterable[messages.RecordEntry], labels: Collection[str] | None) -> None:
-        """Add what is *held* under *labels* (None: all that there is)."""
+        """Add the entries *held*, which are those of *labels* (None: all of the project)."""
         self.records.update({each.label: each for each in held})
         self.size = sum(len(each.record) for each in self.records.values())
         if labels is None:
             self.labels = None
-        elif self.labels is not None:  # another task may have asked for all meanwhile
+        elif self.labels is not None:  # None if another task has added all in the meantime
             self.labels.update(labels)
 
-    async def wake(self) -> None:
-        """Have all records at hand again after a rest."""
+    async def decompress(self) -> None:
+        """Decompress the records after a rest."""
         if self.compressed and not self.records:
             self.records = await to_thread.run_sync(_decompressed, self.compressed)
 
 
 class Loaded:
-    """What is known of the pickles in the shelf at *location*; old records are read in *timezone*."""
+    """What is known about the pickles in the shelf at *location*; times of old records are in *timezone*."""
 
     def __init__(self, location: str, timezone: str) -> None:
         self._location = location
         self._timezone = timezone
         self._projects: dict[str, _Project] = {}
-        #: Whether Sumatra before 0.8 wrote into the pickle of a project, which has this digest.
+        #: The digest of the pickle of each project, and whether Sumatra before 0.8 wrote into that pickle.
         self._old: dict[str, tuple[bytes, bool]] = {}
 
     def rest(self, projects: Collection[str]) -> None:
-        """Keep the records of *projects*, which are those there are, in little room; of a large shelf none.
+        """Keep the records of *projects*, all that the shelf has, only compressed; of a large shelf, none.
 
-        Which projects are old stays known. Who still reads has the records all the same.
+        Which projects are old stays known. A task that is still reading keeps the records that it has.
         """
         kept = {name: each for name, each in self._projects.items() if name in projects}
         if sum(each.size for each in kept.values()) > LARGE_AT_REST:
@@ -84,17 +84,17 @@ class Loaded:
 
     async def records(
         self, contents: Contents, wanted: Mapping[str, Collection[str] | None]
-    ) -> dict[str, Held]:
-        """Return by project all records in *contents*, or at least those of the labels that are *wanted*.
+    ) -> dict[str, Entries]:
+        """Return, by project, at least the entries in *contents* of the *wanted* labels (None: all).
 
         Raises StoreRefused, naming the project, for a pickle that cannot be loaded.
         """
         projects = {project: self._project(project, contents.digests[project]) for project in wanted}
         reads: dict[str, messages.One] = {}
         for project, labels in wanted.items():
-            pickle, few = contents.pickles[project], _few(labels)
+            pickle, few = contents.pickles[project], _labels_to_request(labels)
             if projects[project].covers(labels):
-                await projects[project].wake()
+                await projects[project].decompress()
                 continue
             if few is None and _shares(pickle) > 1:
                 await self._load_large(project, projects[project], pickle)
@@ -103,12 +103,12 @@ class Loaded:
         answers = await asking.ask_each(reads, messages.Records, shelf=self._location)
         for project, answer in answers.items():
             if isinstance(answer, messages.Records):
-                await self._add(project, projects[project], answer, _few(wanted[project]))
+                await self._add(project, projects[project], answer, _labels_to_request(wanted[project]))
         _raise_first(answers)
         return {project: kept.records for project, kept in projects.items()}
 
     async def _load_large(self, project: str, kept: _Project, pickle: bytes) -> None:
-        """Load all records of a large pickle by several processes, each of them a share."""
+        """Load all records of a large pickle with several processes, each of which loads a share."""
         shares = _shares(pickle)
         requests = [
             messages.Read(pickle, share=share, shares=shares, timezone=self._timezone)
@@ -125,7 +125,7 @@ class Loaded:
         await self._add(project, kept, messages.Records(held, answers[0].old), None)
 
     def _project(self, project: str, digest: bytes) -> _Project:
-        """Return what is known of the project as it is now."""
+        """Return what is known about the project whose pickle now has *digest*."""
         known = self._projects.get(project)
         if known is None or known.digest != digest:
             known = self._projects[project] = _Project(digest, {}, set())
@@ -140,15 +140,15 @@ class Loaded:
             kept.compressed = await to_thread.run_sync(_compressed, [*kept.records.values()])
 
     def has_old(self, projects: Collection[str]) -> bool:
-        """Say whether Sumatra before 0.8 wrote into one of the *projects*, so far as that is known."""
+        """Say whether Sumatra before 0.8 wrote into one of the *projects*, as far as known."""
         return any(is_old for project, (_, is_old) in self._old.items() if project in projects)
 
-    def note_new(self, project: str, digest: bytes) -> None:
+    def note_written(self, project: str, digest: bytes) -> None:
         """Remember that smtd wrote the pickle with this digest, which therefore has no old records."""
         self._old[project] = (digest, False)
 
-    async def look_for_old(self, contents: Contents) -> None:
-        """Learn which projects in *contents* have old records; a pickle that is broken has none."""
+    async def probe_legacy(self, contents: Contents) -> None:
+        """Find out which projects in *contents* have old records; a broken pickle counts as having none."""
         looks: dict[str, messages.One] = {
             project: messages.ProbeLegacy(contents.pickles[project])
             for project, digest in contents.digests.items()
@@ -161,7 +161,7 @@ class Loaded:
 
 
 def _compressed(records: list[messages.RecordEntry]) -> bytes:
-    """Return all *records* in little room. Blocks: 4 ms for each megabyte."""
+    """Return all *records*, compressed. Blocks: 4 ms for each megabyte."""
     return zlib.compress(msgspec.msgpack.encode(records), 1)
 
 
@@ -177,11 +177,11 @@ def _raise_first(answers: Mapping[str, messages.Records | StoreRefused]) -> None
             raise answer
 
 
-def _few(labels: Collection[str] | None) -> list[str] | None:
-    """Return the labels to ask for; None: it pays to ask for all."""
-    return None if labels is None or len(labels) > FEW else list(labels)
+def _labels_to_request(labels: Collection[str] | None) -> list[str] | None:
+    """Return the labels to request; None: it is cheaper to request all."""
+    return None if labels is None or len(labels) > MAX_LABELS else list(labels)
 
 
 def _shares(pickle: bytes) -> int:
-    """Return how many processes read the records of a pickle together, each of them a share."""
+    """Return how many processes load the records of a pickle together, each of them a share."""
     return max(1, min(len(pickle) // asking.LARGE, os.cpu_count() or 1, 4))

@@ -1,6 +1,6 @@
-"""What is asked of the child process that loads pickles, what it answers, and how both travel.
+"""The requests to the child process that loads pickles, its answers, and how both are sent.
 
-Nothing of it ever holds an object of a pickle: only canonical records, encoded.
+No message ever holds an object from a pickle: answers hold only records, encoded.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from msgspec import structs
 
 
 class Read(msgspec.Struct, tag=True):
-    """Ask for the records in the pickle of one project, or only those of *labels*.
+    """Requests the records in the pickle of one project, or only those of *labels*.
 
-    Of all those, only every *shares*-th, from number *share* on: the others are for other processes.
+    The answer has only every *shares*-th of these, from number *share* on: other processes load the others.
     Times of Sumatra before 0.8 are local times in *timezone* (empty: in that of this process).
     """
 
@@ -27,7 +27,7 @@ class Read(msgspec.Struct, tag=True):
 
 
 class WriteOp(msgspec.Struct):
-    """Make *label* hold *record* (None: nothing) if it has the digest *expect*."""
+    """Make *label* hold *record* (None: nothing) if it has the digest *expect* (None: if it is absent)."""
 
     label: str
     record: bytes | None
@@ -35,14 +35,14 @@ class WriteOp(msgspec.Struct):
 
 
 class WriteProject(msgspec.Struct, tag=True):
-    """Ask for a new pickle of the project (None: there is none yet) with *wishes* fulfilled."""
+    """Requests a new *pickle* (None: there is none yet) of the project, with the writes *ops* done."""
 
     pickle: bytes | None
-    wishes: list[WriteOp]
+    ops: list[WriteOp]
 
 
 class ProbeLegacy(msgspec.Struct, tag=True):
-    """Ask whether Sumatra before 0.8 wrote into the pickle."""
+    """Requests whether Sumatra before 0.8 wrote into the pickle."""
 
     pickle: bytes
 
@@ -51,13 +51,13 @@ One: TypeAlias = Read | WriteProject | ProbeLegacy
 
 
 class Several(msgspec.Struct, tag=True):
-    """Ask about several pickles at once."""
+    """Several requests at once."""
 
     requests: list[One]
 
 
 class RecordEntry(msgspec.Struct):
-    """One record in the pickle, encoded; or what is wrong with it."""
+    """One record in the pickle, encoded, or what is wrong with it."""
 
     label: str
     digest: bytes = b""
@@ -69,7 +69,7 @@ class RecordEntry(msgspec.Struct):
 class Records(msgspec.Struct, tag=True):
     """Answers Read. *old*: the oldest Sumatra before 0.8 that wrote into the pickle (empty: none did).
 
-    *more* of them are still to come.
+    *more*: how many records will follow in further messages.
     """
 
     held: list[RecordEntry]
@@ -78,7 +78,10 @@ class Records(msgspec.Struct, tag=True):
 
 
 class Written(msgspec.Struct, tag=True):
-    """Answers Write: *results* holds "" for done, "stale", or why the record was refused."""
+    """Answers WriteProject with the new *pickle* (None: unchanged).
+
+    *results* has for each write "" (done), "stale", or why the record was refused.
+    """
 
     pickle: bytes | None
     results: list[str]
@@ -103,7 +106,7 @@ class Answered(msgspec.Struct, tag=True):
 
 
 class Refused(msgspec.Struct, tag=True):
-    """Answers a request for a shelf that cannot be read at all, but is whole."""
+    """Answers a request about a shelf that is intact, but that smtd cannot read at all."""
 
     problem: str
 
@@ -111,7 +114,7 @@ class Refused(msgspec.Struct, tag=True):
 Request: TypeAlias = One | Several
 Answer: TypeAlias = Records | Written | Probed | Failed | Answered | Refused
 
-#: Bytes that tell the size of what follows; and records of an answer that go at a time.
+#: The bytes of the size before each message, and the most records in one message of an answer.
 SIZE, PORTION = 8, 500
 
 
@@ -124,14 +127,12 @@ class _Head(msgspec.Struct):
 
 def size(request: One) -> int:
     """Return the bytes of pickles and new records in *request*."""
-    written = (
-        sum(len(wish.record or b"") for wish in request.wishes) if isinstance(request, WriteProject) else 0
-    )
+    written = sum(len(op.record or b"") for op in request.ops) if isinstance(request, WriteProject) else 0
     return len(request.pickle or b"") + written
 
 
 def pieces(request: Request) -> list[bytes]:
-    """Return what to write to the child, piece by piece: the pickles are large, and not copied."""
+    """Return the bytes to write to the child, in pieces, so that the large pickles are not copied."""
     pickles = [one.pickle for one in _ones(request) if one.pickle is not None]
     if isinstance(request, Several):
         bare: Request = Several([_bare(one) for one in request.requests])
@@ -146,12 +147,12 @@ def _ones(request: Request) -> list[One]:
 
 
 def _bare(request: One) -> One:
-    """Return *request* without its pickle: one that lost it asks about a broken one, and not about none."""
+    """Return *request* without the content of its pickle: empty counts as broken, None would as absent."""
     return request if request.pickle is None else structs.replace(request, pickle=b"")
 
 
 def received(stream: BinaryIO) -> Request:
-    """Read the request that `pieces` has taken apart."""
+    """Read a request that was written in `pieces`."""
     size = int.from_bytes(stream.read(SIZE), "big")
     head = msgspec.msgpack.decode(stream.read(size), type=_Head)
     with_one = [one for one in _ones(head.request) if one.pickle is not None]
@@ -161,7 +162,7 @@ def received(stream: BinaryIO) -> Request:
 
 
 def _exactly(stream: BinaryIO, size: int) -> bytes:
-    """Read *size* bytes. Raises EOFError if there are fewer: a part of a pickle is none."""
+    """Read *size* bytes. Raises EOFError if there are fewer: part of a pickle is not a pickle."""
     found = stream.read(size)
     if len(found) < size:
         raise EOFError(f"{len(found)} bytes of {size}")
@@ -169,7 +170,7 @@ def _exactly(stream: BinaryIO, size: int) -> bytes:
 
 
 def parts(answer: Answer) -> Iterator[bytes]:
-    """Return what to write to the parent: a large answer in several messages, so that nobody has it twice."""
+    """Yield the bytes for the parent: a large answer in several messages, so that no process has it twice."""
     if not isinstance(answer, Records):
         yield _sized(answer)
         return
@@ -184,7 +185,7 @@ def _sized(answer: Answer) -> bytes:
 
 
 class Answers:
-    """Puts an answer together from the bytes that `parts` gave, as they come."""
+    """Assembles an answer from the bytes of `parts`, as they arrive."""
 
     def __init__(self) -> None:
         self._answer: Answer | None = None
@@ -192,12 +193,12 @@ class Answers:
 
     @property
     def answer(self) -> Answer | None:
-        """The answer; None as long as it is not whole: what is missing is not known to be absent."""
+        """The answer; None while it is incomplete: a record that has not arrived yet need not be absent."""
         is_cut = bool(self._bytes) or (isinstance(self._answer, Records) and self._answer.more > 0)
         return None if is_cut else self._answer
 
     def feed(self, part: bytes) -> None:
-        """Take the next bytes. Raises msgspec.DecodeError for what no child sends."""
+        """Add the next bytes. Raises msgspec.DecodeError for bytes that no child sends."""
         self._bytes += part
         while (end := SIZE + int.from_bytes(self._bytes[:SIZE], "big")) <= len(self._bytes):
             with memoryview(self._bytes) as view, view[SIZE:end] as message:

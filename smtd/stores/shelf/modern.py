@@ -1,8 +1,8 @@
-"""What older Pythons and their libraries pickled, as Python 3 would have pickled it.
+"""Convert what older Pythons and their libraries pickled into what Python 3 would have pickled.
 
-Sumatra before 0.8 ran on Python 2: its pickles make every object by `copy_reg._reconstructor`,
-dates from bytes that are text there, ordered dictionaries from lists, and name the built-in
-classes otherwise (docs/formats.md, "Shelves of older Sumatras").
+Sumatra before 0.8 ran on Python 2: its pickles create every object with `copy_reg._reconstructor`,
+dates from bytes that are text there, and ordered dictionaries from lists. The built-in classes have
+other names in them (docs/formats.md, "Shelves of older Sumatras").
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _OBJECT = Ref("builtins", "object")
 
 
 def modern(value: Any, known: dict[int, Any]) -> Any:
-    """Return *value* as Python 3 would have pickled it; *known* has what was met already, by identity.
+    """Return *value* as Python 3 would have pickled it; *known* has what was converted already, by identity.
 
-    Nothing of *value* itself is changed. Raises RecursionError for what is nested too deeply.
+    *value* itself is not changed. Raises RecursionError if it is nested too deeply.
     """
     convert = _CONVERTERS.get(type(value))
     if convert is None:
@@ -62,7 +62,7 @@ def _list(value: list[Any], known: dict[int, Any]) -> Any:
 
 
 def _fixed(value: Any, known: dict[int, Any]) -> Any:
-    """Convert a tuple or a set, which is made at once: it cannot hold itself directly."""
+    """Convert a tuple or a set, which is created whole: it cannot directly contain itself."""
     made = known[id(value)] = type(value)([modern(item, known) for item in value])
     return made
 
@@ -101,7 +101,7 @@ def _object(value: Inert, known: dict[int, Any]) -> Any:
 
 
 def _reconstructed(value: Inert, known: dict[int, Any]) -> Any:
-    """Return the object that `_reconstructor(class, base, value of the base)` makes."""
+    """Return the object that `_reconstructor(class, base, value of the base)` creates."""
     cls, base, content = value.args
     if cls.ref.module.startswith(_FUTURE):
         return _plain(value, content, known)

@@ -1,9 +1,9 @@
-"""dbm.ndbm, where Berkeley DB stands in for it (Debian, Fedora): a hash table in pages, read by its bytes.
+"""dbm.ndbm by Berkeley DB (Debian, Fedora): a hash table in pages, whose bytes smtd reads itself.
 
 The format is that of Berkeley DB's src/dbinc/db_page.h, hash versions 8 to 10: page 0 says how many
 buckets there are and where; a bucket is a chain of pages, each with an index of its items; an item
-too large for a page is a chain of overflow pages. A program that has it open keeps what it writes in a
-cache until it closes it, and there is no lock of any kind.
+too large for a page is a chain of overflow pages. A program keeps what it writes in a cache until it closes
+the file, and there is no lock of any kind.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _META_PAGE = "12x 3I x B"
 #: the last bucket (after 72 bytes)
 _LAST_BUCKET = "72x I"
 _SPARES = "96x 32I"
-#: What the cache of a program that has the file open holds at least: nothing of a smaller file gets
-#: out of it before the program closes the file, so that what is there is of one moment. Bytes.
+#: The least size of the cache of a program that has the file open, in bytes. Of a smaller file nothing
+#: leaves the cache before the program closes the file, so the content of the file is from one moment.
 CACHE = 256 * 1024
 
 
@@ -44,17 +44,17 @@ class NdbmFile(foreign.ForeignFile):
     exclusive_writes = False  # there is no lock that Sumatra would respect
 
     def mark(self) -> Token:
-        """Return what the file looks like from outside."""
+        """Return a mark made of the status of the file."""
         return marked(signature([self._path]))
 
     def read(self) -> tuple[dict[bytes, bytes], Token]:
-        """Return every value by key, as of one moment, and the mark of that moment."""
+        """Return all values by key at one moment, and the mark of that moment."""
         values, seen, young = read_settled([self._path], self._settled, what=f"the shelf {self._path}")
         return values, marked(seen, young=young, holding=chain(*values.items()))
 
     def _settled(self) -> dict[bytes, bytes]:
         content = regular.read(self._path)
-        if len(content) > CACHE and open_files.holds_another(self._path.stat()):
+        if len(content) > CACHE and open_files.is_open_elsewhere(self._path.stat()):
             raise NotSettled("another program has it open and holds back a part of its writes")
         return self.values(content)
 
@@ -66,11 +66,11 @@ class NdbmFile(foreign.ForeignFile):
 
 
 class UnknownForm(Exception):
-    """A form that smtd does not know."""
+    """The file has a format that smtd does not know."""
 
 
 def parse(content: bytes) -> dict[bytes, bytes]:
-    """Return every value by key. Raises NotSettled for a content that does not fit together."""
+    """Return all values by key. Raises NotSettled if the content is inconsistent, UnknownForm."""
     try:
         return dict(_Pages(content).items())
     except struct.error:
@@ -98,7 +98,7 @@ class _Pages:
         return value
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """Give every key with its value."""
+        """Yield each key with its value."""
         (last,) = struct.unpack_from(self._order + _LAST_BUCKET, self._content)
         spares = struct.unpack_from(self._order + _SPARES, self._content)
         if last >= len(self._content):
@@ -123,7 +123,7 @@ class _Pages:
         return number, after, list(zip(found[::2], found[1::2], strict=True))
 
     def _start(self, number: int) -> int:
-        """Return where a page begins; each belongs to one chain."""
+        """Return where a page begins. Raises NotSettled if it was read before: each belongs to one chain."""
         if number in self._seen or (number + 1) * self._size > len(self._content):
             raise NotSettled("its pages do not fit together")
         self._seen.add(number)
@@ -140,7 +140,7 @@ class _Pages:
         raise NotSettled("an item is damaged, or of a kind that no dbm writes")
 
     def _overflow(self, number: int, length: int) -> bytes:
-        """Return what a chain of overflow pages holds together."""
+        """Return the value in a chain of overflow pages."""
         parts, previous = [], 0
         while number:
             start = self._start(number)

@@ -1,10 +1,9 @@
-"""A record that Sumatra before 0.8 pickled, as 0.8.1 would have pickled it.
+"""Convert a record that Sumatra before 0.8 pickled into what 0.8.1 would have pickled.
 
-Each part is brought from whatever form it has into that of 0.8.1, since later Sumatras pickled
-records of earlier ones again and mixed their forms. What a part lacks it gets as Sumatra 0.8.1
-takes it from old JSON (sumatra/recordstore/serialization.py, build_record); what 0.8.1 has no
-place for stays in the part, and so in `Record.opaque`. The differences are listed in
-docs/formats.md ("Shelves of older Sumatras").
+Each part is converted on its own, whatever its form, because later Sumatras pickled records of earlier ones
+again and mixed their forms. A part that lacks something gets what Sumatra 0.8.1 adds when it reads old JSON
+(sumatra/recordstore/serialization.py, build_record). What 0.8.1 has no place for stays in the part, and so
+in `Record.opaque`. The differences are listed in docs/formats.md ("Shelves of older Sumatras").
 """
 
 from __future__ import annotations
@@ -27,26 +26,26 @@ from smtd.stores.shelf.values import plain
 UTC = datetime.timezone.utc
 
 
-def renewed(pickled: Inert, zone: ZoneInfo | None) -> Inert:
-    """Return the record in the form of Sumatra 0.8.1; its times were local, in *zone* (None: here).
+def upgraded(pickled: Inert, zone: ZoneInfo | None) -> Inert:
+    """Return the record in the form of Sumatra 0.8.1; its times are local in *zone* (None: this machine's).
 
-    *pickled* has a form older than that (`forms.form`), and stays as it is. Raises RecordUnusable
-    if it holds what cannot be brought into that form, or an object that 0.8.1 could not load.
+    *pickled* has an older form (`forms.form`), and is not changed. Raises RecordUnusable if it holds
+    something that cannot be converted, or an object that 0.8.1 could not load.
     """
     state: dict[str, Any] = _in_utc(modern(pickled, {}), zone).state
-    state = {name: _RENEWERS[name](value) if name in _RENEWERS else value for name, value in state.items()}
+    state = {name: _UPGRADERS[name](value) if name in _UPGRADERS else value for name, value in state.items()}
     state.setdefault("input_datastore", _new("FileSystemDataStore", {"root": "/"}))
     if "output_data" not in state:
         state["output_data"] = _data(state.pop("data_key", None))
     _keep_mpi_info(state)
-    for ref, _ in inert.named(state):
+    for ref, _ in inert.globals_used(state):
         if ref.module.split(".")[0] == "sumatra" and ref not in _KNOWN:
             raise RecordUnusable(f"it holds a {'.'.join(ref)}, which Sumatra 0.8.1 does not have")
     return inert.new("sumatra.records", "Record", state)
 
 
 def _in_utc(record: Inert, zone: ZoneInfo | None) -> Inert:
-    """Return the record with its times in UTC: when it began, and when its data were made."""
+    """Return the record with its times in UTC: its timestamp, and when its data were created."""
     state = dict(record.state)
     state["timestamp"] = _moment(state["timestamp"], zone)
     for name in ("input_data", "output_data"):
@@ -61,7 +60,7 @@ def _created(key: Any, zone: ZoneInfo | None) -> Any:
 
 
 def _moment(local: Any, zone: ZoneInfo | None) -> datetime.datetime:
-    """Return a local time in UTC; of a time that the clock showed twice it is the first."""
+    """Return a local time in UTC; a time that the clock showed twice counts as the first one."""
     try:
         moment: datetime.datetime = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
     except (ValueError, OverflowError, OSError, AttributeError, TypeError) as exc:
@@ -70,7 +69,7 @@ def _moment(local: Any, zone: ZoneInfo | None) -> datetime.datetime:
 
 
 def _state(value: Any) -> dict[str, Any]:
-    """Return the attributes of an object that has nothing else; of all else, none."""
+    """Return the attributes of an object that has nothing but attributes; of any other value, none."""
     if not isinstance(value, Inert) or value.args or value.pairs or value.elements:
         return {}
     return value.state if isinstance(value.state, dict) else {}
@@ -82,7 +81,7 @@ def _with(value: Inert, state: dict[str, Any]) -> Inert:
 
 
 def _executable(value: Any) -> Any:
-    """Until 0.3 the name of a program was that of its class, or of its file."""
+    """Add the name of the program: until 0.3 it was that of its class, or of its file."""
     state = _state(value)
     if not state:
         return value
@@ -94,7 +93,7 @@ _NAMES = {cls: name for name, cls in sumatra_classes.EXECUTABLES.items()}
 
 
 def _repository(value: Any) -> Any:
-    """Until 0.2 a repository had its working copy, which as a rule is where the repository is."""
+    """Add the upstream; remove the working copy that a repository had until 0.2, if it says no more."""
     state = {"upstream": None, **_state(value)}
     if "url" not in state:
         return value
@@ -104,13 +103,13 @@ def _repository(value: Any) -> Any:
 
 
 def _says_nothing(copy: Any, url: Any) -> bool:
-    """Say whether a working copy is none, or knows only its repository, in the same place."""
+    """Say whether *copy* is None, or a working copy with only a repository, at the same place as that."""
     state = _state(copy)
     return copy is None or (state.keys() == {"path", "repository"} and state["path"] == url)
 
 
 def _launch_mode(value: Any) -> Any:
-    """Until 0.5 a launch mode had no options, until 0.4 no directory: Sumatra lets them be None."""
+    """Add what a launch mode lacked, as None: the options until 0.5, the working directory until 0.4."""
     if not isinstance(value, Inert) or type(value).ref not in _LAUNCH_MODES:
         return value
     return _with(value, {"working_directory": None, "options": None, **_state(value)})
@@ -120,7 +119,7 @@ _LAUNCH_MODES = {Ref(module, name) for name, module in sumatra_classes.LAUNCH_MO
 
 
 def _keep_mpi_info(state: dict[str, Any]) -> None:
-    """Make what 0.2 kept in its launch modes an attribute of the record, unless it is empty."""
+    """Move the `mpi_info` that 0.2 had in its launch modes to the record, unless it is empty."""
     found = _state(state.get("launch_mode"))
     if "mpi_info" in found and (info := found.pop("mpi_info")):
         state["mpi_info"] = info
@@ -139,7 +138,7 @@ def _new(data_store: str, state: dict[str, Any]) -> Inert:
 
 
 def _data(value: Any) -> Any:
-    """Until 0.3 data were known by their paths only, in a list or as the text of one."""
+    """Convert a list of data: until 0.3 it had only paths, in a list or in the text of one."""
     paths = [] if value is None else value
     if isinstance(paths, str):
         paths = sources.paths(paths)
@@ -162,7 +161,7 @@ def _dependencies(value: Any) -> Any:
 
 
 def _parameters(value: Any) -> Any:
-    """Until 0.7 the values of a set were `values`; a ConfigParser is rebuilt from its sections."""
+    """Rename `values`, as until 0.7 the values of a set were called; rebuild a ConfigParser."""
     state = dict(_state(value))
     if not state:
         return value
@@ -174,7 +173,7 @@ def _parameters(value: Any) -> Any:
 
 
 def _configuration(state: dict[str, Any]) -> Any:
-    """Python 2's own insides are not those of Python 3; each section there also held its name."""
+    """Rebuild a ConfigParser from its sections: Python 2 has other attributes, and a name in each section."""
     sections = {
         name: {word: text for word, text in options.items() if (word, text) != ("__name__", name)}
         for name, options in plain(state.get("_sections") or {}).items()
@@ -188,7 +187,7 @@ def _configuration(state: dict[str, Any]) -> Any:
     return made
 
 
-_RENEWERS: dict[str, Callable[[Any], Any]] = {
+_UPGRADERS: dict[str, Callable[[Any], Any]] = {
     "executable": _executable,
     "repository": _repository,
     "launch_mode": _launch_mode,
@@ -201,7 +200,7 @@ _RENEWERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-#: What a pickle may name of Sumatra: one name more, and 0.8.1 could not list the whole project.
+#: The classes of Sumatra that a pickle may name: with any other, 0.8.1 could not list the whole project.
 _KNOWN = {
     *(Ref("sumatra.programs", name) for name in ("Executable", *_NAMES)),
     *(Ref(module, name) for name, module in sumatra_classes.REPOSITORIES.items()),

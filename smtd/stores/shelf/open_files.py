@@ -1,4 +1,4 @@
-"""Who has a file open, as Linux tells it in /proc: of the processes whose files this user may see."""
+"""Find out from Linux's /proc whether a process has a file open, if this user may see its open files."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def is_supported() -> bool:
     return (PROCESSES / "self" / "fd").is_dir()
 
 
-def holds_another(file: os.stat_result) -> bool:
+def is_open_elsewhere(file: os.stat_result) -> bool:
     """Say whether another process has *file* open, under whatever name. Blocks for milliseconds."""
     return any(os.path.samestat(found, file) for found in _open_elsewhere())
 
 
 def _open_elsewhere() -> Iterator[os.stat_result]:
-    """Give every open file of other processes; what ends meanwhile holds nothing any more."""
+    """Yield every open file of other processes; a process that ends has no file open any more."""
     for process in PROCESSES.iterdir():
         if not process.name.isdigit() or process.name == str(os.getpid()):
             continue

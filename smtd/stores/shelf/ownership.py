@@ -1,7 +1,7 @@
-"""Who owns a file that replaces another one, and who else may use it: the same as before.
+"""Give a file that replaces another one the owner and the permissions of the old one.
 
-A shelf may belong to a group, or to everybody whom an access control list names. They must not be shut
-out because smtd swaps a new file in.
+A group, or users in an access control list, may share a shelf. They must keep their access when smtd swaps in
+a new file.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from contextlib import suppress
 from pathlib import Path
 
 _ACL = "system.posix_acl_access"
-#: Attributes that the system gives to each file by its own rules: kept where that is allowed.
+#: Attributes that the system gives to each file by its own rules: smtd copies them where that is allowed.
 _OF_THE_SYSTEM = ("security.", "trusted.", "system.")
-#: What a file system says that has no attributes, or not this one.
+#: The errors of a file system without attributes, or for a file without this one.
 _WITHOUT = (errno.ENOTSUP, errno.ENODATA)
 
 
-def obstacle(path: Path) -> str:
-    """Return why a new file at *path* would shut somebody out, with the next step; empty: it would not.
+def lost_access(path: Path) -> str:
+    """Return why a user would lose access to a new file at *path*, with the next step (empty: none would).
 
-    Members of a group can keep it. Only root can keep another owner: else what the owner may do must be
-    allowed to the group, with the owner in it, or to everybody.
+    A member of the group can keep the group. Only root can keep another owner: for other users, what the
+    owner may do must be allowed to the group, with the owner in it, or to all users.
     """
     try:
         found = path.stat()
@@ -40,14 +40,14 @@ def obstacle(path: Path) -> str:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Give *target*, a new file of ours, the owner, group, mode and attributes of *source*, ACL included.
+    """Give *target*, a new file of smtd's, the owner, group, mode and attributes of *source*, also its ACL.
 
-    The owner is kept where the system lets us; see `obstacle`. Raises OSError if the group cannot be kept.
+    The owner is kept if the system allows that; see `lost_access`. Raises OSError if the group cannot.
     """
     found = source.stat()
     try:
         os.chown(target, found.st_uid, found.st_gid)
-    except OSError:  # not ours to give, or not known in this container
+    except OSError:  # this user may not give it away, or the owner is unknown in this container
         os.chown(target, -1, found.st_gid)
     _copy_attributes(source, target)
     target.chmod(stat.S_IMODE(found.st_mode))
@@ -55,7 +55,7 @@ def copy(source: Path, target: Path) -> None:
 
 def _copy_attributes(source: Path, target: Path) -> None:
     names = _attributes(source)
-    # A directory may give an ACL of its own to each new file.
+    # A directory may give each new file a default ACL.
     for name in {_ACL} & (_attributes(target) - names):
         os.removexattr(target, name)
     for name in names:
@@ -76,11 +76,11 @@ def _attributes(path: Path) -> set[str]:
 
 
 def _owner_stays(found: os.stat_result) -> bool:
-    """Say whether the owner of a file may use it as before when it belongs to somebody else of its group."""
+    """Say whether the owner of a file could use it as before if it belonged to another user of its group."""
     may = found.st_mode >> 6 & 0o6
     of_group, of_others = found.st_mode >> 3 & 0o6, found.st_mode & 0o6
     if may & ~of_group == 0:
-        with suppress(KeyError):  # a user whom this machine does not know
+        with suppress(KeyError):  # this machine does not know the user
             owner = pwd.getpwuid(found.st_uid)
             if found.st_gid in os.getgrouplist(owner.pw_name, owner.pw_gid):
                 return True

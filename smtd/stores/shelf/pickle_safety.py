@@ -1,7 +1,7 @@
-"""What loading a pickle would run: smtd keeps it where it is, and hands it to no other shelf.
+"""Find pickled values that would run code when they are loaded: smtd copies none of them to another shelf.
 
-Loading a shelf imports every module that it names, and makes every call. What smtd has no
-field for goes from shelf to shelf as it was pickled; therefore each such value is looked through first.
+Loading a shelf imports every module that it names, and makes every call in it. A value for which smtd has no
+field goes from shelf to shelf as it was pickled, so smtd checks each of these values first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _BUILTINS = ("builtins", "__builtin__")
 #: Classes of plain values. `bytearray` is none: it allocates as many bytes as the pickle says.
 _PLAIN = ("object", "type", "set", "frozenset", "dict", "list", "tuple", "complex")
 _TYPES = ("bool", "int", "long", "float", "str", "unicode", "bytes")
-#: What pickles of plain values call. numpy's make an array of bytes that are in the pickle.
+#: What pickles of plain values call. Those of numpy create an array from bytes in the pickle.
 _CALLS = {
     *(Ref(module, name) for module in _BUILTINS for name in _PLAIN),
     *(Ref("datetime", name) for name in ("datetime", "date", "time", "timedelta", "timezone")),
@@ -32,7 +32,7 @@ _CALLS = {
     Ref("fractions", "Fraction"),
     Ref("re", "_compile"),
 }
-#: What else of Python itself may be named: a class that is only made, and given its state.
+#: What else of Python itself may be named: classes that are only instantiated, and given their state.
 _NAMED = {
     *(Ref(module, name) for module in _BUILTINS for name in _TYPES),
     *(
@@ -47,12 +47,12 @@ _NAMED = {
 }
 
 
-def harmless(value: Any) -> Any:
-    """Return *value*, as `inert.load` gave it. Raises RecordUnusable if loading it would run anything.
+def checked(value: Any) -> Any:
+    """Return *value*, from `inert.load`, unchanged. Raises RecordUnusable if loading it would run code.
 
-    Classes of somebody's own modules, of which nothing is known, may be named, but not called.
+    Classes of a user's own modules, about which nothing is known, may be named, but not called.
     """
-    for ref, called in inert.named(value):
+    for ref, called in inert.globals_used(value):
         if called and ref not in _CALLS:
             raise RecordUnusable(
                 f"it holds a call of {'.'.join(ref)}, which Sumatra would make whenever it loads the shelf;"

@@ -1,7 +1,7 @@
-"""A pickled record, loaded inertly, as a Record.
+"""Convert a pickled record, loaded inertly, into a Record.
 
-What Sumatra 0.8.1 pickles is listed in docs/formats.md ("Shelves"); whatever else is found is
-kept whole in `Record.opaque`. What older ones pickled is brought into that form first (`old`).
+What Sumatra 0.8.1 pickles is listed in docs/formats.md ("Shelves"); everything else in a record is
+kept whole in `Record.opaque`. Records of older Sumatras are converted into that form first (`old`).
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from smtd.records.record import (
 )
 from smtd.stores.shelf import inert, sets
 from smtd.stores.shelf.inert import Inert, Ref
-from smtd.stores.shelf.values import Beyond, Partly, class_name, object_state, plain, writable
+from smtd.stores.shelf.values import PartlyModelled, Unmodelled, class_name, object_state, plain, writable
 
 UTC = datetime.timezone.utc
 
 
 def attributes(pickled: Any) -> dict[str, Any]:
-    """Return the attributes of a pickled record. Raises RecordUnusable if it is none."""
+    """Return the attributes of a pickled record. Raises RecordUnusable if *pickled* is not a record."""
     if not isinstance(pickled, Inert) or not isinstance(pickled.state, dict):
         raise RecordUnusable("it is not a pickled record")
     if type(pickled).ref != Ref("sumatra.records", "Record"):
@@ -45,9 +45,9 @@ def attributes(pickled: Any) -> dict[str, Any]:
 
 
 def record(label: str, pickled: Any) -> Record:
-    """Return the record that *pickled*, which the shelf has under *label*, describes.
+    """Return the record that *pickled* describes, which the shelf has under *label*.
 
-    Raises RecordUnusable if it is none, AnotherRecord if it bears another label.
+    Raises RecordUnusable if it is not a record, AnotherRecord if it has another label.
     """
     state = attributes(pickled)
     if state.get("label", label) != label:
@@ -65,10 +65,10 @@ def record(label: str, pickled: Any) -> Record:
             continue
         try:
             values[name] = None if value is None and name in _MAY_BE_NONE else _FIELDS[name](value)
-        except Partly as exc:
+        except PartlyModelled as exc:
             values[name] = exc.value
             opaque[name] = _pickled(value, expressed=True)
-        except Beyond:
+        except Unmodelled:
             values[name] = _placeholder(name, value)
             opaque[name] = _pickled(value)
     missing = [name for name in _NEEDED if name not in values]
@@ -119,7 +119,7 @@ def _placeholder(name: str, value: Any) -> Any:
 def _text(value: Any) -> str | None:
     if value is None or (isinstance(value, str) and (value.isascii() or is_plain(value))):
         return value
-    raise Beyond
+    raise Unmodelled
 
 
 def _timestamp(value: Any) -> datetime.datetime:
@@ -134,22 +134,22 @@ def _creation(value: Any) -> datetime.datetime | None:
     if value is None:
         return None
     if not isinstance(value, datetime.datetime):
-        raise Beyond
-    # Every part of Sumatra 0.8 that is given a time without a zone takes it as UTC.
+        raise Unmodelled
+    # Every part of Sumatra 0.8 reads a time without a zone as UTC.
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def _duration(value: Any) -> float | None:
     if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
         return None if value is None else float(value)
-    raise Beyond
+    raise Unmodelled
 
 
 def _tags(value: Any) -> frozenset[str]:
     if not isinstance(value, (set, frozenset, list, tuple)) or not all(isinstance(tag, str) for tag in value):
-        raise Beyond
+        raise Unmodelled
     if not is_plain(list(value)):
-        raise Beyond
+        raise Unmodelled
     return frozenset(value)
 
 
@@ -161,7 +161,7 @@ def _flat(kind: Callable[..., Any], names: tuple[str, ...]) -> Callable[[Any], A
         state, more = object_state(value, known)
         found = kind(**{name: _text(state[name]) for name in names if name in state})
         if more:
-            raise Partly(found)
+            raise PartlyModelled(found)
         return found
 
     return read
@@ -175,13 +175,13 @@ def _repository(value: Any) -> Repository:
     state, more = object_state(value, frozenset(("url", "upstream")))
     found = Repository(class_name(value), _text(state.get("url")), _text(state.get("upstream")))
     if more:
-        raise Partly(found)
+        raise PartlyModelled(found)
     return found
 
 
 def _component(value: Any) -> Component:
     if not isinstance(value, Inert) or not isinstance(value.state, dict) or value.args:
-        raise Beyond
+        raise Unmodelled
     return Component(class_name(value), writable(value.state))
 
 
@@ -192,11 +192,11 @@ def _dependency(value: Any) -> Dependency:
     state, more = object_state(value, frozenset(_DEPENDENCY))
     package, _, language = type(value).ref.module.rpartition(".")
     if package != "sumatra.dependency_finder":
-        raise Beyond
+        raise Unmodelled
     texts = {name: _text(state.get(name)) for name in _DEPENDENCY}
     found = Dependency(module=language, **texts)
     if more:
-        raise Partly(found)
+        raise PartlyModelled(found)
     return found
 
 
@@ -207,27 +207,27 @@ def _data_key(value: Any) -> DataKey:
         metadata = plain(metadata)
     path, digest = _text(path), _text(digest)
     if path is None or digest is None or not isinstance(metadata, dict):
-        raise Beyond
+        raise Unmodelled
     named = {content.name(key): item for key, item in metadata.items()}
     found = DataKey(path, digest, _creation(state.get("creation")), writable(named))
     if more or named.keys() != metadata.keys():
-        raise Partly(found)
+        raise PartlyModelled(found)
     return found
 
 
 def _list_of(read: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
     def read_all(values: Any) -> tuple[Any, ...]:
         if not isinstance(values, (list, tuple)):
-            raise Beyond
+            raise Unmodelled
         found, whole = [], True
         for value in values:
             try:
                 found.append(read(value))
-            except Partly as exc:
+            except PartlyModelled as exc:
                 found.append(exc.value)
                 whole = False
         if not whole:
-            raise Partly(tuple(found))
+            raise PartlyModelled(tuple(found))
         return tuple(found)
 
     return read_all

@@ -1,4 +1,4 @@
-"""Pickled sets of parameters, as their text.
+"""Convert pickled sets of parameters into their text.
 
 The classes of Sumatra 0.8.1 are listed in docs/formats.md ("Shelves").
 """
@@ -12,29 +12,29 @@ from smtd.errors import RecordUnusable
 from smtd.records.parameters import content
 from smtd.records.record import Parameters, is_plain
 from smtd.stores.shelf.inert import Inert, Ref
-from smtd.stores.shelf.values import Beyond, Partly, class_name, object_state, plain
+from smtd.stores.shelf.values import PartlyModelled, Unmodelled, class_name, object_state, plain
 
 
 def parameters(value: Any) -> Parameters:
-    """Return the set that *value* is. Raises Beyond or Partly."""
+    """Return the set of parameters *value*. Raises Unmodelled or PartlyModelled."""
     if isinstance(value, Inert):
         reader = _READERS.get(type(value).ref)
         if reader is None:
-            raise Beyond
+            raise Unmodelled
         values, comments, more = reader(value)
         name = class_name(value)
     else:
         values, comments, more, name = plain(value), {}, False, type(value).__name__
         if name not in ("dict", "NoneType", "str"):
-            raise Beyond
+            raise Unmodelled
     try:
         found = content.write(name, values, comments)
     except RecordUnusable as exc:
-        raise Beyond from exc
+        raise Unmodelled from exc
     if not is_plain(found.content):
-        raise Beyond
+        raise Unmodelled
     if more:
-        raise Partly(found)
+        raise PartlyModelled(found)
     return found
 
 
@@ -47,7 +47,7 @@ def _simple(value: Inert) -> tuple[Any, dict[str, str], bool]:
 def _document(value: Inert) -> tuple[Any, dict[str, str], bool]:
     state, more = object_state(value, frozenset(("_values",)))
     if "_values" not in state:
-        raise Beyond
+        raise Unmodelled
     return plain(state["_values"]), {}, more
 
 
@@ -57,10 +57,10 @@ def _nested(value: Inert) -> tuple[Any, dict[str, str], bool]:
 
 def _config(value: Inert) -> tuple[Any, dict[str, str], bool]:
     if not isinstance(value.state, dict):
-        raise Beyond
+        raise Unmodelled
     defaults, sections = plain(value.state.get("_defaults") or {}), plain(value.state.get("_sections"))
     if not isinstance(sections, dict) or not isinstance(defaults, dict):
-        raise Beyond
+        raise Unmodelled
     return ({"DEFAULT": defaults} if defaults else {}) | sections, {}, "source_file" in value.state
 
 

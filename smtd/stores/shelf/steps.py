@@ -1,4 +1,4 @@
-"""What is written to a shelf in one step: the changes of many projects, but of a limited size."""
+"""Divide the changes of a shelf into steps: the changes of many projects, but of a limited size."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from smtd.records.record import Key, encode
 from smtd.stores.base import DONE, STALE, Change, Outcome, Result
 from smtd.stores.shelf import groups, messages
 
-#: Bytes of pickles and new records that are written in one step.
+#: The most bytes of pickles and new records of one step; a larger project is a step alone.
 BATCH = 16_000_000
 
-#: What is to be written, by project.
-Wishes: TypeAlias = dict[str, list[messages.WriteOp]]
+#: The writes of one step, by project.
+WriteOps: TypeAlias = dict[str, list[messages.WriteOp]]
 
 
-def of(changes: Iterable[Change], pickles: Mapping[str, bytes]) -> Iterator[Wishes]:
-    """Give the *changes* in steps, each with all those of its projects; *pickles* are what is there now."""
+def of(changes: Iterable[Change], pickles: Mapping[str, bytes]) -> Iterator[WriteOps]:
+    """Yield the *changes* in steps, each with all changes of its projects; *pickles* are the current ones."""
     grouped = groupby(sorted(changes, key=attrgetter("key")), lambda change: change.key.project)
-    by_project = ((project, [_wish(change) for change in group]) for project, group in grouped)
+    by_project = ((project, [_op(change) for change in group]) for project, group in grouped)
     sized = (
-        (project, wishes, len(pickles.get(project, b"")) + sum(len(wish.record or b"") for wish in wishes))
-        for project, wishes in by_project
+        (project, ops, len(pickles.get(project, b"")) + sum(len(op.record or b"") for op in ops))
+        for project, ops in by_project
     )
     return groups.limited(sized, BATCH)
 
 
-def _wish(change: Change) -> messages.WriteOp:
+def _op(change: Change) -> messages.WriteOp:
     record = None if change.record is None else encode(change.record)
     return messages.WriteOp(change.key.label, record, change.expect)
 
 
 def unfit(change: Change) -> Outcome | None:
-    """Return why *change* cannot be sent to any process."""
+    """Return the outcome of a *change* that cannot be sent to a process (None: it can)."""
     try:
         if change.record is not None:
             encode(change.record)
@@ -45,13 +45,13 @@ def unfit(change: Change) -> Outcome | None:
     return None
 
 
-def keys(wishes: Wishes) -> list[Key]:
-    """Return what is to be written."""
-    return [Key(project, wish.label) for project, wished in wishes.items() for wish in wished]
+def keys(ops: WriteOps) -> list[Key]:
+    """Return the keys of *ops*."""
+    return [Key(project, op.label) for project, project_ops in ops.items() for op in project_ops]
 
 
 def outcomes(results: Sequence[str]) -> list[Outcome]:
-    """Return what the *results* of messages.Written mean."""
+    """Return the outcomes for the *results* of messages.Written."""
     return [_outcome(result) for result in results]
 
 

@@ -1,4 +1,4 @@
-"""The shelf as a store: read by its bytes, rewritten the changed projects at a time."""
+"""A shelf as a store: smtd reads the bytes of its file, and rewrites the projects that change."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from smtd.stores.shelf.contents import Contents, DbmFile, name
 from smtd.stores.shelf.loaded import Loaded
 from smtd.stores.shelf.swaps import Swap
 
-#: How often a write is tried again because another program wrote at the same moment.
+#: The most attempts of a write that fails because another program writes at the same moment.
 ATTEMPTS = 5
 
 
 class ShelfStore:
-    """A shelf of Sumatra 0.2 to 0.8.1 in *file*; *location* is how the person named it.
+    """A shelf of Sumatra 0.2 to 0.8.1 in *file*; *location* is how the user named it.
 
     Records of Sumatra before 0.8 have local times, in *timezone* (empty: in that of this machine).
-    A shelf with one of them is never written: that Sumatra could not load what smtd writes, nor
-    0.8.1 the rest.
+    smtd never writes to a shelf that has one of them: that Sumatra could not load what smtd writes, and
+    0.8.1 could not load the rest.
     """
 
     kind = "shelf"
@@ -49,10 +49,11 @@ class ShelfStore:
         self._timezone = timezone
         self._writable = Capabilities(file.exclusive_writes, batch=None, keeps_opaque=True, resumes=True)
         self._file = file
-        self._obstacle = ""  # why the file cannot be written; known when it was read
-        self._contents: Contents | None = None  # what was read last (None: it must be read)
-        self._projects: Collection[str] = ()  # those that were read last, also while the store rests
-        self._traced: Token | None = None  # the mark of the file, if only smtd has written since the scan
+        self._read_only_reason = ""  # why the file cannot be written; known once it was read
+        self._contents: Contents | None = None  # the last content that was read (None: the file must be read)
+        self._projects: Collection[str] = ()  # the projects in the last content, also while the store rests
+        #: The mark of the file, if only smtd has written since the scan.
+        self._tracked_mark: Token | None = None
         self._flushed: Token | None = None  # the mark of the file when it was made durable
         self._loaded = Loaded(location, timezone)
         self._one_at_a_time = anyio.Lock()
@@ -62,13 +63,13 @@ class ShelfStore:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this store can do, so far as it has been read."""
+        """What this store can do, as far as known from what was read."""
         return replace(self._writable, read_only=self._read_only(self._projects))
 
     def _read_only(self, projects: Collection[str]) -> str:
-        """Return why a file with these *projects* is not written; empty: it is."""
-        if self._obstacle:
-            return self._obstacle
+        """Return why smtd does not write to a file with these *projects* (empty: it does)."""
+        if self._read_only_reason:
+            return self._read_only_reason
         return worker.READ_ONLY if self._loaded.has_old(projects) else ""
 
     async def projects(self) -> list[str]:
@@ -81,8 +82,8 @@ class ShelfStore:
             found = []
             for project, records in (await self._loaded.records(contents, wanted)).items():
                 found += [_seen(project, held) for held in records.values()]
-            self._traced = contents.mark
-            await self._loaded.look_for_old(contents)
+            self._tracked_mark = contents.mark
+            await self._loaded.probe_legacy(contents)
         return scan(found)
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
@@ -100,17 +101,17 @@ class ShelfStore:
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         outcomes = {change.key: unfit for change in changes if (unfit := steps.unfit(change))}
         async with self._one_at_a_time:
-            contents = self._contents or await self._refresh()  # its size counts for the size of a step
+            contents = self._contents or await self._refresh()  # its size counts towards that of a step
             fit = [change for change in changes if change.key not in outcomes]
-            for wishes in steps.of(fit, contents.pickles):
-                outcomes.update(await self._write(wishes))
+            for ops in steps.of(fit, contents.pickles):
+                outcomes.update(await self._write(ops))
         return [outcomes[change.key] for change in changes]
 
     async def token(self) -> Token | None:
-        if self._traced is None:
+        if self._tracked_mark is None:
             return None
-        is_same = await to_thread.run_sync(self._mark) == settled(self._traced)
-        return self._token(self._traced) if is_same else None
+        is_same = await to_thread.run_sync(self._mark) == settled(self._tracked_mark)
+        return self._token(self._tracked_mark) if is_same else None
 
     async def unchanged_since(self, token: Token) -> bool:
         return token == self._token(await to_thread.run_sync(self._mark))
@@ -128,19 +129,19 @@ class ShelfStore:
         self._flushed = known
 
     def rest(self) -> None:
-        self._contents = None  # the next question reads the file
+        self._contents = None  # the next call reads the file
         self._loaded.rest(self._projects)
 
     async def resume(self, token: Token) -> bool:
         contents = await self._refresh()
         is_same = token == self._token(settled(contents.mark))
-        if is_same:  # it was not young any more when the token was given
+        if is_same:  # the file was not young any more when the token was returned
             contents = self._contents = replace(contents, mark=settled(contents.mark))
-        self._traced = contents.mark if is_same else None
+        self._tracked_mark = contents.mark if is_same else None
         return is_same
 
     def _token(self, mark: Token) -> Token:
-        """Another time zone makes other records of the same file."""
+        """Return the token for a file with *mark*: in another time zone the same file has other records."""
         return mark + self._timezone.encode()
 
     def _mark(self) -> Token:
@@ -155,35 +156,35 @@ class ShelfStore:
             raise StoreUnreachable(f"the shelf {self.location} cannot be {what}: {denied.why(exc)}") from exc
 
     async def _refresh(self) -> Contents:
-        """Return what the file holds, which is read again if anybody may have written to it."""
+        """Return the content of the file, and read it again if a program may have written to it."""
         known = self._contents
 
         def read() -> Contents:
             with self._translating("read"):
                 is_same = known is not None and self._file.mark() == known.mark
-                if self._obstacle or not is_same:  # what was missing may be there now
-                    self._obstacle = self._file.obstacle()
+                if self._read_only_reason or not is_same:  # what prevented writes may be gone
+                    self._read_only_reason = self._file.read_only_reason()
                 if known is not None and is_same:
                     return known
                 return Contents.of(*self._file.read())
 
         found = await to_thread.run_sync(read)
         if found is not known:
-            self._contents, self._projects = found, frozenset(found.pickles)  # a view would keep the file
+            self._contents, self._projects = found, frozenset(found.pickles)  # a view would keep the pickles
         return found
 
-    async def _write(self, wishes: steps.Wishes) -> dict[Key, Outcome]:
-        """Write what is wished for; a project that others write to at that moment is tried again."""
+    async def _write(self, ops: steps.WriteOps) -> dict[Key, Outcome]:
+        """Make the writes *ops*; try a project again if another program writes to it at that moment."""
         outcomes: dict[Key, Outcome] = {}
-        left = dict(wishes)
+        left = dict(ops)
         for _ in range(ATTEMPTS):
             contents = await self._refresh()
-            if contents.mark != self._traced:
-                self._traced = None  # another program wrote since the scan
-            await self._loaded.look_for_old(contents)
+            if contents.mark != self._tracked_mark:
+                self._tracked_mark = None  # another program wrote since the scan
+            await self._loaded.probe_legacy(contents)
             if reason := self._read_only(contents.pickles):
                 return outcomes | dict.fromkeys(steps.keys(left), Outcome(Result.REFUSED, reason))
-            made = await self._made(left, contents)
+            made = await self._new_pickles(left, contents)
             new = {project: pickle for project, (pickle, _) in made.items() if pickle is not None}
             done = await self._replace(new, contents) | (left.keys() - new.keys())
             for project in done:
@@ -192,27 +193,27 @@ class ShelfStore:
                 return outcomes
         return outcomes | dict.fromkeys(steps.keys(left), STALE)
 
-    async def _made(
-        self, wishes: steps.Wishes, contents: Contents
+    async def _new_pickles(
+        self, ops: steps.WriteOps, contents: Contents
     ) -> dict[str, tuple[bytes | None, list[Outcome]]]:
-        """Return for each project its new pickle (None: it stays), and what becomes of each wish then."""
+        """Return for each project its new pickle (None: unchanged), and the outcome of each of its writes."""
         requests: dict[str, messages.One] = {
-            project: messages.WriteProject(contents.pickles.get(project), wished)
-            for project, wished in wishes.items()
+            project: messages.WriteProject(contents.pickles.get(project), project_ops)
+            for project, project_ops in ops.items()
         }
         made: dict[str, tuple[bytes | None, list[Outcome]]] = {}
         answers = await asking.ask_each(requests, messages.Written, shelf=self.location)
         for project, answer in answers.items():
             if isinstance(answer, StoreRefused):
-                made[project] = None, [Outcome(Result.REFUSED, str(answer))] * len(wishes[project])
+                made[project] = None, [Outcome(Result.REFUSED, str(answer))] * len(ops[project])
             else:
                 made[project] = answer.pickle, steps.outcomes(answer.results)
         return made
 
     async def _replace(self, new: Mapping[str, bytes], contents: Contents) -> set[str]:
-        """Swap the pickles of the projects in *new*, and remember what the file looks like afterwards.
+        """Swap in the pickles of the projects in *new*; return the projects that were written.
 
-        *contents* are those from which *new* were made. Returns the projects that were written.
+        *contents* are those from which *new* was made. If only smtd has written, the file stays tracked.
         """
         swaps = {
             name(project): Swap(contents.pickles.get(project), pickle) for project, pickle in new.items()
@@ -231,25 +232,25 @@ class ShelfStore:
             stored = await to_thread.run_sync(swap)
         done = {project for project in new if name(project) in stored}
         if done:
-            await self._trace({project: new[project] for project in done}, contents.pickles)
+            await self._keep_tracking({project: new[project] for project in done}, contents.pickles)
         return done
 
-    async def _trace(self, new: Mapping[str, bytes], pickles: Mapping[str, bytes]) -> None:
-        """Go on tracing if the file has *pickles*, with the *new* ones, and nothing else."""
-        before, self._contents = self._traced, None
+    async def _keep_tracking(self, new: Mapping[str, bytes], pickles: Mapping[str, bytes]) -> None:
+        """Keep tracking the file if it has exactly *pickles* with the *new* ones; else stop."""
+        before, self._contents = self._tracked_mark, None
         contents = await self._refresh()
         found = dict(contents.pickles)
         for project, pickle in new.items():
-            # A backend may give a value with what follows it in its last block.
+            # A backend may return a value with what follows it in its last block.
             if project in found and found[project].startswith(pickle):
-                self._loaded.note_new(project, contents.digests[project])
+                self._loaded.note_written(project, contents.digests[project])
                 found[project] = pickle
         is_ours = before is not None and found == {**pickles, **new}
-        self._traced = contents.mark if is_ours else None
+        self._tracked_mark = contents.mark if is_ours else None
 
 
 def _by_project(keys: Iterable[Key], contents: Contents) -> dict[str, set[str]]:
-    """Return the labels of *keys*, by those projects that are there."""
+    """Return the labels of *keys*, by project, for the projects that exist."""
     found: dict[str, set[str]] = defaultdict(set)
     for key in keys:
         if key.project in contents.pickles:
@@ -258,5 +259,5 @@ def _by_project(keys: Iterable[Key], contents: Contents) -> dict[str, set[str]]:
 
 
 def _seen(project: str, held: messages.RecordEntry) -> Seen:
-    """Return what the child tells of one record; there is no row that could bear a mark."""
+    """Return the child's entry of one record as Seen, without a mark: a shelf has no rows."""
     return Seen(0, Key(project, held.label), held.problem or held.digest, held.final)

@@ -1,4 +1,4 @@
-"""What is to be stored in a dbm file, and on which condition."""
+"""Conditional writes to a dbm file."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 
 class Swap(NamedTuple):
-    """Put *new* in the place of the value *old* (None: of none)."""
+    """Replace the value *old* (None: the key is absent) by *new*."""
 
     old: bytes | None
     new: bytes
 
 
 def unchanged(swaps: Mapping[bytes, Swap], values: Mapping[bytes, bytes]) -> dict[bytes, Swap]:
-    """Return those of *swaps*, by key, whose old values are among *values*."""
+    """Return those of *swaps*, by key, whose keys still have their old values in *values*."""
     return {key: swap for key, swap in swaps.items() if values.get(key) == swap.old}

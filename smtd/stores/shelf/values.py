@@ -1,6 +1,6 @@
-"""Values that a pickle holds, as plain values: for a field, for metadata, for a set of parameters.
+"""Convert values in a pickle into plain values: for a field, for metadata, for a set of parameters.
 
-What has no plain form is said by an exception, and then kept pickled (`Record.opaque`).
+A value without a plain form raises an exception; the caller keeps it pickled (`Record.opaque`).
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from collections.abc import Callable
 from typing import Any
 
 from smtd.records.literal import Call
-from smtd.records.memo import Recurring
+from smtd.records.memo import Memo
 from smtd.records.record import is_plain
 from smtd.stores.shelf import inert
 from smtd.stores.shelf.inert import Inert, Ref
 
 
-class Beyond(Exception):
+class Unmodelled(Exception):
     """A value that the modelled field cannot express."""
 
 
-class Partly(Exception):
-    """A value that the modelled field expresses but for what only a shelf can hold."""
+class PartlyModelled(Exception):
+    """A value that the modelled field can express only in part; the rest only a shelf can hold."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -35,25 +35,25 @@ def class_name(value: Inert) -> str:
 def object_state(value: Any, known: frozenset[str]) -> tuple[dict[str, Any], bool]:
     """Return the attributes of an object, and whether there are more than *known*."""
     if not isinstance(value, Inert) or not isinstance(value.state, dict) or value.args or value.pairs:
-        raise Beyond
+        raise Unmodelled
     return value.state, not known.issuperset(value.state)
 
 
 _ATOMS = (str, int, float, bool, type(None), bytes, datetime.date, datetime.time)
 _NESTED = frozenset(("NTParameterSet", "ParameterSet", "ParameterSpace"))
-#: More values than this in one attribute are an attack (a pickle can share a list a million times).
+#: An attribute with more values than this is an attack (a pickle can share a list a million times).
 _MOST_VALUES = 200_000
 
 
 def plain(value: Any) -> Any:
-    """Return *value* without Inert objects. Raises Beyond if it has no plain form."""
+    """Return *value* without Inert objects. Raises Unmodelled if it has no plain form."""
     return _walk(value, [_MOST_VALUES])
 
 
 def writable(value: Any) -> Any:
-    """Return *value* as `plain` does. Raises Beyond also for what no text or number can say."""
-    # What is not flat may be without bounds when it is written out.
-    return _recurring(value) if type(value) is dict and _is_flat(value) else _walked(value)
+    """Return *value* as `plain` does. Raises Unmodelled also if it cannot be written as text and numbers."""
+    # Only a flat value is cached: another one may be huge when it is written out.
+    return _memo(value) if type(value) is dict and _is_flat(value) else _walked(value)
 
 
 def _is_flat(value: dict[Any, Any]) -> bool:
@@ -67,17 +67,17 @@ _FLAT = frozenset((str, int, float, bool, type(None)))
 def _walked(value: Any) -> Any:
     found = plain(value)
     if not is_plain(found):
-        raise Beyond
+        raise Unmodelled
     return found
 
 
-_recurring = Recurring(_walked)
+_memo = Memo(_walked)
 
 
 def _walk(value: Any, budget: list[int]) -> Any:
     budget[0] -= 1
     if budget[0] < 0:
-        raise Beyond
+        raise Unmodelled
     if isinstance(value, _ATOMS):
         return value
     if isinstance(value, dict):
@@ -86,7 +86,7 @@ def _walk(value: Any, budget: list[int]) -> Any:
         return type(value)(_walk(item, budget) for item in value)
     if isinstance(value, Inert):
         return _walk_object(value, budget)
-    raise Beyond
+    raise Unmodelled
 
 
 def _walk_object(value: Inert, budget: list[int]) -> Any:
@@ -97,11 +97,11 @@ def _walk_object(value: Inert, budget: list[int]) -> Any:
     if ref.name in _NESTED and ref.module in ("sumatra.parameters", "parameters"):
         # The state is the set itself (parameters/__init__.py, __getstate__).
         if value.state is not None and value.state is not value:
-            raise Beyond
+            raise Unmodelled
         return _walk(value.pairs or {}, budget)
     maker = _DISTRIBUTIONS.get(ref)
     if maker is None or not isinstance(value.state, dict):
-        raise Beyond
+        raise Unmodelled
     return maker(value.state)
 
 
@@ -113,14 +113,14 @@ def _range(state: dict[str, Any]) -> Call:
 
 def _reference(state: dict[str, Any]) -> Call:
     if state.get("operations") or not isinstance(state.get("reference_path"), str):
-        raise Beyond
+        raise Unmodelled
     return Call("ref", (state["reference_path"],), ())
 
 
 def _distribution(name: str) -> Callable[[dict[str, Any]], Call]:
     def read(state: dict[str, Any]) -> Call:
         if state.get("return_type", _FLOAT) is not _FLOAT:
-            raise Beyond
+            raise Unmodelled
         keywords = dict(plain(state["params"]))
         if state.get("repr_mode", "ms") != "ms":
             keywords["repr_mode"] = plain(state["repr_mode"])

@@ -1,4 +1,4 @@
-"""The child process that loads pickles: limited in memory and time, and fed by its parent.
+"""The child process that loads pickles for its parent, limited in memory and time.
 
 It reads one request from standard input, writes one answer to standard output, and ends.
 """
@@ -39,14 +39,14 @@ from smtd.stores.shelf.messages import (
 )
 from smtd.text import encodable
 
-#: Why a record cannot be written where there is one of Sumatra before 0.8, which could not load it.
+#: Why no record can be written into a shelf with one of Sumatra before 0.8: that Sumatra could not load it.
 READ_ONLY = (
     "it was written by Sumatra 0.7 (or older); smtd reads it, but does not write it: sync it into a new store"
 )
 
 
 def limits(size: int) -> tuple[int, float]:
-    """Return how many bytes of memory and seconds of processor pickles of *size* bytes may cost.
+    """Return the limits for pickles of *size* bytes: bytes of memory, and seconds of processor time.
 
     Real shelves need 15 to 25 times their size, and a quarter of the time (measured on 10,000 records).
     """
@@ -57,10 +57,10 @@ def main() -> None:
     """Answer the one request on standard input; the limits are the two arguments."""
     memory, seconds = int(sys.argv[1]), float(sys.argv[2])
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    # Time of the processor, so that a busy machine fails nobody; its signal ends the process.
+    # Processor time, so that no request fails because the machine is busy; the signal ends the process.
     signal.setitimer(signal.ITIMER_PROF, seconds)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # One request and then the end: collecting garbage, and freeing it, is time for nothing.
+    # The process ends after one request, so collecting and freeing garbage would only cost time.
     gc.disable()
     for part in parts(answer(received(sys.stdin.buffer))):
         sys.stdout.buffer.write(part)
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def answer(request: Request) -> Answer:
-    """Do what *request* asks; every failure is part of the answer."""
+    """Return the answer to *request*; every failure is part of the answer."""
     if not isinstance(request, Several):
         return _answer(request)
     answers = []
@@ -93,8 +93,8 @@ def _answer(request: One) -> Records | Written | Probed | Failed | Refused:
         if isinstance(request, Read):
             return Records(_read(project, found, request), old)
         if old:
-            return Written(None, [READ_ONLY] * len(request.wishes))
-        results = [_fulfil(project, wish) for wish in request.wishes]
+            return Written(None, [READ_ONLY] * len(request.ops))
+        results = [_apply(project, op) for op in request.ops]
         changed = "" in results
         return Written(inert.dump(project) if changed else None, results)
     except StoreRefused as exc:
@@ -104,9 +104,9 @@ def _answer(request: One) -> Records | Written | Probed | Failed | Refused:
 
 
 def _was_short_of_memory() -> bool:
-    """Say whether one pickle may have left too little memory for others, which would read otherwise then.
+    """Say whether a pickle may have left too little memory for others, which would then be read wrongly.
 
-    Real ones never need half of what is allowed. Where the system does not tell, nobody knows.
+    Real pickles never need half of what is allowed. If the peak cannot be read, it may have.
     """
     allowed = resource.getrlimit(resource.RLIMIT_AS)[0]
     if allowed == resource.RLIM_INFINITY:
@@ -134,45 +134,47 @@ def _read(project: dict[str, Any], found: dict[str, str], request: Read) -> list
     wanted = project if request.labels is None else project.keys() & set(request.labels)
     mine = list(wanted)[request.share :: request.shares]
     if all(found[label] == forms.CURRENT for label in mine):
-        return [_held(label, project[label]) for label in mine]
-    # Only now, since what knows the time zones takes as long to load as a hundred records.
+        return [_entry(label, project[label]) for label in mine]
+    # Imported only now: the modules for time zones take as long to load as a hundred records.
     from smtd.stores.legacy import sources
     from smtd.stores.shelf import old
 
-    renew = partial(old.renewed, zone=sources.zone(request.timezone))
-    return [_held(label, project[label], None if found[label] == forms.CURRENT else renew) for label in mine]
+    upgrade = partial(old.upgraded, zone=sources.zone(request.timezone))
+    return [
+        _entry(label, project[label], None if found[label] == forms.CURRENT else upgrade) for label in mine
+    ]
 
 
-def _held(label: str, pickled: Any, renew: Callable[[Any], Any] | None = None) -> RecordEntry:
+def _entry(label: str, pickled: Any, upgrade: Callable[[Any], Any] | None = None) -> RecordEntry:
     try:
-        record = reading.record(label, pickled if renew is None else renew(pickled))
+        record = reading.record(label, pickled if upgrade is None else upgrade(pickled))
         encoded = encode(record)
-        decode(encoded)  # raises here, for this record alone, and not where all are read
+        decode(encoded)  # if it fails, it fails here, for this record alone
         return RecordEntry(label, canonical.digest(record), encoded, is_final(record))
     except RecordUnusable as exc:
         return RecordEntry(encodable(label), problem=_showable(str(exc)))
-    except Exception as exc:  # noqa: BLE001 - it is made of whatever somebody pickled
+    except Exception as exc:  # noqa: BLE001 - a pickle can hold anything
         return RecordEntry(encodable(label), problem=_showable(f"{type(exc).__name__}: {exc}"))
 
 
 def _showable(text: str) -> str:
-    """Return *text* on one line and in Unicode."""
+    """Return *text* on one line, and with lone surrogates escaped."""
     return " ".join(encodable(text).split())
 
 
-def _fulfil(project: dict[str, Any], wish: WriteOp) -> str:
-    pickled = project.get(wish.label)
+def _apply(project: dict[str, Any], op: WriteOp) -> str:
+    pickled = project.get(op.label)
     try:
-        held = None if pickled is None else canonical.digest(reading.record(wish.label, pickled))
-    except Exception:  # noqa: BLE001 - as above: it cannot be read, so it is not what was expected
+        held = None if pickled is None else canonical.digest(reading.record(op.label, pickled))
+    except Exception:  # noqa: BLE001 - as above; an unreadable record is not the expected one
         return "stale"
-    if held != wish.expect:
+    if held != op.expect:
         return "stale"
-    if wish.record is None:
-        project.pop(wish.label, None)
+    if op.record is None:
+        project.pop(op.label, None)
         return ""
     try:
-        _put(project, wish.label, pickled, decode(wish.record))
+        _put(project, op.label, pickled, decode(op.record))
     except RecordUnusable as exc:
         return str(exc)
     except BAD_VALUE as exc:

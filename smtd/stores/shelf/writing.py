@@ -1,4 +1,4 @@
-"""A Record as the pickled record that Sumatra 0.8.1 loads."""
+"""Convert a Record into the pickled record that Sumatra 0.8.1 loads."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ def build(record: Record) -> Inert:
 
 
 def update(pickled: Inert, record: Record) -> None:
-    """Make *pickled* say what *record* says; what says the same already stays as it was.
+    """Change *pickled* so that it equals *record*; attributes that are equal already stay as they are.
 
     Raises RecordUnusable, and changes nothing, if Sumatra could not load it.
     """
     state = reading.attributes(pickled)
     before = reading.record(record.label, pickled)
     changed = [field for field in FIELDS if not canonical.same(before, record, field)]
-    # All or nothing: what cannot be made leaves the record as it was.
+    # All or nothing: if one attribute cannot be converted, *pickled* stays as it was.
     state.update({field: _attribute(record, field) for field in changed} | _extras(record))
 
 
 def _extras(record: Record) -> dict[str, Any]:
     """Return the attributes that only a shelf has."""
     kept = {name: pickled for name, pickled in record.opaque.items() if name not in FIELDS}
-    return {name: pickle_safety.harmless(inert.load(pickled.data)) for name, pickled in kept.items()}
+    return {name: pickle_safety.checked(inert.load(pickled.data)) for name, pickled in kept.items()}
 
 
 def _attribute(record: Record, field: str) -> Any:
     if (pickled := record.opaque.get(field)) is not None:
-        return pickle_safety.harmless(inert.load(pickled.data))
+        return pickle_safety.checked(inert.load(pickled.data))
     value = getattr(record, field)
     make = _MAKERS.get(field)
     return value if make is None or value is None else make(value)
@@ -202,7 +202,7 @@ _CALLS: dict[str, Callable[[Call], Inert]] = {
 
 
 def configuration(name: str, sections: dict[str, dict[str, str]]) -> Any:
-    """Return a real ConfigParser under Sumatra's name: its insides differ between Pythons."""
+    """Return a real ConfigParser under Sumatra's name, since its attributes differ between Pythons."""
     cls = inert.stand_in(Ref("sumatra.parameters", name), configparser.ConfigParser)
     parser = cls()
     parser.read_dict(sections)

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="import-not-found,import-untyped"
-"""Let Django take PyMySQL for the driver that it wants, of which there are no wheels for Linux."""
+"""Make Django use PyMySQL for the driver that it wants, which has no wheels for Linux."""
 
 from __future__ import annotations
 

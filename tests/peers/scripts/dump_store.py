@@ -11,7 +11,7 @@ from typing import Any
 from opening import add_kind, close_store, only_answers, open_store
 from sumatra.formatting import record2dict
 
-# The attributes that every record of 0.8.1 has; what else one has is reported as extra.
+# The attributes that every record of 0.8.1 has; others are reported as extra.
 OWN = {
     *("timestamp", "label", "reason", "duration", "executable", "repository", "main_file"),
     *("version", "parameters", "input_data", "script_arguments", "launch_mode", "datastore"),
@@ -22,7 +22,7 @@ CLASSED = ("executable", "repository", "parameters", "launch_mode", "datastore",
 
 
 def described(record: Any) -> dict[str, Any]:
-    """Return Sumatra's own JSON form of *record*, and what that form leaves out."""
+    """Return Sumatra's own JSON form of *record*, and the attributes that this form leaves out."""
     return {
         **record2dict(record),
         "timestamp_us": record.timestamp.isoformat(timespec="microseconds"),
@@ -50,7 +50,7 @@ def as_dict(parameters: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return what JSON can say of *value*; classes that it has no word for as their repr."""
+    """Return *value* for JSON; objects of classes that JSON cannot represent as their repr."""
     if isinstance(value, dict):
         return {key if isinstance(key, str) else repr(key): plain(v) for key, v in value.items()}
     if isinstance(value, list):

@@ -9,7 +9,7 @@ from opening import add_kind, close_store, open_store
 
 
 def main() -> None:
-    """Apply what the command line says, as `smt tag`, `comment -r` and `delete` would."""
+    """Apply the edit of the command line, as `smt tag`, `comment -r` and `delete` would."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("store", "project", "label"):
         parser.add_argument(name)
@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def edit(store: object, arguments: argparse.Namespace) -> None:
-    """Read the record, change what is asked, save it whole."""
+    """Read the record, change the requested fields, save it whole."""
     record = store.get(arguments.project, arguments.label)  # type: ignore[attr-defined]
     for tag in arguments.tag:
         record.add_tag(tag)

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="import-not-found"
-"""Hold a shelf as a long `smt run` does: save LABEL, wait for a line, save LABEL-2, close.
+"""Keep a shelf open as a long `smt run` does: save LABEL, wait for a line, save LABEL-2, close.
 
 Prints "ready" when the first record is saved and "done" when the shelf is closed.
 """

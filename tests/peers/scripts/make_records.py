@@ -1,5 +1,5 @@
 # mypy: disable-error-code="import-not-found"
-"""Let real Sumatra save records into a store: `rich` ones, or `many` of a parameter sweep."""
+"""Have real Sumatra save records into a store: `rich` ones, or `many` of a parameter sweep."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sample_records import finished_run, make_code, rich_records
 
 
 def main() -> None:
-    """Make the records, save them as the kind of store allows, print how many there were."""
+    """Make the records, save them as the kind of store permits, print how many there were."""
     arguments = command_line()
     root = os.path.abspath(arguments.root or os.path.dirname(os.path.abspath(arguments.store)))
     with only_answers():
@@ -47,7 +47,7 @@ def command_line() -> argparse.Namespace:
 def save(store: Any, arguments: argparse.Namespace, records: list[Any]) -> None:
     """Save one by one, as `smt` does; many at once, because one by one takes O(n²).
 
-    In a rich shelf all but the last are as Sumatra holds them when it saves one more: loaded from a pickle.
+    In a rich shelf all but the last are as Sumatra has them when it saves one more: loaded from a pickle.
     """
     project = arguments.project
     if arguments.records == "rich" and arguments.kind == "shelf":

@@ -1,9 +1,9 @@
 # mypy: disable-error-code="import-not-found,import-untyped"
-"""What DjangoRecordStore.save writes, written for many records at once.
+"""Write what DjangoRecordStore.save writes, for many records at once.
 
-Saving takes Sumatra 6 ms a record and more with every record there is; here 10,000 take
-seconds. Sumatra's own models write the same rows, but nobody looks whether the records and
-what only they have (parameters, outputs) are there already: they must be new.
+Sumatra needs 6 ms for each save, and more the more records there are; here 10,000 take seconds. Sumatra's own
+models write the same rows, but without a check whether the records and their own rows (parameters, outputs)
+exist already: they must be new.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def save_many_in_django(store: Any, project: str, records: list[Any]) -> None:
-    """Save *records*, none of which the store may hold, in one transaction."""
+    """Save *records*, none of which the store may have, in one transaction."""
     from django.db import transaction
 
     models = store._get_models()
@@ -63,7 +63,7 @@ class _Writer:
         return [one.pk for one in made]
 
     def _count_on(self, model: Any) -> None:
-        """Let a database that counts apart from the rows, as PostgreSQL does, go on behind them."""
+        """Make a database with separate counters, such as PostgreSQL, continue after the rows."""
         from django.core.management.color import no_style
         from django.db import connections
 
@@ -103,7 +103,7 @@ class _Writer:
         self.insert(getattr(self._models.Record, field).through, rows)
 
     def tag(self, saved: list[tuple[Any, int]]) -> None:
-        """Insert the rows of tags that neither blanks nor commas would split."""
+        """Insert the rows of tags without blanks and commas, which are not split."""
         from django.contrib.contenttypes.models import ContentType
 
         names = sorted(set(itertools.chain.from_iterable(record.tags for record, _ in saved)))
@@ -123,7 +123,7 @@ class _Writer:
         return str(self._shared["Project", project, ""])
 
     def _get(self, db_class: str, value: Any) -> Any:
-        """Return the row of *value*, which Sumatra is asked for only once."""
+        """Return the row of *value*, for which Sumatra is asked only once."""
         asked = (db_class, type(value).__name__, repr(sorted(vars(value).items())))
         if asked not in self._shared:
             self._shared[asked] = self._store._get_db_obj(db_class, value)

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="import-not-found,import-untyped"
-"""What the scripts share: opening a store with the class of Sumatra that is asked for."""
+"""Code that the scripts share: opening a store with a given class of Sumatra."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ KINDS = ("shelf", "django")
 
 
 def add_kind(parser: argparse.ArgumentParser) -> None:
-    """Let the command line say `--shelf` or `--django`, one of them."""
+    """Add `--shelf` and `--django` to the command line, one of which is required."""
     kinds = parser.add_mutually_exclusive_group(required=True)
     for kind in KINDS:
         kinds.add_argument(f"--{kind}", dest="kind", action="store_const", const=kind)
 
 
 def add_dbm(parser: argparse.ArgumentParser) -> None:
-    """Let the command line say which dbm a shelf is made with; dumb is on every machine."""
+    """Add the dbm with which a shelf is created to the command line; every machine has dumb."""
     parser.add_argument("--dbm", default="dumb", choices=("dumb", "gnu", "ndbm", "sqlite3"))
 
 
 def open_store(kind: str, path: str, dbm_name: str = "dumb") -> Any:
-    """Return Sumatra's store at *path*, made if it is absent: a new shelf with that dbm."""
+    """Return Sumatra's store at *path*, created if it is absent: a new shelf with that dbm."""
     if kind == "shelf":
         from sumatra.recordstore.shelve_store import ShelveRecordStore
 
@@ -36,13 +36,13 @@ def open_store(kind: str, path: str, dbm_name: str = "dumb") -> Any:
         return ShelveRecordStore(path)
     from sumatra.recordstore.django_store import DjangoRecordStore, db_config
 
-    # Else Django keeps every query in memory, and 10,000 records have a quarter of a million.
+    # Otherwise Django keeps every query in memory, and 10,000 records need a quarter of a million.
     db_config.update_settings(DEBUG=False)
     return DjangoRecordStore(path if "://" in path else os.path.abspath(path))
 
 
 def close_store(store: Any) -> None:
-    """Let go of the files: a dumb or Berkeley shelf is only whole then."""
+    """Close the files: a dumb or Berkeley shelf is complete only then."""
     if hasattr(store, "shelf"):
         store.shelf.close()
 
@@ -57,7 +57,7 @@ def _make_new_shelves_with(dbm_name: str) -> None:
 
 @contextmanager
 def only_answers() -> Iterator[None]:
-    """Send what Sumatra itself prints to standard error: standard output is for answers."""
+    """Send Sumatra's own output to standard error: standard output is for the results."""
     answers = sys.stdout
     sys.stdout = sys.stderr
     try:

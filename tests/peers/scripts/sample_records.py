@@ -1,8 +1,8 @@
 # mypy: disable-error-code="import-not-found,import-untyped"
 """Records as Sumatra 0.8.1 makes them, built from its own classes; the same ones every time.
 
-`finished_run` is what one good `smt run` leaves; `rich_records` differ from it in one aspect
-each, which their label names, and together show every class that a record can hold here.
+`finished_run` is the result of one good `smt run`; `rich_records` differ from it in one aspect each, which
+their label names, and together show every class that a record can contain here.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def key(path: str, creation: datetime | None, **metadata: Any) -> Any:
 
 
 def platform(name: str, address: str, **changes: str) -> Any:
-    """Return what Sumatra notes about a machine called *name*."""
+    """Return what Sumatra records about a machine called *name*."""
     usual = {
         "architecture_bits": "64bit",
         "architecture_linkage": "ELF",
@@ -109,7 +109,7 @@ def _opened(url: str) -> Any:
 
 
 def make_code(root: str) -> None:
-    """Make the repositories that records name: `code` (git) and `hg` (Mercurial), if absent."""
+    """Create the repositories that records name: `code` (git) and `hg` (Mercurial), if absent."""
     import git
 
     code = os.path.join(root, "code")
@@ -128,7 +128,7 @@ def make_code(root: str) -> None:
 
 
 def _mercurial() -> Any:
-    """Return Sumatra's module for Mercurial, or None where that does not load."""
+    """Return Sumatra's module for Mercurial, or None if it does not load."""
     named = [vcs for vcs in versioncontrol.vcs_list if hasattr(vcs, "MercurialRepository")]
     return named[0] if named else None
 
@@ -248,7 +248,7 @@ looks like a number: '1'
 
 
 def parameter_sets() -> Variants:
-    """All five classes and what else a record may hold in their place."""
+    """All five classes, and other values that a record may have in their place."""
     nested = {"seed": 1, "cell": {"name": "é", "tau": 2.5, "spikes": [1, (2, 3)], "on": None}}
     drawn = {
         "range": nt.ParameterRange([1, 2, 3]),
@@ -323,7 +323,7 @@ def data() -> Variants:
 
 
 def texts() -> Variants:
-    """What people and programs write, and times that are not the usual ones."""
+    """Texts as users and programs write them, and unusual times."""
     summer = timezone(timedelta(hours=2))
     diff = "diff --git a/main.py b/main.py\n--- a/main.py\n+++ b/main.py\n@@ -1 +1 @@\n-é\n+ü\n"
     return {
@@ -344,7 +344,7 @@ def texts() -> Variants:
 
 
 def statuses() -> Variants:
-    """Each step of a run, as an `smt run` that is going on, or was killed, leaves it."""
+    """Each step of a run, as an `smt run` that is running, or was killed, leaves it."""
     unseen: dict[str, Any] = {"duration": None, "output_data": [], "stdout_stderr": "Not yet captured."}
     before = {**unseen, "stdout_stderr": "Not launched."}
     unregistered = {**before, "user": "", "platforms": [], "dependencies": []}

@@ -1,7 +1,7 @@
 # mypy: disable-error-code="import-not-found"
-"""Save COUNT records, LABEL-0 and on, while holding the shelf, as a `smt run` that never rests.
+"""Save COUNT records, LABEL-0 and on, with the shelf open, as an `smt run` that never pauses.
 
-A save that fails ends it with a traceback. Prints "ready" after the first save, "done" at the end.
+A failed save ends it with a traceback. Prints "ready" after the first save, "done" at the end.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # mypy: disable-error-code="import-not-found"
-"""Save COUNT finished runs, LABEL-0 and on, one after the other with a pause; print how long each save took.
+"""Save COUNT finished runs, LABEL-0 and on, one after the other with a pause; print the time of each save.
 
-Prints "ready" before the first one, and at the end a list of seconds as JSON. A save that fails ends it
-with a traceback.
+Prints "ready" before the first one, and at the end a list of seconds as JSON. A failed save ends it with a
+traceback.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sample_records import finished_run
 
 
 def main() -> None:
-    """Save, and print what it took."""
+    """Save, and print the times."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("store", "project", "label"):
         parser.add_argument(name)

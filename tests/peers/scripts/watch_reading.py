@@ -1,8 +1,8 @@
 # mypy: disable-error-code="import-not-found,import-untyped"
-"""Let real Sumatra list every project of a store, and print as JSON what that ran, opened and fetched.
+"""Have real Sumatra list every project of a store; print as JSON what that ran, opened and fetched.
 
-For each project: `did`, a list of lines, and `error`, why it cannot be listed. Python tells of all
-that is opened, run and connected to; told on are files in the working directory, but for the store.
+For each project: `did`, a list of lines, and `error`, why it cannot be listed. Python reports all that is
+opened, run and connected to; the script prints files in the working directory, except the store.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> None:
         store = open_store(arguments.kind, arguments.store)
         projects = store.list_projects()
         if projects:
-            listed(store, projects[0])  # what is loaded late is loaded now
+            listed(store, projects[0])  # load now what would be loaded late
         did, hook = watch(os.path.abspath(arguments.store))
         sys.addaudithook(hook)
         for project in projects:

@@ -1,4 +1,4 @@
-"""Make the database and the users, then serve on a free port and say which: `serve.py`."""
+"""Create the database and the users, then serve on a free port and print it: `serve.py`."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ class Server(ThreadingMixIn, wsgiref.simple_server.WSGIServer):
     request_queue_size = 64
 
     def process_request_thread(self, request, client_address):
-        """Answer all that a client asks by a connection, and close what its thread has opened for that."""
+        """Answer all requests of a connection, and close what its thread has opened for that."""
         try:
             super().process_request_thread(request, client_address)
         finally:

@@ -1,4 +1,4 @@
-"""A Sumatra Server 0.3 as a lab would run it, but for the cheap hash of passwords; its connections stay."""
+"""A Sumatra Server 0.3 as a lab would run it, except for a cheap hash of passwords; its connections stay."""
 
 import os
 import urllib.parse
@@ -7,7 +7,7 @@ import django.conf.urls
 import django.urls
 import django.utils.http
 
-# Gone from Django 4, which Python 3.12 needs; Sumatra Server asks for them.
+# Removed in Django 4, which Python 3.12 needs; Sumatra Server uses them.
 if not hasattr(django.conf.urls, "url"):
     django.conf.urls.url = django.urls.re_path
 if not hasattr(django.utils.http, "urlquote"):
@@ -37,7 +37,7 @@ DATABASES = {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ["PEER_DATABASE"],
         "OPTIONS": {"timeout": 30},
-        # To connect is a fifth of what a request costs.
+        # Connecting is a fifth of the cost of a request.
         "CONN_MAX_AGE": None,
     }
 }

@@ -1,4 +1,4 @@
-"""What holds for shelves of dbm.gnu and of dbm.ndbm alike: the contract, and what their modules wrote."""
+"""Tests of shelves of both dbm.gnu and dbm.ndbm: the contract, and what their modules wrote."""
 
 from __future__ import annotations
 
@@ -37,17 +37,18 @@ def place(kind: Driver, tmp_path: Path, dbm_environment: Environment) -> ShelfPl
 
 @each_kind
 class TestShelfOfAnotherDbm(ResumedContract):
-    """The contract, kept by each of them."""
+    """The contract for both kinds."""
 
-    # All but the last step is that of the shelf on dbm.dumb.
+    # All steps but the last are those of the shelf on dbm.dumb.
     look_interrupted_at_every = 4
     write_interrupted_at_every = 6
+    tried_at_every = 5
 
 
 @each_kind
 @pytest.mark.parametrize("count", [0, 1, 30, 3000])
 def test_every_value_is_found(kind: Driver, count: int, tmp_path: Path, dbm_environment: Environment) -> None:
-    """Few keys or so many that there are many buckets, empty values and some of many pages."""
+    """Whether there are few keys or many buckets, empty values or values of many pages."""
     module, name, parse, _ = KINDS[kind]
     chance = random.Random(count)
     lengths = [0, 1, 70, 300_000 if count < 100 else 5000]
@@ -63,23 +64,23 @@ def somewhere_in_gnu(chance: random.Random) -> int:
 
 
 def somewhere_in_ndbm(chance: random.Random) -> int:
-    """Return where the head or the end of a page may be."""
+    """Return places where the head or the end of a page may be."""
     return chance.randrange(5) * 4096 + chance.choice((chance.randrange(224), -chance.randrange(1, 80)))
 
 
 @pytest.mark.parametrize(
     ("kind", "somewhere", "cut_off", "known"),
     [
-        # Its end is but room.
+        # Its end is unused space.
         (GNU, somewhere_in_gnu, {"damaged", "well"}, 0),
         (NDBM, somewhere_in_ndbm, {"damaged"}, 100),
     ],
     ids=["GNU", "NDBM"],
 )
-def test_damage_is_an_error_of_ours(
+def test_damaged_file_is_read_or_gives_an_error_of_smtd(
     kind: Driver, somewhere: Callable[[random.Random], int], cut_off: set[str], known: int
 ) -> None:
-    """Wherever a file is cut off or altered, the answer is what it holds, or that it is damaged."""
+    """Wherever a file is cut off or altered, smtd reads what it holds, or reports that it is damaged."""
     _, _, parse, real = KINDS[kind]
     whole = (CORPUS / real).read_bytes()
     chance = random.Random(1)
@@ -116,8 +117,11 @@ HOLDERS: dict[Driver, Callable[[Path], AbstractContextManager[None]]] = {
 
 
 @each_kind
-async def test_shelf_that_another_program_has_open_is_read(kind: Driver, place: ShelfPlace) -> None:
-    """gdbm keeps others out while `smt run` lasts, Berkeley DB nobody: smtd reads, and waits to write."""
+async def test_shelf_open_in_another_program_can_be_read(kind: Driver, place: ShelfPlace) -> None:
+    """gdbm locks others out while `smt run` runs, Berkeley DB does not.
+
+    smtd reads, and waits before it writes.
+    """
     await place.put(record())
     before = place.files()
 

@@ -1,4 +1,4 @@
-"""The table in docs/compatibility.md says of every Sumatra and every kind of store what was found here."""
+"""The table in docs/compatibility.md has the results of this test for each Sumatra and each kind of store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.stores.old_exports import SHAPES
 from tests.stores.places import CORPUS, DjangoPlace, by_module, sqlite3_pickles
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "compatibility.md"
-#: The shelves that real Sumatra made, by who made them.
+#: The shelves that real Sumatra made, by their version of Sumatra and Python.
 SHELVES = {
     "0.2.1, Python 2.7": "c021_py27",
     "0.3.0, Python 2.7": "c030_py27",
@@ -43,7 +43,7 @@ BACKENDS = {
 
 
 async def tried(path: Path, python: Path) -> tuple[Driver, str, dict[str, bytes]]:
-    """Return what smtd takes a file for, what it can do with it, and the digests that it finds."""
+    """Return the kind of store that smtd recognizes, what it can do with it, and the digests in it."""
     location = await to_thread.run_sync(find, str(path), Access(timezone="Europe/Paris", python=str(python)))
     async with open_store(location) as store:
         scan = await store.scan()
@@ -62,7 +62,7 @@ def pickles(name: str) -> dict[bytes, bytes]:
 
 
 def make_shelves(held: dict[bytes, bytes], directory: Path, python: Path) -> dict[Driver, Path]:
-    """Let each backend make a shelf of *held*."""
+    """Make a shelf of *held* with each backend."""
     directory.mkdir()
     made = {kind: directory / kind.name.lower() for kind in BACKENDS}
     with dbm.dumb.open(str(made[DUMB]), "n") as dumb:
@@ -77,7 +77,7 @@ def make_shelves(held: dict[bytes, bytes], directory: Path, python: Path) -> dic
 
 
 async def shelf_cells(name: str, directory: Path, python: Path) -> dict[str, str]:
-    """Return a cell for each backend, all of which must hold the same records."""
+    """Return a cell for each backend; all must hold the same records."""
     cells, contents = {}, []
     for kind, path in make_shelves(pickles(name), directory, python).items():
         found, cells[BACKENDS[kind]], digests = await tried(path, python)
@@ -103,8 +103,8 @@ async def export_cell(version: str, path: Path, python: Path) -> str:
     return (await tried(path, python))[1]
 
 
-async def test_table_says_what_was_found(tmp_path: Path, dbm_environment: Environment) -> None:
-    """Put the table that this test prints into the document, if what is found is what is wanted."""
+async def test_table_has_the_tested_results(tmp_path: Path, dbm_environment: Environment) -> None:
+    """If the results are wanted, put the table that this test prints into the document."""
     python = dbm_environment.python
     found: dict[str, dict[str, str]] = {}
     for row, (version, name) in enumerate(SHELVES.items()):

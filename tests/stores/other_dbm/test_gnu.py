@@ -1,4 +1,4 @@
-"""What is of GNU dbm alone: its files, locks and interpreters."""
+"""Tests of GNU dbm only: its files, locks and interpreters."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def place(tmp_path: Path, dbm_environment: Environment) -> ShelfPlace:
 # Reading
 
 
-def test_file_of_gdbm_is_read_by_its_bytes() -> None:
-    """What the real library wrote is read without it, and known by its content."""
+def test_file_of_gdbm_is_read_without_gdbm() -> None:
+    """smtd recognizes it by its content."""
     assert find(str(CORPUS / "c081_gnu")).driver is GNU
 
     found = gnu.parse((CORPUS / "c081_gnu").read_bytes())
@@ -52,7 +52,7 @@ def test_file_of_gdbm_is_read_by_its_bytes() -> None:
 
 
 def made(order: str, width: int, magic: int) -> bytes:
-    """Return a file with one value, as gdbm of another machine would make it."""
+    """Return a file with one value, as gdbm on another machine would make it."""
     layout = gnu._LAYOUTS[width]
     head = struct.pack(order + "2I", magic, 512)
     header = struct.pack(order + layout.header.replace("8x", "", 1), 512, 2 * width, 1, 512, 2, 2048)
@@ -69,8 +69,8 @@ def made(order: str, width: int, magic: int) -> bytes:
     ("width", "magic"),
     [(8, 0x13579ACF), (8, 0x13579AD1), (8, 0x13579ACE), (4, 0x13579ACD), (4, 0x13579AD0), (4, 0x13579ACE)],
 )
-def test_file_of_another_machine(order: str, width: int, magic: int, tmp_path: Path) -> None:
-    """Files of machines of either byte order, and of 32 or 64 bits, are read alike."""
+def test_file_of_any_machine_is_read(order: str, width: int, magic: int, tmp_path: Path) -> None:
+    """With either byte order, and 32 or 64 bits."""
     path = tmp_path / "any.name"
     path.write_bytes(made(order, width, magic))
 
@@ -78,8 +78,8 @@ def test_file_of_another_machine(order: str, width: int, magic: int, tmp_path: P
     assert gnu.parse(path.read_bytes()) == {b"key": b"value"}
 
 
-async def test_damaged_file_is_told_in_a_sentence(place: ShelfPlace) -> None:
-    """A shelf that was cut off is no empty store, nor is it written."""
+async def test_truncated_file_is_an_error(place: ShelfPlace) -> None:
+    """It is no empty store, and smtd does not write it."""
     await place.put(record())
     path = place.location.path
     path.write_bytes(path.read_bytes()[:6000])
@@ -98,7 +98,7 @@ async def test_damaged_file_is_told_in_a_sentence(place: ShelfPlace) -> None:
 
 
 async def test_reading_takes_no_lock(place: ShelfPlace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A save of Sumatra fails if anybody holds a lock at that moment: reading takes none."""
+    """A save of Sumatra fails if another program holds a lock at that moment."""
     await place.put(record())
     taken: list[int] = []
     monkeypatch.setattr(fcntl, "flock", lambda _file, how: taken.append(how))
@@ -112,8 +112,8 @@ async def test_reading_takes_no_lock(place: ShelfPlace, monkeypatch: pytest.Monk
     assert taken == []
 
 
-async def test_change_that_leaves_no_trace_outside(place: ShelfPlace) -> None:
-    """gdbm writes by a memory map: a change is seen although size and times stay."""
+async def test_change_without_a_new_size_or_time_is_seen(place: ShelfPlace) -> None:
+    """gdbm writes through a memory map."""
     await place.put(record())
     path = place.location.path
     async with place.open() as shelf:
@@ -130,8 +130,10 @@ async def test_change_that_leaves_no_trace_outside(place: ShelfPlace) -> None:
 # The interpreter
 
 
-async def test_python_without_the_module(place: ShelfPlace, without_gnu: str) -> None:
-    """Where nobody named a Python with the module, the shelf is only read, and the sentence says why."""
+async def test_shelf_is_read_only_without_a_python_with_the_module(
+    place: ShelfPlace, without_gnu: str
+) -> None:
+    """The message says why."""
     await place.put(record())
     location = Location(GNU, place.location.path, access=Access(python=without_gnu))
     before = contents(place.location.path.parent)
@@ -152,7 +154,7 @@ async def test_python_without_the_module(place: ShelfPlace, without_gnu: str) ->
 
 
 def interpreter(directory: Path, script: str) -> str:
-    """Make a program in place of an interpreter."""
+    """Create a program in place of an interpreter."""
     python = directory / "bin" / "python"
     python.parent.mkdir(exist_ok=True)
     python.write_text(f"#!/bin/sh\n{script}\n")
@@ -162,15 +164,15 @@ def interpreter(directory: Path, script: str) -> str:
 
 @pytest.fixture
 def without_gnu(tmp_path: Path) -> str:
-    """An interpreter that has no dbm.gnu, whatever the one of the tests has."""
+    """An interpreter without dbm.gnu, even if the one of the tests has it."""
     hide = "import sys; sys.modules['_gdbm'] = None; sys.argv = ['-c', *sys.argv[4:]]; exec(sys.argv.pop(1))"
     return interpreter(tmp_path, f'exec "{sys.executable}" -c "{hide}" "$@"')
 
 
-async def test_python_that_comes_later_is_used(
+async def test_python_installed_later_is_used(
     place: ShelfPlace, dbm_environment: Environment, tmp_path: Path
 ) -> None:
-    """An interpreter that is installed while smtd runs needs no restart, nor a change of the shelf."""
+    """Without a restart of smtd or a change of the shelf."""
     await place.put(record())
     location = Location(GNU, place.location.path, access=Access(python=str(tmp_path / "bin" / "python")))
 
@@ -193,8 +195,8 @@ async def test_python_that_comes_later_is_used(
     ],
     ids=["not there", "lying"],
 )
-def test_python_that_does_not_write(tmp_path: Path, is_there: bool, said: str) -> None:
-    """A misspelt one is named; the copy of one that only says so does not take the place of the shelf."""
+def test_python_that_does_not_write_damages_nothing(tmp_path: Path, is_there: bool, said: str) -> None:
+    """A misspelt one is reported; the copy of one that only claims success does not replace the shelf."""
     path = tmp_path / "shelf" / "records"
     path.parent.mkdir()
     path.write_bytes((CORPUS / "c081_gnu").read_bytes())
@@ -207,22 +209,22 @@ def test_python_that_does_not_write(tmp_path: Path, is_there: bool, said: str) -
 
 
 @pytest.mark.parametrize("name", ["records", "records [1]", "**"])
-async def test_copies_of_an_smtd_that_was_killed_are_removed(
+async def test_old_copies_of_a_killed_smtd_are_removed(
     name: str, tmp_path: Path, dbm_environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a killed smtd left beside a shelf of any name goes with a later write, once it is old."""
+    """By a later write, beside a shelf of any name."""
     place = foreign_place(GNU, tmp_path / name, dbm_environment.python)
     left = place.location.path.with_name(f".{name}.abc.smtd.db")
     left.touch()
-    monkeypatch.setattr(foreign, "LEFT_BEHIND", -1.0)
+    monkeypatch.setattr(foreign, "STALE_AFTER", -1.0)
 
     assert await write_to(place, NEW) == [DONE]
 
     assert place.files().keys() == {name}
 
 
-async def test_mode_of_the_file_stays(place: ShelfPlace) -> None:
-    """Who may read the shelf, may read it afterwards, and nobody else."""
+async def test_write_keeps_the_mode_of_the_file(place: ShelfPlace) -> None:
+    """The same users can read the shelf afterwards, and no others."""
     place.location.path.chmod(0o640)
 
     assert await write_to(place, NEW) == [DONE]

@@ -1,4 +1,4 @@
-"""What is of Berkeley DB alone: its files, and who has one open."""
+"""Tests of Berkeley DB only: its files, and programs that have one open."""
 
 from __future__ import annotations
 
@@ -38,8 +38,10 @@ def place(tmp_path: Path, dbm_environment: Environment) -> ShelfPlace:
 # Reading
 
 
-def test_file_of_berkeley_db_is_read_by_its_bytes(dbm_environment: Environment, tmp_path: Path) -> None:
-    """What the real library wrote is read without it, and known by its content, whatever its name."""
+def test_file_of_berkeley_db_is_read_without_the_library(
+    dbm_environment: Environment, tmp_path: Path
+) -> None:
+    """smtd recognizes it by its content, whatever its name."""
     (tmp_path / "shelf.old").write_bytes(REAL.read_bytes())
     (tmp_path / "records.db").write_bytes(REAL.read_bytes())
 
@@ -51,8 +53,8 @@ def test_file_of_berkeley_db_is_read_by_its_bytes(dbm_environment: Environment, 
     assert found == by_module(dbm_environment.python, "dbm.ndbm", tmp_path / "records", {})
 
 
-def test_chain_that_bites_its_tail() -> None:
-    """Overflow pages that lead back to one of them end the reading at once."""
+def test_loop_of_overflow_pages_ends_the_read() -> None:
+    """At once."""
     content = bytearray(REAL.read_bytes())
     pages = [start for start in range(4096, len(content), 4096) if content[start + 25] == 7]
     for start in pages:
@@ -62,8 +64,8 @@ def test_chain_that_bites_its_tail() -> None:
         ndbm.parse(bytes(content))
 
 
-def test_tree_of_berkeley_db_is_no_shelf(tmp_path: Path) -> None:
-    """A hash table of a version that smtd does not know is told as such."""
+def test_other_file_of_berkeley_db_is_no_shelf(tmp_path: Path) -> None:
+    """Nor is a hash table of a version that smtd does not know."""
     content = bytearray(REAL.read_bytes())
     content[16] = 4
     path = tmp_path / "records.db"
@@ -73,13 +75,13 @@ def test_tree_of_berkeley_db_is_no_shelf(tmp_path: Path) -> None:
         ndbm.NdbmFile(path, None).read()
 
 
-# Who has it open
+# Programs that have it open
 
 
-async def test_large_shelf_that_another_program_has_open(
+async def test_large_shelf_open_in_another_program_is_not_read(
     place: ShelfPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a large file a part may have been written already: it is not read before it is closed."""
+    """A part of it may have been written already."""
     monkeypatch.setattr("smtd.filestat.time", HastyTime)
     await place.put(record(stdout_stderr="x" * ndbm.CACHE))
 
@@ -90,18 +92,18 @@ async def test_large_shelf_that_another_program_has_open(
     assert set((await scan_of(place)).digests) == {key("run")}
 
 
-async def test_program_that_opens_it_in_the_moment_of_the_swap(
+async def test_program_that_opens_the_file_during_the_swap_loses_no_save(
     place: ShelfPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who has the old file open would save into one that nobody sees: it is put back."""
+    """It would save into a file that no program sees, so smtd puts the old file back."""
     await place.put(record())
     inode = place.location.path.stat().st_ino
     asked = iter([False, True, False])
 
-    def holds_another(_file: object) -> bool:
+    def is_open_elsewhere(_file: object) -> bool:
         return next(asked, False)
 
-    monkeypatch.setattr(open_files, "holds_another", holds_another)
+    monkeypatch.setattr(open_files, "is_open_elsewhere", is_open_elsewhere)
     file = ndbm.NdbmFile(place.location.path, place.location.access.python)
     with pytest.raises(NotSettled, match="opened it at the same time"):
         await to_thread.run_sync(file.replace, {b"new": Swap(None, b"value")})
@@ -111,10 +113,10 @@ async def test_program_that_opens_it_in_the_moment_of_the_swap(
     assert b"new" not in place.values()
 
 
-def test_machine_that_does_not_tell_who_has_a_file_open(
+def test_shelf_is_read_only_if_open_files_cannot_be_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without that a shelf cannot be swapped safely: it is only read."""
+    """Without that list a shelf cannot be swapped safely."""
     monkeypatch.setattr(open_files, "PROCESSES", tmp_path)
     path = tmp_path / "records.db"
     path.write_bytes(REAL.read_bytes())

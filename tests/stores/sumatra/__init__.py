@@ -1,4 +1,4 @@
-"""What needs real Sumatra 0.8.1, in the environments of `tests/peers`."""
+"""Tests that need real Sumatra 0.8.1, in the environments of `tests/peers`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What holds between smtd and real Sumatra 0.8.1 for every kind of store, and neither notices the other.
+"""Tests that smtd and real Sumatra 0.8.1 can share every kind of store, and neither notices the other.
 
 A kind joins with a class of its own and the fixtures `place`, a store without records, and `peer`, Sumatra at
-work in it. If Sumatra can fill such a store with a record of every sort, there are also `rich`, that store,
+work in it. If Sumatra can fill such a store with a record of every kind, there are also `rich`, that store,
 `rich_peer`, and `seen`, what Sumatra sees there before smtd does anything.
 """
 
@@ -30,12 +30,12 @@ def own(label: str) -> Key:
 
 
 async def fill(place: Place, *records: Record) -> None:
-    """Let smtd write *records* into the store at *place*."""
+    """Have smtd write *records* into the store at *place*."""
     assert set(await write_to(place, [Change(own(one.label), one, None) for one in records])) == {DONE}
 
 
 async def copy(source: Place, target: Place) -> dict[Key, Record]:
-    """Let smtd copy everything from *source* to *target*, and return it."""
+    """Have smtd copy everything from *source* to *target*, and return it."""
     async with source.open() as left, target.open() as right:
         scan = await left.scan()
         found = await left.read(scan.digests)
@@ -45,9 +45,9 @@ async def copy(source: Place, target: Place) -> dict[Key, Record]:
 
 
 def as_in_a_database(one: Record) -> Record:
-    """Return *one* without what Sumatra makes up when it reads it in a database.
+    """Return *one* without what Sumatra makes up when it reads the record from a database.
 
-    It looks programs up on its own machine, and asks a repository on it for its upstream.
+    It looks for programs on its own machine, and asks a repository there for its upstream.
     """
     assert one.executable is not None
     assert one.repository is not None
@@ -63,26 +63,24 @@ def differing(
     expected: Mapping[Key, Record],
     said: Callable[[Record], Record] = as_in_a_database,
 ) -> dict[Key, list[str]]:
-    """Return the fields in which *found* says something else than is *expected*, by record."""
+    """Return the fields in which *found* differs from *expected*, by record."""
     pairs = {of: (said(found[of]), said(one)) for of, one in expected.items()}
     return {of: fields for of, pair in pairs.items() if (fields := canonical.differences(*pair))}
 
 
 class SumatraContract:
-    """What holds for every store that Sumatra and smtd write in turns."""
+    """The tests for every store that Sumatra and smtd write in turns."""
 
     def said(self, one: Record) -> Record:
-        """Return *one* without what Sumatra makes up when it reads it in such a store."""
+        """Return *one* without what Sumatra makes up when it reads the record from such a store."""
         return one
 
     def hears(self, place: Place, one: Record) -> bool:
         """Say whether Sumatra sees all of *one* in such a store."""
         return True
 
-    async def test_every_record_that_smtd_makes_is_read_by_sumatra(
-        self, place: Place, peer: PeerStore
-    ) -> None:
-        """What came from elsewhere Sumatra reads, and sees the same."""
+    async def test_sumatra_reads_every_record_that_smtd_creates(self, place: Place, peer: PeerStore) -> None:
+        """Also records from other stores, and it sees the same contents."""
         expected = {own(one.label): at_home(one) for one in ALL if place.fits(one)}
         await fill(place, *expected.values())
 
@@ -97,8 +95,8 @@ class SumatraContract:
         }
         assert differing(found, spoken, self.said) == {}
 
-    async def test_sumatra_goes_on_where_smtd_wrote(self, place: Place, peer: PeerStore) -> None:
-        """Sumatra gets, tags, comments, saves and deletes records that smtd made, and smtd reads on."""
+    async def test_sumatra_works_on_records_that_smtd_wrote(self, place: Place, peer: PeerStore) -> None:
+        """It gets, tags, comments, saves and deletes them, and smtd reads the results."""
         ours, gone = at_home(full("ours", input_data=())), at_home(record("gone"))
         await fill(place, gone, ours)
 
@@ -120,7 +118,7 @@ class SumatraContract:
 
 
 class RichContract(SumatraContract, ABC):
-    """What holds in addition for a store in which Sumatra can save a record of every sort."""
+    """Further tests for a store in which Sumatra can save a record of every kind."""
 
     @abstractmethod
     def to_the_letter(self, one: Record) -> Any:
@@ -130,32 +128,32 @@ class RichContract(SumatraContract, ABC):
         """Return *seen* as it must be in a copy."""
         return seen
 
-    async def test_rich_store_is_read_whole(self, rich: Place, seen: Seen) -> None:
-        """Of a store with every sort of record smtd reads what Sumatra does, field by field."""
+    async def test_smtd_reads_every_field_of_a_rich_store(self, rich: Place, seen: Seen) -> None:
+        """As Sumatra does."""
         expected = sumatra.records(seen)
 
         scan, found = await scan_and_read(rich, expected)
 
         assert scan.unreadable == {}
         assert scan.digests.keys() == found.keys() == expected.keys()
-        assert [one.beyond_words for one in found.values() if one.beyond_words] == []
+        assert [one.unmodelled_fields for one in found.values() if one.unmodelled_fields] == []
         assert {of: self.to_the_letter(one) for of, one in found.items()} == {
             of: self.to_the_letter(one) for of, one in expected.items()
         }
         assert differing(found, expected, self.said) == {}
 
-    async def test_every_record_that_smtd_copies_is_read_by_sumatra(
+    async def test_sumatra_reads_every_record_that_smtd_copies(
         self, rich: Place, place: Place, peer: PeerStore, seen: Seen
     ) -> None:
-        """Sumatra sees in a copy what it sees in the original: values, classes and all that is extra."""
+        """It sees in a copy what it sees in the original: values, classes and all extra attributes."""
         await copy(rich, place)
 
         assert self.comparable(peer.dump()) == self.comparable(seen)
 
-    async def test_smtd_goes_on_where_sumatra_wrote(
+    async def test_smtd_changes_only_what_it_is_asked_to(
         self, rich: Place, rich_peer: PeerStore, seen: Seen
     ) -> None:
-        """A write changes what it is asked to, and nothing of any other record, for Sumatra neither."""
+        """No other record changes, for Sumatra neither."""
         before = rich.forms()
 
         async with rich.open() as store:

@@ -1,4 +1,4 @@
-"""What real Sumatra runs, opens and fetches when it reads a record; and that smtd hands on none of it."""
+"""What real Sumatra runs, opens and fetches when it reads a record; smtd passes none of it on."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tests.stores.asking import read_from
 from tests.stores.places import DjangoPlace, Place, dumb_place
 from tests.stores.samples import ROOT
 
-#: What says in a file that it was run: there is another file then.
+#: A program that leaves a file when it is run.
 CODE = "__import__('os').system('touch sprung')"
-#: Where nobody listens; to have tried is enough.
+#: An address without a server; an attempt to connect is enough.
 ADDRESS = "http://127.0.0.1:9/"
 MPI = {"n": 1, "hosts": [], "pfi_path": "/pfi.py", "options": None, "working_directory": "/code"}
 
@@ -41,17 +41,17 @@ def stored(name: str, **arguments: Any) -> dict[str, Any]:
 
 
 class Harm(NamedTuple):
-    """A record, and what Sumatra does as soon as it reads it from a database, word for word."""
+    """A record, and what Sumatra does as soon as it reads the record from a database, word for word."""
 
     fields: dict[str, Any]
     does: str
-    #: What smtd says of it (empty: smtd writes it so that it does no harm, and says the same).
+    #: smtd's reason to refuse it (empty: smtd writes it in a harmless form with the same meaning).
     refused: str = ""
 
 
 NOT_LITERAL = "is not a literal value"
 NO_PROGRAM = "neither the name nor the full path of a program"
-#: In texts, `HERE` stands for the directory in which Sumatra works.
+#: In texts, `HERE` stands for the directory in which Sumatra runs.
 HARMS: dict[str, Harm] = {
     "an executable without a version": Harm({"executable": Executable("HERE/evil", "evil", "")}, "--version"),
     "an executable with no version": Harm({"executable": Executable("HERE/evil", "evil", None)}, "--version"),
@@ -96,7 +96,7 @@ HARMS: dict[str, Harm] = {
         parameters("NTParameterSet", f"{{'a': {CODE}}}"), "touch sprung", NOT_LITERAL
     ),
 }
-#: What Sumatra does with records of its own, too, and what has no form in which it does not.
+#: What Sumatra also does with its own records; there is no harmless form.
 USUAL: dict[str, Harm] = {
     "an MPI that is there": Harm(launched(mpirun="HERE/evil"), "ran /bin/sh -c evil --version"),
     "an MPI that is nowhere": Harm(launched(mpirun="/no/such/mpiexec"), "ran /bin/sh -c None --version"),
@@ -105,7 +105,7 @@ USUAL: dict[str, Harm] = {
         {"repository": Repository("MercurialRepository", "HERE/hg")}, "ran hg --cwd hg"
     ),
 }
-#: What Sumatra leaves alone, whatever it looks like.
+#: Values that look harmful, and that Sumatra leaves alone.
 QUIET: dict[str, dict[str, Any]] = {
     "a command with a version": {"executable": Executable("touch sprung #", "evil", "1")},
     "an address for a Git repository": {"repository": Repository("GitRepository", ADDRESS)},
@@ -131,33 +131,33 @@ FILES = {
 
 
 class Seen(NamedTuple):
-    """What Sumatra did when it listed a project, and why it could not."""
+    """What Sumatra did when it listed a project, and why it failed."""
 
     did: list[str]
     error: str
 
 
 class Sumatra(NamedTuple):
-    """Real Sumatra, at work in a directory full of files to fall for."""
+    """Real Sumatra in a directory full of traps."""
 
     environment: Environment
     directory: Path
 
     def at_home(self, fields: dict[str, Any]) -> Record:
-        """Return a record with *fields*, and `HERE` in them replaced."""
+        """Return a record with *fields*, and with `HERE` in them replaced."""
         here = json.dumps(str(self.directory))[1:-1]
         store = Component("FileSystemDataStore", {"root": ROOT})
         plain = change(record(), **{"datastore": store, "input_datastore": store, **fields})
         return _replaced(plain, here)
 
     def list(self, kind: str, store: Path) -> dict[str, Seen]:
-        """List every project and return what that did."""
+        """List every project, and return what Sumatra did."""
         done = self.environment.script("watch_reading.py", f"--{kind}", store, cwd=self.directory)
         return {project: Seen(**seen) for project, seen in json.loads(done.stdout).items()}
 
     @property
     def sprung(self) -> bool:
-        """Whether any of the files was run."""
+        """Whether a trap was run."""
         return (self.directory / "sprung").exists()
 
 
@@ -179,17 +179,17 @@ def sumatra(django_environment: Environment, tmp_path: Path) -> Sumatra:
 
 
 async def stored_by_smtd(place: Place, records: dict[str, Record]) -> dict[str, Outcome]:
-    """Write each record into a project of its own, and return what came of it."""
+    """Write each record into a project of its own, and return the outcomes."""
     keys = {name: Key(name, one.label) for name, one in records.items()}
     async with place.open() as store:
         changes = [Change(keys[name], one, None) for name, one in records.items()]
         return dict(zip(records, await store.write(changes), strict=True))
 
 
-async def test_what_sumatra_does_with_harmful_records(
+async def test_harmful_records_make_sumatra_act(
     sumatra: Sumatra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each of these texts really makes Sumatra run, open or fetch something as soon as it lists."""
+    """Each of these texts really makes Sumatra run, open or fetch something as soon as it lists records."""
     monkeypatch.setattr(fitness, "fit", lambda record: record)
     place = DjangoPlace(tmp_path / "store" / "records")
     place.path.parent.mkdir()
@@ -206,8 +206,8 @@ async def test_what_sumatra_does_with_harmful_records(
     assert sumatra.sprung
 
 
-async def test_smtd_hands_on_no_harm(sumatra: Sumatra, tmp_path: Path) -> None:
-    """A harmful record is refused with the reason, or written so that it says the same and does nothing."""
+async def test_smtd_passes_on_no_harmful_record(sumatra: Sumatra, tmp_path: Path) -> None:
+    """It refuses a harmful record with the reason, or writes it in a harmless form with the same meaning."""
     place = DjangoPlace(tmp_path / "store" / "records")
     place.path.parent.mkdir()
     records = {name: sumatra.at_home(harm.fields) for name, harm in HARMS.items()}
@@ -227,8 +227,8 @@ async def test_smtd_hands_on_no_harm(sumatra: Sumatra, tmp_path: Path) -> None:
     assert set(seen) == set(records) - refused
 
 
-async def test_harmless_form_says_the_same(sumatra: Sumatra, tmp_path: Path) -> None:
-    """What was written in another form reads back as the record that it was."""
+async def test_harmless_form_has_the_same_meaning(sumatra: Sumatra, tmp_path: Path) -> None:
+    """A record that was written in another form equals the original when it is read."""
     place = DjangoPlace(tmp_path / "store" / "records")
     place.path.parent.mkdir()
     records = {name: sumatra.at_home(harm.fields) for name, harm in HARMS.items() if not harm.refused}
@@ -240,8 +240,8 @@ async def test_harmless_form_says_the_same(sumatra: Sumatra, tmp_path: Path) -> 
     assert found == {name: canonical.digest(one) for name, one in records.items()}
 
 
-async def test_what_looks_harmful_and_is_not(sumatra: Sumatra, tmp_path: Path) -> None:
-    """What Sumatra leaves alone is carried as it is."""
+async def test_record_that_only_looks_harmful_is_copied_unchanged(sumatra: Sumatra, tmp_path: Path) -> None:
+    """If Sumatra leaves it alone."""
     place = DjangoPlace(tmp_path / "store" / "records")
     place.path.parent.mkdir()
     records = {name: sumatra.at_home(fields) for name, fields in QUIET.items()}
@@ -253,8 +253,8 @@ async def test_what_looks_harmful_and_is_not(sumatra: Sumatra, tmp_path: Path) -
     assert {name: one.did for name, one in seen.items() if one.did} == {}
 
 
-async def test_shelf_does_no_harm(sumatra: Sumatra, tmp_path: Path) -> None:
-    """From a shelf Sumatra takes objects by their state: nothing is run, whatever they say."""
+async def test_harmful_records_in_a_shelf_make_sumatra_do_nothing(sumatra: Sumatra, tmp_path: Path) -> None:
+    """From a shelf Sumatra restores objects by their state."""
     place = dumb_place(tmp_path / "store" / "records")
     place.location.path.parent.mkdir()
     records = {name: sumatra.at_home(harm.fields) for name, harm in HARMS.items()}
@@ -268,8 +268,8 @@ async def test_shelf_does_no_harm(sumatra: Sumatra, tmp_path: Path) -> None:
     assert not sumatra.sprung
 
 
-def test_names_that_a_simple_set_would_find_defined() -> None:
-    """A value that is the name of something in Sumatra is no text there, so it is not taken for one."""
+def test_name_that_sumatra_defines_is_not_written_as_text() -> None:
+    """In a simple set Sumatra would evaluate it."""
     assert simple.read("a = tanh\n") == {"a": " tanh"}
     for name in ("os", "exit", "self", "__import__", "yaml"):
         with pytest.raises(NotLiteral):

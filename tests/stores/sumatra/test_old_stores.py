@@ -1,4 +1,4 @@
-"""What smtd makes of an old store, real Sumatra 0.8.1 works on; docs/upgrading.md says how."""
+"""Real Sumatra 0.8.1 works with what smtd makes of an old store; docs/upgrading.md has the steps."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from tests.stores.sumatra.contract import as_in_a_database, differing
 LABELS = ["20261122-062421", "20261122-062419"]
 
 
-#: The old shelves, and those of 0.8.1 by what reads them.
+#: The old shelves, and those of 0.8.1 by the Python that reads them.
 BACKENDS: dict[str, Callable[[Path], DbmFile]] = {
     **dict.fromkeys((*SHELVES, "c081_dumb"), DumbFile),
     "c081_gnu": lambda path: GnuFile(path, None),
@@ -49,7 +49,7 @@ BACKENDS: dict[str, Callable[[Path], DbmFile]] = {
 
 
 def at_home(one: Record) -> Record:
-    """Return *one* with its data where real Sumatra may make directories, as it does when it reads."""
+    """Return *one* with its data where real Sumatra may create directories, as it does when it reads."""
 
     def moved(store: Component) -> Component:
         return Component(store.type, {**store.parameters, "root": ROOT})
@@ -58,7 +58,7 @@ def at_home(one: Record) -> Record:
 
 
 async def copied(source: Store, place: Place) -> dict[Key, Record]:
-    """Let smtd copy all of *source* into the new store at *place*, and return it."""
+    """Have smtd copy all of *source* into the new store at *place*, and return it."""
     found = {of: at_home(one) for of, one in (await whole(source)).items()}
     assert set(await write_to(place, [Change(of, one, None) for of, one in found.items()])) == {DONE}
     return found
@@ -70,14 +70,14 @@ def old_database(path: Path) -> SnapshotStore:
 
 
 def as_seen(one: Record) -> Record:
-    """Return *one* without what Sumatra makes up where it is; it fills in launch modes, too."""
+    """Return *one* without what Sumatra makes up on its machine; it also completes launch modes."""
     return change(as_in_a_database(one), launch_mode=Component(one.launch_mode.type, {}))
 
 
 async def assert_seen(peer: PeerStore, found: dict[Key, Record]) -> None:
-    """Sumatra sees what was copied, and can make every object of it.
+    """Assert that Sumatra sees what was copied, and can make every object of it.
 
-    Of a reference between parameters it writes a text that says nothing.
+    It writes a reference between parameters as a text without meaning.
     """
     seen = sumatra.records(await to_thread.run_sync(peer.dump))
     for of, one in found.items():
@@ -104,8 +104,10 @@ def database(tmp_path: Path, django_environment: Environment) -> tuple[DjangoPla
 
 
 @pytest.mark.parametrize("name", SHELVES)
-async def test_old_shelf_into_a_new_shelf(name: str, shelf: tuple[ShelfPlace, PeerStore]) -> None:
-    """Real Sumatra 0.8.1 loads and sees what was copied from an old shelf into a new one."""
+async def test_sumatra_sees_an_old_shelf_copied_into_a_new_one(
+    name: str, shelf: tuple[ShelfPlace, PeerStore]
+) -> None:
+    """Real Sumatra 0.8.1 loads all records."""
     place, peer = shelf
 
     found = await copied(opened(CORPUS / name), place)
@@ -114,10 +116,10 @@ async def test_old_shelf_into_a_new_shelf(name: str, shelf: tuple[ShelfPlace, Pe
 
 
 @pytest.mark.parametrize("name", sampled(SHELVES, len(SHELVES)))
-async def test_copy_of_an_old_shelf_is_saved_by_sumatra(
+async def test_sumatra_saves_to_the_copy_of_an_old_shelf(
     name: str, shelf: tuple[ShelfPlace, PeerStore]
 ) -> None:
-    """Real Sumatra 0.8.1 goes on in a new shelf into which an old one was copied."""
+    """Real Sumatra 0.8.1 continues in the new shelf."""
     place, peer = shelf
     await copied(opened(CORPUS / name), place)
 
@@ -127,10 +129,10 @@ async def test_copy_of_an_old_shelf_is_saved_by_sumatra(
 
 
 @pytest.mark.soak
-async def test_old_shelves_into_a_new_database(
+async def test_sumatra_reads_all_old_shelves_copied_into_one_database(
     database: tuple[DjangoPlace, PeerStore], django_project: SumatraProject
 ) -> None:
-    """Real Sumatra 0.8.1 lists, shows and exports a new store into which all shelves were copied."""
+    """Real Sumatra 0.8.1 lists, shows and exports the new store."""
     place, peer = database
     found: dict[Key, Record] = {}
     for name, read_by in BACKENDS.items():
@@ -152,10 +154,10 @@ async def test_old_shelves_into_a_new_database(
 
 
 @pytest.mark.parametrize("name", ["django074.sqlite", "django_0.4.0.sqlite"])
-async def test_copy_of_a_real_database_is_read_by_sumatra(
+async def test_sumatra_reads_the_copy_of_a_real_old_database(
     name: str, database: tuple[DjangoPlace, PeerStore]
 ) -> None:
-    """Sumatra 0.8.1 reads all that an older one left, at its true times."""
+    """Sumatra 0.8.1 reads all records, with their true times."""
     place, peer = database
 
     found = await copied(old_database(CORPUS / name), place)
@@ -164,10 +166,10 @@ async def test_copy_of_a_real_database_is_read_by_sumatra(
     await assert_seen(peer, found)
 
 
-async def test_copy_of_every_schema_is_read_by_sumatra(
+async def test_sumatra_reads_the_copy_of_every_old_schema(
     database: tuple[DjangoPlace, PeerStore], tmp_path: Path
 ) -> None:
-    """Whatever a schema has no column for, Sumatra 0.8.1 misses nothing."""
+    """Whatever columns the schema lacks, Sumatra 0.8.1 misses nothing."""
     place, peer = database
     found: dict[Key, Record] = {}
     for version in VERSIONS:
@@ -180,10 +182,8 @@ async def test_copy_of_every_schema_is_read_by_sumatra(
     await assert_seen(peer, found)
 
 
-async def test_real_export_says_what_its_store_says(
-    django_project: SumatraProject, rich_sqlite: Path
-) -> None:
-    """What real Sumatra 0.8.1 exports is what its store holds, record by record."""
+async def test_real_export_equals_its_store(django_project: SumatraProject, rich_sqlite: Path) -> None:
+    """Record by record, from real Sumatra 0.8.1."""
     django_project.init(RICH)
     os.replace(rich_sqlite, django_project.store_path)
     await to_thread.run_sync(django_project.export)
@@ -200,11 +200,11 @@ async def test_real_export_says_what_its_store_says(
     assert contents(file.parent) == before
 
 
-# The project of a person
+# The project of a user
 
 
 def as_of_0_7(project: SumatraProject) -> None:
-    """Leave of the project's file what 0.7.4 writes into it."""
+    """Leave in the project's file only what 0.7.4 writes into it."""
     file = project.smt_directory / "project"
     written = json.loads(file.read_text(encoding="utf-8"))
     del written["ignore_parameters"]
@@ -220,7 +220,7 @@ def put_export(project: SumatraProject) -> None:
 
 @pytest.fixture
 def old_project(django_project: SumatraProject) -> SumatraProject:
-    """A project as 0.7.4 leaves it: its file says less, and its store is of the old schema."""
+    """A project as 0.7.4 leaves it: its file has fewer settings, and its store has the old schema."""
     django_project.init(PROJECT)
     as_of_0_7(django_project)
     shutil.copyfile(CORPUS / "django074.sqlite", django_project.store_path)
@@ -229,15 +229,15 @@ def old_project(django_project: SumatraProject) -> SumatraProject:
 
 @pytest.fixture
 def upgraded(old_project: SumatraProject) -> SumatraProject:
-    """The same after the first steps: the old store beside, and a new one in its place."""
+    """The same project after the first steps: the old store set aside, and a new one in its place."""
     beside = old_project.smt_directory / "records-0.7.sqlite"
     old_project.store_path.rename(beside)
     anyio.run(copied, old_database(beside), DjangoPlace(old_project.store_path))
     return old_project
 
 
-def test_project_goes_on_with_its_new_store(upgraded: SumatraProject) -> None:
-    """Sumatra lists, views and exports what was copied, and `smt run` adds to it."""
+def test_upgraded_project_works_with_its_new_store(upgraded: SumatraProject) -> None:
+    """Sumatra lists, shows and exports what was copied, and `smt run` adds to it."""
     assert upgraded.labels() == LABELS
     assert upgraded.labels("foo") == LABELS[:1]
     assert "2026-11-22 05:24:21" in upgraded.list(long=True)
@@ -255,14 +255,14 @@ def test_project_goes_on_with_its_new_store(upgraded: SumatraProject) -> None:
 
 
 def test_run_before_configure_fails(upgraded: SumatraProject) -> None:
-    """Sumatra 0.8.1 asks a project for a setting that 0.7.4 did not write: hence the last step."""
+    """Sumatra 0.8.1 needs a project setting that 0.7.4 did not write: hence the last step."""
     with pytest.raises(PeerFailed, match="no attribute 'ignore_parameters'"):
         upgraded.run(label="before")
 
 
 @pytest.mark.parametrize("command", [("list",), ("configure", "--store", "new.sqlite"), ("export",)])
 def test_sumatra_cannot_open_the_old_store(old_project: SumatraProject, command: tuple[str, ...]) -> None:
-    """Every command of 0.8.1 on a store of 0.7.4 fails, and leaves its records as they were."""
+    """Every command of 0.8.1 on a store of 0.7.4 fails, and leaves its records unchanged."""
     with pytest.raises(PeerFailed, match="already exists"):
         old_project.smt(*command)
 
@@ -272,7 +272,7 @@ def test_sumatra_cannot_open_the_old_store(old_project: SumatraProject, command:
 
 
 def test_upgrade_of_sumatra_leaves_an_empty_store(old_project: SumatraProject) -> None:
-    """`smt upgrade` fails half way; the old store is in the directory that it puts aside."""
+    """`smt upgrade` fails half way; the old store is in the directory that it sets aside."""
     put_export(old_project)
 
     with pytest.raises(PeerFailed, match="no such table"):
@@ -288,7 +288,7 @@ def test_upgrade_of_sumatra_leaves_an_empty_store(old_project: SumatraProject) -
 
 
 def test_upgrade_of_sumatra_fails_with_a_shelf(plain_project: SumatraProject) -> None:
-    """A shelf in three files is not one that `smt upgrade` finds; it stays where it is."""
+    """`smt upgrade` does not find a shelf in three files; it stays in its place."""
     plain_project.init(PROJECT)
     as_of_0_7(plain_project)
     put_export(plain_project)

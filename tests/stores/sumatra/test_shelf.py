@@ -1,4 +1,4 @@
-"""Shelves go to and fro between smtd and real Sumatra 0.8.1, and neither notices the other."""
+"""smtd and real Sumatra 0.8.1 exchange shelves, and neither notices the other."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ def rich(rich_shelf: Path) -> ShelfPlace:
 
 @pytest.fixture
 def place(tmp_path: Path) -> ShelfPlace:
-    """A shelf that is not there yet."""
+    """A shelf that does not exist yet."""
     (tmp_path / "shelf").mkdir()
     return dumb_place(tmp_path / "shelf" / "records")
 
 
 @pytest.fixture
 def peer(plain_environment: Environment, place: ShelfPlace) -> PeerStore:
-    """Sumatra, at work on that shelf."""
+    """Sumatra at work on that shelf."""
     return PeerStore(plain_environment, "shelf", place.location.path)
 
 
 @pytest.fixture
 def rich_peer(plain_environment: Environment, rich: ShelfPlace) -> PeerStore:
-    """Sumatra, at work on the rich one."""
+    """Sumatra at work on the rich shelf."""
     return PeerStore(plain_environment, "shelf", rich.location.path)
 
 
@@ -64,7 +64,7 @@ class TestShelf(RichContract):
 
 
 def in_utc(seen: Seen) -> Seen:
-    """Return *seen* with all times in one zone, as smtd keeps them: the moments stay."""
+    """Return *seen* with all times in UTC, as smtd keeps them."""
     moments = {of: one.timestamp for of, one in sumatra.records(seen).items()}
     return {
         project: {
@@ -75,8 +75,8 @@ def in_utc(seen: Seen) -> Seen:
     }
 
 
-async def test_rich_shelf_keeps_what_the_model_has_no_words_for(rich: ShelfPlace) -> None:
-    """Attributes that only a shelf has come along, and say what they said."""
+async def test_copy_of_a_rich_shelf_keeps_unmodelled_attributes(rich: ShelfPlace) -> None:
+    """With their values."""
     found = await read_from(rich, [own("extra-attributes"), own("parameters-json-from-file")])
 
     extra, from_file = found[own("extra-attributes")], found[own("parameters-json-from-file")]
@@ -90,7 +90,7 @@ async def test_rich_shelf_keeps_what_the_model_has_no_words_for(rich: ShelfPlace
 
 
 async def test_untouched_projects_keep_their_bytes(rich: ShelfPlace) -> None:
-    """The pickle of a project that is not written to stays as it was, to the byte."""
+    """The pickle of a project that is not written stays the same, to the byte."""
     before = rich.values()
 
     assert await write_to(rich, [Change(Key("Other", "run"), record(), None)]) == [DONE]
@@ -100,15 +100,15 @@ async def test_untouched_projects_keep_their_bytes(rich: ShelfPlace) -> None:
     assert set(after) == {RICH.encode(), b"Other"}
 
 
-async def test_changed_record_changes_in_nothing_else(
+async def test_only_the_changed_fields_of_a_record_change(
     rich: ShelfPlace, seen: Seen, rich_peer: PeerStore
 ) -> None:
-    """Only what was changed in a record changes for Sumatra; what the writer cannot know stays."""
+    """For Sumatra; what smtd does not model stays."""
     labels = ["extra-attributes", "parameters-nt-drawn", "datastore-input-same", "timestamp-offset"]
 
     async with rich.open() as store:
         found = await store.read([own(label) for label in labels])
-        # As they come back from a store that has no room for anything else.
+        # As they come back from a store that keeps nothing else.
         changed = {of: change(commented(one, "ours"), opaque={}) for of, one in found.items()}
         changes = [Change(of, changed[of], canonical.digest(one)) for of, one in found.items()]
         assert set(await store.write(changes)) == {DONE}
@@ -119,8 +119,8 @@ async def test_changed_record_changes_in_nothing_else(
     }
 
 
-async def test_rich_shelf_is_written_again_as_it_is(rich: ShelfPlace) -> None:
-    """What comes back as it was changes nothing, not even of what the model has no words for."""
+async def test_writing_equal_records_leaves_a_rich_shelf_unchanged(rich: ShelfPlace) -> None:
+    """Including what smtd does not model."""
     before = rich.forms()
 
     async with rich.open() as store:
@@ -131,9 +131,11 @@ async def test_rich_shelf_is_written_again_as_it_is(rich: ShelfPlace) -> None:
     assert rich.forms() == before
 
 
-async def test_shelf_that_sumatra_holds(rich: ShelfPlace, rich_peer: PeerStore) -> None:
-    """What a run that goes on has overwritten in place is read whole, by the index of before."""
-    # A shorter record than there is under this label takes the room that the longer one had.
+async def test_shelf_that_sumatra_has_open_is_read_by_its_old_index(
+    rich: ShelfPlace, rich_peer: PeerStore
+) -> None:
+    """Including values that a running Sumatra has overwritten in place."""
+    # A shorter record under this label is written to the place of the longer one.
     await rich.put(at_home(record("held", stdout_stderr="x" * 9000)), project=RICH)
     before = contents(rich.location.path.parent)
 
@@ -147,8 +149,10 @@ async def test_shelf_that_sumatra_holds(rich: ShelfPlace, rich_peer: PeerStore) 
     assert scan.unreadable == {}
 
 
-async def test_shelf_that_was_written_while_sumatra_held_it(rich: ShelfPlace, rich_peer: PeerStore) -> None:
-    """What smtd wrote meanwhile may be lost, as it says of itself; nothing else is, or is torn."""
+async def test_only_own_writes_get_lost_in_a_shelf_that_sumatra_has_open(
+    rich: ShelfPlace, rich_peer: PeerStore
+) -> None:
+    """smtd's writes meanwhile may get lost, as documented; nothing else does, and nothing is torn."""
     before = rich.forms()
 
     async with rich.open() as store:
@@ -163,10 +167,10 @@ async def test_shelf_that_was_written_while_sumatra_held_it(rich: ShelfPlace, ri
     assert set(after.digests) == before.keys() | {own("held"), own("held-2")}
 
 
-async def test_rich_shelf_of_python_313(
+async def test_shelf_of_python_313_is_read_and_written(
     rich_sqlite3_shelf: Path, seen: Seen, tmp_path: Path, place: ShelfPlace, peer: PeerStore
 ) -> None:
-    """A shelf of dbm.sqlite3 is read, and written, as one of dbm.dumb is."""
+    """A shelf of dbm.sqlite3, like one of dbm.dumb."""
     there = sqlite3_place(tmp_path / "file")
 
     await copy(sqlite3_place(rich_sqlite3_shelf), there)

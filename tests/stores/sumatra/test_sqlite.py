@@ -1,4 +1,4 @@
-"""SQLite stores go to and fro between smtd and real Sumatra 0.8.1, and neither notices the other."""
+"""smtd and real Sumatra 0.8.1 exchange SQLite stores, and neither notices the other."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def rich(rich_sqlite: Path) -> DjangoPlace:
 
 @pytest.fixture
 def place(tmp_path: Path) -> DjangoPlace:
-    """A store that is not there yet."""
+    """A store that does not exist yet."""
     directory = tmp_path / "new"
     directory.mkdir()
     return DjangoPlace(directory / "records")
@@ -50,7 +50,7 @@ def place(tmp_path: Path) -> DjangoPlace:
 
 @pytest.fixture
 def peer(django_environment: Environment, place: DjangoPlace) -> PeerStore:
-    """Sumatra, at work on that store."""
+    """Sumatra at work on that store."""
     return PeerStore(django_environment, "django", place.path)
 
 
@@ -77,7 +77,7 @@ class TestSqlite(RichContract):
 
 
 def schema(path: Path) -> set[tuple[str, ...]]:
-    """Return the tables and indexes of a database, however their text is laid out."""
+    """Return the tables and indexes of a database, without the layout of their text."""
     with closing(sqlite3.connect(path)) as db:
         rows = db.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master").fetchall()
     return {
@@ -99,7 +99,7 @@ def content_types(path: Path) -> set[Any]:
 async def test_new_store_has_the_schema_of_sumatra(
     place: DjangoPlace, peer: PeerStore, made_rich_sqlite: Path
 ) -> None:
-    """A store that smtd makes is to the letter what Sumatra makes, and Sumatra finds nothing to do."""
+    """Exactly, so that Sumatra has nothing to change."""
     await fill(place, at_home(full()))
     made = schema(place.path)
 
@@ -113,7 +113,7 @@ async def test_new_store_has_the_schema_of_sumatra(
 
 
 def texts(path: Path) -> dict[str, set[Any]]:
-    """Return what the tables say that records refer to, whatever the numbers of the rows."""
+    """Return the rows that records refer to, without the numbers of the rows."""
     with closing(sqlite3.connect(path)) as db:
         return {
             table: set(db.execute(f"SELECT {', '.join(columns)} FROM django_store_{table}"))
@@ -121,8 +121,8 @@ def texts(path: Path) -> dict[str, set[Any]]:
         }
 
 
-async def test_rows_are_as_sumatra_writes_them(rich: DjangoPlace, place: DjangoPlace) -> None:
-    """Rows are to the letter those that Sumatra looks for, so that it finds them and makes no others."""
+async def test_rows_equal_those_of_sumatra(rich: DjangoPlace, place: DjangoPlace) -> None:
+    """Exactly those that Sumatra looks for, so that it finds them and makes no others."""
     await copy(rich, place)
 
     theirs, ours = texts(rich.path), texts(place.path)
@@ -131,10 +131,10 @@ async def test_rows_are_as_sumatra_writes_them(rich: DjangoPlace, place: DjangoP
     assert ours["datakey"] == theirs["datakey"]
 
 
-async def test_every_record_of_a_shelf_is_read_by_sumatra(
+async def test_sumatra_reads_every_record_of_a_shelf_in_a_database(
     rich_shelf: Path, place: DjangoPlace, peer: PeerStore
 ) -> None:
-    """Sumatra sees in a database what smtd read in a shelf, shared outputs and all."""
+    """It sees what smtd read in the shelf, also shared outputs."""
     copied = await copy(dumb_place(rich_shelf), place)
 
     found = sumatra.records(peer.dump())
@@ -145,8 +145,8 @@ async def test_every_record_of_a_shelf_is_read_by_sumatra(
     assert same == found[own("data-same-output-2")].output_data != ()
 
 
-async def test_outputs_and_inputs_of_what_is_deleted(place: DjangoPlace, peer: PeerStore) -> None:
-    """Sumatra sees that smtd deletes a record, and leaves its data to those that took it as input."""
+async def test_deletion_leaves_data_that_other_records_use(place: DjangoPlace, peer: PeerStore) -> None:
+    """Sumatra sees that smtd deletes the record, and keeps its data as the input of others."""
     producer = at_home(record("producer", output_data=(OUTPUT, INPUT)))
     consumer = at_home(record("consumer", input_data=(OUTPUT,)))
     await fill(place, producer, consumer)
@@ -170,7 +170,7 @@ for project in store.list_projects():
     except Exception as exc:
         print(repr(project), "cannot be listed:", str(exc).splitlines()[-1])
 """
-#: Nested parameters that some other store may hold: whole ones, and what a name has in them, by class.
+#: Nested parameters that another store may hold: whole sets, and single values, by class.
 NESTED = [
     *("{}", "{} # a: b", "{'names': 1}", "{'a': {'b': {}}}", "{'a': {'parameters': 1}}"),
     *("{'a': [{'names': 1}]}", "{'a': 1, 'b': ref('a')}", "{'a': {'b.c': 2}}", "{'a': {1: 2}}"),
@@ -213,7 +213,7 @@ ODD: dict[str, dict[str, Any]] = {
     },
     "parameters of a plugin": {"parameters": Parameters("PluginParameterSet", "a: 1")},
     "parameters of a class that is none": {"parameters": Parameters("build_parameters", "a = 1")},
-    # Sumatra calls whatever has the name of the type, and this one runs its argument.
+    # Sumatra calls what has the name of the type, and this one runs its argument.
     "parameters of a function": {"parameters": Parameters("parse_command_line_parameter", "1=2=3")},
     "simple parameters with code": {"parameters": Parameters("SimpleParameterSet", f"a = {CODE}")},
     "simple parameters that are broken": {"parameters": Parameters("SimpleParameterSet", 'a = "b"c"')},
@@ -243,10 +243,10 @@ ODD: dict[str, dict[str, Any]] = {
 }
 
 
-async def test_whatever_smtd_writes_sumatra_lists(
+async def test_sumatra_can_list_everything_that_smtd_writes(
     place: DjangoPlace, django_environment: Environment
 ) -> None:
-    """A record that would keep Sumatra from listing its whole project is refused, with a reason."""
+    """smtd refuses a record that would make Sumatra fail to list its whole project, with a reason."""
     odd = {name: at_home(change(record(), **fields)) for name, fields in ODD.items()}
     changes = [Change(Key(name, one.label), one, None) for name, one in odd.items()]
 

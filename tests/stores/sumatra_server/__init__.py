@@ -1,1 +1,1 @@
-"""What needs a real Sumatra Server."""
+"""Tests that need a real Sumatra Server."""

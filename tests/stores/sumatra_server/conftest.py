@@ -1,4 +1,4 @@
-"""What the tests with a real Sumatra Server share."""
+"""Fixtures for the tests with a real Sumatra Server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.stores.server_place import ServerPlace
 
 @pytest.fixture
 def place(server: SumatraServer) -> ServerPlace:
-    """What ada sees of a server without any records."""
+    """ada's view of a server without records."""
     return ServerPlace(server)
 
 

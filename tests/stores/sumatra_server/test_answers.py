@@ -1,4 +1,4 @@
-"""Servers that answer in other forms than Sumatra Server 0.3 does, or that answer what is not so."""
+"""Servers that answer in other forms than Sumatra Server 0.3, or answer what is not true."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from tests.stores.server_place import ServerPlace, on_a_line
 
 
 def without_zone(body: bytes) -> bytes:
-    """Return *body* with its times as servers write them that know of no zones."""
+    """Return *body* with its times as written by servers that know no time zones."""
     return re.sub(rb"(\d\d:\d\d:\d\d)\+00:?00", rb"\1", body)
 
 
 def in_no_form(body: bytes) -> bytes:
-    """Return *body* with times that nobody can read."""
+    """Return *body* with times that cannot be parsed."""
     return re.sub(rb"\d\d:\d\d:\d\d\+00:?00", rb"noon", body)
 
 
 async def test_times_without_a_zone_are_utc(place: ServerPlace) -> None:
-    """A record is made, annotated, replaced and compared as on any other server."""
+    """smtd creates, annotates, replaces and compares such a record as on any other server."""
     first = full()
     annotated = change(first, outcome="fine")
     replaced = change(annotated, version="another")
@@ -45,8 +45,8 @@ async def test_times_without_a_zone_are_utc(place: ServerPlace) -> None:
     assert scan.digests == {key("full"): canonical.digest(place.kept(replaced))}
 
 
-async def test_what_cannot_be_compared_is_not_removed(place: ServerPlace) -> None:
-    """The write counts as refused, with the reason; what the server has stays."""
+async def test_record_that_cannot_be_compared_is_not_removed(place: ServerPlace) -> None:
+    """The write counts as refused, with the reason; the server's record stays."""
     async with on_a_line(place.server, faults.altered(in_no_form)) as (store, _):
         (outcome,) = await store.write([create(full("run"))])
         scan = await store.scan([PROJECT])
@@ -57,8 +57,8 @@ async def test_what_cannot_be_compared_is_not_removed(place: ServerPlace) -> Non
     assert place.run("SELECT label FROM django_store_record") == [("run",)]
 
 
-async def test_what_cannot_be_compared_is_no_stump(place: ServerPlace) -> None:
-    """A PUT that fails (500) removes nothing that somebody else may have made, though unreadable."""
+async def test_unreadable_record_after_a_failed_put_is_not_removed(place: ServerPlace) -> None:
+    """After a PUT that fails (500), another client may have created the record."""
 
     async def theirs(line: Line, request: web.BaseRequest) -> web.StreamResponse:
         if request.method == "PUT":
@@ -74,7 +74,7 @@ async def test_what_cannot_be_compared_is_no_stump(place: ServerPlace) -> None:
 
 
 def only(method: str, fault: faults.Fault, times: int = 100) -> faults.Fault:
-    """Let *fault* befall the first *times* requests of *method*; others pass."""
+    """Apply *fault* to the first *times* requests of *method*; let others pass."""
     left = [times]
 
     async def chosen(line: Line, request: web.BaseRequest) -> web.StreamResponse:
@@ -101,10 +101,10 @@ OTHER = change(RUN, version="another")
     ],
     ids=["create", "annotate", "replace", "delete"],
 )
-async def test_server_that_says_it_did_and_did_nothing_shows_that(
+async def test_ignored_write_is_read_back_as_the_old_record(
     place: ServerPlace, fault: faults.Fault, before: Record | None, wanted: Record | None
 ) -> None:
-    """What is read back is what was there before, whatever the server says; nothing else is done to it."""
+    """Whatever the server says; smtd does nothing else to it."""
     await place.put(record("other"), *([] if before is None else [before]))
     expect = None if before is None else canonical.digest(place.kept(before))
     async with on_a_line(place.server, fault) as (store, _):
@@ -115,8 +115,8 @@ async def test_server_that_says_it_did_and_did_nothing_shows_that(
     assert (canonical.digest(found[key("run")]) if found else None) == expect
 
 
-async def test_annotation_of_a_record_that_was_deleted_meanwhile_is_stale(place: ServerPlace) -> None:
-    """The server cannot make a record of it (500); that is no refusal."""
+async def test_annotation_of_a_deleted_record_is_stale(place: ServerPlace) -> None:
+    """The server cannot create a record from it (500); that is no refusal."""
 
     async def delete(line: Line, request: web.BaseRequest) -> web.StreamResponse:
         await place.remove("run")
@@ -130,10 +130,10 @@ async def test_annotation_of_a_record_that_was_deleted_meanwhile_is_stale(place:
 
 
 @pytest.mark.parametrize(("method", "wanted"), [("DELETE", None), ("PUT", OTHER)])
-async def test_change_that_has_to_wait_is_made_after_another_look(
+async def test_delayed_change_is_made_after_another_look(
     place: ServerPlace, monkeypatch: pytest.MonkeyPatch, method: str, wanted: Record | None
 ) -> None:
-    """Somebody edits the record, or brings it back, after the request that the server was too busy for."""
+    """Another client edits or restores the record after a request for which the server was too busy."""
 
     async def edit(line: Line, request: web.BaseRequest) -> web.StreamResponse:
         await place.put(EDITED)
@@ -149,10 +149,10 @@ async def test_change_that_has_to_wait_is_made_after_another_look(
     assert found[key("run")].outcome == "fine"
 
 
-async def test_replacement_that_arrived_after_all_is_not_made_again(
+async def test_replacement_that_arrived_after_all_is_not_repeated(
     place: ServerPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server had begun with it when it said that it is busy, and shows it after a while."""
+    """The server had begun with it when it answered that it was busy, and shows it after a while."""
     looks = 0
 
     async def late(line: Line, request: web.BaseRequest) -> web.StreamResponse:
@@ -173,10 +173,10 @@ async def test_replacement_that_arrived_after_all_is_not_made_again(
     assert (outcomes, looks) == ([DONE], 5)
 
 
-async def test_record_that_the_server_altered_is_removed_although_its_answer_was_lost(
+async def test_altered_record_is_removed_even_if_the_answer_was_lost(
     place: ServerPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server keeps parameters that nobody can read: it must keep none of the record, which is refused."""
+    """The server stores parameters that cannot be read again: it must keep nothing of the refused record."""
     text = "{'a': GammaDist(a=1, b=2), 'b': {'c': [pi, true, false]}, 'd': ref('b.c')}"
     altered = change(RUN, parameters=Parameters("NTParameterSet", text))
     monkeypatch.setattr(writer, "PARTIAL_AFTER", 0.0)
@@ -189,10 +189,10 @@ async def test_record_that_the_server_altered_is_removed_although_its_answer_was
     assert "so it was removed again" in outcome.reason
 
 
-async def test_altered_record_of_somebody_else_is_not_removed(
+async def test_altered_record_of_another_client_is_not_removed(
     place: ServerPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another client made it in the moment in which the PUT was lost on its way."""
+    """Another client created it when the PUT got lost."""
 
     async def theirs(line: Line, request: web.BaseRequest) -> web.StreamResponse:
         document = json.loads(form.body(OTHER))
@@ -208,8 +208,8 @@ async def test_altered_record_of_somebody_else_is_not_removed(
     assert place.run("SELECT version FROM django_store_record") == [("another",)]
 
 
-async def test_record_that_is_shown_but_not_listed_is_refused(place: ServerPlace) -> None:
-    """A cache shows what was deleted: that is no rival's record, for which it would be waited."""
+async def test_record_that_is_shown_but_not_listed_is_not_waited_for(place: ServerPlace) -> None:
+    """A cache shows a deleted record: that is no record of a competing client."""
     shown: list[bytes] = []
 
     async def cached(line: Line, request: web.BaseRequest) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""Several processes make records on one server, which would make twice what two of them send at once."""
+"""Several processes create records on one server, where two requests at once make two records."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aiohttp import web
 from smtd.records.record import Key, Record
 from smtd.stores.base import DONE, STALE, Change, Outcome, Result
 from smtd.stores.http import other_clients
-from smtd.stores.http.other_clients import Company
+from smtd.stores.http.other_clients import OtherClients
 from smtd.stores.http.session import Login, Trust, connect
 from smtd.stores.http.store import HttpStore
 from tests.build import PROJECT, commented, full, key, record
@@ -46,7 +46,7 @@ async def opened(place: ServerPlace, clock: Clock, url: str = "") -> AsyncIterat
 
 
 def made(*records: Record, contested: bool = True) -> list[Change]:
-    """Return changes that make *records*."""
+    """Return changes that create *records*."""
     return [Change(key(each.label), each, None, contested) for each in records]
 
 
@@ -56,17 +56,17 @@ def results(outcomes: list[Outcome]) -> str:
 
 
 def requests(line: Line, label: str) -> list[str]:
-    """Return the methods of what was asked on *line* about the record *label*, in order.
+    """Return the methods of the requests on *line* about the record *label*, in order.
 
-    The server writes a request down after it has answered, so its log may have them in another one.
+    The server logs a request after its answer, so its log may have them in another order.
     """
     path = f"/records/{PROJECT}/{label}/"
     return [method for method, _, asked in (each.partition(" ") for each in line.requests) if asked == path]
 
 
-def test_wait_is_drawn_and_longer_after_a_lost_race() -> None:
-    """Whoever lost waits longer than whoever did not, each time; after many races no longer still."""
-    one = Company(Random(1))
+def test_wait_is_random_and_grows_after_each_lost_race() -> None:
+    """Up to a limit."""
+    one = OtherClients(Random(1))
     first = [one.pause / other_clients.UNIT for _ in range(100)]
     one.lost_race()
     second = [one.pause / other_clients.UNIT for _ in range(100)]
@@ -78,13 +78,13 @@ def test_wait_is_drawn_and_longer_after_a_lost_race() -> None:
     assert max(last) <= other_clients.SPREAD * (1 + other_clients.RACES)
 
 
-def test_who_makes_a_record_waits_less_from_then_on() -> None:
-    """As after one lost race: those who won before may be gone, and nothing is to take long for ever."""
-    one = Company(Random(1))
+def test_wait_is_shorter_after_a_created_record() -> None:
+    """As after one lost race: the clients that won before may be gone."""
+    one = OtherClients(Random(1))
     for _ in range(other_clients.RACES):
         one.lost_race()
     before = min(one.pause for _ in range(100))
-    one.made(0.0)
+    one.note_created(0.0)
     after = [one.pause for _ in range(100)]
 
     assert max(after) < before
@@ -92,24 +92,24 @@ def test_who_makes_a_record_waits_less_from_then_on() -> None:
 
 
 def test_wait_is_longer_on_a_slow_server() -> None:
-    """Two who wait for drawn times differ by more than a look and a write take; up to a limit."""
-    slow, dead = Company(Random(1)), Company(Random(1))
+    """Random waits of two clients must differ by more than a look and a write take; up to a limit."""
+    slow, dead = OtherClients(Random(1)), OtherClients(Random(1))
     for _ in range(20):
-        slow.took(2 * other_clients.UNIT)
-        dead.looked(600.0)
+        slow.note_write_time(2 * other_clients.UNIT)
+        dead.note_look_time(600.0)
 
     assert slow.unit == pytest.approx(4 * other_clients.UNIT)
     assert dead.unit == other_clients.SLOW * other_clients.UNIT
 
 
-def test_batches_grow_until_others_are_heard() -> None:
-    """One record first, and more each time; all at once without company, in another order each time."""
-    one, other = Company(Random(1)), Company(Random(2))
+def test_batches_grow_until_other_clients_show_up() -> None:
+    """One record first, and more each time; all at once if alone, in a random order."""
+    one, other = OtherClients(Random(1)), OtherClients(Random(2))
     alone = [one.batch(KEYS), other.batch(KEYS)]
-    one.scanned(KEYS[:1])
-    one.scanned(KEYS[:2])
+    one.note_scan(KEYS[:1])
+    one.note_scan(KEYS[:2])
     sizes = [len(one.batch(KEYS)) for _ in range(3)]
-    one.heard(KEYS[:3], now=0.0)
+    one.note_listing(KEYS[:3], now=0.0)
     sizes += [len(one.batch(KEYS)) for _ in range(2)]
 
     assert [sorted(each) for each in alone] == [KEYS, KEYS]
@@ -117,34 +117,34 @@ def test_batches_grow_until_others_are_heard() -> None:
     assert sizes == [1, 2, 4, 1, 2]
 
 
-def test_calm_is_over_after_a_while() -> None:
-    """A look that showed nothing of others is good for one unit, and from each record that was made."""
-    one = Company(Random(1))
-    one.scanned(KEYS)
-    one.made(0.0)
+def test_quiet_period_ends_after_a_while() -> None:
+    """A look without records of others is worth one unit, which created records use up."""
+    one = OtherClients(Random(1))
+    one.note_scan(KEYS)
+    one.note_created(0.0)
     before = one.is_calm(0.0)
-    one.heard(KEYS, 10.0)
-    one.made(10.0 + 0.9 * other_clients.UNIT)
+    one.note_listing(KEYS, 10.0)
+    one.note_created(10.0 + 0.9 * other_clients.UNIT)
     later = [one.is_calm(10.0 + units * other_clients.UNIT) for units in (1.8, 2.0)]
 
-    assert (before, later, one.met) == (False, [True, False], False)
+    assert (before, later, one.may_act) == (False, [True, False], False)
 
 
-def looks_until_calm(one: Company, there: list[Key]) -> int:
-    """Return how many looks that show only what is *there* it takes until it is calm."""
+def looks_until_calm(one: OtherClients, there: list[Key]) -> int:
+    """Return how many looks that show only *there* it takes until the project counts as quiet."""
     for count in range(1, 10):
-        one.heard(there, now=0.0)
+        one.note_listing(there, now=0.0)
         if one.is_calm(0.0):
             return count
     return 0
 
 
-def test_pause_of_others_is_no_end_of_their_work() -> None:
-    """It takes more than one quiet look after others added a record, and more if it is the same one."""
-    others, rivals, founder = Company(Random(1)), Company(Random(1)), Company(Random(1))
+def test_project_is_quiet_only_after_several_quiet_looks() -> None:
+    """After another client added a record, and after more looks if it is the same record."""
+    others, rivals, founder = OtherClients(Random(1)), OtherClients(Random(1)), OtherClients(Random(1))
     for one in (others, rivals):
-        one.scanned(KEYS[:1])
-        one.heard(KEYS[:2], now=0.0)
+        one.note_scan(KEYS[:1])
+        one.note_listing(KEYS[:2], now=0.0)
     rivals.lost_race()
     founder.are_rivals()
 
@@ -154,17 +154,20 @@ def test_pause_of_others_is_no_end_of_their_work() -> None:
     assert looks_until_calm(founder, []) == other_clients.LOOKS_AT_RIVALS
 
 
-def test_record_that_is_listed_is_contradicted_no_more() -> None:
-    """It was another one's, whose record the listing before did not have yet."""
-    one = Company(Random(1))
+def test_listed_record_counts_as_seen() -> None:
+    """It was another client's record, which the listing before did not have yet."""
+    one = OtherClients(Random(1))
     one.unlisted.update(KEYS[:2])
-    one.scanned(KEYS[:1])
+    one.note_scan(KEYS[:1])
 
     assert one.unlisted == {KEYS[1]}
 
 
-async def test_of_all_who_meet_an_empty_server_one_begins(place: ServerPlace) -> None:
-    """The server tells one of them that it has made the project; the others wait, and then all is there."""
+async def test_only_one_of_several_clients_begins_on_an_empty_server(place: ServerPlace) -> None:
+    """The server tells one of them that it has created the project; the others wait.
+
+    Then all records are there.
+    """
     records = [record(label) for label in LABELS]
     first, second = Clock(), Clock()
     told: list[str] = []
@@ -179,7 +182,7 @@ async def test_of_all_who_meet_an_empty_server_one_begins(place: ServerPlace) ->
             told.append(results(await one.write(made(*records))))
             return await passed(line, request)
 
-        line.break_at(3, overtaken)  # after the looks at project and server, before the project is made
+        line.break_at(3, overtaken)  # after the looks at project and server, before the project is created
         told.append(results(await other.write(made(*records))))
 
     assert told == [" ".join(["done"] * 8), " ".join(["stale"] * 8)]
@@ -187,8 +190,8 @@ async def test_of_all_who_meet_an_empty_server_one_begins(place: ServerPlace) ->
     assert place.run("SELECT count(*) FROM django_store_record") == [(8,)]
 
 
-async def test_record_that_somebody_made_since_the_listing_is_not_written_over(place: ServerPlace) -> None:
-    """It is looked for directly before it is sent; what is not begun by then waits as in company."""
+async def test_record_created_by_others_since_the_listing_is_not_overwritten(place: ServerPlace) -> None:
+    """smtd reads it directly before it would send it; further creations then wait for others."""
     await place.put(record("z"))
     clock = Clock()
     async with opened(place, clock) as store:
@@ -203,8 +206,8 @@ async def test_record_that_somebody_made_since_the_listing_is_not_written_over(p
     assert clock.waits != []
 
 
-async def test_others_who_are_adding_records_are_waited_for(place: ServerPlace) -> None:
-    """As long as each look shows more of theirs; what they have made is for the next look of the cycle."""
+async def test_client_waits_for_others_that_add_records(place: ServerPlace) -> None:
+    """As long as each look shows more of their records; the next look of the cycle has them."""
     await place.put(record("z"))
     clock = Clock(lambda: place.put(record("a")), lambda: place.put(record("b"), record("x")))
     async with opened(place, clock) as store:
@@ -216,10 +219,10 @@ async def test_others_who_are_adding_records_are_waited_for(place: ServerPlace) 
     assert sum(clock.waits[2:]) >= 2 * other_clients.UNIT * (1 + other_clients.SPREAD)
 
 
-async def test_wait_ends_when_others_have_made_all(
+async def test_wait_ends_when_others_have_created_all_records(
     place: ServerPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is looked in the wait, so that the rest of it stops nothing."""
+    """smtd looks during the wait, so that the rest of the wait delays nothing."""
     monkeypatch.setattr(other_clients, "STEP", 0.5)
     await place.put(record("z"))
     clock = Clock(lambda: place.put(record("a"), record("b")))
@@ -231,10 +234,10 @@ async def test_wait_ends_when_others_have_made_all(
     assert (results(outcomes), len(clock.waits)) == ("stale stale", 1)
 
 
-async def test_others_who_never_end_are_left_to_the_next_cycle(
+async def test_wait_for_others_ends_with_the_cycle(
     place: ServerPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The cycle looks again, and tells how far everything is."""
+    """The next cycle looks again, and reports the progress."""
     monkeypatch.setattr(other_clients, "ENOUGH", 0.0)
     await place.put(record("z"))
     async with opened(place, Clock(lambda: place.put(record("y")))) as store:
@@ -243,10 +246,10 @@ async def test_others_who_never_end_are_left_to_the_next_cycle(
         assert await store.write(made(record("a"), record("b"))) == [STALE, STALE]
 
 
-async def test_record_that_is_brought_back_may_be_brought_back_by_others(
+async def test_restored_record_may_be_restored_by_others_too(
     place: ServerPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody deleted it on the server: all laptops that changed it meanwhile make it again at once."""
+    """It was deleted on the server: all laptops that changed it meanwhile create it again at once."""
     monkeypatch.setattr(other_clients, "SLOW", 1.0)
     await place.put(record("z"), record("a"))
     clock = Clock()
@@ -261,10 +264,10 @@ async def test_record_that_is_brought_back_may_be_brought_back_by_others(
     assert sum(clock.waits) > other_clients.UNIT * other_clients.SPREAD
 
 
-async def test_record_that_smtd_deleted_and_makes_again_is_no_sign_of_others(
+async def test_record_that_smtd_recreates_does_not_count_as_one_of_others(
     place: ServerPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It waits as for any new record."""
+    """smtd waits as for any new record."""
     monkeypatch.setattr(other_clients, "SLOW", 1.0)
     await place.put(record("z"), record("a"))
     clock = Clock()
@@ -278,8 +281,8 @@ async def test_record_that_smtd_deleted_and_makes_again_is_no_sign_of_others(
     assert 0 < sum(clock.waits) <= other_clients.UNIT * other_clients.SPREAD
 
 
-async def test_who_is_alone_waits_for_nobody(place: ServerPlace) -> None:
-    """In a project that it has made, or that nobody else adds to, smtd looks once before each record."""
+async def test_sole_client_does_not_wait(place: ServerPlace) -> None:
+    """In a project that it created, or to which no other client adds, it looks once before each record."""
     clock = Clock()
     async with (
         line_to(place.server.root) as line,
@@ -292,8 +295,8 @@ async def test_who_is_alone_waits_for_nobody(place: ServerPlace) -> None:
     assert requests(line, "c") == ["GET", "PUT", "GET"]
 
 
-async def test_row_that_records_share_and_that_is_there_twice_is_named(place: ServerPlace) -> None:
-    """Two who make the first records of two projects at once may make it twice; then no record gets in."""
+async def test_doubled_shared_row_is_reported(place: ServerPlace) -> None:
+    """Two clients with the first records of two projects may double it; then no record gets in."""
     await place.put(record("a"))
     columns = "path, name, version, options"
     place.run(
@@ -307,8 +310,8 @@ async def test_row_that_records_share_and_that_is_there_twice_is_named(place: Se
     assert "tables executable, launchmode, parameterset, datastore and repository; make" in outcome.reason
 
 
-async def test_platform_that_is_there_twice_keeps_no_record_out(place: ServerPlace) -> None:
-    """The server makes one for each record, so it is not among the tables in which to look."""
+async def test_doubled_platform_blocks_no_record(place: ServerPlace) -> None:
+    """The server creates one for each record, so smtd does not look in this table."""
     await place.put(full("a"))
     columns = "architecture_bits, architecture_linkage, machine, network_name, ip_addr, processor, release"
     columns += ", system_name, version"

@@ -1,4 +1,4 @@
-"""The store behind a real Sumatra Server."""
+"""The contract for the store behind a real Sumatra Server."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from tests.stores.server_place import ServerPlace
 
 
 class TestServer(SilentContract):
-    """The contract, kept by a server, which has no sign of a change."""
+    """The contract for a server, which shows no sign of a change."""
 
     # Each record costs requests of its own.
     every_sort = ALL if SOAK else ALL[::3]
     write_interrupted_at_every = 5
     many = 40 if SOAK else 12
+    look_interrupted_at_every = 1 if SOAK else 3
 
     async def finished(self, place: Place) -> None:
         assert isinstance(place, ServerPlace)
@@ -31,8 +32,8 @@ class TestServer(SilentContract):
     def place(self, server: SumatraServer) -> Place:
         return ServerPlace(server)
 
-    async def test_no_token(self, place: Place) -> None:
-        """Whoever wants to know whether a server changed must look at it again."""
+    async def test_server_has_no_token(self, place: Place) -> None:
+        """Only a new look shows whether a server has changed."""
         await place.put(record())
 
         async with place.open() as store:
@@ -41,8 +42,8 @@ class TestServer(SilentContract):
             assert await store.token() is None
             assert not await store.unchanged_since(b"")
 
-    async def test_what_the_server_cannot_hold_is_refused_alone(self, place: Place) -> None:
-        """Each such record is refused with a reason, nothing of it stays there, and the rest arrives."""
+    async def test_record_that_the_server_cannot_hold_is_refused_alone(self, place: Place) -> None:
+        """With a reason; nothing of it stays there, and the other records arrive."""
         there = [record(one.label, parameters=one.parameters) for one in ALL if one.parameters.type == "str"]
         odd = [*place.unfit, *there, *(one for one in ALL if not place.fits(one))]
         good = record("good")

@@ -1,4 +1,4 @@
-"""Documents of a server that are not what they should be: each is the failure of one record."""
+"""A wrong document from a server is the failure of one record."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ ASKED = key("full")
 
 
 def document(**fields: Any) -> bytes:
-    """Return what a server says of a record, with other *fields*; bytes are put in as they are."""
-    # As sent, but for fractions of a second, which no server shows.
+    """Return a server's document of a record, with other *fields*; bytes are inserted as they are."""
+    # As sent, except fractions of a second, which no server shows.
     sent = re.sub(rb"\.\d{6}\+", b"+", form.body(full()))
     said = json.loads(sent) | {"project_id": PROJECT}
     for each in said["input_data"] + said["output_data"]:
@@ -64,7 +64,7 @@ BAD: dict[str, bytes] = {
 }
 
 
-#: Where Python's own words would send a person into Python.
+#: Values for which Python's own error would mean nothing to a user.
 IN_WORDS = {
     "a number of 401 digits": "a number in it is too large",
     "a number of 5000 digits": "a number in it has too many digits",
@@ -76,7 +76,7 @@ IN_WORDS = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_value_is_the_failure_of_its_record(case: str) -> None:
-    """It is told in a sentence of one line, and nothing else is raised."""
+    """A sentence of one line; smtd raises nothing else."""
     with pytest.raises(RecordUnusable) as told:
         form.read(BAD[case], ASKED)
 
@@ -85,8 +85,8 @@ def test_bad_value_is_the_failure_of_its_record(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", IN_WORDS)
-def test_bad_value_is_told_in_the_words_of_a_user(case: str) -> None:
-    """The sentence says what is wrong with the record, and what to do next."""
+def test_bad_value_is_explained_in_a_users_words(case: str) -> None:
+    """The sentence says what is wrong with the record, and what to do."""
     with pytest.raises(RecordUnusable) as told:
         form.read(BAD[case], ASKED)
 
@@ -95,7 +95,7 @@ def test_bad_value_is_told_in_the_words_of_a_user(case: str) -> None:
 
 
 def not_shown(label: str) -> faults.Fault:
-    """Say that the record *label* is not there, and pass on all else."""
+    """Answer that the record *label* does not exist, and pass on all else."""
 
     async def fault(line: faults.Line, request: web.BaseRequest) -> web.StreamResponse:
         if request.path.endswith(f"/{label}/"):
@@ -106,7 +106,7 @@ def not_shown(label: str) -> faults.Fault:
 
 
 def test_document_is_read() -> None:
-    """The document that the others are made of is a record."""
+    """The document from which the others are made is a valid record."""
     assert canonical.digest(form.read(document(), ASKED)) == canonical.digest(full())
 
 
@@ -120,8 +120,8 @@ OTHER = {
 
 
 @pytest.mark.parametrize("case", OTHER)
-def test_document_of_another_record_is_not_taken_for_the_one_asked_for(case: str) -> None:
-    """A document is what it says, and not where it was asked for."""
+def test_document_of_another_record_is_not_accepted(case: str) -> None:
+    """Its content counts, not the address under which smtd got it."""
     data, name = OTHER[case]
 
     with pytest.raises(AnotherRecord) as told:
@@ -131,7 +131,7 @@ def test_document_of_another_record_is_not_taken_for_the_one_asked_for(case: str
 
 
 async def test_mixed_up_documents_are_failures_of_their_records(place: ServerPlace) -> None:
-    """They are unreadable, nothing is written over them, and the others are read."""
+    """They are unreadable, smtd does not overwrite them, and reads the others."""
     await place.put(record("a"), record("b", outcome="other"), record("c"))
     mixed_up = faults.altered(lambda body: body.replace(b'"label": "a"', b'"label": "b"'))
 
@@ -152,8 +152,8 @@ async def test_mixed_up_documents_are_failures_of_their_records(place: ServerPla
     assert place.run("SELECT count(*) FROM django_store_record WHERE reason = 'a first look'") == [(3,)]
 
 
-async def test_record_that_is_listed_and_not_shown_is_not_gone(place: ServerPlace) -> None:
-    """One of two answers is wrong; were the wrong one taken for a deletion, the record would be lost."""
+async def test_record_that_is_listed_but_not_shown_is_not_deleted(place: ServerPlace) -> None:
+    """One of the two answers is wrong; if smtd took that for a deletion, the record would be lost."""
     await place.put(record("a"), record("b"))
 
     async with on_a_line(place.server, not_shown("a")) as (store, _):
@@ -164,8 +164,8 @@ async def test_record_that_is_listed_and_not_shown_is_not_gone(place: ServerPlac
     assert "lists it, but reports that it does not exist" in scan.unreadable[key("a")]
 
 
-async def test_record_that_is_deleted_after_it_was_listed_is_gone(place: ServerPlace) -> None:
-    """Another listing shows that it is no longer there."""
+async def test_record_deleted_after_the_listing_is_absent(place: ServerPlace) -> None:
+    """Another listing shows that it no longer exists."""
     await place.put(record("a"), record("b"))
 
     async def deleted(line: faults.Line, request: web.BaseRequest) -> web.StreamResponse:
@@ -180,8 +180,8 @@ async def test_record_that_is_deleted_after_it_was_listed_is_gone(place: ServerP
 
 
 @pytest.mark.parametrize("part", ["name", "addresses"])
-async def test_listing_of_another_project_says_nothing_is_gone(place: ServerPlace, part: str) -> None:
-    """The store counts as one that cannot be read whole: no record of the project is missing."""
+async def test_listing_of_another_project_deletes_nothing(place: ServerPlace, part: str) -> None:
+    """The store counts as not readable as a whole: no record of the project is missing."""
     await place.put(record("a"))
     old, new = {"name": (b'"id": "MyProject"', b'"id": "Other"'), "addresses": (b"/MyProject/", b"/Other/")}[
         part
@@ -192,8 +192,8 @@ async def test_listing_of_another_project_says_nothing_is_gone(place: ServerPlac
             await store.scan([PROJECT])
 
 
-async def test_label_and_project_of_any_spelling_are_their_own(place: ServerPlace) -> None:
-    """What real servers say of a record is the name that it was asked for by."""
+async def test_label_and_project_may_be_spelled_in_any_way(place: ServerPlace) -> None:
+    """Real servers return the name that was requested."""
     of = Key("été a.b", "日本|x")
     await place.put(record(of.label), project=of.project)
 

@@ -1,4 +1,4 @@
-"""Several processes meet at a new server, each with another project: the rows that all records share."""
+"""Several processes with different projects begin on a new server at once: the rows that records share."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from tests.peers.line import Line, line_to, passed
 from tests.stores.server_place import ServerPlace
 from tests.stores.sumatra_server.test_company import Clock, opened
 
-#: Projects that come before and after PROJECT in the order of names.
+#: Projects before and after PROJECT in the order of names.
 BEFORE, AFTER = "A", "Z"
 
 
 def made(project: str = PROJECT) -> list[Change]:
-    """Return the changes that make a record in *project*."""
+    """Return the changes that create a record in *project*."""
     return [Change(Key(project, "a"), record("a"), None, contested=True)]
 
 
-async def test_of_all_who_meet_at_a_new_server_who_sees_nobody_begins(place: ServerPlace) -> None:
-    """Each has made its project before it looks; who sees another one waits, and then heeds company."""
+async def test_client_that_sees_no_other_on_a_new_server_begins(place: ServerPlace) -> None:
+    """Each has created its project before it looks.
+
+    A client that sees another one waits, and then continues carefully.
+    """
     first, second = Clock(), Clock()
     began: list[bool] = []
 
@@ -37,7 +40,7 @@ async def test_of_all_who_meet_at_a_new_server_who_sees_nobody_begins(place: Ser
             began.append(await one.write(made(AFTER)) == [DONE])
             return await passed(line, request)
 
-        line.break_at(3, overtaken)  # after the look at the server, before the project is made
+        line.break_at(3, overtaken)  # after the look at the server, before the project is created
         assert await other.write(made()) == [DONE]
 
     assert (began, first.waits) == ([True], [])
@@ -45,12 +48,12 @@ async def test_of_all_who_meet_at_a_new_server_who_sees_nobody_begins(place: Ser
 
 
 @pytest.mark.parametrize(("project", "waits"), [(AFTER, 1), (BEFORE, new_server.LOOKS)])
-async def test_who_sees_an_empty_project_on_a_new_server_waits_for_its_turn(
+async def test_client_that_sees_another_empty_project_waits_for_its_turn(
     place: ServerPlace, project: str, waits: int
 ) -> None:
-    """In the order of names, and not for ever: whoever has made the other one may have gone away.
+    """In the order of names, and not forever: the client that created the other one may be gone.
 
-    Meanwhile others may have found its own project, so that it then waits as they do.
+    Meanwhile other clients may have found its own project, so that it then waits as they do.
     """
     place.server.make_project(project)
     clock = Clock()
@@ -60,10 +63,10 @@ async def test_who_sees_an_empty_project_on_a_new_server_waits_for_its_turn(
     assert len(clock.waits) > waits
 
 
-async def test_who_was_overtaken_in_its_own_project_while_it_waited_goes_on_in_company(
+async def test_client_overtaken_in_its_own_project_shares_it_with_others(
     place: ServerPlace,
 ) -> None:
-    """It has made the project, but is no longer the only one who may begin there."""
+    """It has created the project, but is no longer the only one that may begin there."""
     place.server.make_project(AFTER)
     clock = Clock(lambda: place.put(record("x")))
     async with opened(place, clock) as store:
@@ -72,8 +75,8 @@ async def test_who_was_overtaken_in_its_own_project_while_it_waited_goes_on_in_c
     assert len(clock.waits) > 1
 
 
-async def test_who_finds_records_on_a_server_waits_for_nobody(place: ServerPlace) -> None:
-    """The rows that records share are there, as far as anybody can tell."""
+async def test_client_does_not_wait_on_a_server_with_records(place: ServerPlace) -> None:
+    """The shared rows then probably exist."""
     await place.put(record("a"), project=AFTER)
     clock = Clock()
     async with (
@@ -86,10 +89,10 @@ async def test_who_finds_records_on_a_server_waits_for_nobody(place: ServerPlace
     assert (clock.waits, line.requests.count("GET /records/")) == ([], 1)
 
 
-async def test_who_makes_its_project_begins_at_once_though_the_server_cannot_list_them(
+async def test_creator_of_a_project_begins_at_once_if_the_listing_fails(
     place: ServerPlace,
 ) -> None:
-    """It cannot while a project is empty and another is not, so there are records somewhere."""
+    """The server cannot list projects while one is empty and another is not, so there are records."""
     await place.put(record("a"), project=AFTER)
     place.server.make_project(BEFORE)
     clock = Clock()
@@ -100,8 +103,8 @@ async def test_who_makes_its_project_begins_at_once_though_the_server_cannot_lis
 
 
 @pytest.mark.parametrize("body", [b"[", b"{}", b"[1]", b"\xff"])
-async def test_listing_that_is_none_stops_nobody(place: ServerPlace, body: bytes) -> None:
-    """Whether it is a Sumatra Server shows when it is asked for the project."""
+async def test_invalid_listing_delays_no_client(place: ServerPlace, body: bytes) -> None:
+    """Whether it is a Sumatra Server shows in the request for the project."""
     clock = Clock()
 
     async def answered(_line: Line, _request: web.BaseRequest) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""Odd names on a real Sumatra Server: each is its own, or refused; none leads anywhere else."""
+"""Odd names on a real Sumatra Server are kept or refused; none leads to another record."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ NO_LABELS = [
 ]
 
 
-async def test_project_of_any_name_is_its_own(place: ServerPlace) -> None:
-    """What the server has an address for is written there and found there, to the letter."""
+async def test_project_of_any_addressable_name_is_kept(place: ServerPlace) -> None:
+    """smtd writes it there and finds it there, exactly."""
     projects = PROJECTS if SOAK else PROJECTS[::4]
     keys = [Key(project, "run") for project in projects]
     records = {of: full("run", outcome=repr(of.project)) for of in keys}
@@ -46,8 +46,8 @@ async def test_project_of_any_name_is_its_own(place: ServerPlace) -> None:
         assert {project for (project,) in place.run("SELECT id FROM django_store_project")} == set(projects)
 
 
-async def test_project_without_an_address_is_no_other_address(place: ServerPlace) -> None:
-    """Nothing is asked or sent in its name; its records are refused, with a next step, and others land."""
+async def test_project_name_without_an_address_is_refused(place: ServerPlace) -> None:
+    """smtd sends nothing in its name; its records are refused, with a next step, and others land."""
     keys = [Key(project, "run") for project in NO_PROJECTS]
     before = len(place.server.requests())
 
@@ -68,8 +68,8 @@ async def test_project_without_an_address_is_no_other_address(place: ServerPlace
     assert place.run("SELECT id FROM django_store_project") == [("good",)]
 
 
-async def test_label_of_any_letters_is_its_own(place: ServerPlace) -> None:
-    """What the server has an address for is written there and found there, to the letter."""
+async def test_label_of_any_addressable_name_is_kept(place: ServerPlace) -> None:
+    """smtd writes it there and finds it there, exactly."""
     async with place.open() as store:
         outcomes = await store.write([create(full(label)) for label in LABELS])
         scan = await store.scan([PROJECT])
@@ -81,8 +81,8 @@ async def test_label_of_any_letters_is_its_own(place: ServerPlace) -> None:
     assert {of: one.label for of, one in found.items()} == {key(label): label for label in LABELS}
 
 
-async def test_label_without_an_address_is_no_other_address(place: ServerPlace) -> None:
-    """It is refused, with a next step; to look for it asks for nothing; and no empty project is left."""
+async def test_label_without_an_address_is_refused(place: ServerPlace) -> None:
+    """With a next step; a read sends no request for it; and no empty project is left."""
     before = len(place.server.requests())
 
     async with place.open() as store:
@@ -97,8 +97,8 @@ async def test_label_without_an_address_is_no_other_address(place: ServerPlace) 
 
 
 @pytest.mark.parametrize("label", ["a b", "a/run", "permissions", "-a"])
-async def test_label_that_only_the_database_knows_is_named(label: str, place: ServerPlace) -> None:
-    """A record that was made behind the server's back is neither absent nor mistaken for another."""
+async def test_unreachable_label_in_the_database_is_reported(label: str, place: ServerPlace) -> None:
+    """A record that was created without the server is neither absent nor mistaken for another."""
     await place.put(record(), record("odd"))
     place.run("UPDATE django_store_record SET label = ? WHERE label = 'odd'", label)
 
@@ -112,8 +112,8 @@ async def test_label_that_only_the_database_knows_is_named(label: str, place: Se
     assert outcome == STALE
 
 
-async def test_label_that_the_server_has_twice_is_named(place: ServerPlace) -> None:
-    """Neither is shown, whatever was known of it; nothing is written to it, and the others go on."""
+async def test_doubled_label_is_reported(place: ServerPlace) -> None:
+    """smtd returns neither record, whatever it knew, writes nothing to the label, and syncs the others."""
     await place.put(record(), record("twice"))
     known = (await scan_of(place)).digests
     place.double("twice")
@@ -136,8 +136,8 @@ async def test_label_that_the_server_has_twice_is_named(place: ServerPlace) -> N
     assert outcomes == [STALE, STALE, DONE]
 
 
-async def test_label_that_somebody_makes_twice_meanwhile(place: ServerPlace) -> None:
-    """A server that then refuses it (409) does so for this record alone, and keeps what it has."""
+async def test_label_doubled_during_a_write_is_refused_alone(place: ServerPlace) -> None:
+    """A server that then refuses it (409) keeps what it has."""
 
     async def double(line: Line, request: web.BaseRequest) -> web.StreamResponse:
         await place.put(record("twice"))
@@ -152,8 +152,8 @@ async def test_label_that_somebody_makes_twice_meanwhile(place: ServerPlace) -> 
     assert place.run("SELECT count(*) FROM django_store_record WHERE label = 'twice'") == [(2,)]
 
 
-async def test_project_of_somebody_else_is_the_business_of_its_records(place: ServerPlace) -> None:
-    """One that nobody may use (403) is refused, with a next step; the records of others land."""
+async def test_project_of_another_user_fails_only_its_own_records(place: ServerPlace) -> None:
+    """A forbidden project (403) is refused, with a next step; the records of others land."""
     place.run("INSERT INTO django_store_project (id, name, description) VALUES ('Orphan', '', '')")
 
     (orphan, good), scan = await write_and_scan(
@@ -175,10 +175,10 @@ async def test_project_of_somebody_else_is_the_business_of_its_records(place: Se
     ],
     ids=["project 500", "record 507", "record 413"],
 )
-async def test_what_the_server_does_not_make_is_refused(
+async def test_record_that_the_server_does_not_create_is_refused(
     number: int, fault: faults.Fault, reason: str, place: ServerPlace
 ) -> None:
-    """It is told with the status, and where to look."""
+    """The reason has the status, and says where to look."""
     async with on_a_line(place.server, {number: fault}) as (store, _):
         outcome, *_ = await store.write([create(full("run"))])
 
@@ -187,8 +187,8 @@ async def test_what_the_server_does_not_make_is_refused(
     assert "; see " in outcome.reason
 
 
-async def test_what_the_server_does_not_delete_keeps_no_other_back(place: ServerPlace) -> None:
-    """A deletion that fails on the server is refused, and the rest goes on."""
+async def test_failed_deletion_holds_back_no_other_change(place: ServerPlace) -> None:
+    """It is refused."""
 
     async def broken(line: Line, request: web.BaseRequest) -> web.StreamResponse:
         fails = request.method == "DELETE" and "/bad/" in request.path
@@ -211,8 +211,8 @@ async def test_what_the_server_does_not_delete_keeps_no_other_back(place: Server
     assert (good, edited) == (DONE, DONE)
 
 
-async def test_record_that_somebody_else_made_is_not_removed(place: ServerPlace) -> None:
-    """A server that fails at our record (500) while another program makes one leaves us that one."""
+async def test_record_of_another_client_is_not_removed_after_a_failure(place: ServerPlace) -> None:
+    """The server fails at smtd's record (500) while another program creates one: that one stays."""
 
     async def theirs(line: Line, request: web.BaseRequest) -> web.StreamResponse:
         await place.put(full("run", user="somebody else"))

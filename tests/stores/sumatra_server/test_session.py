@@ -1,4 +1,4 @@
-"""How a server is asked: a few requests at a time, fewer if it is slow, and never faster than it says."""
+"""How smtd sends requests: a few at a time, fewer if the server is slow, and never sooner than it says."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.stores.server_place import ServerPlace, on_a_line
 
 
 class Crowd:
-    """Lets requests wait for each other, and counts how many are there at once."""
+    """Makes requests wait for each other, and counts how many are there at once."""
 
     def __init__(self) -> None:
         self.now = self.most = 0
@@ -41,14 +41,14 @@ class Crowd:
 
 
 async def most_at_once(server: SumatraServer, place: ServerPlace) -> int:
-    """Read all records by a line; return the most requests that were on their way at once."""
+    """Read all records through a line; return the most requests that were under way at once."""
     crowd = Crowd()
     async with on_a_line(server, dict.fromkeys(range(2, 100), crowd.answer)) as (store, _):
         assert len((await store.scan([PROJECT])).digests) == 24
     return crowd.most
 
 
-async def test_server_that_slows_down_is_spared(
+async def test_slow_server_gets_fewer_requests_at_once(
     server: SumatraServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Eight requests at a time; four once an answer took long."""
@@ -63,7 +63,7 @@ async def test_server_that_slows_down_is_spared(
 
 
 def napping(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Let nobody sleep from now on; return for how long it was meant, but for random pauses."""
+    """Replace all sleeps from now on; return their lengths, without random pauses."""
     naps: list[float] = []
     sleep = anyio.sleep
 
@@ -84,10 +84,8 @@ async def asked(line: Line) -> AsyncIterator[session.Session]:
         yield opened
 
 
-async def test_server_that_says_when_is_asked_then(
-    server: SumatraServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Retry-After counts, as seconds and as a date; and after some attempts it is enough."""
+async def test_retry_after_is_obeyed(server: SumatraServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As seconds and as a date; after some attempts smtd gives up."""
     naps = napping(monkeypatch)
     soon = datetime.now(timezone.utc) + timedelta(seconds=25)
     async with line_to(server.root) as line, asked(line) as asking:
@@ -115,10 +113,10 @@ async def test_server_that_says_when_is_asked_then(
         ("Fri, 01 Jan 2100 00:00:00 GMT", "24 hours", 86_400),
     ],
 )
-async def test_server_that_asks_for_more_than_is_waited_here_is_left_alone(
+async def test_long_retry_after_is_left_to_the_caller(
     retry_after: str, told: str, meant: float, server: SumatraServer
 ) -> None:
-    """Nothing is asked of it again, neither for looking nor for writing; the caller is told until when."""
+    """smtd sends no request until then, neither to read nor to write; the caller gets the time."""
     async with on_a_line(server, {1: faults.status(503, Retry_After=retry_after)}) as (store, line):
         for call in (store.projects, store.projects, partial(store.read, [key("run")])):
             with pytest.raises(StoreBusy, match=f"asks to wait {told}; smtd tries again then") as busy:
@@ -128,8 +126,8 @@ async def test_server_that_asks_for_more_than_is_waited_here_is_left_alone(
     assert len(line.requests) == 1
 
 
-async def test_write_to_a_server_that_asks_to_be_left_alone_is_given_up(server: SumatraServer) -> None:
-    """Whatever was still to be written is not sent, and what came of the rest is looked at another time."""
+async def test_long_retry_after_stops_a_write(server: SumatraServer) -> None:
+    """smtd sends no further changes, and reads the outcome of the others later."""
 
     async def is_busy(line: Line, request: web.BaseRequest) -> web.StreamResponse:
         is_record = request.method == "PUT" and "/run-" in request.path
@@ -148,10 +146,10 @@ async def test_write_to_a_server_that_asks_to_be_left_alone_is_given_up(server: 
 
 
 @pytest.mark.parametrize("text", ["soon", "nan", "inf", ""])
-async def test_retry_after_that_means_nothing(
+async def test_invalid_retry_after_is_ignored(
     text: str, server: SumatraServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is as if it had not been said."""
+    """As if it were missing."""
     naps = napping(monkeypatch)
     async with line_to(server.root) as line, asked(line) as asking:
         line.faults = {1: faults.status(503, Retry_After=text)}
@@ -162,15 +160,13 @@ async def test_retry_after_that_means_nothing(
 
 
 async def hangs(_line: Line, _request: web.BaseRequest) -> web.StreamResponse:
-    """Say nothing, and do nothing."""
+    """Answer nothing, and do nothing."""
     await anyio.sleep_forever()
     raise AssertionError
 
 
-async def test_silent_server_is_asked_once_more(
-    server: SumatraServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two times of silence are enough, however many requests there are; one answer, and all is forgotten."""
+async def test_silent_server_gets_one_retry(server: SumatraServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two timeouts are enough, however many requests there are; one answer resets that."""
     monkeypatch.setattr(session, "SILENCE", 1.0)
     async with on_a_line(server) as (store, line):
         line.faults = {1: hangs}
@@ -187,10 +183,10 @@ async def test_silent_server_is_asked_once_more(
         assert await store.projects() == []
 
 
-async def test_silent_server_is_written_to_no_more(
+async def test_silent_server_gets_no_further_writes(
     server: SumatraServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What came of the writes on their way is looked at once; the others are not sent."""
+    """smtd looks once at the outcome of those on their way, and does not send the others."""
     monkeypatch.setattr(session, "SILENCE", 0.2)
     # After the listing, and the new project.
     async with on_a_line(server, dict.fromkeys(range(3, 1000), hangs)) as (store, line):
@@ -202,10 +198,10 @@ async def test_silent_server_is_written_to_no_more(
     assert len(line.requests) <= 2 + 3 * concurrency.AT_ONCE
 
 
-async def test_write_that_hangs_is_sent_twice_at_the_most(
+async def test_hanging_write_is_sent_at_most_twice(
     server: SumatraServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that answers whoever looks, and hangs at each write, gets one more try."""
+    """A server that answers reads, and hangs at each write, gets one retry."""
     monkeypatch.setattr(session, "SILENCE", 1.0)
     monkeypatch.setattr(retrying, "MAX_SECONDS", 1.9)  # that is over when two have hung
     monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.0)
@@ -223,8 +219,8 @@ async def test_write_that_hangs_is_sent_twice_at_the_most(
     assert len([request for request in line.requests if request.endswith("/run/") and "PUT" in request]) == 2
 
 
-async def test_host_that_cannot_be_connected_to_is_tried_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever drops what we send costs two times of waiting, not four."""
+async def test_unreachable_host_is_tried_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that drops packets costs two timeouts, not four."""
     naps = napping(monkeypatch)
     monkeypatch.setattr(session, "CONNECT", 0.2)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, ExitStack() as crowd:
@@ -241,12 +237,12 @@ async def test_host_that_cannot_be_connected_to_is_tried_twice(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-async def test_what_changes_something_is_sent_once(method: str, server: SumatraServer) -> None:
-    """Whatever became of it: nobody but smtd, which looks first, may send it again."""
+async def test_writing_request_is_sent_once(method: str, server: SumatraServer) -> None:
+    """Whatever happened to it: only smtd, which looks first, may send it again."""
     async with line_to(server.root) as line:
         url = f"{line.url}/records/"
         async with session.connect(url, None, session.Trust()) as asking:
-            await asking.get(PROJECT)  # so that there is a connection to use again
+            await asking.get(PROJECT)  # so that there is a connection to reuse
             line.faults = dict.fromkeys(range(2, 100), faults.lost)
 
             with pytest.raises(StoreUnreachable):
@@ -258,10 +254,10 @@ async def test_what_changes_something_is_sent_once(method: str, server: SumatraS
 
 
 @pytest.mark.parametrize("shown", ["never", "as if it were whole"])
-async def test_half_a_record_is_removed_and_the_record_sent_again(
+async def test_partial_record_is_removed_and_sent_again(
     shown: str, server: SumatraServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a server leaves that breaks off in the middle of a record, smtd clears away."""
+    """smtd removes what a server left that failed in the middle of a record."""
     monkeypatch.setattr(writer, "PARTIAL_AFTER", 0.0)
 
     async def stump(line: Line, request: web.BaseRequest) -> web.StreamResponse:
@@ -284,10 +280,10 @@ async def test_half_a_record_is_removed_and_the_record_sent_again(
         assert (await store.scan([PROJECT])).digests == {key("run"): canonical.digest(full())}
 
 
-async def test_half_a_record_that_grows_is_left_alone(
+async def test_growing_partial_record_is_left_alone(
     server: SumatraServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that is only slow is not disturbed: when it is done, the record is there."""
+    """A server that is only slow is not disturbed, and completes the record."""
 
     stages = iter((full("run", dependencies=()), full("run")))
 
@@ -311,7 +307,7 @@ async def test_half_a_record_that_grows_is_left_alone(
 async def test_writes_under_way_are_waited_for_when_one_fails(
     server: SumatraServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a server is still at is not looked for, missed, and sent a second time."""
+    """smtd must not miss what a server is still doing, and send it again."""
     monkeypatch.setattr(writer, "PARTIAL_AFTER", 0.0)
     for name in ("FIRST_PAUSE", "LONGEST_PAUSE"):
         monkeypatch.setattr(retrying, name, 0.0)
@@ -326,7 +322,7 @@ async def test_writes_under_way_are_waited_for_when_one_fails(
     labels = [f"run-{number}" for number in range(concurrency.AT_ONCE_IF_SLOW)]
     place = ServerPlace(server)
     async with on_a_line(server) as (store, line):
-        await store.write([create(record("first"))])  # makes what they share
+        await store.write([create(record("first"))])  # creates the shared rows
         line.faults = dict.fromkeys(range(1, 1000), one_fails)
         outcomes = await store.write([create(record(label)) for label in labels])
 

@@ -1,4 +1,4 @@
-"""A server must prove who it is; and a password goes to it alone."""
+"""A server must prove its identity, and only that server gets the password."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.stores.server_place import ADA, ServerPlace
 
 @pytest.fixture
 def authority(tmp_path: Path) -> trustme.CA:
-    """An authority of the lab's own, in a file."""
+    """A certificate authority of the lab, in a file."""
     made = trustme.CA()
     made.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     return made
@@ -36,7 +36,7 @@ def context(authority: trustme.CA, host: str) -> ssl.SSLContext:
 
 @pytest.fixture
 async def line(server: SumatraServer, authority: trustme.CA) -> AsyncIterator[Line]:
-    """A line with TLS to a server with one record."""
+    """A TLS line to a server with one record."""
     await ServerPlace(server).put(record())
     async with line_to(server.root, context(authority, "127.0.0.1")) as made:
         yield made
@@ -46,14 +46,14 @@ def location(line: Line, **access: object) -> Location:
     return Location(HTTP, Path(), None, replace(ADA, **access), f"{line.url}/records/")  # type: ignore[arg-type]
 
 
-async def test_server_that_the_authority_vouches_for(line: Line, tmp_path: Path) -> None:
-    """With the authority's file the records are read."""
+async def test_server_with_a_certificate_of_the_authority_is_accepted(line: Line, tmp_path: Path) -> None:
+    """With the authority's file smtd reads the records."""
     async with open_store(location(line, ca_file=str(tmp_path / "ca.pem"))) as store:
         assert set((await store.scan([PROJECT])).digests) == {key("run")}
 
 
-async def test_server_that_nobody_vouches_for(line: Line) -> None:
-    """Without it nothing is sent, and the sentence says what to do."""
+async def test_server_with_an_unknown_certificate_is_rejected(line: Line) -> None:
+    """smtd sends nothing, and the message says what to do."""
     async with open_store(location(line)) as store:
         with pytest.raises(StoreRefused, match=r"is not trusted .*name the authority in ca_file") as told:
             await store.scan([PROJECT])
@@ -62,8 +62,10 @@ async def test_server_that_nobody_vouches_for(line: Line) -> None:
     assert PASSWORD not in str(told.value)
 
 
-async def test_server_by_another_name(server: SumatraServer, authority: trustme.CA, tmp_path: Path) -> None:
-    """A certificate for another host is none."""
+async def test_certificate_of_another_host_is_rejected(
+    server: SumatraServer, authority: trustme.CA, tmp_path: Path
+) -> None:
+    """Although the authority signed it."""
     ca_file = str(tmp_path / "ca.pem")
     async with (
         line_to(server.root, context(authority, "lab.example")) as line,
@@ -75,8 +77,10 @@ async def test_server_by_another_name(server: SumatraServer, authority: trustme.
     assert line.requests == []
 
 
-async def test_password_goes_nowhere_else(line: Line, server: SumatraServer, tmp_path: Path) -> None:
-    """A redirect is not followed, be it to another server or another port: it is told."""
+async def test_redirect_to_another_server_is_not_followed(
+    line: Line, server: SumatraServer, tmp_path: Path
+) -> None:
+    """Or to another port: smtd reports it, and sends the password nowhere else."""
     async with line_to(server.root) as elsewhere:
         line.break_at(1, status(302, Location=f"{elsewhere.url}/records/{PROJECT}/"))
         async with open_store(location(line, ca_file=str(tmp_path / "ca.pem"))) as store:
@@ -87,8 +91,10 @@ async def test_password_goes_nowhere_else(line: Line, server: SumatraServer, tmp
     assert line.headers[0]["Authorization"].startswith("Basic ")
 
 
-async def test_who_believes_anybody_is_warned(line: Line, caplog: pytest.LogCaptureFixture) -> None:
-    """Only who says so believes anybody; every opening reminds of that choice. Without it nothing is said."""
+async def test_insecure_option_is_logged_at_every_opening(
+    line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only with that option smtd accepts any certificate. Without it nothing is logged."""
     async with open_store(location(line, verify_tls=False)) as store:
         assert set((await store.scan([PROJECT])).digests) == {key("run")}
 

@@ -1,4 +1,4 @@
-"""Odd values on a real Sumatra Server: each comes back as it went, or is refused with a reason."""
+"""Odd values on a real Sumatra Server are kept exactly, or refused with a reason."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.stores.samples import LAUNCH_MODES
 from tests.stores.server_place import ServerPlace
 
 SHA1 = "0" * 40
-#: That of Amsterdam before 1937.
+#: The offset of Amsterdam before 1937.
 ODD_ZONE = timezone(timedelta(minutes=19, seconds=32))
 
 
 def output(**fields: Any) -> dict[str, Any]:
-    """Return the one output of a record, with *fields*."""
+    """Return a record's one output, with *fields*."""
     plain: dict[str, Any] = {"path": "a.csv", "digest": SHA1, "creation": MOMENT, "metadata": {}}
     return {"output_data": (DataKey(**(plain | fields)),)}
 
@@ -35,7 +35,7 @@ def metadata(**values: Any) -> dict[str, Any]:
     return output(metadata=values)
 
 
-#: What arrives, by label.
+#: Values that arrive, by label.
 TAKEN: dict[str, dict[str, Any]] = {
     "l" * 101: {},
     "nul": {"stdout_stderr": "a\0b", "reason": "\0", "outcome": "c\0"},
@@ -72,7 +72,7 @@ TAKEN: dict[str, dict[str, Any]] = {
     "platform": {"platforms": (NODE, NODE, replace(NODE, ip_addr="FE80::1"))},
     "letters": {"stdout_stderr": "é" * 1_200_000},  # as UTF-8 they fit, escaped they would not
 }
-#: What does not, by label, and what is said of it.
+#: Values that do not, by label, and the reason.
 REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "surrogate": ("is not Unicode", {"stdout_stderr": "a\ud800"}),
     "surrogate-path": ("is not Unicode", output(path="a\udcff")),
@@ -89,8 +89,8 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-async def test_odd_values_arrive_as_they_are_or_are_refused(server: SumatraServer) -> None:
-    """Nothing is kept otherwise than written, nothing refused stays, and each reason has a next step."""
+async def test_odd_values_arrive_exactly_or_are_refused(server: SumatraServer) -> None:
+    """No value is altered, nothing of a refused one stays, and each reason has a next step."""
     taken = {label: full(label, **fields) for label, fields in TAKEN.items()}
     odd = {label: full(label, **fields) for label, (_, fields) in REFUSED.items()}
     records = taken | odd

@@ -1,0 +1,1 @@
+"""Two laptops and a server that are cut off from each other, while people work at each of the three."""
