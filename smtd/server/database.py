@@ -233,18 +233,18 @@ class ServedDatabase(Memory):
 
         If *bytes_of_records* is not 0, each change has its record, unless there is none, or it is unreadable
         or too large for the feed; and the page ends, after at least one change, before the records exceed
-        about that many bytes.
+        about that many bytes. Raises Replaced if another state was restored into the database.
         """
 
         async def look(db: DatabaseConnection) -> FeedPage:
             async with db.reading():
+                head = await self.backend.head(db)
+                if not self.backend.is_shared:
+                    await self._catch_up(db, head)  # raises Replaced: no page comes from another log
                 page = await self._page(db, seq, limit, project, bytes_of_records)
-                return page if not self.backend.is_shared else page._replace(head=await self._end(db))
+                return page._replace(head=head.seq)
 
         return await self.read(look)
-
-    async def _end(self, db: DatabaseConnection) -> int:
-        return (await self.backend.head(db)).seq
 
     async def _page(
         self, db: DatabaseConnection, seq: int, limit: int, project: str | None, bytes_of_records: int

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from smtd import durable, private
 from smtd.server import tables
+from smtd.server.change_log import DIGEST_PREFIX
 from smtd.sqlite import opened
 from smtd.stores.django import schema
 
@@ -40,9 +41,13 @@ def create(path: Path) -> None:
 
 
 def statements(*, is_own: bool) -> list[str]:
-    """Return the statements that add smtd's tables and, if smtd created the file, the triggers."""
+    """Return the statements that add smtd's tables and, if smtd created the file, the triggers.
+
+    The log of a new file has every record: there is none yet, and triggers note what other programs write.
+    """
     return [
         *tables.TABLES,
         *((tables.CREATE_NOTES, *tables.triggers().values()) if is_own else ()),
-        f"INSERT INTO smtd_head (id, seq, made, form, expired) VALUES (1, 0, {int(is_own)}, '', 0)",
+        f"INSERT INTO smtd_head (id, seq, made, form, expired) VALUES (1, 0, {int(is_own)},"
+        f" '{DIGEST_PREFIX if is_own else ''}', 0)",
     ]

@@ -9,7 +9,7 @@ A kind joins with a class of its own and one fixture (of `ReadContract`, if it i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import cast
@@ -225,9 +225,10 @@ class SilentContract(SilentReadContract):
 
     #: Of the groups of records, and of the types of parameters, `make test` tries each, every second, …
     tried_at_every = 1
+    groups: Collection[str] = GROUPS
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        for name, values in (("group", GROUPS), ("type_name", TYPED)):
+        for name, values in (("group", self.groups), ("type_name", TYPED)):
             if name in metafunc.fixturenames:
                 metafunc.parametrize(name, sampled(values, self.tried_at_every))
 
