@@ -14,6 +14,7 @@ from campaigns.campaign import Tally
 from campaigns.campaigns import CAMPAIGNS
 from docs.measured import Cells, Table, provenance
 from tests.peers.environments import PeerFailed
+from tests.servers.programs import NoServer
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "reliability.md"
 HEAD = ("campaign", "count", "lost", "doubled", "unexplained", "seconds", "faults injected", "again")
@@ -82,5 +83,5 @@ def cells(name: str, tally: Tally) -> Cells:
 if __name__ == "__main__":
     try:
         main()
-    except PeerFailed as exc:
+    except (PeerFailed, NoServer) as exc:
         sys.exit(f"campaigns: {exc}")

@@ -18,9 +18,19 @@ CAMPAIGNS = {
     "meetings": Campaign(
         "laptops and others at one server of smtd's own, by bad lines", laptops.run_at_own_server, 300
     ),
+    "meetings-postgresql": Campaign(
+        "laptops and others at two servers of one PostgreSQL, one killed, by bad lines",
+        laptops.run_at_postgresql,
+        300,
+    ),
     "kills": Campaign("cycles killed, or failed by the machine, while `smt` works", kills.run, 1000),
     "serve": Campaign("clients at `smtd serve`, which is killed all the time", serve.run, 200),
     "registers": Campaign("clients at the same records of `smtd serve`: linearizable?", registers.run, 200),
+    "registers-postgresql": Campaign(
+        "clients at the same records of two servers of one PostgreSQL: linearizable?",
+        registers.run_at_postgresql,
+        100,
+    ),
     "partition": Campaign(
         "two daemons cut off from `smtd serve`, 1,000 changes on each side", partition.run, 600
     ),

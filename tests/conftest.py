@@ -68,6 +68,7 @@ SERVERS = {
         "servers/test_postgresql.py",
         "servers/test_campaign.py",
         "servers/test_contract_postgresql.py",
+        "campaigns/test_two_servers.py",
     ),
     "mariadb": ("servers/test_mariadb.py", "servers/test_contract_mariadb.py"),
 }

@@ -1,10 +1,10 @@
-"""Tell stories of three to five laptops around one real Sumatra Server, each in a project of its own."""
+"""Tell stories of three to five laptops around one real server, each in a project of its own."""
 
 from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,8 @@ from unittest.mock import patch
 import anyio
 
 from campaigns.campaign import Tally
-from campaigns.laptops.story import Server, Story
+from campaigns.laptops.server import Server
+from campaigns.laptops.story import Story
 from smtd.stores import retrying
 from smtd.stores.base import Change
 from smtd.stores.http import session, writer
@@ -22,6 +23,9 @@ from tests.build import key, record
 from tests.peers.environments import environment
 from tests.peers.server import SumatraServer, serving
 from tests.server.process import ServerProcess, server_process
+from tests.servers.postgresql import postgresql
+from tests.servers.served import new_store, served
+from tests.servers.server import Database
 from tests.stores.server_place import ServerPlace
 
 #: Stories between two reports of progress.
@@ -44,7 +48,8 @@ def run(directory: Path, count: int, progress: Callable[[str], None]) -> Tally:
     tally = Tally("stories")
     with serving(environment("server"), directory / "server", careless=True) as server, in_a_hurry():
         anyio.run(prepare, server)
-        anyio.run(partial(several, directory, range(count), server, tally, progress))
+        meeting = Server([server.url], server.run)
+        anyio.run(partial(several, directory, range(count), [meeting] * AT_ONCE, tally, progress))
     return tally
 
 
@@ -52,21 +57,43 @@ def run_at_own_server(directory: Path, count: int, tell: Callable[[str], None]) 
     """Tell *count* stories at smtd's own server."""
     tally = Tally("stories")
     with server_process(directory / "server") as process, in_a_hurry():
-        anyio.run(partial(several, directory, range(count), OwnServer(process), tally, tell))
+        meeting = Server(urls([process]), partial(in_file, process.store))
+        anyio.run(partial(several, directory, range(count), [meeting] * AT_ONCE, tally, tell))
     return tally
 
 
-class OwnServer:
-    """smtd's own server, as *process*."""
+def run_at_postgresql(directory: Path, count: int, tell: Callable[[str], None]) -> Tally:
+    """Tell *count* stories at two processes that serve one PostgreSQL database, and of which one is killed.
 
-    def __init__(self, process: ServerProcess) -> None:
-        self.url = f"{process.root}records/"
-        self._store = process.store
+    Stories at the same time have databases of their own: a story that is at rest is disturbed by no kill.
+    """
+    tally = Tally("stories")
+    with postgresql() as databases, ExitStack() as stack:
+        meetings = [
+            stack.enter_context(two_processes(directory / f"servers-{number}", new_store(databases)))
+            for number in range(AT_ONCE)
+        ]
+        stack.enter_context(in_a_hurry())
+        anyio.run(partial(several, directory, range(count), meetings, tally, tell))
+    return tally
 
-    def run(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Run *statement* in its database."""
-        with closing(sqlite3.connect(self._store)) as db:
-            return db.execute(statement, values).fetchall()
+
+@contextmanager
+def two_processes(directory: Path, database: Database) -> Iterator[Server]:
+    """Give two processes that serve *database*."""
+    with served(directory, database, 2) as processes:
+        yield Server(urls(processes), database.run, processes)
+
+
+def urls(processes: Iterable[ServerProcess]) -> list[str]:
+    """Return the addresses of the records at each of *processes*."""
+    return [f"{process.root}records/" for process in processes]
+
+
+def in_file(store: Path, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    """Run *statement* in the database *store*."""
+    with closing(sqlite3.connect(store)) as db:
+        return db.execute(statement, values).fetchall()
 
 
 async def prepare(server: SumatraServer) -> None:
@@ -78,14 +105,14 @@ async def prepare(server: SumatraServer) -> None:
 async def several(
     directory: Path,
     numbers: Iterable[int],
-    server: Server,
+    servers: Sequence[Server],
     tally: Tally,
     progress: Callable[[str], None],
 ) -> None:
-    """Tell the stories of these *numbers*, some at a time."""
+    """Tell the stories of these *numbers*, one at a time at each of *servers*."""
     todo = iter(numbers)
 
-    async def work() -> None:
+    async def work(server: Server) -> None:
         for number in todo:
             place = directory / str(number)
             await Story(place, number, server, tally).run()
@@ -95,8 +122,8 @@ async def several(
                 progress(f"{tally.count:,} stories, {len(tally.wrong)} things wrong")
 
     async with anyio.create_task_group() as group:
-        for _ in range(AT_ONCE):
-            group.start_soon(work)
+        for server in servers:
+            group.start_soon(work, server)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The lines to one server: each delays, drops and repeats requests, and serves old answers, by chance.
+"""The lines to a server: each delays, drops and repeats requests, and serves old answers, by chance.
 
 What went over them is written down, for two moments that the protocol leaves open. A word that somebody
 wrote on the server itself may be overwritten between smtd's look and its write: no laptop has the word. And
@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -54,9 +54,12 @@ class Exchange(NamedTuple):
 
 @dataclass
 class Lines:
-    """All that goes to the server at the root *server*; *badness* is the share of requests that go wrong."""
+    """All that goes to a server; *badness* is the share of requests that go wrong.
 
-    server: str
+    *routes* has for everybody the roots to which the requests go: each to any of them, by chance.
+    """
+
+    routes: Mapping[str, Sequence[str]]
     client: aiohttp.ClientSession
     chance: Random
     badness: float
@@ -75,11 +78,11 @@ class Lines:
         return answer
 
     async def send(self, who: str, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
-        """Send a request to the server itself."""
-        now = anyio.current_time()
+        """Send a request to the server itself. Raises aiohttp.ClientError if no answer comes."""
+        now, root = anyio.current_time(), self.chance.choice(self.routes[who])
         self.log += (Exchange(now, who, *each) for each in _requests(method, path, body))
         async with self.client.request(
-            method, f"{self.server}{path}", data=io.BytesIO(body), headers=headers, allow_redirects=False
+            method, f"{root}{path}", data=io.BytesIO(body), headers=headers, allow_redirects=False
         ) as response:
             return Answer(response.status, await response.read(), response.headers.get("Link", ""))
 
@@ -138,8 +141,16 @@ class Line:
     who: str
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request, or do what a bad line does."""
-        lines, body = self.lines, await request.content.read()
+        """Answer one request, or do what a bad line does; cut it if the server is killed, or not there."""
+        body = await request.content.read()
+        try:
+            return await self._answered(request, body)
+        except aiohttp.ClientError:
+            self.lines.counts["requests without an answer"] += 1
+            return _cut(request)
+
+    async def _answered(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
+        lines = self.lines
         place = (self.who, request.raw_path)
         if request.method == "GET" and (old := self._frozen(place)) is not None:
             lines.log.append(Exchange(anyio.current_time(), self.who, "GET", request.raw_path, old=True))
@@ -168,13 +179,18 @@ class Line:
             answer = await lines.ask(self.who, request, body)
         if what in ("delay", "repeat"):
             return answer.response
-        if request.transport is not None:
-            request.transport.abort()
-        return web.Response()
+        return _cut(request)
 
     def _frozen(self, place: tuple[str, str]) -> Answer | None:
         until, old = self.lines.frozen.get(place, (0.0, None))
         return old if anyio.current_time() < until else None
+
+
+def _cut(request: web.BaseRequest) -> web.StreamResponse:
+    """Cut the connection of *request*; what this returns comes to nobody."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
 
 
 @asynccontextmanager

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
 
 import aiohttp
 import anyio
@@ -18,11 +17,11 @@ from yarl import URL
 from campaigns.campaign import Tally
 from campaigns.comparing import differing
 from campaigns.laptops.laptop import Laptop
-from campaigns.laptops.line import Lines, laid
+from campaigns.laptops.line import Answer, Lines, laid
+from campaigns.laptops.server import Server
 from smtd.output.english import sentence
 from smtd.records.record import Key, Record
 from smtd.stores.access import Access
-from smtd.stores.base import Store
 from smtd.stores.http import form
 from smtd.stores.http.driver import HTTP
 from smtd.stores.location import Location
@@ -36,23 +35,14 @@ SEED = 20261128
 QUIET = 6
 #: Up to so many records: with few of them, everybody is at the same ones.
 FEW = 4
+#: Statuses after which nobody knows what was done: of no answer at all, and of a server that says so.
+UNANSWERED = (0, 503)
 _LOGIN = b64encode(f"{USERS[0]}:{PASSWORD}".encode()).decode()
 _HEADERS = {
     "Authorization": f"Basic {_LOGIN}",
     "Accept": "application/json",
     "Content-Type": "application/json",
 }
-
-
-class Server(Protocol):
-    """A server at which laptops meet; its users are those of a Sumatra Server in tests."""
-
-    @property
-    def url(self) -> str:
-        """The address of its records."""
-
-    def run(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Run *statement* in its database."""
 
 
 @dataclass
@@ -70,21 +60,22 @@ class Story:
     log: list[str] = field(default_factory=list)
     #: Where and when each word was written on the server itself.
     there: dict[str, tuple[str, float]] = field(default_factory=dict)
+    _numbers: count[int] = field(default_factory=lambda: count(1))
 
     def __post_init__(self) -> None:
         self.chance = Random(SEED + self.number)
         self.project = f"story{self.number}"
         self.access = Access(username=USERS[0], password=PASSWORD)
         names = [f"laptop {letter}" for letter in "abcde"[: self.chance.choice((3, 3, 4, 5))]]
-        self.draws = {name: Random(self.chance.random()) for name in [*names, "server"]}
+        self.draws = {name: Random(self.chance.random()) for name in [*names, "server", "kills"]}
         self.names = names
 
     async def run(self) -> None:
         """Let everything happen at once; then let all come to rest, and look at what is there."""
         async with aiohttp.ClientSession() as client:
-            root = str(URL(self.server.url).origin())
+            client._retry_connection = False  # else aiohttp may send a request twice, and tells nobody
             badness = self.chance.choice((0.0, 0.05, 0.15))
-            lines = Lines(root, client, self.chance, badness, self.tally.counts)
+            lines = Lines(self._routes(), client, self.chance, badness, self.tally.counts)
             async with laid(lines, self.names) as roots:
                 self.laptops = [self._laptop(name, root) for name, root in roots.items()]
                 self._share()
@@ -93,6 +84,7 @@ class Story:
                         for laptop in self.laptops:
                             group.start_soon(self._live, laptop)
                         group.start_soon(self._others, lines)
+                        group.start_soon(self.server.disturb, self.draws["kills"], self.tally)
                     lines.badness = 0.0
                     lines.frozen.clear()
                     await self._rest()
@@ -101,8 +93,13 @@ class Story:
                     for laptop in self.laptops:
                         await laptop.close()
 
+    def _routes(self) -> dict[str, Sequence[str]]:
+        """Draw who has a server of their own, and who meets another one with each request."""
+        roots = self.server.roots
+        return {name: self.chance.choice((*([root] for root in roots), roots)) for name in self.draws}
+
     def _laptop(self, name: str, root: str) -> Laptop:
-        server = Location(HTTP, Path(), None, self.access, f"{root}{URL(self.server.url).path}")
+        server = Location(HTTP, Path(), None, self.access, f"{root}{URL(self.server.urls[0]).path}")
         return Laptop(name, self.directory / name, server, frozenset({self.project}))
 
     def _share(self) -> None:
@@ -154,13 +151,13 @@ class Story:
         chance = self.draws["server"]
         for _ in range(chance.randint(0, 8)):
             await anyio.sleep(chance.uniform(0.0, 1.0))
-            listing = await lines.send("server", "GET", f"/records/{self.project}/", b"", _HEADERS)
+            listing = await self._ask(lines, "GET", f"/records/{self.project}/")
             if listing.status == 200 and (addresses := json.loads(listing.body)["records"]):
                 await self._edit(lines, URL(chance.choice(sorted(addresses))).path, chance)
 
     async def _edit(self, lines: Lines, path: str, chance: Random) -> None:
         """Edit one record on the server: read it, and save all of it, as `smt comment` does."""
-        found = await lines.send("server", "GET", path, b"", _HEADERS)
+        found = await self._ask(lines, "GET", path)
         if found.status != 200:
             return
         before = form.read(found.body, Key(self.project, path.rstrip("/").rpartition("/")[2]))
@@ -169,18 +166,31 @@ class Story:
         edit: Callable[[Record, str], Record] = commented if what == "comment" else tagged
         body = b"" if what == "delete" else form.body(edit(before, word))
         at = anyio.current_time()
-        done = await lines.send("server", "DELETE" if what == "delete" else "PUT", path, body, _HEADERS)
+        done = await self._ask(lines, "DELETE" if what == "delete" else "PUT", path, body)
         self.tally.counts[f"{what} on the server"] += 1
         self._note("server", f"{what} {before.label} {word}: {done.status}")
         if what == "delete":
             del self.written[word]
-            if done.status == 204:
+            if done.status == 204 or done.status in UNANSWERED:
                 self.removed |= words([before])
+        elif done.status in UNANSWERED:
+            self.tally.counts["edits on the server without an answer"] += 1
+            del self.written[word]
         else:
             self.there[word] = (path, at)
 
-    def _there(self) -> AbstractAsyncContextManager[Store]:
-        return open_store(Location(HTTP, Path(), None, self.access, self.server.url))
+    async def _ask(self, lines: Lines, method: str, path: str, body: bytes = b"") -> Answer:
+        """Send a request of others; the status is 0 if no answer comes."""
+        try:
+            return await lines.send("server", method, path, body, _HEADERS)
+        except aiohttp.ClientError:
+            return Answer(0, b"")
+
+    async def _held(self, url: str) -> tuple[dict[Key, Record], set[Key]]:
+        """Return the records at *url*, and the keys of those that cannot be read."""
+        async with open_store(Location(HTTP, Path(), None, self.access, url)) as store:
+            scan = await store.scan([self.project])
+            return await store.read(sorted(scan.digests)), set(scan.unreadable)
 
     async def _rest(self) -> None:
         """Run cycles until none writes any more."""
@@ -201,15 +211,15 @@ class Story:
         )
         if doubled:
             self._wrong("doubles", ", ".join(label for (label,) in doubled))
-        async with self._there() as store:
-            scan = await store.scan([self.project])
-            held = await store.read(sorted(scan.digests))
+        held, unreadable = await self._held(self.server.urls[0])
+        for url in self.server.urls[1:]:
+            if differ := differing(held, (await self._held(url))[0]):
+                self._wrong("differences", f"{url} differs in {_labels(differ)}")
         stores = {"server": held} | {each.name: each.store.records for each in self.laptops}
         for laptop in self.laptops:
-            differ = differing(held, laptop.store.records) | scan.unreadable.keys()
+            differ = differing(held, laptop.store.records) | unreadable
             if unlisted := differ - laptop.listed.keys():
-                labels = ", ".join(sorted(key.label for key in unlisted))
-                self._wrong("differences", f"{laptop.name} differs in {labels}")
+                self._wrong("differences", f"{laptop.name} differs in {_labels(unlisted)}")
             failed = [] if laptop.report is None else laptop.report.failed
             if failed and not doubled:
                 self._wrong(
@@ -232,7 +242,7 @@ class Story:
             self._wrong("losses", f"{word} of {self.written[word]} ({where})")
 
     def _new(self, who: str) -> str:
-        word = f"word{len(self.written) + 1}x"
+        word = f"word{next(self._numbers)}x"
         self.written[word] = who
         return word
 
@@ -241,3 +251,7 @@ class Story:
 
     def _wrong(self, kind: str, what: str) -> None:
         getattr(self.tally, kind).append(f"story {self.number}: {what} after {'; '.join(self.log)}")
+
+
+def _labels(keys: Iterable[Key]) -> str:
+    return ", ".join(sorted(key.label for key in keys))

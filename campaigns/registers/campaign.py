@@ -21,7 +21,9 @@ from campaigns.serve.ledger import Ledger
 from campaigns.serve.writers import path
 from tests.server.process import ServerProcess, server_process
 from tests.server.served import PASSWORD, Client
+from tests.servers.postgresql import postgresql
 from tests.servers.process import free_port
+from tests.servers.served import new_store, served
 
 SEED = 20261201
 #: Records; clients of `/records/`, clients of `records:write`, and followers of each kind.
@@ -41,6 +43,12 @@ def run(directory: Path, count: int, progress: Callable[[str], None]) -> Tally:
     text = f'[server]\nlisten = "127.0.0.1:{free_port()}"\n'
     with server_process(directory / "server", text) as server:
         return run_at([server], count, progress)
+
+
+def run_at_postgresql(directory: Path, count: int, progress: Callable[[str], None]) -> Tally:
+    """Judge *count* histories of two servers of one PostgreSQL database."""
+    with postgresql() as databases, served(directory / "servers", new_store(databases), 2) as servers:
+        return run_at(servers, count, progress)
 
 
 def run_at(servers: Sequence[ServerProcess], count: int, progress: Callable[[str], None]) -> Tally:

@@ -33,6 +33,6 @@ def test_word_deleted_unseen_could_not_be_kept(exchanges: list[tuple[str, str, b
     log = [
         Exchange(at, who, method, "/r/p/a/", body=body) for at, (who, method, body) in enumerate(exchanges)
     ]
-    lines = Lines("", cast(aiohttp.ClientSession, None), Random(1), 0.0, Counter(), log)
+    lines = Lines({}, cast(aiohttp.ClientSession, None), Random(1), 0.0, Counter(), log)
 
     assert lines.deleted_unseen("word3x", "server") is unseen
