@@ -69,6 +69,7 @@ SERVERS = {
         "servers/test_campaign.py",
         "servers/test_contract_postgresql.py",
         "campaigns/test_two_servers.py",
+        *(f"servers/{module.name}" for module in Path(__file__).parent.glob("servers/test_serve_*.py")),
     ),
     "mariadb": ("servers/test_mariadb.py", "servers/test_contract_mariadb.py"),
 }
