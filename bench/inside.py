@@ -63,6 +63,7 @@ class Inside:
     async def run(self, count: int, what: str) -> None:
         """Run every kind of cycle; for *what* see above."""
         await fill(self.left, count)
+        await anyio.sleep(SETTLED)
         locations = Both(find(str(self.left)), find(str(self.right), may_be_new=True))
         async with kept_open(self.directory, locations, self.steps) as cycle:
             await self.steps.measure("first", cycle, right=count)

@@ -89,6 +89,7 @@ ELSEWHERE = {
     "smtd/journal/integrity.py": "it checks before",
     "smtd/stores/legacy/databases.py": "it checks before",
     "smtd/stores/django/schema.py": "the schema is a part of this package",
+    "smtd/server/api_document.py": "the document is a part of this package",
     "smtd/stores/shelf/worker.py": "it asks the kernel about its own process",
 }
 OPENING = {"open", "read_text", "read_bytes", "connect", "copyfile", "copy2"}

@@ -62,11 +62,11 @@ def test_every_command_line_is_valid_or_run() -> None:
     }
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(4))
 def test_every_configuration_is_valid(tmp_path: Path, number: int) -> None:
     """And its parts fit together."""
     found = [each for each in re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL) if "[server]" in each]
-    assert len(found) == 3
+    assert len(found) == 4
     (tmp_path / "config.toml").write_text(found[number], "utf-8")
 
     server = load(tmp_path / "config.toml").server
