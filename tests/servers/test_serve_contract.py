@@ -26,6 +26,7 @@ def shared(
 class TestFeedStore(ResumedContract):
     """The contract, kept by a client that follows the feed."""
 
+    tried_at_every = 3
     every_sort = ALL[::4]
     write_interrupted_at_every = 30
     many = 40
@@ -37,6 +38,7 @@ class TestFeedStore(ResumedContract):
         return made
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("plain_client")
 class TestServedStore(SilentContract):
     """The contract, kept by a client that knows no feed, and trusts nothing to be atomic."""

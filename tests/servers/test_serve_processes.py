@@ -21,6 +21,7 @@ from campaigns.serve.ledger import NOTHING, Held, Ledger
 from campaigns.serve.writers import Neighbour, Owner, Sharer, new_words, path
 from tests.build import record
 from tests.daemon.process import wait_until
+from tests.sampling import SOAK
 from tests.server.process import ServerProcess
 from tests.server.served import PASSWORD, Client
 from tests.servers.place import PostgresqlPlace
@@ -30,7 +31,7 @@ from tests.servers.server import Database, DatabaseServer
 SEED = 27
 WRITERS, LABELS, ROUNDS = 50, 20, 4
 #: How often one of two servers is killed, and seconds of load before each kill.
-KILLS, LOAD = 6, 0.7
+KILLS, LOAD = (6 if SOAK else 3), 0.7
 #: Seconds after which a client counts as stuck.
 PATIENCE = 60.0
 
