@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.peers.environments import Environment
 from tests.server.proxies import BehindProxy, Proxied, from_guide, running, served_behind
+from tests.server.test_sumatra import RemoteProject, work
 from tests.servers.process import free_port
 
 AROUND = """
@@ -50,4 +53,18 @@ def behind(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
 
 
 class TestBehindNginx(BehindProxy):
-    """All of it."""
+    """What must hold behind any proxy, and all that people do with real Sumatra."""
+
+    def test_person_works_as_without_it(
+        self, proxied: Proxied, django_environment: Environment, tmp_path: Path
+    ) -> None:
+        """The same work leaves the same records as on a shelf, field by field, with gzip and weak ETags."""
+        remote = RemoteProject(tmp_path / "project", django_environment)
+        remote.begin(proxied.address)
+        local = RemoteProject(tmp_path / "local", django_environment)
+        local.begin(local.smt_directory / "records.shelf")
+
+        assert work(remote) == work(local)
+        assert remote.seen() == local.seen()
+        cached = b"".join(path.read_bytes() for path in (remote.directory / ".cache").iterdir())
+        assert b'etag: W/"' in cached
