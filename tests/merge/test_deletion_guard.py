@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from smtd.merge.deletion_guard import DeletionLimit, mass_deletion
+from smtd.merge.deletion_guard import DeletionLimit, emptied_projects, mass_deletion
 from smtd.merge.reasons import Code, because
 from smtd.merge.sides import Side
+from smtd.records.record import Key
 
 NO_LONGER_ANY = because(Code.ALL_GONE, Side.LEFT)
 
@@ -57,3 +58,29 @@ SLICES = [
 def test_deletions_of_the_last_minutes_count_as_if_they_came_at_once(agreed, missing, recent, reason):
     """What smtd deleted lately belongs to the set, and was agreed on: parts are held like the whole."""
     assert mass_deletion(agreed, missing, DeletionLimit(), Side.LEFT, recent) == reason
+
+
+A, B, OTHER = Key("one", "a"), Key("one", "b"), Key("other", "a")
+
+
+@pytest.mark.parametrize(
+    ("missing", "others", "emptied"),
+    [
+        ([], [], []),
+        ([A], [], []),
+        ([A, B], [], ["one"]),
+        ([A, B], ["one"], []),
+        ([A, B], ["other"], ["one"]),
+        ([A, OTHER], [], ["other"]),
+        ([A, B, OTHER], [], ["one", "other"]),
+    ],
+)
+def test_deletions_are_held_in_each_project_that_lost_all_its_records(missing, others, emptied):
+    """Unless it has more records than those that were agreed on."""
+    found = emptied_projects([A, B, OTHER], missing, Side.RIGHT, others)
+
+    assert found == {project: because(Code.PROJECT_GONE, Side.RIGHT, project) for project in emptied}
+
+
+def test_project_has_no_other_records_by_default():
+    assert set(emptied_projects([A], [A], Side.LEFT)) == {"one"}

@@ -311,6 +311,37 @@ def test_edit_that_keeps_an_added_line_is_built_on_the_change(field):
     assert not is_built_on(change(BEFORE, **{field: "by a person"}), wanted, BEFORE)
 
 
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        ("kept", True),
+        ("kept\nby a user", True),
+        ("by a user\nkept", True),
+        ("gone\nkept\nby a user", False),
+        ("gone\nby a user", False),
+        ("by a user", False),
+    ],
+)
+def test_edit_that_lacks_the_removed_line_and_keeps_the_others_is_built_on_the_change(outcome, expected):
+    """A change that removes a line leaves nothing else to recognize it by."""
+    before = change(BEFORE, outcome="kept\ngone")
+    wanted = change(BEFORE, outcome="kept")
+
+    assert is_built_on(change(before, outcome=outcome, reason="because"), wanted, before) is expected
+
+
+def test_edit_that_has_just_the_lines_of_the_change_in_another_order_is_built_on_it():
+    before, wanted = change(BEFORE, outcome="one\ntwo\ngone"), change(BEFORE, outcome="one\ntwo")
+
+    assert is_built_on(change(before, outcome="two\none"), wanted, before)
+
+
+def test_edit_without_a_text_is_not_built_on_a_change_of_it():
+    before, wanted = change(BEFORE, outcome="old"), change(BEFORE, outcome="old\nXXXX")
+
+    assert not is_built_on(change(before, outcome=""), wanted, before)
+
+
 @pytest.mark.parametrize("field", WHEREABOUTS)
 def test_edit_that_keeps_moved_data_is_built_on_the_change(field):
     """The data location counts like any other field."""
@@ -368,6 +399,32 @@ def test_record_with_a_whole_change_has_the_moved_data(field):
 def test_record_with_all_of_a_new_record_is_recognized(changes, expected):
     """The same experiment with fewer words was created by another client."""
     assert holds_all(change(WANTED, **changes), WANTED, None) is expected
+
+
+@pytest.mark.parametrize("field", ["reason", "outcome"])
+def test_record_with_all_of_a_new_record_has_each_line_of_its_texts(field):
+    """In any order; and a text that the new record lacks may be there."""
+    wanted = change(WANTED, **{field: "one\ntwo"})
+
+    assert holds_all(change(wanted, **{field: "two\nmore\none"}), wanted, None)
+    assert not holds_all(change(wanted, **{field: "one"}), wanted, None)
+    assert holds_all(change(WANTED, **{field: "XXXX"}), change(WANTED, **{field: ""}), None)
+
+
+@pytest.mark.parametrize("field", ["reason", "outcome"])
+def test_record_with_a_whole_change_has_the_added_line_of_either_text(field):
+    before, wanted = change(BEFORE, **{field: "old"}), change(BEFORE, **{field: "old\nnew"})
+
+    assert holds_all(change(before, **{field: "new\nby a user"}), wanted, before)
+    assert not holds_all(change(before, **{field: "by a user"}), wanted, before)
+    assert holds_all(change(before, **{field: ""}), change(before, **{field: ""}), before)
+    assert not holds_all(change(before, **{field: ""}), change(before, **{field: "old\nXXXX"}), before)
+
+
+def test_record_with_a_whole_change_may_have_no_other_tags_than_the_added_ones():
+    before, wanted = change(BEFORE, tags=frozenset()), change(BEFORE, tags=frozenset({"a"}))
+
+    assert holds_all(wanted, wanted, before)
 
 
 def test_edit_of_a_new_record_is_built_on_it_if_it_is_the_same_experiment():

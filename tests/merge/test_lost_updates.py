@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from smtd.merge.lost_updates import LoggedWrite, reverted
+from smtd.merge.lost_updates import LoggedWrite, arrived_late, possibly_unseen, reverted
 from tests.build import key
 
 #: For each key: smtd's writes, each with the number of its batch, the state before it, and what
@@ -79,3 +81,112 @@ def test_other_records_say_nothing_about_a_lost_write():
     written = {key("mine"): [LoggedWrite(1, None, b"a")]}
 
     assert set(reverted(written, {key("theirs"): b"b"})) == {key("mine")}
+
+
+#: As above, where programs save single records. `+`: the write was there at a later read.
+LOST_ALONE = {
+    "what was written is there, and another write is undone": ["1-a a", "2bc b!"],
+    "an earlier write is undone, and a later one of another key is there": ["1ab a!", "2-c c"],
+    "the record is gone": ["1ab -!"],
+    "the record is gone, and its write was there": ["1ab+ -"],
+    "the record is gone, and only its first write was there": ["1-a+ 2ab -!"],
+    "the record is gone, and its last write was there": ["1ab 2bc+ -"],
+    "the record was edited": ["1ab c"],
+    "the last of two writes is there": ["1ab 2bc c"],
+    "the first of two writes is undone": ["1ab 2bc a!"],
+    "the record went to and fro": ["1ab 2ba a"],
+}
+
+
+@pytest.mark.parametrize("case", LOST_ALONE)
+def test_only_a_write_to_the_same_record_proves_something_where_records_are_saved_alone(case):
+    rows = {key(str(at)): confirmed(row) for at, row in enumerate(LOST_ALONE[case])}
+    now = {name: held for name, (_, held) in rows.items() if held is not None}
+
+    lost = reverted({name: writes for name, (writes, _) in rows.items()}, now, by_record=True)
+
+    assert set(lost) == {key(str(at)) for at, row in enumerate(LOST_ALONE[case]) if row.endswith("!")}
+
+
+def confirmed(row):
+    """Return the writes of one key (`+`: confirmed), and its state now (None: absent)."""
+    *writes, now = row.rstrip("!").split(" ")
+    return [
+        LoggedWrite(int(number), digest(old), digest(new), confirmed=found == ["+"])
+        for number, old, new, *found in writes
+    ], digest(now)
+
+
+#: As above; `!` marks a key that was edited, perhaps by a program that had not seen the last write.
+UNSEEN = {
+    "nothing was written": ["a"],
+    "what was written is there": ["1ab b"],
+    "what was there before is there again": ["1ab a"],
+    "the record is gone": ["1ab -"],
+    "the record was edited": ["1ab c!"],
+    "one of a batch was edited, and another is there": ["1ab c", "1de e"],
+    "an earlier write was edited, and a later one is there": ["1ab c", "2de e"],
+    "a later write was edited, and an earlier one is there": ["1de e", "2ab c!"],
+    "it was found undone, then another was written": ["1ab* c!", "2de e"],
+    "the last of two writes was edited": ["1ab 2bd c!"],
+    "the state before the last of two writes is there": ["1ab 2bd b"],
+    "the state before the first of two writes is there": ["1ab 2bd a!"],
+}
+
+
+@pytest.mark.parametrize("case", UNSEEN)
+def test_edit_may_not_have_seen_a_write_unless_a_later_one_is_there(case):
+    rows = {key(str(at)): told(row) for at, row in enumerate(UNSEEN[case])}
+    written = {name: writes for name, (writes, _) in rows.items()}
+    now = {name: held for name, (_, held) in rows.items() if held is not None}
+
+    unseen = possibly_unseen(written, now)
+
+    expected = {key(str(at)) for at, row in enumerate(UNSEEN[case]) if row.endswith("!")}
+    assert unseen == {name: written[name][-1] for name in expected}
+
+
+def test_edit_may_not_have_seen_a_write_whatever_is_there_of_other_records_that_are_saved_alone():
+    written = {key("edited"): [LoggedWrite(1, b"a", b"b")], key("there"): [LoggedWrite(2, b"d", b"e")]}
+    now = {key("edited"): b"c", key("there"): b"e"}
+
+    assert set(possibly_unseen(written, now, by_record=True)) == {key("edited")}
+
+
+NOT_SEEN = LoggedWrite(1, b"a", b"b", seen=False, at=100.0)
+
+
+@pytest.mark.parametrize(
+    ("write", "now", "agreed", "expected"),
+    [
+        (NOT_SEEN, b"b", b"c", True),
+        (NOT_SEEN, b"b", b"a", False),  # agreed on what it changes: it is no news
+        (NOT_SEEN, b"b", None, False),
+        (NOT_SEEN, b"c", b"c", False),
+        (replace(NOT_SEEN, seen=True), b"b", b"c", False),
+        (replace(NOT_SEEN, at=99.0), b"b", b"c", False),
+        (replace(NOT_SEEN, after=None), None, b"a", True),  # a deletion of just the agreed record
+        (replace(NOT_SEEN, after=None), b"a", b"a", False),
+    ],
+)
+def test_request_arrived_late_if_the_store_shows_it_after_both_sides_agreed_on_another_state(
+    write, now, agreed, expected
+):
+    held = {} if now is None else {key("one"): now}
+
+    late = arrived_late({key("one"): [write]}, held, {key("one"): agreed}, since=100.0)
+
+    assert late == ({key("one")} if expected else set())
+
+
+def test_request_may_arrive_however_late_by_default():
+    first = replace(NOT_SEEN, at=0.0)
+
+    assert arrived_late({key("one"): [first]}, {key("one"): b"b"}, {key("one"): b"c"}) == {key("one")}
+    assert arrived_late({key("one"): [first]}, {key("one"): b"b"}, {}) == set()
+
+
+def test_any_of_several_requests_may_have_arrived_late():
+    writes = [NOT_SEEN, replace(NOT_SEEN, number=2, after=b"d")]
+
+    assert arrived_late({key("one"): writes}, {key("one"): b"b"}, {key("one"): b"c"}, 100.0) == {key("one")}
