@@ -113,7 +113,9 @@ async def _daemon(directory: Path, place: DjangoPlace, server: ServerProcess) ->
         [
             *("[stores.laptop]", f"location = {json.dumps(str(place.path))}"),
             *("[stores.lab]", f"location = {json.dumps(server.address)}"),
-            *("[pairs.pair]", 'left = "laptop"', 'right = "lab"', f'projects = ["{PROJECT}"]', ""),
+            *("[pairs.pair]", 'left = "laptop"', 'right = "lab"', f'projects = ["{PROJECT}"]'),
+            # In half an hour more is deleted than smtd carries without asking.
+            *('max_deletes = { count = 1000000, share = "100%" }', ""),
         ]
     )
     await place.put(record("own-0"))
