@@ -26,7 +26,7 @@ from smtd.engine.report import PairReport
 from smtd.engine.scrub.findings import Finding, listed
 from smtd.errors import PlanMoved, SmtdError, StoreRefused
 from smtd.journal.journal import Journal
-from smtd.merge.sides import Both
+from smtd.merge.sides import SIDES, Both
 from smtd.records.record import Key
 from smtd.stores.location import Location
 from smtd.watch import Watch
@@ -228,7 +228,8 @@ class Worker:
         self._schedule.succeeded(
             moved=report.wrote,
             watched=session.are_watched,
-            followed=session.are_followed,
+            # Nothing announces that a side can be written again.
+            followed=session.are_followed and not any(report.side(side).read_only for side in SIDES),
             rereads=session.rereads,
             again=again,
             took=took if session.settles_by_key else None,

@@ -266,11 +266,16 @@ async def _understood(parse: Callable[[bytes], T], body: bytes) -> T:
 
 
 async def _now(reauthenticate: Reauthenticate) -> Caller | None:
-    """Return the caller with their current rights; None if they may not log in any more."""
+    """Return the caller with their current rights; None if they may not log in any more.
+
+    Raises RequestRefused if that cannot be said now, for example after too many failed logins.
+    """
     try:
         return await current_caller(reauthenticate)
-    except RequestRefused:
-        return None
+    except RequestRefused as exc:
+        if exc.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            return None
+        raise
 
 
 def _together(keys: Sequence[Key], sizes: Mapping[Key, int]) -> Iterator[list[Key]]:

@@ -200,6 +200,8 @@ class ForeignWrites:
 
     async def _compare_when_due(self) -> None:
         """Compare all records with the log, if that is due."""
+        if self._comparison_due is None and not self._database.has_all_records:
+            self._comparison_due = _IMMEDIATELY  # another process has found that the log may lack some
         if self._comparison_due is None:
             return
         if self._comparison_due != _IMMEDIATELY and anyio.current_time() < max(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from smtd.errors import StoreRefused, UsageError
+from smtd.errors import StoreRefused, StoreUnreachable, UsageError
 from smtd.filestat import identity
 from smtd.server import new_file, remote, store_lock
 from smtd.server.database import ServedDatabase
@@ -30,18 +30,22 @@ log = logging.getLogger("smtd")
 _STATEMENTS = 256
 
 
-def open_database(store: Path | Location, name: str) -> AbstractAsyncContextManager[ServedDatabase]:
+def open_database(
+    store: Path | Location, name: str, *, may_create: bool = True
+) -> AbstractAsyncContextManager[ServedDatabase]:
     """Open *store*, which messages call *name*, for the length of a `with` block; a path is an SQLite file.
 
-    A missing file is created, and so are Sumatra's tables in an empty database on a server. Raises
-    StoreRefused for a store that is not one of Sumatra 0.8.1, StoreUnreachable, and UsageError if it cannot
-    be served, or another process serves it alone.
+    With *may_create*, a missing file is created, and so are Sumatra's tables in an empty database on a
+    server. Raises StoreRefused for a store that is not one of Sumatra 0.8.1, StoreUnreachable, and UsageError
+    if it cannot be served, or another process serves it alone.
     """
-    return _open_file(store, name) if isinstance(store, Path) else _open_remote(store, name)
+    if isinstance(store, Path):
+        return _open_file(store, name, may_create=may_create)
+    return _open_remote(store, name, may_create=may_create)
 
 
 @asynccontextmanager
-async def _open_file(path: Path, name: str) -> AsyncIterator[ServedDatabase]:
+async def _open_file(path: Path, name: str, *, may_create: bool) -> AsyncIterator[ServedDatabase]:
     lock = await to_thread.run_sync(store_lock.lock, path, name)
     try:
         if (renamed := await to_thread.run_sync(store_lock.set_aside_log, lock, path)) is not None:
@@ -50,7 +54,10 @@ async def _open_file(path: Path, name: str) -> AsyncIterator[ServedDatabase]:
             )
         async with SqliteFile(path, name, statements=_STATEMENTS) as file:
             with translating(file):
-                await to_thread.run_sync(_create_missing, path)
+                if may_create:
+                    await to_thread.run_sync(_create_missing, path)
+                elif not await to_thread.run_sync(path.exists):
+                    raise StoreUnreachable(f"{name} is missing; the server waits until it is there again")
                 db = await file.connection()
                 if db is None:
                     raise StoreRefused(
@@ -81,7 +88,9 @@ async def _add_tables(db: Connection) -> bool:
 
 
 @asynccontextmanager
-async def _open_remote(store: Location, name: str) -> AsyncIterator[ServedDatabase]:
+async def _open_remote(store: Location, name: str, *, may_create: bool) -> AsyncIterator[ServedDatabase]:
+    if not may_create and await served_state(store) is ServedState.EMPTY:
+        raise StoreUnreachable(f"{name} has no tables; the server waits until they are there again")
     async with open_backend(store, name, create=True) as backend:
         if backend is not None:
             yield ServedDatabase(backend)

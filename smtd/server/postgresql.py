@@ -12,9 +12,9 @@ from typing import Any
 from asyncpg import exceptions as pg
 
 from smtd.server.accounts.rights import CREATE_RIGHTS
-from smtd.server.backend import Head
+from smtd.server.backend import Head, Replaced
 from smtd.server.remote import Locked, Names
-from smtd.stores.django.connection import DatabaseConnection
+from smtd.stores.django.connection import DatabaseConnection, Row
 from smtd.stores.django.mapping import MEMBERSHIPS, OUTPUTS, PREFIX, SHARED
 from smtd.stores.django.notify import CHANNEL
 from smtd.stores.django.server import ServerLink
@@ -120,11 +120,11 @@ class ServedPostgresql:
 
     async def head(self, db: DatabaseConnection) -> Head:
         """See `Backend.head`."""
-        return Head(*(await db.fetch(_HEAD))[0])
+        return Head(*_only_row(await db.fetch(_HEAD)))
 
     async def lock_head(self, db: DatabaseConnection) -> Locked:
         """See `Backend.lock_head`."""
-        _, *head = (await db.fetch(_LOCK))[0]
+        _, *head = _only_row(await db.fetch(_LOCK))
         return Locked(Head(*head), bool(await db.value(_SHARED_NOTES)))
 
     async def announce(self, db: DatabaseConnection) -> None:
@@ -219,3 +219,10 @@ def _statements(schema: str) -> Iterator[str]:
 
 def _fingerprint() -> str:
     return blake2b("\n".join(_statements("s")).encode(), digest_size=8).hexdigest()
+
+
+def _only_row(found: Sequence[Row]) -> Row:
+    """Return the one row of `smtd_head`. Raises Replaced if a restore has not put it there yet."""
+    if not found:
+        raise Replaced("the tables of smtd's server are empty; the server waits until they are filled")
+    return found[0]

@@ -66,7 +66,7 @@ async def serve(
 
     while True:
         try:
-            await _serve_store(settings, authenticator, started)
+            await _serve_store(settings, authenticator, started, may_create=not is_started)
             log.warning("%s was replaced by another store; restarting the server", settings.store)
         except StoreUnreachable as exc:
             if not is_started:
@@ -100,10 +100,17 @@ class _Listeners(Listeners):
 
 
 async def _serve_store(
-    settings: ServerSettings, authenticator: Authenticating, started: Callable[[str], None]
+    settings: ServerSettings,
+    authenticator: Authenticating,
+    started: Callable[[str], None],
+    *,
+    may_create: bool,
 ) -> None:
-    """Serve until another store has taken the place of the served one; pass the address to *started*."""
-    async with open_database(settings.store, str(settings.store)) as database:
+    """Serve until another store has taken the place of the served one; pass the address to *started*.
+
+    A store that is missing when the server restarts is not created: probably a backup is being restored.
+    """
+    async with open_database(settings.store, str(settings.store), may_create=may_create) as database:
         await database.begin()
         feed, listings, bodies, metrics = Feed(), Listings(database), Bodies(), Metrics()
         database.listeners = _Listeners(listings, feed, metrics)

@@ -57,9 +57,8 @@ class RenamedStore(WrappedStore):
         may_be_partial: bool = False,
     ) -> RowLook:
         inner_keys = [self._inner_key(key) for key in recheck if key.project in self._inner]
-        found = await super().track(
-            _RenamedIndex(index, self), inner_keys, afresh=afresh, may_be_partial=may_be_partial
-        )
+        # Not partial: what tells that no record is gone counts those that are not shown, too.
+        found = await super().track(_RenamedIndex(index, self), inner_keys, afresh=afresh)
         shown = [key for key in found.found if key.project in self._shown]
         return found._replace(
             found={self._shown_key(key): found.found[key] for key in shown},

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import anyio
+import anyio.lowlevel
 import pytest
 from anyio import to_thread
 
@@ -23,7 +24,7 @@ from smtd.stores.access import Access
 from smtd.stores.base import DONE, STALE, Change, MarkedStore, Result, Store
 from smtd.stores.http import feed_listener
 from smtd.stores.http.driver import HTTP
-from smtd.stores.http.feed_api import FeedApi
+from smtd.stores.http.feed_api import FeedApi, Gone
 from smtd.stores.http.feed_store import FeedStore
 from smtd.stores.http.store import HttpStore
 from smtd.stores.index import ABSENT, RowIndex, TrackedStore
@@ -390,3 +391,35 @@ async def test_server_that_was_used_without_its_api_is_united_once(
     assert await sync() == {"left": (0, 0, 0), "right": (1, 0, 0)}
     await ada.ask("DELETE", f"{LISTED}deleted/")
     assert await sync() == {"left": (0, 0, 1), "right": (0, 0, 0)}
+
+
+class Refusing:
+    """A server that does not know the number of a follower, and then refuses each stream."""
+
+    def __init__(self) -> None:
+        self.attempts = 0
+
+    @asynccontextmanager
+    async def following(self, number: int | None) -> AsyncIterator[Any]:
+        self.attempts += 1
+        await anyio.lowlevel.checkpoint()
+        if self.attempts == 1:
+            raise Gone(is_other_log=True)
+        if self.attempts:
+            raise StoreUnreachable("too many")
+        yield
+
+
+async def test_refused_stream_after_an_unknown_number_is_not_asked_for_without_a_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The user has as many streams as the server allows, for example."""
+    monkeypatch.setattr(feed_listener, "FIRST_PAUSE", 0.1)
+    refusing = Refusing()
+    follower = feed_listener._Follower(cast(FeedApi, refusing), Called())
+    follower.number = 5
+
+    with anyio.move_on_after(0.5):
+        await follower.run()
+
+    assert 2 <= refusing.attempts <= 5

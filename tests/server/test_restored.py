@@ -96,6 +96,31 @@ async def test_write_ahead_log_of_a_replaced_file_is_set_aside(
     assert run(served.store, "SELECT label FROM django_store_record") == [("kept",)]
 
 
+async def test_store_that_is_away_for_a_moment_is_not_made_again(
+    served: Served, ada: Client, tmp_path: Path
+) -> None:
+    """A user moves the file away, and puts a backup in its place a while later."""
+    await ada.put(record("kept"))
+    await to_thread.run_sync(copied, served.store, tmp_path / "backup")
+    await to_thread.run_sync(served.store.rename, tmp_path / "away")
+
+    async def is_closed() -> bool:
+        try:
+            return (await ada.get(LISTED)).status == 503
+        except aiohttp.ClientError:
+            return True
+
+    await until(is_closed)
+    assert not await anyio.Path(served.store).exists()
+    await to_thread.run_sync((tmp_path / "backup").rename, served.store)
+
+    async def is_served_again() -> bool:
+        return await eras(served.store) == 2
+
+    await until(is_served_again)
+    assert run(served.store, "SELECT label FROM django_store_record") == [("kept",)]
+
+
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[tuple[ServerProcess, Callable[..., Client]]]:
     """A server of its own, and what makes a client of it."""

@@ -34,6 +34,8 @@ _PAUSE = 0.05
 #: Milliseconds after which the server ends an idle transaction: none is idle for so long unless this machine
 #: is gone.
 _IDLE = "60000"
+#: Seconds: the server keeps our locks until it notices that this machine is gone. By default that takes 2 h.
+_KEEPALIVE = {"tcp_keepalives_idle": "20", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
 
 _WRITTEN_TABLES = ("project", "record", *(each.through for each in MEMBERSHIPS), "taggeditem", *SHARED)
 _TABLES = ", ".join(f"{PREFIX}{name}" for name in _WRITTEN_TABLES)
@@ -378,6 +380,7 @@ async def _connect_to(address: Address, tls: Any) -> Any:
                 "timezone": "UTC",
                 "datestyle": "ISO",
                 "idle_in_transaction_session_timeout": _IDLE,
+                **_KEEPALIVE,
             },
         )
     except KeyError as exc:  # passwd has no name for the user id
@@ -389,10 +392,7 @@ async def _connect_to(address: Address, tls: Any) -> Any:
 
 @asynccontextmanager
 async def database(address: Address, *, purpose: str = "") -> AsyncIterator[ServerDatabase]:
-    """Yield the database at *address*, without connecting to it yet.
-
-    Callers with the same *purpose* share connections.
-    """
+    """Yield the database at *address*, not connected yet; who has the same *purpose* shares connections."""
     pool: Pool[PostgresqlConnection]
     async with shared((address, purpose), partial(_connect, address)) as pool:
         yield ServerDatabase(Postgresql(), pool, address.name)

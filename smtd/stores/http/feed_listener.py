@@ -69,17 +69,17 @@ class _Follower:
             # After a sleep of the machine the stream is dead, and no pause has to end.
             with anyio.CancelScope() as scope, waking(scope.cancel):
                 self._failures += 1
-                await self._follow()
+                is_gone = await self._follow()
                 self.tried.set()
                 if self._failures == 0:
                     retries = pauses(FIRST_PAUSE, LONGEST_PAUSE)
                 if self._failures == FAILURES:
                     self._changed()
-                if not self._has_gap:
+                if not is_gone or self._failures > 1:  # else a new number is all that the server wants
                     await anyio.sleep(next(retries))
 
-    async def _follow(self) -> None:
-        """Follow one stream to its end."""
+    async def _follow(self) -> bool:
+        """Follow one stream to its end; say whether the server did not know the number to continue from."""
         try:
             async with self._api.following(self.number) as stream:
                 async for sign in stream:
@@ -90,8 +90,10 @@ class _Follower:
                         self._changed()
         except Gone:
             self.number, self._has_gap = None, True
+            return True
         except SmtdError as exc:
             # Polls go on meanwhile, and say what is wrong.
             log.debug("the feed cannot be followed: %s", exc)
         finally:
             self.is_current = False
+        return False
