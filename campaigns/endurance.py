@@ -39,7 +39,7 @@ from tests.stores.places import DjangoPlace
 SEED = 20261203
 #: Clients, records that they edit, and changes a second over all.
 CLIENTS, RECORDS, RATE = 100, 2000, 10
-#: Of so many changes the daemon's store makes one.
+#: Each change of this number is made in the daemon's store, the others at the server.
 OWN_EVERY = 20
 #: Shares of creations and deletions among the changes; the rest are edits.
 CREATIONS, DELETIONS = 0.1, 0.1
@@ -51,7 +51,7 @@ LOOK = 5.0
 LONGEST_LAG = 15.0
 #: Seconds before a client whose stream has ended asks for another.
 PAUSE = 0.1
-#: What is told of lags.
+#: The percentiles of the lags to report.
 SHARES = {"p50": 0.5, "p99": 0.99, "longest": 1.0}
 #: Lines of one `records:write`.
 LINES = 500
@@ -221,7 +221,7 @@ class Endurance:
         self._growth = {"server": Growth("server"), "daemon": Growth("daemon")}
 
     async def work(self, seconds: int, progress: Callable[[str], None]) -> None:
-        """Change records for so many *seconds*; then wait until all have come to all."""
+        """Change records for *seconds*; then wait until each client and the daemon has every change."""
         began, cpu = anyio.current_time(), cpu_seconds(self.server.pid)
         look = began
         async with anyio.create_task_group() as group:

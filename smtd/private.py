@@ -31,15 +31,15 @@ def make_directory(path: Path) -> None:
 def make_scratch(parent: Path) -> tuple[Path, int]:
     """Make a new directory in *parent* for a socket that is not ready; return it and its lock.
 
-    Pass both to `remove_scratch`. Also remove the directories that killed processes left: nobody has their
-    lock. Blocks. Raises OSError.
+    Pass both to `remove_scratch`. Also remove the directories that killed processes left: their locks
+    are free. Blocks. Raises OSError.
     """
     for found in parent.glob(f"{_SCRATCH}*"):
         _remove_unlocked(found)
     while True:
         path = Path(mkdtemp(prefix=_SCRATCH, dir=parent))
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        with contextlib.suppress(OSError):  # a file system without locks, where nobody removes it either
+        with contextlib.suppress(OSError):  # a file system without locks, where no process removes it either
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink:
             return path, handle

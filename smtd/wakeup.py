@@ -1,4 +1,4 @@
-"""Notice that the machine was asleep: its timers stood still meanwhile, and its connections may be dead."""
+"""Notice that the machine was asleep: its timers stood still, and its connections may be dead."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ class Line:
 
 
 def _cut(request: web.BaseRequest) -> web.StreamResponse:
-    """Cut the connection of *request*; what this returns comes to nobody."""
+    """Cut the connection of *request*; no client gets what this returns."""
     if request.transport is not None:
         request.transport.abort()
     return web.Response()

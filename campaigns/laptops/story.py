@@ -35,7 +35,7 @@ SEED = 20261128
 QUIET = 6
 #: Up to so many records: with few of them, everybody is at the same ones.
 FEW = 4
-#: Statuses after which nobody knows what was done: of no answer at all, and of a server that says so.
+#: Statuses that leave open whether a request was carried out: no answer, and 503.
 UNANSWERED = (0, 503)
 _LOGIN = b64encode(f"{USERS[0]}:{PASSWORD}".encode()).decode()
 _HEADERS = {
@@ -73,7 +73,7 @@ class Story:
     async def run(self) -> None:
         """Let everything happen at once; then let all come to rest, and look at what is there."""
         async with aiohttp.ClientSession() as client:
-            client._retry_connection = False  # else aiohttp may send a request twice, and tells nobody
+            client._retry_connection = False  # otherwise aiohttp may send a request twice
             badness = self.chance.choice((0.0, 0.05, 0.15))
             lines = Lines(self._routes(), client, self.chance, badness, self.tally.counts)
             async with laid(lines, self.names) as roots:

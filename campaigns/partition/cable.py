@@ -1,4 +1,4 @@
-"""A cable to a server that can be cut: then nothing comes through it, and nobody is told."""
+"""A cable to a server that can be cut: then it passes nothing on, and reports no error."""
 
 from __future__ import annotations
 

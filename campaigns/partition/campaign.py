@@ -31,7 +31,7 @@ from tests.stores.places import DjangoPlace
 from tests.stories.words import words
 
 SEED = 20261202
-#: Changes on each of the three sides, and records of each side that nobody else edits.
+#: Changes on each of the three sides, and records of each side that only this side edits.
 CHANGES, MINE = 1000, 150
 #: Changes of a side for one record that all edit.
 PER_SHARED = 20
@@ -48,7 +48,7 @@ def run(directory: Path, count: int, progress: Callable[[str], None]) -> Tally:
 
 
 def run_with(directory: Path, seconds: float, changes: int, progress: Callable[[str], None]) -> Tally:
-    """Cut a server off for *seconds*, in which people make so many *changes* on each side."""
+    """Cut a server off for *seconds*, during which users make *changes* changes on each side."""
     tally = Tally("seconds")
     with ExitStack() as stack:
         server = stack.enter_context(server_process(directory / "server"))

@@ -59,7 +59,7 @@ class Laptop:
 
 @dataclass
 class AtServer:
-    """Somebody who uses the server itself, as *client*."""
+    """A user of the server itself, by *client*."""
 
     client: Client
 
@@ -87,13 +87,13 @@ class Diary:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def new_word(self, who: str) -> str:
-        """Return a word that nobody has written yet, and which *who* writes now."""
+        """Return a new word, which *who* writes now."""
         word = f"word{next(self._numbers)}x"
         self.written[word] = who
         return word
 
     def must_be_gone(self) -> Iterator[str]:
-        """Yield each record that was deleted, and that nobody edited but who deleted it."""
+        """Yield each deleted record that only the user who deleted it had edited."""
         for label, people in self.deleted.items():
             if not self.edited[label] - people:
                 yield label
@@ -101,7 +101,7 @@ class Diary:
 
 @dataclass
 class Person:
-    """Somebody at *side*, called *who*; *mine* and *ours* are records of their own, and such as all edit."""
+    """A user at *side*, called *who*; only they edit *mine*, and all users edit *ours*."""
 
     who: str
     side: Side

@@ -83,7 +83,7 @@ class Registers:
     async def run(self, count: int, progress: Callable[[str], None]) -> None:
         """Play and judge *count* rounds; then stop the servers."""
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-            session._retry_connection = False  # else aiohttp may send a request twice, and tells nobody
+            session._retry_connection = False  # otherwise aiohttp may send a request twice
             for root in self._roots:
                 await Client(root, session, self._client(session).login).make()
             self._history.restart(await self._at_rest(session))

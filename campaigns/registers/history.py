@@ -53,7 +53,7 @@ class History:
     _words: dict[str, str] = field(default_factory=dict)
 
     def new(self, label: str) -> tuple[str, Record]:
-        """Return a word that nobody has written yet, and the record *label* with it."""
+        """Return a new word, and the record *label* with it."""
         word = f"word{len(self._digests)}x"
         made = record(label, outcome=word)
         self._digests[word] = digest(made)
@@ -65,7 +65,7 @@ class History:
         return None if value is None else self._digests[value]
 
     def value(self, digest: str | None) -> Value:
-        """Return what the record with *digest* holds; the digest itself if nobody has written that."""
+        """Return what the record with *digest* holds; the digest itself if no client has written it."""
         return None if digest is None else self._words.get(digest, digest)
 
     def begin(self, client: str, label: str, what: str, effect: Effect) -> Attempt:

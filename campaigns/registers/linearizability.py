@@ -46,7 +46,7 @@ class _Search:
     def _earlier_alike(self) -> list[int]:
         """Return for each uncertain operation the bits of those that are to be tried before it.
 
-        Where nobody asks for what several of them write, and they have the same condition, one is as good as
+        If no client reads what several of them write, and they have the same condition, one is as good as
         the other, and the earliest can be tried first. Else each subset of them would be tried.
         """
         named = Counter(

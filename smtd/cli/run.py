@@ -49,7 +49,9 @@ def main(config: Path | None, control: str | None, serving: Serving | None = Non
     passwords = Passwords()
     sockets = _passed_sockets()
     if sockets and found.server is None:
-        log.warning("systemd listens for a server, but the configuration has no [server]: nobody answers")
+        log.warning(
+            "systemd listens for a server, but the configuration has no [server]: clients get no answer"
+        )
 
     def load() -> Config:
         passwords.forget()

@@ -110,7 +110,7 @@ class Worker:
         self._wake()
 
     def resume(self) -> None:
-        """End a pause, and sync changes made meanwhile now."""
+        """End a pause, and sync changes made during it now."""
         self._schedule.resume()
         self._wake()
 

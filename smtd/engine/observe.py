@@ -186,5 +186,5 @@ async def _keys(
 
 
 def _may_undo_unseen(store: Store) -> bool:
-    """Say whether a program may save a whole project of *store* as it was before smtd wrote there."""
+    """Say whether a program may save a whole project of *store* in the state from before a write of smtd."""
     return not (store.capabilities.exclusive_writes or store.capabilities.saves_records)

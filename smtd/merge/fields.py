@@ -88,7 +88,7 @@ def mended(before: Record, after: Record) -> Record:
 
     In a relational store, deleting a record removes its outputs from records that used them as
     input, and saving a record removes equal outputs from others (docs/formats.md). No user can
-    edit the data of a record whose run is over, so nobody meant to remove it.
+    edit the data of a record whose run is over, so no user meant to remove it.
     """
     if not is_final(before) or not is_final(after) or before.timestamp != after.timestamp:
         return after

@@ -6,37 +6,15 @@ from collections.abc import Callable, Collection, Coroutine, Hashable, Mapping, 
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-import anyio
-
 from smtd.errors import StoreUnreachable
 from smtd.records.record import Key
+from smtd.server.alarm import Alarm
 from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.reader import Found
 from smtd.stores.django.record_rows import RecordRows
 from smtd.stores.django.rows import Columns
 
 T = TypeVar("T")
-
-
-class Alarm:
-    """Wakes whoever waits for it, also if it rang after they last looked, and before they wait."""
-
-    def __init__(self) -> None:
-        #: How often it rang.
-        self.rings = 0
-        self._event = anyio.Event()
-
-    def ring(self) -> None:
-        """Wake all who wait."""
-        self.rings += 1
-        self._event.set()
-        self._event = anyio.Event()
-
-    async def wait(self, rings: int, seconds: float) -> None:
-        """Wait until it has rung more than *rings* times, or for *seconds*."""
-        if self.rings <= rings:
-            with anyio.move_on_after(seconds):
-                await self._event.wait()
 
 
 class Replaced(StoreUnreachable):
@@ -87,7 +65,7 @@ class Backend(Tables, Protocol):
     is_own: bool
     #: Other processes may serve the same database, so that memory may be behind what they have committed.
     is_shared: bool
-    #: Whoever asks for the lock first after a commit gets it, so that the server must leave it to others.
+    #: The first program to ask for the lock after a commit gets it, so the server must pause for others.
     is_unfair: bool
     #: A process looks for what other programs write, so that the log has all records if the database says so.
     is_watched: bool
@@ -163,4 +141,4 @@ class Backend(Tables, Protocol):
         """Ring the alarms, and compete for the duty, until cancelled."""
 
     async def tidy(self, last_write: float) -> None:
-        """Do what is to be done once nobody has written for a while; the last write was at *last_write*."""
+        """Do what is due once no program has written for a while; the last write was at *last_write*."""

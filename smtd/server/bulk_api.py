@@ -36,7 +36,7 @@ LARGEST = 16 * 2**20
 AT_ONCE = 100
 #: About the most characters of records that are read together, unless the first is larger.
 READ_TOGETHER = 2**20
-#: Requests of each kind that are carried out at the same time: their records are in memory meanwhile.
+#: Requests of each kind that are carried out at the same time, with their records in memory.
 REQUESTS = 4
 #: An outcome of a write, and the digest of what its key then holds.
 _Done: TypeAlias = tuple[str, str | None]

@@ -21,7 +21,7 @@ class Committed(NamedTuple):
 
 
 class Listeners:
-    """Whoever must learn of commits, in their order. Functions must not wait."""
+    """Learns of commits, in their order. Methods must not wait."""
 
     def committed(self, what: Committed) -> None:
         """Learn of the next transaction of this process, or of changes of others."""

@@ -37,7 +37,7 @@ Job: TypeAlias = Callable[[WriteTransaction], Coroutine[Any, Any, Any]]
 
 #: The most changes of other processes that are passed on one by one; of more, listeners must ask again.
 MOST_BEHIND = 1000
-#: Seconds between two looks at what others commit, if nothing tells of it.
+#: Seconds between two looks at what others commit, if nothing announces it.
 _PAUSE = 1.0
 #: About the most bytes of records that are read for listeners at a time.
 _BYTES_FOR_LISTENERS = 2**20

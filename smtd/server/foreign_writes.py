@@ -32,7 +32,7 @@ from smtd.stores.django.reader import Found
 log = logging.getLogger("smtd")
 
 #: Seconds between two checks whether other programs have written; and the longest such time, where the
-#: database tells of their writes.
+#: database announces their writes.
 CHECK_INTERVAL, LONGEST_INTERVAL = 0.1, 1.0
 #: Seconds for which a record must stay untouched before it is entered, and seconds since the first touch
 #: after which it is entered anyway.
@@ -109,7 +109,7 @@ class ForeignWrites:
         Return whether that succeeded.
         """
         if not self._backend.is_watched:
-            # Nobody has looked for what others wrote before this process.
+            # No process has looked for what others wrote before this one.
             self._database.has_all_records = False
             try:
                 await self._writer.submit(_mark_incomplete)
@@ -150,7 +150,7 @@ class ForeignWrites:
 
     @property
     def _is_busy(self) -> bool:
-        """Whether something is to be done soon even if nobody writes."""
+        """Whether something is due soon even if no program writes."""
         return bool(self._touched) or self._comparison_due is not None or self._covered_notes is not None
 
     async def _check_for_writes(self) -> None:

@@ -72,7 +72,7 @@ class Memory:
         self.has_all_records = False
 
     def replace_access(self, access: ProjectAccess) -> None:
-        """Replace the projects and rights, both at once: requests run meanwhile."""
+        """Replace the projects and rights, both at once, because requests run between two awaits."""
         self.projects, self.rights, self.has_stale_rights = access
 
     def store_project(self, project: str, info: ProjectInfo) -> None:

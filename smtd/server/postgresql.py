@@ -21,7 +21,7 @@ from smtd.stores.django.server import ServerLink
 
 #: What a process that looks for the writes of other programs has locked: "smtd" and a second number.
 _DUTY = "1936553060, 1"
-#: On these channels processes tell each other of commits, and triggers of what other programs write.
+#: The channels on which processes announce commits, and triggers announce what other programs write.
 _COMMITTED, _NOTED = "smtd_committed", "smtd_noted"
 
 #: As `tables.py` has them. *access*: the number of the last transaction that changed more than records.
@@ -68,8 +68,8 @@ SELECT concat_ws(' ', pg_relation_filenode(CAST('django_store_record' AS regclas
 """
 _NOTES = "SELECT concat_ws(' ', count(*), max(id)) FROM smtd_dirty"
 
-#: The function that each kind of trigger calls, with what it inserts; they run as whoever made them, so that
-#: a program that may write records need not know of the notes.
+#: The function that each kind of trigger calls, with what it inserts. It has the rights of the user who made
+#: it, so that a program that may write records needs no right to write notes.
 _FUNCTIONS = {
     "record": """
 IF TG_OP <> 'INSERT' THEN
@@ -95,7 +95,7 @@ _WHEN = "WHEN (current_setting('smtd.writes', true) IS DISTINCT FROM 'on'{condit
 class ServedPostgresql:
     """What serving a PostgreSQL database needs of its own.
 
-    *is_notified*: triggers that tell of each write were installed there (`smtd check --install-notify`).
+    *is_notified*: triggers that announce each write were installed there (`smtd check --install-notify`).
     """
 
     tables: Sequence[str] = TABLES
@@ -128,7 +128,7 @@ class ServedPostgresql:
         return Locked(Head(*head), bool(await db.value(_SHARED_NOTES)))
 
     async def announce(self, db: DatabaseConnection) -> None:
-        """Tell other processes of this transaction once it is committed."""
+        """Announce this transaction to other processes once it is committed."""
         await db.value("SELECT pg_notify(?, ?)", (_COMMITTED, self._names.process))
 
     async def is_logged(self, db: DatabaseConnection, form: str) -> bool:

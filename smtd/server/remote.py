@@ -12,7 +12,8 @@ import anyio
 from smtd.errors import StoreError
 from smtd.records.record import Key
 from smtd.server import change_log
-from smtd.server.backend import Alarm, Head, Replaced
+from smtd.server.alarm import Alarm
+from smtd.server.backend import Head, Replaced
 from smtd.stores.django import reader
 from smtd.stores.django.connection import DatabaseConnection, Row
 from smtd.stores.django.database import translating
@@ -71,7 +72,7 @@ class ServedDialect(Protocol):
         """See `Backend.lock_head`."""
 
     async def announce(self, db: DatabaseConnection) -> None:
-        """Tell other processes of this transaction once it is committed."""
+        """Announce this transaction to other processes once it is committed."""
 
     async def is_logged(self, db: DatabaseConnection, form: str) -> bool:
         """Say whether the log has *form*, and no trigger has noted a write."""
@@ -106,7 +107,7 @@ class RemoteBackend:
         self.name = name
         self.is_own = is_own
         self.is_shared, self.tells_of_writes = serving.is_shared, serving.tells_of_writes
-        #: In tables without triggers, somebody must have looked for what was written while nobody did.
+        #: In tables without triggers, a process must first look for what was written while none did.
         self.is_watched = is_own
         self.commits, self.writes = Alarm(), Alarm()
         self.records = RecordRows(KeyLookup(database.can_hold), RowWriter())

@@ -13,7 +13,8 @@ import anyio
 from smtd.filestat import identity
 from smtd.records.record import Key
 from smtd.server import trigger_notes
-from smtd.server.backend import Alarm, Head, Replaced
+from smtd.server.alarm import Alarm
+from smtd.server.backend import Head, Replaced
 from smtd.server.known_rows import KnownRows
 from smtd.sqlite import Connection, is_busy
 from smtd.stores.django.connection import DatabaseConnection
@@ -160,7 +161,7 @@ class SqliteBackend:
         return True
 
     async def listen(self) -> None:
-        """Do nothing: the file tells of nothing."""
+        """Do nothing: a file announces nothing."""
 
     async def tidy(self, last_write: float) -> None:
         """Copy the write-ahead log into the file while no program writes: a copy of the file then has all."""

@@ -91,7 +91,7 @@ class Triggers(NamedTuple):
 
 
 class Announcements(NamedTuple):
-    """A subscription to what a store tells of its changes. *is_alive*: it works, or will by itself.
+    """A subscription to the changes that a store announces. *is_alive*: it works, or will by itself.
 
     *is_current*: a change that happens now is reported. While it is not, the store must be polled.
     """

@@ -57,7 +57,7 @@ class RenamedStore(WrappedStore):
         may_be_partial: bool = False,
     ) -> RowLook:
         inner_keys = [self._inner_key(key) for key in recheck if key.project in self._inner]
-        # Not partial: what tells that no record is gone counts those that are not shown, too.
+        # Not partial: the check that no record is gone would count the hidden records, too.
         found = await super().track(_RenamedIndex(index, self), inner_keys, afresh=afresh)
         shown = [key for key in found.found if key.project in self._shown]
         return found._replace(

@@ -63,16 +63,25 @@ async def test_second_removal_of_a_restored_comment_is_an_edit(world, clock):
     assert words(world.left) == words(world.right) == ["mine alone"]
 
 
-@pytest.mark.parametrize("pause", [1.0, lost_updates.UNSEEN + 1.0], ids=["soon", "much later"])
-async def test_comment_on_a_running_record_survives_every_save_of_the_run(tmp_path, clock, pause):
-    """The program that runs never reads the record again, however long it runs."""
-    running = record("a", tags=RUNNING, duration=None)
+RUN = record("a", tags=RUNNING, duration=None)
+
+
+@pytest.fixture
+async def running(tmp_path, clock):
+    """Two databases that mirror a record whose run goes on; smtd has copied a comment to it."""
     world = await World(tmp_path, Database("left"), Database("right")).synced()
-    world.right.put(PROJECT, running)
+    world.right.put(PROJECT, RUN)
     await world.cycle(hold_unfinished=False)
-    world.left.put(PROJECT, commented(running, "theirs"))
+    world.left.put(PROJECT, commented(RUN, "theirs"))
     await world.cycle(hold_unfinished=False)
-    saves = [change(running, user="ada"), change(running, user="ada", script_arguments="x")]
+    return world
+
+
+@pytest.mark.parametrize("pause", [1.0, lost_updates.UNSEEN + 1.0], ids=["soon", "much later"])
+async def test_comment_on_a_running_record_survives_every_save_of_the_run(running, clock, pause):
+    """The program that runs never reads the record again, however long it runs."""
+    world = running
+    saves = [change(RUN, user="ada"), change(RUN, user="ada", script_arguments="x")]
     over = change(saves[-1], duration=3.0, tags=FINISHED)
 
     for saved in [*saves, over]:
@@ -84,15 +93,10 @@ async def test_comment_on_a_running_record_survives_every_save_of_the_run(tmp_pa
     assert world.left.records[key("a")].duration == 3.0
 
 
-async def test_edit_after_the_end_of_a_run_is_an_edit(tmp_path, clock):
+async def test_edit_after_the_end_of_a_run_is_an_edit(running, clock):
     """The program that ran saves no more: who removes the comment then has seen it."""
-    running = record("a", tags=RUNNING, duration=None)
-    world = await World(tmp_path, Database("left"), Database("right")).synced()
-    world.right.put(PROJECT, running)
-    await world.cycle(hold_unfinished=False)
-    world.left.put(PROJECT, commented(running, "theirs"))
-    await world.cycle(hold_unfinished=False)
-    over = change(running, duration=3.0, tags=FINISHED)
+    world = running
+    over = change(RUN, duration=3.0, tags=FINISHED)
     world.right.put(PROJECT, over)
     await later(world, clock, hold_unfinished=False)
 

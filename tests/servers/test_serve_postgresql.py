@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
@@ -38,19 +38,6 @@ OTHER_EXECUTABLE = "UPDATE django_store_executable SET version = '9'"
 LISTED = f"records/{PROJECT}/"
 #: Seconds after which a test gives up.
 PATIENCE = 60.0
-
-
-@pytest.fixture
-def database(postgresql_server: DatabaseServer) -> Database:
-    """An empty database."""
-    return new_store(postgresql_server)
-
-
-@pytest.fixture
-def servers(tmp_path: Path, database: Database) -> Iterator[list[ServerProcess]]:
-    """Two processes that serve it."""
-    with served(tmp_path / "servers", database, 2) as found:
-        yield found
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from itertools import chain, cycle
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import Any
 
 import aiohttp
 import anyio
-import pytest
 from anyio import to_thread
 
 from campaigns.campaign import Tally
@@ -25,7 +24,7 @@ from tests.sampling import SOAK
 from tests.server.process import ServerProcess
 from tests.server.served import PASSWORD, Client
 from tests.servers.place import PostgresqlPlace
-from tests.servers.served import new_store, served
+from tests.servers.served import served
 from tests.servers.server import Database, DatabaseServer
 
 SEED = 27
@@ -34,19 +33,6 @@ WRITERS, LABELS, ROUNDS = 50, 20, 4
 KILLS, LOAD = (6 if SOAK else 3), 0.7
 #: Seconds after which a client counts as stuck.
 PATIENCE = 60.0
-
-
-@pytest.fixture
-def database(postgresql_server: DatabaseServer) -> Database:
-    """An empty database."""
-    return new_store(postgresql_server)
-
-
-@pytest.fixture
-def servers(tmp_path: Path, database: Database) -> Iterator[list[ServerProcess]]:
-    """Two processes that serve it."""
-    with served(tmp_path / "servers", database, 2) as found:
-        yield found
 
 
 @asynccontextmanager

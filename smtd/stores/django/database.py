@@ -29,7 +29,7 @@ class Tracker(Protocol):
         """See `TrackedStore.track`."""
 
     async def track_new(self, db: DatabaseConnection, index: RowIndex) -> RowLook | None:
-        """Return a partial look; None if not all can be told so, or a look at everything takes no longer."""
+        """Return a partial look; None if it could hide a deletion, or would save no time."""
 
     async def learn(
         self, db: DatabaseConnection, index: RowIndex

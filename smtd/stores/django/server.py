@@ -180,7 +180,7 @@ class ServerDatabase:
         return self._pool.link()
 
     def own_link(self) -> AbstractAsyncContextManager[ServerLink]:
-        """Give a connection that nobody else will use, for as long as it lasts."""
+        """Yield a connection that no other task uses."""
         return self._pool.own_link()
 
     @property

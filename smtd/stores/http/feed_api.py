@@ -46,7 +46,7 @@ class Gone(Exception):
 
 
 class Denied(RecordUnusable):
-    """The user may not see a record: nobody says that it is absent."""
+    """The user may not see a record, which may exist."""
 
 
 class _Refused(StoreUnreachable):

@@ -21,7 +21,7 @@ log = logging.getLogger("smtd")
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 #: Seconds to wait for the first sign of life: a proxy may hold a stream back.
 START = 10.0
-#: After so many failures in a row, a cycle has to find out what is wrong with the server.
+#: After this number of failures in a row, a cycle has to find out what is wrong with the server.
 FAILURES = 2
 
 
@@ -52,13 +52,13 @@ class _Follower:
     def __init__(self, api: FeedApi, changed: Callable[[], None]) -> None:
         #: The number to continue from (None: from now on).
         self.number: int | None = None
-        #: Whether a stream is open that has told of each change so far.
+        #: Whether a stream is open that has announced each change so far.
         self.is_current = False
         #: Set when the first attempt to open a stream has succeeded or failed.
         self.tried = anyio.Event()
         self._api = api
         self._changed = changed
-        #: There may have been changes of which no stream tells.
+        #: There may have been changes that no stream announces.
         self._has_gap = False
         self._failures = 0
 
@@ -92,7 +92,7 @@ class _Follower:
             self.number, self._has_gap = None, True
             return True
         except SmtdError as exc:
-            # Polls go on meanwhile, and say what is wrong.
+            # Polls go on, and report what is wrong.
             log.debug("the feed cannot be followed: %s", exc)
         finally:
             self.is_current = False

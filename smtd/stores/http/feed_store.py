@@ -111,7 +111,7 @@ class FeedStore:
     async def _of_unlisted(self, project: str, keys: Sequence[Key]) -> dict[Key, known.Entry]:
         """Return what *project* has, of which nothing is listed; *keys* were there before.
 
-        If the user may not read it any more, nobody says that its records are absent.
+        If the user may not read it any more, its records do not count as absent.
         """
         try:
             return known.entries(await self._plain.scan([project]))
