@@ -41,6 +41,10 @@ class Answer(NamedTuple):
         )
 
 
+#: The method of an exchange that is no request: the answer to a bulk write says what a record holds now.
+READ_BACK = "READ BACK"
+
+
 class Exchange(NamedTuple):
     """One request of *who*, at a moment of the loop's clock; an *old* answer did not come from the server."""
 
@@ -84,14 +88,19 @@ class Lines:
         async with self.client.request(
             method, f"{root}{path}", data=io.BytesIO(body), headers=headers, allow_redirects=False
         ) as response:
-            return Answer(response.status, await response.read(), response.headers.get("Link", ""))
+            answer = Answer(response.status, await response.read(), response.headers.get("Link", ""))
+        if answer.status == 200:
+            self.log += (
+                Exchange(anyio.current_time(), who, READ_BACK, each) for each in _written(path, answer.body)
+            )
+        return answer
 
     def overwritten(self, path: str, at: float) -> bool:
         """Say whether somebody wrote to *path* who had last looked, in truth, before the moment *at*."""
         seen: dict[str, float] = {}
         looked: dict[str, float] = {}
         for each in self.log:
-            if each.path != path:
+            if each.path != path or each.method == READ_BACK:
                 continue
             if each.method == "GET":
                 looked[each.who] = each.at
@@ -104,7 +113,8 @@ class Lines:
     def deleted_unseen(self, word: str, who: str) -> bool:
         """Say whether *who* deleted a record in which another had *word*, and had not looked since.
 
-        The other wrote it and read it back before the deletion, so nothing tells it apart from any other.
+        The other wrote it and read it back before the deletion, or the server did and answered so: nothing
+        distinguishes that from any other deletion.
         """
         for path in {each.path for each in self.log if word.encode() in each.body}:
             writer, has_read_back = "", False
@@ -115,7 +125,7 @@ class Lines:
                     writer, has_read_back = "", False
                 elif each.method == "PUT" and word.encode() in each.body:
                     writer = each.who
-                elif each.method == "GET" and each.who == writer:
+                elif each.method in ("GET", READ_BACK) and each.who == writer:
                     has_read_back = True
         return False
 
@@ -131,6 +141,14 @@ def _requests(method: str, path: str, body: bytes) -> Iterator[tuple[str, str, b
         record = f"/records/{said['project']}/{said['label']}/"
         writes = "DELETE" if said.get("record") is None else "PUT"
         yield "GET" if verb == "get" else writes, record, False, line
+
+
+def _written(path: str, answer: bytes) -> Iterator[str]:
+    """Yield the paths of the records that *answer*, if it is one to a bulk write, says are written."""
+    if path.endswith("records:write"):
+        for said in map(json.loads, answer.splitlines()):
+            if said["outcome"] == "done":
+                yield f"/records/{said['project']}/{said['label']}/"
 
 
 @dataclass

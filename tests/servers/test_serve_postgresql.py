@@ -32,7 +32,7 @@ from tests.servers.place import PostgresqlPlace
 from tests.servers.postgresql import postgresql
 from tests.servers.served import new_store, served
 from tests.servers.server import PASSWORD as DATABASE_PASSWORD
-from tests.servers.server import USER, Database, DatabaseServer
+from tests.servers.server import USER, Database, DatabaseServer, elsewhere
 
 OTHER_EXECUTABLE = "UPDATE django_store_executable SET version = '9'"
 LISTED = f"records/{PROJECT}/"
@@ -61,6 +61,15 @@ async def until_status(client: Client, path: str, status: int) -> None:
                     return
             except aiohttp.ClientConnectionError:
                 pass
+            await anyio.sleep(0.02)
+
+
+async def until_logged(server: ServerProcess, words: str) -> None:
+    """Wait until *server* has logged *words*."""
+    with anyio.fail_after(PATIENCE):
+        while True:
+            if words in await anyio.Path(server.log).read_text():
+                return
             await anyio.sleep(0.02)
 
 
@@ -228,8 +237,11 @@ def kept_rows(database: Database, _directory: Path) -> Callable[[], None]:
     return put_back
 
 
-def dumped(database: Database, directory: Path) -> Callable[[], None]:
-    """Dump the database with PostgreSQL's own program, and return what restores it over what is there."""
+def dumped(database: Database, directory: Path, *how: str) -> Callable[[], None]:
+    """Dump the database with PostgreSQL's own program, and return what restores it.
+
+    *how*: the options of `pg_restore`; by default it restores over what is there.
+    """
     place = ["-h", "127.0.0.1", "-p", str(database.server.port), "-U", USER, "-d", database.name]
     program, file = programs.postgresql(), directory / "dump"
 
@@ -238,7 +250,8 @@ def dumped(database: Database, directory: Path) -> Callable[[], None]:
         subprocess.run(command, check=True, env={**os.environ, "PGPASSWORD": DATABASE_PASSWORD})
 
     run("pg_dump", "-Fc", "-f", file)
-    return partial(run, "pg_restore", "--clean", "--if-exists", "--single-transaction", file)
+    options = how or ("--clean", "--if-exists", "--single-transaction")
+    return partial(run, "pg_restore", *options, file)
 
 
 WAYS = [kept_rows, dumped] if (programs.postgresql() / "pg_dump").exists() else [kept_rows]
@@ -276,6 +289,26 @@ async def test_dump_that_is_put_back_is_noticed(
             page = (await client.changes(kept)).json
             assert [one["label"] for one in page["changes"]] == ["new"]
             assert page["next"] > lost
+
+
+@pytest.mark.skipif(dumped not in WAYS, reason="pg_dump is not here")
+async def test_new_database_for_a_dump_is_left_to_the_restore(
+    servers: list[ServerProcess], database: Database, tmp_path: Path
+) -> None:
+    """No server creates tables there, in the way of those of the dump."""
+    async with clients(servers, "ada") as both:
+        await both[0].make()
+        await both[0].put(record("kept"))
+        restore = await to_thread.run_sync(dumped, database, tmp_path, "--exit-on-error")
+        anew = [(f"DROP DATABASE {database.name} WITH (FORCE)", ()), (f"CREATE DATABASE {database.name}", ())]
+        await to_thread.run_sync(elsewhere, database.server.ask("", anew))
+        for server in servers:
+            await until_logged(server, "waits until they are there again")
+
+        await to_thread.run_sync(restore)
+
+        for client in both:
+            await until_status(client, f"{LISTED}kept/", 200)
 
 
 async def test_database_that_restarts_is_served_again(tmp_path: Path) -> None:
