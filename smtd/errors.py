@@ -76,7 +76,7 @@ class AnotherRecord(RecordUnusable):
     """A store returned another record than the requested one, about which nothing is known then."""
 
 
-class PlanMoved(SmtdError):
+class PlanChanged(SmtdError):
     """A plan is no longer what the next cycle would do."""
 
 

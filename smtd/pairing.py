@@ -17,7 +17,7 @@ from smtd.journal.journal import Journal
 from smtd.journal.pair import PairJournal
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.record import Key
-from smtd.sameness import Sameness
+from smtd.replacement import ReplacementCheck
 from smtd.stores.base import Store
 from smtd.stores.location import Location
 from smtd.stores.registry import make, open_store
@@ -67,7 +67,10 @@ async def _known_pair(
         else:
             await _expect_places(journal, locations)
         sides = Both(
-            *[Sameness(locations[side], stores[side], before[side], has_agreed=has_agreed) for side in SIDES]
+            *[
+                ReplacementCheck(locations[side], stores[side], before[side], has_agreed=has_agreed)
+                for side in SIDES
+            ]
         )
         for side in SIDES:
             await sides[side].open()

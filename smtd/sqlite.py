@@ -369,7 +369,7 @@ def is_busy(exc: Exception) -> bool:
     return isinstance(exc, sqlite3.OperationalError) and "locked" in str(exc)
 
 
-def translated(exc: Exception, location: str) -> StoreError:
+def store_error(exc: Exception, location: str) -> StoreError:
     """Return SQLite's error *exc* for the store at *location* as one that says what to do next."""
     if isinstance(exc, SchemaCodeBlocked):
         return StoreRefused(f"{location} {exc}")

@@ -32,7 +32,7 @@ RANKS = [
     # A Sumatra Server is a Django store over HTTP: it has the same columns.
     {"smtd.stores.http", "smtd.stores.legacy"},
     {"smtd.engine", "smtd.watch", "smtd.stores.registry", "smtd.control.server", "smtd.control.client"},
-    {"smtd.sameness", "smtd.output", "smtd.stores.discovery", "smtd.server"},
+    {"smtd.replacement", "smtd.output", "smtd.stores.discovery", "smtd.server"},
     {"smtd.pairing"},
     {"smtd.daemon"},
     {"smtd.cli"},
@@ -286,7 +286,7 @@ GOOD = {
     "smtd/stores/shelf/driver.py": "from smtd.stores import driver\nX = 1\nX is driver",
     "smtd/stores/registry.py": "from smtd.stores import django\nfrom .shelf import driver, inert",
     "smtd/stores/driver.py": "class Driver: ...",
-    "smtd/sameness.py": "x.driver.files is None\nx.driver is None\nx.driver.files[0]\nx.driver.name",
+    "smtd/replacement.py": "x.driver.files is None\nx.driver is None\nx.driver.files[0]\nx.driver.name",
     "smtd/cli/main.py": "import click, os, sys\nprint(os.environ)\nsys.exit()",
 }
 
@@ -316,9 +316,9 @@ WRONG = {
     "a kind": ("smtd/daemon.py", "x.driver is y"),
     "a kind, by a name": ("smtd/cli/check.py", "if driver in (a, b): pass"),
     "a kind, by its name": ("smtd/engine.py", "x.location.driver.name == 'http'"),
-    "a kind, by a table": ("smtd/sameness.py", "{}[x.driver]"),
-    "a kind, by a table that may lack it": ("smtd/sameness.py", "{}.get(x.driver.name)"),
-    "a kind, by cases": ("smtd/sameness.py", "match x.driver.name:\n    case 'http': pass"),
+    "a kind, by a table": ("smtd/replacement.py", "{}[x.driver]"),
+    "a kind, by a table that may lack it": ("smtd/replacement.py", "{}.get(x.driver.name)"),
+    "a kind, by cases": ("smtd/replacement.py", "match x.driver.name:\n    case 'http': pass"),
     "a driver": ("smtd/daemon.py", "from smtd.stores.shelf.driver import X"),
     "a driver, in its package": ("smtd/stores/shelf/x.py", "from .driver import X"),
     "print": ("smtd/daemon.py", "print()"),

@@ -144,7 +144,7 @@ async def _check_store(name: str, config: Config, changes: DatabaseChanges) -> t
     if is_served and server is not None and await check_server.is_empty(location):
         return f"{location}  is empty", own
     async with open_store(location) as store:
-        scan = await store.scan() if not store.capabilities.dear_reads else None
+        scan = await store.scan() if not store.capabilities.costly_reads else None
         projects = await store.projects()
         reason = store.capabilities.read_only
     if server is not None and server.hides_projects and not projects:

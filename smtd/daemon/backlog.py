@@ -14,7 +14,7 @@ from smtd.journal.journal import Journal
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.canonical import Digest
 from smtd.records.record import Key
-from smtd.stores.base import DearStore, Scan, Store, Token
+from smtd.stores.base import CostlyReadStore, Scan, Store, Token
 from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 
@@ -85,8 +85,8 @@ class Backlog:
 
 
 async def _scan(store: Store, projects: Collection[str] | None, agreed: Mapping[Key, Digest]) -> Scan:
-    if store.capabilities.dear_reads:  # one request lists all records, but reading each costs one more
-        return await cast(DearStore, store).scan(projects, known=agreed)
+    if store.capabilities.costly_reads:  # one request lists all records, but reading each costs one more
+        return await cast(CostlyReadStore, store).scan(projects, known=agreed)
     return await store.scan(projects)
 
 

@@ -22,7 +22,7 @@ from smtd.engine import cycle
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport, Progress
 from smtd.engine.resolve import Resolution, resolve
-from smtd.errors import PlanMoved, UsageError
+from smtd.errors import PlanChanged, UsageError
 from smtd.journal.journal import Journal
 from smtd.merge.sides import SIDES
 from smtd.records.parameters.content import forget_meanings
@@ -88,7 +88,7 @@ class PairRunner:
         # objects of the failed work in memory.
         try:
             return await work()
-        except (UsageError, PlanMoved):
+        except (UsageError, PlanChanged):
             raise
         except Exception:
             await self._session.close()

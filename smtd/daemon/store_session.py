@@ -90,7 +90,7 @@ class StoreSession:
     def rereads(self) -> bool:
         """Whether a store shows an edit only when the record is read again; False until they are opened."""
         stores = self._stores
-        return stores is not None and any(stores[side].capabilities.dear_reads for side in SIDES)
+        return stores is not None and any(stores[side].capabilities.costly_reads for side in SIDES)
 
     @property
     def settles_by_key(self) -> bool:
@@ -155,7 +155,7 @@ class StoreSession:
             return False
         stores = [self._stores[side] for side in SIDES]
         try:
-            return all([one.capabilities.dear_reads or await one.token() is not None for one in stores])
+            return all([one.capabilities.costly_reads or await one.token() is not None for one in stores])
         except SmtdError:
             return False
 

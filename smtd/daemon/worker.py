@@ -24,7 +24,7 @@ from smtd.daemon.status_tracker import StatusTracker, unnoted
 from smtd.daemon.store_session import StoreSession
 from smtd.engine.report import PairReport
 from smtd.engine.scrub.findings import Finding, listed
-from smtd.errors import PlanMoved, SmtdError, StoreRefused
+from smtd.errors import PlanChanged, SmtdError, StoreRefused
 from smtd.journal.journal import Journal
 from smtd.merge.sides import SIDES, Both
 from smtd.records.record import Key
@@ -239,7 +239,7 @@ class Worker:
         self.cycle_done = anyio.Event()
 
     def _failed(self, exc: SmtdError) -> None:
-        if isinstance(exc, PlanMoved):
+        if isinstance(exc, PlanChanged):
             self.dirty.mark()
             return
         if isinstance(exc, StoreRefused):

@@ -15,8 +15,8 @@ from smtd.engine.look import scope
 from smtd.engine.observe import NOWHERE, Position, heads, is_followed, position
 from smtd.engine.pair import Pair
 from smtd.engine.recovery import Judged, finish_intents
-from smtd.engine.report import PairReport, PlannedAction, Progress, blank, failure, no_progress
-from smtd.errors import PlanMoved
+from smtd.engine.report import PairReport, PlannedAction, Progress, empty_report, failure, no_progress
+from smtd.errors import PlanChanged
 from smtd.journal.checkpoint import Checkpoint
 from smtd.journal.index import Cursor
 from smtd.journal.values import Refusal
@@ -39,7 +39,7 @@ async def preview(
     """
     if (remembered := await _remembered(pair, await position(pair), recheck)) is not None:
         return remembered
-    report = blank(pair.name, pair.stores.map(lambda store: store.location))
+    report = empty_report(pair.name, pair.stores.map(lambda store: store.location))
     try:
         plan, _ = await deciding.preview(pair, report, progress, recheck)
     finally:
@@ -58,7 +58,7 @@ async def run(
     """Run one cycle of *pair*, and return what it did and what it left.
 
     *expected_plan*: the identity that the plan must have (None: any). The keys of *recheck* are read in any
-    case. Raises StoreError if a store cannot be read whole, JournalError if the journal fails, PlanMoved if
+    case. Raises StoreError if a store cannot be read whole, JournalError if the journal fails, PlanChanged if
     the plan is not the expected one.
     """
     try:
@@ -79,21 +79,21 @@ async def _run(
     known = await position(pair)
     if expected_plan is None and (remembered := await _remembered(pair, known, recheck)) is not None:
         return remembered
-    report = blank(pair.name, pair.stores.map(lambda store: store.location))
+    report = empty_report(pair.name, pair.stores.map(lambda store: store.location))
     cycle = await pair.journal.begin_cycle()
     await pair.begin()
     checkpoint = known.checkpoint or NOWHERE
     finished = await finish_intents(pair)
     recheck = {*recheck, *finished.keys}
     if expected_plan is not None:  # the expected plan was made after these keys were read again
-        scratch = blank(pair.name, pair.stores.map(lambda store: store.location))
+        scratch = empty_report(pair.name, pair.stores.map(lambda store: store.location))
         _, seen = await deciding.preview(pair, scratch, progress, recheck)
         recheck = {*recheck, *seen}
     for _ in range(ROUNDS):
         judged = Judged(moved=finished.moved)
         plan, observed, learnt = await deciding.decided(pair, report, progress, checkpoint, recheck, judged)
         if expected_plan is not None and plan.identity != expected_plan:
-            raise PlanMoved(f"the stores have changed since plan {expected_plan} was made; make a new plan")
+            raise PlanChanged(f"the stores have changed since plan {expected_plan} was made; make a new plan")
         expected_plan = None
         if plan.adopted:
             checkpoint = NOWHERE  # the journal forgets it together with the baselines
@@ -210,7 +210,7 @@ async def is_settled(pair: Pair) -> bool:
     if not known.has_decided:
         return False
     for side in SIDES:
-        dear = pair.stores[side].capabilities.dear_reads
+        dear = pair.stores[side].capabilities.costly_reads
         if not (dear or await is_followed(pair, side, known)):
             return False
     return True
@@ -243,7 +243,7 @@ async def _save(
 
 def _idle(report: PairReport) -> PairReport:
     """Return the report of a cycle that finds what *report* leaves, and has nothing to do."""
-    idle = blank(report.pair, Both(report.left.location, report.right.location))
+    idle = empty_report(report.pair, Both(report.left.location, report.right.location))
     for side in SIDES:
         idle.side(side).records = report.side(side).records + report.side(side).grown
     return msgspec.structs.replace(

@@ -23,7 +23,7 @@ from smtd.engine.pair import Pair
 from smtd.engine.plan import Facts
 from smtd.engine.rebaseline import has_missed, replaced_sides
 from smtd.engine.recovery import Judged, judge_intents
-from smtd.engine.report import PairReport, Progress, blank, no_progress
+from smtd.engine.report import PairReport, Progress, empty_report, no_progress
 from smtd.errors import StoreRefused
 from smtd.journal.checkpoint import Checkpoint
 from smtd.journal.decisions import Decision
@@ -75,7 +75,7 @@ class Decided(NamedTuple):
 
 async def look(pair: Pair, recheck: Collection[Key] = ()) -> Plan:
     """Return what a cycle would do now; write to no store. For *recheck* see `preview`."""
-    report = blank(pair.name, pair.stores.map(lambda store: store.location))
+    report = empty_report(pair.name, pair.stores.map(lambda store: store.location))
     plan, _ = await preview(pair, report, no_progress, recheck)
     return plan
 
@@ -140,7 +140,7 @@ async def decided(
     believed = observed.scans.left.believed or observed.scans.right.believed
     if found.plan.adopted and (observed.keys is not None or believed):
         # Earlier reads say nothing about a store that was restored.
-        observed = await observe(pair, checkpoint, recheck, afresh=True)
+        observed = await observe(pair, checkpoint, recheck, recheck_all=True)
         found = await _decided(pair, report, observed, judged)
     return found
 

@@ -23,7 +23,7 @@ from smtd.merge.sides import Side
 from smtd.records.canonical import Digest
 from smtd.records.record import Key
 from smtd.stores import index as known
-from smtd.stores.base import DearStore, ResumedStore, Scan, Store, Token
+from smtd.stores.base import CostlyReadStore, ResumedStore, Scan, Store, Token
 from smtd.stores.index import ABSENT, Entry, TrackedStore
 
 
@@ -51,26 +51,28 @@ _followed: WeakKeyDictionary[Store, _Followed] = WeakKeyDictionary()
 _turns: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
 
 
-async def look(pair: Pair, side: Side, recheck: Collection[Key], soon: Collection[Key], afresh: bool) -> Look:
+async def look(
+    pair: Pair, side: Side, recheck: Collection[Key], soon: Collection[Key], recheck_all: bool
+) -> Look:
     """Look at *side* in the way that its store allows, and update its index.
 
     The keys of *recheck* are read in any case, those of *soon* if each read costs a request, and all keys if
-    *afresh*. Raises StoreError if the store cannot be read whole.
+    *recheck_all*. Raises StoreError if the store cannot be read whole.
     """
     store, index, turn = pair.stores[side], pair.journal.indexes[side], turn_of(pair.journal.indexes[side])
-    if store.capabilities.tracks and turn.locked() and not (recheck or afresh):
+    if store.capabilities.tracks and turn.locked() and not (recheck or recheck_all):
         async with turn:
             pass  # another pair is looking, and may find all that this look would
         if (known_look := await _as_known(pair, side)) is not None:
             return known_look
     async with turn:
-        if store.capabilities.dear_reads:
-            return await _look_at_server(pair, side, {*recheck, *soon}, afresh)
+        if store.capabilities.costly_reads:
+            return await _look_at_server(pair, side, {*recheck, *soon}, recheck_all)
         if store.capabilities.tracks:
-            return await _track(pair, side, recheck, afresh=afresh)
+            return await _track(pair, side, recheck, recheck_all=recheck_all)
         since = await index.cursor()
         head = await index.head(pair.policy.projects)
-        if head is not None and not (recheck or afresh) and await _is_as(store, head):
+        if head is not None and not (recheck or recheck_all) and await _is_as(store, head):
             return Look(since)
         before = _followed.pop(store, None)
         scan = await store.scan(pair.policy.projects)
@@ -96,7 +98,7 @@ async def _as_known(pair: Pair, side: Side) -> Look | None:
     return Look(state.cursor)
 
 
-async def _track(pair: Pair, side: Side, recheck: Collection[Key], *, afresh: bool) -> Look:
+async def _track(pair: Pair, side: Side, recheck: Collection[Key], *, recheck_all: bool) -> Look:
     """Look at a store that tracks changes by its rows: at all projects, also those that are not synced."""
     store, index = cast(TrackedStore, pair.stores[side]), pair.journal.indexes[side]
     enough: float | None = None
@@ -104,9 +106,9 @@ async def _track(pair: Pair, side: Side, recheck: Collection[Key], *, afresh: bo
     while True:
         (since, head, unsettled_since), moment = await _settled(index, again=again), time.time()
         began = anyio.current_time()
-        if head is None or recheck or afresh or not await _is_as(store, head):
+        if head is None or recheck or recheck_all or not await _is_as(store, head):
             partly = not pair.policy.wait_to_settle and unsettled_since is None
-            look = await store.track(index, recheck, afresh=afresh, may_be_partial=partly)
+            look = await store.track(index, recheck, recheck_all=recheck_all, may_be_partial=partly)
             if look.partial and await pair.is_another(side):
                 look = await store.track(index)  # what another file lacks is not deleted
             cursor = await index.update_rows(look, await store.token(), since=since) or since
@@ -117,7 +119,7 @@ async def _track(pair: Pair, side: Side, recheck: Collection[Key], *, afresh: bo
         enough = enough or anyio.current_time() + LONGEST
         if began >= enough or not (pair.policy.wait_to_settle and await index.unsettled()):
             break
-        again, recheck, afresh = True, (), False
+        again, recheck, recheck_all = True, (), False
     await store.follow(index)
     return Look(cursor)
 
@@ -159,15 +161,17 @@ async def _is_as(store: Store, head: Token) -> bool:
     return await store.unchanged_since(head)
 
 
-async def _look_at_server(pair: Pair, side: Side, unsure: Collection[Key], afresh: bool) -> Look:
+async def _look_at_server(pair: Pair, side: Side, unsure: Collection[Key], recheck_all: bool) -> Look:
     """List the records of a server, and read those that are new, *unsure*, or due for verification."""
     store, index, projects = pair.stores[side], pair.journal.indexes[side], pair.policy.projects
     since = await index.cursor()
     entries = await index.all(projects)
     answer = await server.trusted(pair, side, entries, unsure)
-    trusted = {} if afresh else answer.entries
+    trusted = {} if recheck_all else answer.entries
     digests = {key: each.digest for key, each in trusted.items() if each.digest is not None}
-    scan = await _scan_server(cast(DearStore, store), projects, digests, {key.project for key in entries})
+    scan = await _scan_server(
+        cast(CostlyReadStore, store), projects, digests, {key.project for key in entries}
+    )
     believed = trusted.keys() & scan.digests.keys()
     found: dict[Key, Entry] = known.entries(scan)
     found.update((key, trusted[key]) for key in believed)
@@ -181,7 +185,7 @@ async def _look_at_server(pair: Pair, side: Side, unsure: Collection[Key], afres
 
 
 async def _scan_server(
-    store: DearStore,
+    store: CostlyReadStore,
     projects: Collection[str] | None,
     digests: Mapping[Key, Digest],
     seen: Collection[str],

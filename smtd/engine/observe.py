@@ -49,29 +49,29 @@ class Observed(NamedTuple):
 
 
 async def observe(
-    pair: Pair, checkpoint: Checkpoint, recheck: Collection[Key] = (), *, afresh: bool = False
+    pair: Pair, checkpoint: Checkpoint, recheck: Collection[Key] = (), *, recheck_all: bool = False
 ) -> Observed:
     """Look at both sides, and return what has to be decided since *checkpoint*.
 
-    The keys of *recheck* are read and decided in any case, and all keys if *afresh*. Raises StoreError if a
-    store cannot be read whole.
+    The keys of *recheck* are read and decided in any case, and all keys with *recheck_all*. Raises
+    StoreError if a store cannot be read whole.
     """
     waiting = await pair.journal.checkpoints.out_of_sync()
     soon = waiting if len(waiting) <= FEW else set()
-    left, right = await gather([partial(look, pair, side, recheck, soon, afresh) for side in SIDES])
+    left, right = await gather([partial(look, pair, side, recheck, soon, recheck_all) for side in SIDES])
     again = waiting.union(recheck, left.reread, right.reread)
     # Read both indexes at one moment: they then have the findings of another look whole, or not at all.
     return await pair.journal.at_one_moment(
-        partial(_read_indexes, pair, checkpoint, Both(left, right), again, afresh=afresh)
+        partial(_read_indexes, pair, checkpoint, Both(left, right), again, recheck_all=recheck_all)
     )
 
 
 async def _read_indexes(
-    pair: Pair, checkpoint: Checkpoint, looks: Both[Look], again: Collection[Key], *, afresh: bool
+    pair: Pair, checkpoint: Checkpoint, looks: Both[Look], again: Collection[Key], *, recheck_all: bool
 ) -> Observed:
     """Return what the indexes hold after *looks*; await nothing but the journal."""
     projects, cursors = pair.policy.projects, looks.map(lambda look: look.cursor)
-    keys = None if afresh else await _keys(pair, checkpoint, cursors, again)
+    keys = None if recheck_all else await _keys(pair, checkpoint, cursors, again)
     scans, held, unsettled = [], [], set[Key]()
     for side in SIDES:
         index = pair.journal.indexes[side]
@@ -142,13 +142,15 @@ async def heads(pair: Pair, cursors: Both[Cursor]) -> dict[Side, Token]:
     still at *cursors*: they have the writes of this cycle, and nothing else that came after its look.
     """
     found: dict[Side, Token] = {}
-    for side, must_learn in (await pair.journal.at_one_moment(partial(_headless, pair, cursors))).items():
+    for side, needs_fingerprints in (
+        await pair.journal.at_one_moment(partial(_headless, pair, cursors))
+    ).items():
         store, index = pair.stores[side], pair.journal.indexes[side]
         async with turn_of(index):
-            if must_learn:
-                learnt = await cast(TrackedStore, store).learn(index)
-                if learnt is not None:
-                    await index.learn(*learnt, cursors[side])
+            if needs_fingerprints:
+                fingerprinted = await cast(TrackedStore, store).fingerprint_all(index)
+                if fingerprinted is not None:
+                    await index.store_fingerprints(*fingerprinted, cursors[side])
             head = await store.token()
         if head is not None:
             found[side] = head
@@ -156,15 +158,15 @@ async def heads(pair: Pair, cursors: Both[Cursor]) -> dict[Side, Token]:
 
 
 async def _headless(pair: Pair, cursors: Both[Cursor]) -> dict[Side, bool]:
-    """Return the sides without a valid head, each with whether to learn what all its rows look like."""
+    """Return the sides without a valid head, each with whether to hash all its rows."""
     states, found = await _states(pair), {}
     for side in SIDES:
         store, index = pair.stores[side].capabilities, pair.journal.indexes[side]
-        if store.dear_reads:
+        if store.costly_reads:
             continue
         # Otherwise the look has stored the head, and nothing was written since.
         if states[side].head is None or states[side].cursor != cursors[side]:
-            found[side] = store.tracks and await index.must_learn(MANY_WRITTEN)
+            found[side] = store.tracks and await index.needs_fingerprints(MANY_WRITTEN)
     return found
 
 

@@ -27,7 +27,7 @@ async def contested(pair: Pair, side: Side, plan: Plan) -> Collection[str]:
     """
     store = pair.stores[side]
     made = [each for each in plan.actions if each.creates and each.copies_to(side)]
-    if not store.capabilities.makes_doubles or not made:
+    if not store.capabilities.creates_duplicates or not made:
         return ()
     if store not in _made_by_others:
         _made_by_others[store] = await pair.journal.made_by_others(side)

@@ -73,7 +73,7 @@ async def _can_be_known(pair: Pair, key: Key) -> bool:
 
 
 def _bears_mark(store: Store) -> bool:
-    return store.capabilities.bears_mark or not store.capabilities.dear_reads
+    return store.capabilities.bears_mark or not store.capabilities.costly_reads
 
 
 async def _was_put_back(pair: Pair, side: Side, known: Facts, plan: Plan) -> bool:

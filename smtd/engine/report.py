@@ -138,6 +138,6 @@ class PairReport(msgspec.Struct):
         return self.left if side is Side.LEFT else self.right
 
 
-def blank(name: str, locations: Both[str]) -> PairReport:
+def empty_report(name: str, locations: Both[str]) -> PairReport:
     """Return the report of a cycle that has done nothing yet."""
     return PairReport(name, SideReport(locations.left), SideReport(locations.right))

@@ -16,7 +16,7 @@ from smtd.engine import actions, deciding
 from smtd.engine.actions import Plan
 from smtd.engine.apply import Executor
 from smtd.engine.pair import Pair
-from smtd.engine.report import Failure, PairReport, blank, failure, no_progress
+from smtd.engine.report import Failure, PairReport, empty_report, failure, no_progress
 from smtd.errors import UsageError
 from smtd.journal.decisions import Choice, Decision
 from smtd.journal.history import HistoryEntry
@@ -115,7 +115,7 @@ async def _revert(
     pair: Pair, wanted: Mapping[Key, Mapping[Side, _Back]], plan: Plan, number: int, result: Undone
 ) -> None:
     """Write what is *wanted*, and pin the keys."""
-    report = blank(pair.name, pair.stores.map(lambda store: store.location))
+    report = empty_report(pair.name, pair.stores.map(lambda store: store.location))
     made = await pair.journal.begin_cycle()
     executor = Executor(pair, made, report, no_progress)
     why = because(Code.CYCLE_UNDONE, None, number)
@@ -169,7 +169,7 @@ async def restore(pair: Pair, key: Key, at: datetime) -> PairReport:
     digests = held.map(lambda each: None if each is None else canonical.digest(each))
     if digests == Both(canonical.digest(record), canonical.digest(record)):
         raise UsageError(f"{key} is the same as at {at.isoformat()}; nothing to restore")
-    report = blank(pair.name, pair.stores.map(lambda store: store.location))
+    report = empty_report(pair.name, pair.stores.map(lambda store: store.location))
     executor = Executor(pair, await pair.journal.begin_cycle(), report, no_progress)
     why = because(Code.RESTORED, None, at.isoformat(timespec="seconds"))
     await executor.run(Plan(actions=[actions.merge(key, record, held, why)]))

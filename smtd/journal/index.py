@@ -256,7 +256,7 @@ class StoreIndex(IndexedRows):
             newer = await self._newer(since)
             found = await self._relied_on(look.found, None, newer or (), whole=look.whole)
             if newer is not None:
-                look, head = look.doubted(newer), None
+                look, head = look.still_valid(newer), None
                 await self.unlist(newer)
             await entries.put(self._db, store, found, None if look.busy is None else look.busy.ended)
             if newer is None:  # otherwise a record may have changed after this look, as another look saw
@@ -289,7 +289,9 @@ class StoreIndex(IndexedRows):
         return await self.cursor()
 
     @at_once
-    async def learn(self, fingerprints: Fingerprints, rows: Mapping[Key, Sequence[int]], at: Cursor) -> None:
+    async def store_fingerprints(
+        self, fingerprints: Fingerprints, rows: Mapping[Key, Sequence[int]], at: Cursor
+    ) -> None:
         """Store the fingerprints of all rows and the new *rows*, which fit the entries up to *at*.
 
         Does nothing if another pair or process has changed an entry since.

@@ -88,7 +88,7 @@ class IndexedRows:
         return {key_of(*row) for row in await self._db.fetch(query, (await self._id(),))}
 
     @at_once
-    async def must_learn(self, most: int) -> bool:
+    async def needs_fingerprints(self, most: int) -> bool:
         """Say whether more than *most* records have rows whose fingerprints are not known."""
         store = await self._id()
         if await self._db.value("SELECT blocks FROM store WHERE id = ?", (store,)) is None:

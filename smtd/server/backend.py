@@ -10,7 +10,7 @@ from smtd.errors import StoreUnreachable
 from smtd.records.record import Key
 from smtd.server.alarm import Alarm
 from smtd.stores.django.connection import DatabaseConnection
-from smtd.stores.django.reader import Found
+from smtd.stores.django.reader import DecodedRow
 from smtd.stores.django.record_rows import RecordRows
 from smtd.stores.django.rows import Columns
 
@@ -43,10 +43,10 @@ class Tables(Protocol):
     def upsert(self, table: str, columns: Sequence[str], key: Sequence[str]) -> str:
         """Return the statement that inserts a row of *columns*, or replaces the one with the same *key*."""
 
-    def fitted(self, key: Key, columns: Columns) -> Columns:
+    def as_stored(self, key: Key, columns: Columns) -> Columns:
         """Return *columns* as the tables will return them. Raises RecordUnusable."""
 
-    async def clashing(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
+    async def collisions(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
         """Return those new *keys* that the database takes for others that it has, with the reason."""
 
     def can_hold(self, text: str) -> bool:
@@ -66,7 +66,7 @@ class Backend(Tables, Protocol):
     #: Other processes may serve the same database, so that memory may be behind what they have committed.
     is_shared: bool
     #: The first program to ask for the lock after a commit gets it, so the server must pause for others.
-    is_unfair: bool
+    has_unfair_lock: bool
     #: A process looks for what other programs write, so that the log has all records if the database says so.
     is_watched: bool
     #: Rings when another process has committed.
@@ -96,7 +96,7 @@ class Backend(Tables, Protocol):
     async def save_head(self, db: DatabaseConnection, seq: int, *, changes_access: bool) -> None:
         """Store the last number of the log, which `lock_head` locked."""
 
-    async def rows(self, db: DatabaseConnection, keys: Collection[Key]) -> dict[Key, list[Found]]:
+    async def rows(self, db: DatabaseConnection, keys: Collection[Key]) -> dict[Key, list[DecodedRow]]:
         """Return the rows of *keys*, by key. Call it inside a transaction."""
 
     async def row_ids(self, db: DatabaseConnection, keys: Collection[Key]) -> list[int]:

@@ -27,7 +27,7 @@ from smtd.server.database import ServedDatabase
 from smtd.server.records_api import LARGE
 from smtd.server.transaction import Current, Put, WriteTransaction
 from smtd.server.writer import Writer
-from smtd.stores.django.shared_rows import NotKept
+from smtd.stores.django.shared_rows import RowNotStored
 
 T = TypeVar("T")
 #: The most bytes of a request, and of an answer, unless its first record is larger.
@@ -41,7 +41,7 @@ REQUESTS = 4
 #: An outcome of a write, and the digest of what its key then holds.
 _Done: TypeAlias = tuple[str, str | None]
 #: What a job raises of a record that the database does not keep.
-_NOT_KEPT = (RecordUnusable, NotKept)
+_NOT_KEPT = (RecordUnusable, RowNotStored)
 
 
 class BulkApi:

@@ -20,7 +20,7 @@ from smtd.errors import RecordUnusable
 from smtd.records import canonical
 from smtd.records.record import Key, Record
 from smtd.stores.django.connection import DatabaseConnection
-from smtd.stores.django.reader import Found
+from smtd.stores.django.reader import DecodedRow
 from smtd.stores.django.record_rows import record_of
 from smtd.stores.django.rows import moment
 from smtd.text import encodable
@@ -103,7 +103,7 @@ def digest(record: Record) -> str:
     return DIGEST_PREFIX + canonical.digest(record).hex()
 
 
-def content_of(rows: Sequence[Found]) -> Content:
+def content_of(rows: Sequence[DecodedRow]) -> Content:
     """Return the content of a key that has these *rows*."""
     if not rows:
         return NOTHING

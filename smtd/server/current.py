@@ -9,7 +9,7 @@ from smtd.records.record import Key, Record
 from smtd.server import change_log
 from smtd.server.change_log import LogRow
 from smtd.server.transaction import Current
-from smtd.stores.django.reader import Found
+from smtd.stores.django.reader import DecodedRow
 from smtd.stores.django.record_rows import record_of
 
 
@@ -32,7 +32,7 @@ class FeedPage(NamedTuple):
     more: bool
 
 
-def current_record(rows: Sequence[Found]) -> CurrentRecord:
+def current_record(rows: Sequence[DecodedRow]) -> CurrentRecord:
     """Return what a key holds that has these *rows*."""
     current = Current(Key("", ""), rows, change_log.content_of(rows))
     if current.content.problem:

@@ -27,7 +27,7 @@ from smtd.server.transaction import WriteTransaction
 from smtd.server.writer import GROUP_SIZE, Writer
 from smtd.stores.django import reader
 from smtd.stores.django.connection import DatabaseConnection
-from smtd.stores.django.reader import Found
+from smtd.stores.django.reader import DecodedRow
 
 log = logging.getLogger("smtd")
 
@@ -276,7 +276,7 @@ class ForeignWrites:
     async def _compare_page(self, last: int) -> tuple[set[Key], int, list[Key]] | None:
         """Return the keys of the next rows after *last*, the last row id, and the keys the log has wrong."""
 
-        async def look(db: DatabaseConnection) -> tuple[list[int], list[Found], Mapping[Key, LogRow]]:
+        async def look(db: DatabaseConnection) -> tuple[list[int], list[DecodedRow], Mapping[Key, LogRow]]:
             async with db.reading():
                 ids = [row_id for (row_id,) in await db.fetch(_IDS, (last,))]
                 found = [raw.found() for raw in await reader.by_id(db, ids)]

@@ -8,7 +8,7 @@ from smtd.records.record import Key
 from smtd.server import trigger_notes
 from smtd.sqlite import Connection
 from smtd.stores.django.ids import RowIds
-from smtd.stores.django.reader import Found
+from smtd.stores.django.reader import DecodedRow
 from smtd.stores.django.record_rows import RecordRows
 from smtd.stores.django.writer import RowWriter
 
@@ -30,7 +30,7 @@ class KnownRows:
         #: The last `PRAGMA schema_version` at which all triggers were found (None: none yet).
         self._schema_version: int | None = None
 
-    async def rows(self, keys: Collection[Key]) -> dict[Key, list[Found]]:
+    async def rows(self, keys: Collection[Key]) -> dict[Key, list[DecodedRow]]:
         """Return the rows of *keys*, by key."""
         await self.catch_up()
         return await self.records.held(self._db, keys)
@@ -48,7 +48,7 @@ class KnownRows:
         self._writer.forget()
         if await self.has_triggers():
             for row_id, key in await trigger_notes.touched_rows(self._db):
-                self._ids.learn(row_id, key)
+                self._ids.add(row_id, key)
         else:
             self._ids.forget()
         self._version = version

@@ -19,7 +19,7 @@ from smtd.server.remote import RemoteBackend, ServedDialect
 from smtd.server.sqlite_backend import SqliteBackend
 from smtd.sqlite import Connection
 from smtd.stores.django import schema
-from smtd.stores.django.database import translating
+from smtd.stores.django.database import translating_errors
 from smtd.stores.django.server import ServerDatabase
 from smtd.stores.django.sqlite import SqliteFile
 from smtd.stores.location import Location
@@ -53,7 +53,7 @@ async def _open_file(path: Path, name: str, *, may_create: bool) -> AsyncIterato
                 "%s was replaced; the old file's write-ahead log was renamed to %s", name, renamed.name
             )
         async with SqliteFile(path, name, statements=_STATEMENTS) as file:
-            with translating(file):
+            with translating_errors(file):
                 if may_create:
                     await to_thread.run_sync(_create_missing, path)
                 elif not await to_thread.run_sync(path.exists):
@@ -106,7 +106,7 @@ async def open_backend(store: Location, name: str, *, create: bool) -> AsyncIter
         from smtd.server.postgresql import ServedPostgresql  # the module may be missing for other stores
 
         serving = ServedPostgresql(remote.names(name), is_notified=store.access.notify)
-        with translating(database):
+        with translating_errors(database):
             is_own = await (_prepare(database, serving) if create else _made(database, serving))
         yield None if is_own is None else RemoteBackend(database, serving, name, is_own=is_own)
 
@@ -154,7 +154,7 @@ class ServedState(Enum):
 async def served_state(store: Location) -> ServedState:
     """Say what the database at *store* is; change nothing. Raises StoreError, UsageError."""
     async with _connected(store) as database:
-        with translating(database):
+        with translating_errors(database):
             async with database.link() as link:
                 if await database.is_empty(link):
                     return ServedState.EMPTY

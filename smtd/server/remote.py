@@ -16,9 +16,9 @@ from smtd.server.alarm import Alarm
 from smtd.server.backend import Head, Replaced
 from smtd.stores.django import reader
 from smtd.stores.django.connection import DatabaseConnection, Row
-from smtd.stores.django.database import translating
+from smtd.stores.django.database import translating_errors
 from smtd.stores.django.key_lookup import KeyLookup
-from smtd.stores.django.reader import Found
+from smtd.stores.django.reader import DecodedRow
 from smtd.stores.django.record_rows import RecordRows
 from smtd.stores.django.rows import Columns
 from smtd.stores.django.server import ServerDatabase, ServerLink
@@ -101,7 +101,7 @@ class RemoteBackend:
     *is_own*: smtd serve made the tables, so that triggers note what other programs write.
     """
 
-    is_unfair = False
+    has_unfair_lock = False
 
     def __init__(self, database: ServerDatabase, serving: ServedDialect, name: str, *, is_own: bool) -> None:
         self.name = name
@@ -122,7 +122,7 @@ class RemoteBackend:
 
     async def read(self, work: Callable[[DatabaseConnection], Coroutine[Any, Any, T]]) -> T:
         try:
-            with translating(self._database):
+            with translating_errors(self._database):
                 async with self._database.link() as link:
                     return await work(link)
         except StoreError as exc:
@@ -155,8 +155,8 @@ class RemoteBackend:
         await db.run(f"UPDATE smtd_head SET seq = ?{more}", (seq, seq) if changes_access else (seq,))
         await self._serving.announce(db)
 
-    async def rows(self, db: DatabaseConnection, keys: Collection[Key]) -> dict[Key, list[Found]]:
-        found: dict[Key, list[Found]] = {}
+    async def rows(self, db: DatabaseConnection, keys: Collection[Key]) -> dict[Key, list[DecodedRow]]:
+        found: dict[Key, list[DecodedRow]] = {}
         for raw in await reader.by_id(db, await self.row_ids(db, keys)):
             one = raw.found()
             found.setdefault(one.key, []).append(one)
@@ -171,11 +171,11 @@ class RemoteBackend:
     def upsert(self, table: str, columns: Sequence[str], key: Sequence[str]) -> str:
         return self._serving.upsert(table, tuple(columns), tuple(key))
 
-    def fitted(self, key: Key, columns: Columns) -> Columns:
-        return self._database.fitted(key, columns)
+    def as_stored(self, key: Key, columns: Columns) -> Columns:
+        return self._database.as_stored(key, columns)
 
-    async def clashing(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
-        return await self._database.clashing(db, keys)
+    async def collisions(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
+        return await self._database.collisions(db, keys)
 
     def can_hold(self, text: str) -> bool:
         return self._database.can_hold(text)
@@ -184,7 +184,7 @@ class RemoteBackend:
         return isinstance(exc, self._database.refusals)
 
     def is_broken(self, exc: Exception) -> bool:
-        return self._database.translated(exc) is not None
+        return self._database.store_error(exc) is not None
 
     def is_locked(self, exc: Exception) -> bool:
         cause = exc.__cause__
@@ -195,7 +195,7 @@ class RemoteBackend:
     async def listen(self) -> None:
         while True:
             try:
-                with translating(self._database):
+                with translating_errors(self._database):
                     await self._listen()
             except StoreError:
                 pass  # requests and `follow` report that the server is down

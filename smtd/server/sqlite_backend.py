@@ -18,8 +18,8 @@ from smtd.server.backend import Head, Replaced
 from smtd.server.known_rows import KnownRows
 from smtd.sqlite import Connection, is_busy
 from smtd.stores.django.connection import DatabaseConnection
-from smtd.stores.django.database import translating
-from smtd.stores.django.reader import Found
+from smtd.stores.django.database import translating_errors
+from smtd.stores.django.reader import DecodedRow
 from smtd.stores.django.rows import Columns
 from smtd.stores.django.sqlite import SqliteFile
 
@@ -39,7 +39,7 @@ class SqliteBackend:
     *is_own*: smtd serve made the file, so that triggers note what other programs write.
     """
 
-    is_shared, is_unfair, is_watched, tells_of_writes = False, True, True, False
+    is_shared, has_unfair_lock, is_watched, tells_of_writes = False, True, True, False
 
     def __init__(
         self, file: SqliteFile, db: Connection, identity: tuple[int, int] | None, *, is_own: bool
@@ -57,7 +57,7 @@ class SqliteBackend:
 
     async def read(self, work: Callable[[DatabaseConnection], Coroutine[Any, Any, T]]) -> T:
         """See `Backend.read`; *work* runs in the thread of the connection (see `Connection.at_once`)."""
-        with translating(self._file):
+        with translating_errors(self._file):
             return await self.db.at_once(partial(work, self.db))
 
     @asynccontextmanager
@@ -104,7 +104,7 @@ class SqliteBackend:
     async def save_head(self, db: DatabaseConnection, seq: int, *, changes_access: bool) -> None:
         await db.run("UPDATE smtd_head SET seq = ?, writes = 0", (seq,))
 
-    async def rows(self, db: DatabaseConnection, keys: Collection[Key]) -> dict[Key, list[Found]]:
+    async def rows(self, db: DatabaseConnection, keys: Collection[Key]) -> dict[Key, list[DecodedRow]]:
         return await self._rows.rows(keys)
 
     async def row_ids(self, db: DatabaseConnection, keys: Collection[Key]) -> list[int]:
@@ -117,11 +117,11 @@ class SqliteBackend:
         places = ", ".join("?" * len(columns))
         return f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) VALUES ({places})"
 
-    def fitted(self, key: Key, columns: Columns) -> Columns:
-        return self._file.fitted(key, columns)
+    def as_stored(self, key: Key, columns: Columns) -> Columns:
+        return self._file.as_stored(key, columns)
 
-    async def clashing(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
-        return await self._file.clashing(db, keys)
+    async def collisions(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
+        return await self._file.collisions(db, keys)
 
     def can_hold(self, text: str) -> bool:
         return True

@@ -17,7 +17,7 @@ from smtd.server.change_log import ChangeNumbers, Content
 from smtd.server.memory import STALE_RIGHT, ProjectInfo
 from smtd.stores.django import rows
 from smtd.stores.django.connection import DatabaseConnection
-from smtd.stores.django.reader import Found, key_of
+from smtd.stores.django.reader import DecodedRow, key_of
 from smtd.stores.django.record_rows import RowChange, record_of
 from smtd.stores.django.rows import Columns
 
@@ -26,7 +26,7 @@ class Current(NamedTuple):
     """The rows of a key at one point of a transaction, and the content that they hold."""
 
     key: Key
-    rows: Sequence[Found]
+    rows: Sequence[DecodedRow]
     content: Content
 
     @property
@@ -62,7 +62,7 @@ def columns(record: Record) -> Columns:
         raise bad_value(exc) from exc
 
 
-def _read_back(put: Put, found: Sequence[Found]) -> Content:
+def _read_back(put: Put, found: Sequence[DecodedRow]) -> Content:
     """Return the content of the rows *found*, without computing the digest of *put* again."""
     is_one = len(found) == 1 and isinstance(found[0].record, Record)
     if is_one and canonical.identical(record_of(found[0]), put.record):
@@ -112,13 +112,13 @@ class WriteTransaction:
     async def put_all(self, puts: Sequence[Put]) -> None:
         """Make *puts*, which have different keys; raises RecordUnusable as `put` does."""
         new = [put.current.key for put in puts if not put.current.rows]
-        for why in (await self._tables.clashing(self._db, new)).values():
+        for why in (await self._tables.collisions(self._db, new)).values():
             raise RecordUnusable(why)
-        fitted = [self._tables.fitted(put.current.key, put.columns) for put in puts]
+        as_stored = [self._tables.as_stored(put.current.key, put.columns) for put in puts]
         self.has_written = True
         changes = [
             RowChange(put.current.key, put.record, columns, put.current.rows)
-            for put, columns in zip(puts, fitted, strict=True)
+            for put, columns in zip(puts, as_stored, strict=True)
         ]
         await self._records.change(self._db, changes)
         await self.numbers.log_all([(put.current.key, put.content) for put in puts])

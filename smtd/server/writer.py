@@ -98,7 +98,10 @@ class Writer:
                 while jobs := self._next_jobs():
                     await self._write(jobs)
                     now = anyio.current_time()
-                    if self._database.backend.is_unfair and now - self.last_foreign_write < YIELD_PERIOD:
+                    if (
+                        self._database.backend.has_unfair_lock
+                        and now - self.last_foreign_write < YIELD_PERIOD
+                    ):
                         await anyio.sleep(now - self._began)
         finally:
             self._is_over = True

@@ -58,8 +58,8 @@ class Capabilities:
     #: A change is atomic. False: a crash in the middle of a change may leave the record deleted, or
     #: without some of its data, dependencies and platforms.
     atomic_updates: bool = True
-    #: Reading a record costs a request of its own: see DearStore.
-    dear_reads: bool = False
+    #: Reading a record costs a request of its own: see CostlyReadStore.
+    costly_reads: bool = False
     #: Programs save single records. False: they may save all records of a project, as they once read them.
     saves_records: bool = False
     #: It reports which records may have changed, given an index of its rows: see TrackedStore.
@@ -71,7 +71,7 @@ class Capabilities:
     #: It notifies smtd of each change when it happens.
     announces: bool = False
     #: Two programs that create one record at the same time create it twice: see `Change.contested`.
-    makes_doubles: bool = False
+    creates_duplicates: bool = False
 
 
 class Changes(NamedTuple):
@@ -208,8 +208,8 @@ class Store(Protocol):
         """
 
 
-class DearStore(Store, Protocol):
-    """A store whose capabilities have `dear_reads`."""
+class CostlyReadStore(Store, Protocol):
+    """A store whose capabilities have `costly_reads`."""
 
     async def scan(
         self, projects: Collection[str] | None = None, *, known: Mapping[Key, Digest] = NOTHING_KNOWN

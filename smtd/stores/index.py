@@ -144,7 +144,7 @@ class RowLook(NamedTuple):
     busy: Busy | None = None
     partial: bool = False
 
-    def doubted(self, newer: Collection[Key]) -> RowLook:
+    def still_valid(self, newer: Collection[Key]) -> RowLook:
         """Return what of this look is still valid if another look took place, before or after it.
 
         The other look has the entries of the keys *newer*. The next look must report the blocks of this one
@@ -203,12 +203,12 @@ class TrackedStore(Store, Protocol):
         index: RowIndex,
         recheck: Collection[Key] = (),
         *,
-        afresh: bool = False,
+        recheck_all: bool = False,
         may_be_partial: bool = False,
     ) -> RowLook:
         """Return what may have changed since *index* was brought up to date; nothing else has.
 
-        The keys of *recheck* are read in any case; with *afresh* all keys are. `RowLook.busy` is set if
+        The keys of *recheck* are read in any case; with *recheck_all* all keys are. `RowLook.busy` is set if
         others were writing. With *may_be_partial* the look may be
         partial; then the store has no token until the next look, which is not partial.
         """
@@ -216,7 +216,9 @@ class TrackedStore(Store, Protocol):
     async def follow(self, index: RowIndex) -> None:
         """Take the numbers of rows from *index*, which is up to date, until the store rests."""
 
-    async def learn(self, index: RowIndex) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
+    async def fingerprint_all(
+        self, index: RowIndex
+    ) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
         """Return the hashes of all rows, and the new rows, if *index* is up to date; None: it may not be.
 
         It is if only this object has written since the last look: the index includes its writes.

@@ -53,12 +53,12 @@ class RenamedStore(WrappedStore):
         index: RowIndex,
         recheck: Collection[Key] = (),
         *,
-        afresh: bool = False,
+        recheck_all: bool = False,
         may_be_partial: bool = False,
     ) -> RowLook:
         inner_keys = [self._inner_key(key) for key in recheck if key.project in self._inner]
         # Not partial: the check that no record is gone would count the hidden records, too.
-        found = await super().track(_RenamedIndex(index, self), inner_keys, afresh=afresh)
+        found = await super().track(_RenamedIndex(index, self), inner_keys, recheck_all=recheck_all)
         shown = [key for key in found.found if key.project in self._shown]
         return found._replace(
             found={self._shown_key(key): found.found[key] for key in shown},
@@ -69,8 +69,10 @@ class RenamedStore(WrappedStore):
     async def follow(self, index: RowIndex) -> None:
         await super().follow(_RenamedIndex(index, self))
 
-    async def learn(self, index: RowIndex) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
-        found = await super().learn(_RenamedIndex(index, self))
+    async def fingerprint_all(
+        self, index: RowIndex
+    ) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
+        found = await super().fingerprint_all(_RenamedIndex(index, self))
         if found is None:
             return None
         rows = {self._shown_key(key): each for key, each in found[1].items() if key.project in self._shown}

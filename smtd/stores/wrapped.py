@@ -12,7 +12,7 @@ from smtd.stores.base import (
     NOTHING_KNOWN,
     Capabilities,
     Change,
-    DearStore,
+    CostlyReadStore,
     MarkedStore,
     Outcome,
     ResumedStore,
@@ -52,28 +52,30 @@ class WrappedStore:
     async def scan(
         self, projects: Collection[str] | None = None, *, known: Mapping[Key, Digest] = NOTHING_KNOWN
     ) -> Scan:
-        if not self.capabilities.dear_reads:
+        if not self.capabilities.costly_reads:
             return await self._reading(partial(self._store.scan, projects))
-        return await self._reading(partial(cast(DearStore, self._store).scan, projects, known=known))
+        return await self._reading(partial(cast(CostlyReadStore, self._store).scan, projects, known=known))
 
     async def track(
         self,
         index: RowIndex,
         recheck: Collection[Key] = (),
         *,
-        afresh: bool = False,
+        recheck_all: bool = False,
         may_be_partial: bool = False,
     ) -> RowLook:
         store = cast(TrackedStore, self._store)
         return await self._reading(
-            partial(store.track, index, recheck, afresh=afresh, may_be_partial=may_be_partial)
+            partial(store.track, index, recheck, recheck_all=recheck_all, may_be_partial=may_be_partial)
         )
 
     async def follow(self, index: RowIndex) -> None:
         await self._reading(partial(cast(TrackedStore, self._store).follow, index))
 
-    async def learn(self, index: RowIndex) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
-        return await self._reading(partial(cast(TrackedStore, self._store).learn, index))
+    async def fingerprint_all(
+        self, index: RowIndex
+    ) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
+        return await self._reading(partial(cast(TrackedStore, self._store).fingerprint_all, index))
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         return await self._reading(partial(self._store.read, keys))

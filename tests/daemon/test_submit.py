@@ -13,7 +13,7 @@ from smtd import pairing
 from smtd.daemon.jobs import Exclusive, Job, Preview, Query, Sync, SyncOptions
 from smtd.daemon.worker import Worker
 from smtd.engine.pair import Pair
-from smtd.errors import PlanMoved, SmtdError, StoreUnreachable
+from smtd.errors import PlanChanged, SmtdError, StoreUnreachable
 from smtd.merge.sides import Both
 from smtd.stores.location import Location
 from tests.daemon.working import put, until_in_sync, working
@@ -239,6 +239,6 @@ async def test_outdated_plan_is_followed_by_an_ordinary_cycle(
     """It syncs the change, although no watch notices the files."""
     await put(locations.left, "more")
 
-    with pytest.raises(PlanMoved):
+    with pytest.raises(PlanChanged):
         await worker.submit(Sync(SyncOptions(expected_plan="another")))
     await until_in_sync(worker, 2)

@@ -32,7 +32,7 @@ Effect = Callable[[], Awaitable[T]]
 EVERY = 1 if SOAK else 5
 #: The steps that change a store or the journal.
 CHANGING = {"write", "begin_cycle", "intend", "transaction", "put", "flag", "look"}
-CHANGING |= {"update", "update_rows", "learn"}
+CHANGING |= {"update", "update_rows", "store_fingerprints"}
 
 
 class Crashed(Exception):

@@ -21,7 +21,7 @@ class ServerStore(TestStore):
     """A store like a server: each read costs a request, it shows no sign of a change, and it has no lock."""
 
     capabilities = Capabilities(
-        exclusive_writes=False, batch=None, keeps_opaque=True, dear_reads=True, saves_records=True
+        exclusive_writes=False, batch=None, keeps_opaque=True, costly_reads=True, saves_records=True
     )
 
     def __init__(self, location: str = "server", records: dict[Key, Record] | None = None) -> None:

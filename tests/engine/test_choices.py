@@ -8,7 +8,7 @@ from smtd.engine import cycle
 from smtd.engine.report import Hold, PairReport
 from smtd.engine.resolve import Resolution, resolve
 from smtd.engine.undo import undo
-from smtd.errors import PlanMoved, UsageError
+from smtd.errors import PlanChanged, UsageError
 from smtd.journal.decisions import Choice
 from smtd.merge.decide import Conflicts, Mode
 from smtd.merge.sides import Both, Side
@@ -329,7 +329,7 @@ async def test_outdated_plan_is_not_run(conflict):
     seen = (await conflict.cycle(dry_run=True)).plan
     conflict.left.put(PROJECT, record("newer"))
     async with conflict.opened() as pair:
-        with pytest.raises(PlanMoved, match=f"the stores have changed since plan {seen} was made"):
+        with pytest.raises(PlanChanged, match=f"the stores have changed since plan {seen} was made"):
             await cycle.run(pair, expected_plan=seen)
         assert conflict.writes == Both([], [])
         now = (await cycle.preview(pair)).plan

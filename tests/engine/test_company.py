@@ -10,7 +10,7 @@ from tests.engine.world import TestStore, World
 class DoublingStore(TestStore):
     """A store like a server: if two programs create one record at once, there are two."""
 
-    capabilities = Capabilities(exclusive_writes=True, batch=None, keeps_opaque=True, makes_doubles=True)
+    capabilities = Capabilities(exclusive_writes=True, batch=None, keeps_opaque=True, creates_duplicates=True)
 
 
 def contested(store: TestStore) -> dict[str, bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smtd.engine import holds
-from smtd.engine.report import Conflict, Hold, PairReport, SideReport, blank, failure
+from smtd.engine.report import Conflict, Hold, PairReport, SideReport, empty_report, failure
 from smtd.merge.reasons import Code, because
 from smtd.merge.sides import Both, Side
 from tests.build import PROJECT, RUNNING, change, commented, key, record, tagged
@@ -82,7 +82,7 @@ def test_report_with_a_conflict_hold_or_failure_is_not_ok(left):
 
 def test_blank_reports_share_nothing():
     """An entry in one report is not in the next one."""
-    one, other = blank("one", Both("l", "r")), blank("other", Both("l", "r"))
+    one, other = empty_report("one", Both("l", "r")), empty_report("other", Both("l", "r"))
 
     one.failed.append(TORN)
     one.projects.append(PROJECT)

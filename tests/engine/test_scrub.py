@@ -202,10 +202,10 @@ async def test_wrong_listing_is_found_by_a_deep_scrub(tmp_path: Path) -> None:
     assert found(deep) == {"run": "the right store differs from the last sync in stdout_stderr"}
 
 
-class DearStore(TestStore):
+class CostlyReadStore(TestStore):
     """A store where each read costs a request, and known records are trusted."""
 
-    capabilities = Capabilities(exclusive_writes=True, batch=None, keeps_opaque=True, dear_reads=True)
+    capabilities = Capabilities(exclusive_writes=True, batch=None, keeps_opaque=True, costly_reads=True)
 
     def __init__(self, location: str) -> None:
         super().__init__(location)
@@ -224,7 +224,7 @@ class DearStore(TestStore):
 
 async def test_only_a_deep_scrub_reads_a_server_whole(tmp_path: Path) -> None:
     """Otherwise the scrub compares its listing, and reads no single record."""
-    right = DearStore("right")
+    right = CostlyReadStore("right")
     world = await World(tmp_path, right=right).synced(full("run"), full("other"))
     right.put(PROJECT, tagged(full("run"), "there"))
     right.asked.clear()
@@ -412,7 +412,7 @@ async def test_json_of_a_scrub_is_ok_only_if_all_pairs_are(world: World) -> None
 
 async def test_scrub_is_expensive_if_either_store_is(world: World) -> None:
     """So its slices are smaller."""
-    world.right.capabilities = replace(world.right.capabilities, dear_reads=True)
+    world.right.capabilities = replace(world.right.capabilities, costly_reads=True)
     async with world.opened() as pair:
         assert ScrubSession("pair", Both(world.left, world.right), pair.journal, Policy()).is_dear
         assert not ScrubSession("pair", Both(world.left, world.left), pair.journal, Policy()).is_dear

@@ -88,10 +88,10 @@ def only_the_turn(monkeypatch):
     believe(monkeypatch)
 
 
-class DearStore(TestStore):
+class CostlyReadStore(TestStore):
     """A store that trusts known records, unless they are gone."""
 
-    capabilities = Capabilities(exclusive_writes=True, batch=None, keeps_opaque=True, dear_reads=True)
+    capabilities = Capabilities(exclusive_writes=True, batch=None, keeps_opaque=True, costly_reads=True)
 
     async def scan(self, projects=None, *, known=None):
         found = await super().scan(projects)
@@ -104,7 +104,7 @@ class DearStore(TestStore):
 
 async def disputed(directory):
     """Return a world whose last cycle has reported a conflict with the server about *OLD*."""
-    world = await World(directory, right=DearStore("right")).synced(OLD)
+    world = await World(directory, right=CostlyReadStore("right")).synced(OLD)
     world.left.put(PROJECT, change(OLD, version="1111"))
     world.right.put(PROJECT, change(OLD, version="2222"))
     assert len((await world.cycle()).conflicts) == 1
@@ -115,7 +115,7 @@ async def test_edit_on_a_server_shows_within_the_configured_time(tmp_path, monke
     """A dry run does not move the rotation."""
     now = 1_800_000_000.0
     monkeypatch.setattr("smtd.engine.scrub.server.time.time", lambda: now)
-    made = World(tmp_path, right=DearStore("right"))
+    made = World(tmp_path, right=CostlyReadStore("right"))
     world = await made.synced(*(record(label) for label in "abcdef"))
     await world.cycle()
     world.right.put(PROJECT, tagged(record("b"), "edited"))
@@ -159,7 +159,7 @@ async def test_cycle_reads_again_what_its_expected_plan_had_read(tmp_path):
 
 async def test_undo_sees_later_edits_on_the_server(tmp_path):
     """It refuses that record, and says why, even in a dry run."""
-    world = await World(tmp_path, right=DearStore("right")).synced(OLD)
+    world = await World(tmp_path, right=CostlyReadStore("right")).synced(OLD)
     world.left.put(PROJECT, tagged(OLD, "once"))
     await world.cycle()
     world.right.put(PROJECT, tagged(OLD, "once", "twice"))
@@ -175,7 +175,7 @@ async def test_failure_that_only_the_server_shows_stays_in_every_report(tmp_path
     now = 1_800_000_000.0
     monkeypatch.setattr("smtd.engine.scrub.server.time.time", lambda: now)
     left = RefusingStore("left")
-    made = World(tmp_path, left, DearStore("right"))
+    made = World(tmp_path, left, CostlyReadStore("right"))
     world = await made.synced(OLD)
     left.refused = frozenset({"a"})
     world.right.put(PROJECT, tagged(OLD, "edited"))

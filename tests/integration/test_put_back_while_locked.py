@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from anyio import to_thread
 
-from smtd import sameness
+from smtd import replacement
 from smtd.merge.sides import Side
-from smtd.sameness import Sameness
+from smtd.replacement import ReplacementCheck
 from smtd.stores import incarnation
 from tests.build import commented, key, record
 from tests.stores.kept import RealPair
@@ -22,7 +22,7 @@ async def test_restored_copy_is_recognized_once_it_is_unlocked(
 ) -> None:
     """smtd reads the mark again; otherwise it would revert the edit that the copy lacks on the other side."""
     monkeypatch.setattr(incarnation, "_PATIENCE", 0.01)
-    monkeypatch.setattr(sameness, "CLOCK_TICK", -1.0)  # no program writes to the file any more
+    monkeypatch.setattr(replacement, "CLOCK_TICK", -1.0)  # no program writes to the file any more
     place = DjangoPlace(tmp_path / "records.sqlite")
     await place.put(record("run"))
     copy = place.path.read_bytes()
@@ -31,7 +31,7 @@ async def test_restored_copy_is_recognized_once_it_is_unlocked(
     place.path.write_bytes(copy)
 
     async with place.open() as store:
-        same = Sameness(place.location, store, before)
+        same = ReplacementCheck(place.location, store, before)
         with locked(place.path):
             await same.begin()
 
@@ -43,7 +43,7 @@ async def test_edit_that_an_older_copy_lacks_is_not_reverted_elsewhere(
 ) -> None:
     """Although a program has locked the copy when the cycle begins."""
     monkeypatch.setattr(incarnation, "_PATIENCE", 0.01)
-    monkeypatch.setattr(sameness, "CLOCK_TICK", -1.0)
+    monkeypatch.setattr(replacement, "CLOCK_TICK", -1.0)
     left, right = DjangoPlace(tmp_path / "left.sqlite"), DjangoPlace(tmp_path / "right.sqlite")
     pair = await RealPair(tmp_path / "state", left, right).synced([record("run")])
     copy = left.path.read_bytes()
@@ -52,13 +52,13 @@ async def test_edit_that_an_older_copy_lacks_is_not_reverted_elsewhere(
     left.path.write_bytes(copy)
     other = sqlite3.connect(left.path, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN EXCLUSIVE")
-    begin = Sameness.begin
+    begin = ReplacementCheck.begin
 
-    async def begin_locked(same: Sameness) -> None:
+    async def begin_locked(same: ReplacementCheck) -> None:
         await begin(same)
         await to_thread.run_sync(other.close)
 
-    monkeypatch.setattr(Sameness, "begin", begin_locked)
+    monkeypatch.setattr(ReplacementCheck, "begin", begin_locked)
     await pair.cycle()
 
     assert (await pair.records(Side.RIGHT))[key("run")].outcome == "seen"

@@ -15,7 +15,7 @@ from smtd.filestat import SETTLE
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
 from smtd.stores.base import DONE, Change
-from smtd.stores.shelf import asking, child, messages
+from smtd.stores.shelf import child, child_requests, messages
 from smtd.stores.shelf import steps as steps_of
 from smtd.stores.shelf.dumb import DumbFile
 from tests.build import commented, key, record
@@ -167,7 +167,7 @@ async def test_projects_are_loaded_in_steps_of_limited_size(tmp_path, steps, mon
         await shelf.put(record("run"), project=f"P{number}")
     with dbm.dumb.open(str(shelf.location.path), "r") as file:
         size = max(len(file[name]) for name in file)
-    monkeypatch.setattr(asking, "LARGE", 2 * (-(-size // 512) * 512) + 1)
+    monkeypatch.setattr(child_requests, "LARGE", 2 * (-(-size // 512) * 512) + 1)
     async with shelf.open() as opened:
         steps.clear()
         assert len((await opened.scan()).digests) == 6

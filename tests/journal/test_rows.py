@@ -95,9 +95,9 @@ async def test_own_write_is_unlisted_until_the_rows_are_looked_at(
 async def test_many_own_writes_require_learning_the_rows(known: PairJournal, index: StoreIndex) -> None:
     async with known.transaction() as tx:
         tx.note(Side.LEFT, {A: OTHER, key("new"): ONE})
-    asked = [await index.must_learn(1), await index.must_learn(2)]
+    asked = [await index.needs_fingerprints(1), await index.needs_fingerprints(2)]
 
-    await index.learn(LOOKED, {key("new"): [10, 11]}, await index.cursor())
+    await index.store_fingerprints(LOOKED, {key("new"): [10, 11]}, await index.cursor())
 
     assert asked == [True, False]
     assert await index.unlisted() == set()
@@ -111,7 +111,7 @@ async def test_store_filled_by_smtd_requires_learning_its_rows(known: PairJourna
     async with known.transaction() as tx:
         tx.note(Side.LEFT, {A: ONE, B: ONE})
 
-    assert [await index.must_learn(1), await index.must_learn(2)] == [True, False]
+    assert [await index.needs_fingerprints(1), await index.needs_fingerprints(2)] == [True, False]
     assert await index.unlisted() == set()
 
 
@@ -131,7 +131,7 @@ async def test_overtaken_look_is_repeated_by_the_next_one(known: PairJournal, in
     async with known.transaction() as tx:
         tx.note(Side.LEFT, {A: OTHER})
     await index.update_rows(RowLook({A: OTHER}, {A: [1]}, False, True), None)
-    await index.learn(LOOKED, {}, since)
+    await index.store_fingerprints(LOOKED, {}, since)
     look = RowLook({A: ONE, B: OTHER}, {A: [1], B: [2]}, False, True, blocks={(0, 0): Block(9, "1,2")})
 
     told = await index.update_rows(look, b"head", since=since)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from smtd.engine import holds
-from smtd.engine.report import Conflict, PairReport, PlannedAction, SideReport, blank, failure
+from smtd.engine.report import Conflict, PairReport, PlannedAction, SideReport, empty_report, failure
 from smtd.journal.history import HistoryEntry
 from smtd.merge.reasons import Code, because
 from smtd.merge.sides import Both, Side
@@ -107,7 +107,7 @@ def test_history_names_the_sides_as_the_reader_does() -> None:
 
 def test_sync_is_ok_if_all_pairs_are() -> None:
     """One pair with something left undone makes the whole run not ok."""
-    good, held = (blank(name, Both("l", "r")) for name in ("good", "held"))
+    good, held = (empty_report(name, Both("l", "r")) for name in ("good", "held"))
     held.held.append(holds.running(key("a"), None))
 
     assert shapes.sync(0.41234, [shapes.pair(good)])["ok"] is True

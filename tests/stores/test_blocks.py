@@ -15,7 +15,7 @@ from anyio import to_thread
 from smtd.errors import StoreUnreachable
 from smtd.stores.django import block_reader, blocks, file_tracker, reader
 from smtd.stores.django.file_tracker import FileTracker
-from smtd.stores.django.reader import Raw
+from smtd.stores.django.reader import EncodedRow
 from smtd.stores.django.rows import Parts
 from tests.build import PROJECT, change, commented, full, key, record, tagged
 from tests.stores.asking import create, replace, scan_of
@@ -266,7 +266,7 @@ async def test_failed_look_hides_no_change(place, monkeypatch):
 
 def test_mark_distinguishes_numbers_with_the_same_hash():
     """In Python -1 and -2 have."""
-    raws = [Raw((1, PROJECT, "run", number), Parts([], [], [], [], [])) for number in (-1, -2, -2)]
+    raws = [EncodedRow((1, PROJECT, "run", number), Parts([], [], [], [], [])) for number in (-1, -2, -2)]
 
     assert hash(raws[0].row) == hash(raws[1].row)
     assert raws[0].mark != raws[1].mark

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from smtd.sameness import _File
+from smtd.replacement import _File
 from smtd.stores.location import Location
 from tests.build import record
 from tests.stores.places import DjangoPlace

@@ -22,6 +22,6 @@ async def test_rows_of_earlier_looks_are_known_after_a_rest(tmp_path: Any, monke
         await store.read([key("old")])
         monkeypatch.setattr(Connection, "exclusive", False)
         store.rest()
-        store._ids.learn(3 * REORDER_WINDOW, key("new"))
+        store._ids.add(3 * REORDER_WINDOW, key("new"))
 
         assert (await store.read([key("old")])).keys() == {key("old")}

@@ -16,7 +16,7 @@ from smtd.errors import StoreRefused
 from smtd.records.record import Key
 from smtd.stores.base import DONE, STALE, Change, Outcome, Result
 from smtd.stores.driver import Driver
-from smtd.stores.shelf import asking, child, inert, messages, worker, writing
+from smtd.stores.shelf import child, child_requests, inert, messages, worker, writing
 from smtd.stores.shelf.dbm_sqlite3 import Sqlite3File
 from smtd.stores.shelf.driver import DUMB, GNU, NDBM, SQLITE3
 from smtd.stores.shelf.dumb import DumbFile
@@ -164,7 +164,7 @@ async def test_pickle_that_fills_the_memory_harms_no_other_project(asked: Counte
     reads: dict[str, messages.One] = {"greedy": messages.Read(GREEDY), "broken": messages.Read(b"none")}
     reads["other"] = messages.Read(inert.dump({"run": writing.build(record("run"))}))
 
-    answers = await asking.ask_each(reads, messages.Records, shelf="S")
+    answers = await child_requests.ask_each(reads, messages.Records, shelf="S")
 
     assert answers["greedy"] == messages.Records([])
     assert str(answers["broken"]).startswith("the records of project 'broken' in the shelf S cannot be read")
@@ -182,9 +182,9 @@ async def test_request_to_one_process_has_a_limited_size(
         str(number): messages.WriteProject(pickle, []) for number in range(4)
     }
     requests |= {"new": messages.WriteProject(None, [wish]), "large": messages.WriteProject(pickle, [wish])}
-    monkeypatch.setattr(asking, "LARGE", 2 * len(pickle))
+    monkeypatch.setattr(child_requests, "LARGE", 2 * len(pickle))
 
-    answers = await asking.ask_each(requests, messages.Written, shelf="S")
+    answers = await child_requests.ask_each(requests, messages.Written, shelf="S")
 
     assert answers.keys() == requests.keys()
     assert asked == {"Several": 2, "WriteProject": 2}

@@ -12,7 +12,7 @@ from smtd.engine.pair import Policy
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
 from smtd.sqlite import Connection
-from smtd.stores.django.reader import Raw
+from smtd.stores.django.reader import EncodedRow
 from tests.build import key, record
 from tests.stores.places import DjangoPlace
 
@@ -28,7 +28,7 @@ async def test_rows_are_released_at_rest(tmp_path: Any) -> None:
         store.rest()
         gc.collect()
 
-        assert not [one for one in gc.get_objects() if isinstance(one, Raw)]
+        assert not [one for one in gc.get_objects() if isinstance(one, EncodedRow)]
 
 
 async def test_pages_are_released_after_a_cycle(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from smtd import sqlite as sqlite_connection
 from smtd.stores.base import Scan
 from smtd.stores.django import block_reader, blocks, sqlite
 from smtd.stores.django.file_tracker import FileTracker
-from smtd.stores.django.reader import Raw
+from smtd.stores.django.reader import EncodedRow
 from tests.build import commented, full, key, record, tagged
 from tests.sampling import SOAK
 from tests.stores.places import DjangoPlace
@@ -166,7 +166,7 @@ async def test_looks_beside_a_steady_writer_read_only_changes(place, monkeypatch
     read = []
     understood = FileTracker._decoded
 
-    def counted(tracker: FileTracker, raw: Raw) -> Any:
+    def counted(tracker: FileTracker, raw: EncodedRow) -> Any:
         read.append(raw)
         return understood(tracker, raw)
 

@@ -58,10 +58,10 @@ class Tracked:
 
     async def end_cycle(self) -> bool:
         """Do what the end of a cycle does; say whether the index surely matches the store."""
-        if await self._index.must_learn(observe.MANY_WRITTEN):
-            learnt = await self._store.learn(self._index)
-            if learnt is not None:
-                await self._index.learn(*learnt, await self._index.cursor())
+        if await self._index.needs_fingerprints(observe.MANY_WRITTEN):
+            fingerprinted = await self._store.fingerprint_all(self._index)
+            if fingerprinted is not None:
+                await self._index.store_fingerprints(*fingerprinted, await self._index.cursor())
         return await self._store.token() is not None
 
 

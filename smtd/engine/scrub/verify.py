@@ -25,7 +25,7 @@ from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
-from smtd.stores.base import DearStore, Scan, Store
+from smtd.stores.base import CostlyReadStore, Scan, Store
 
 #: Records read at a time: a few hundredths of a second of work.
 BATCH = 50
@@ -65,10 +65,10 @@ class ScrubSession:
 
     async def _scan(self, side: Side, trusted: Agreed) -> Scan:
         store = self.stores[side]
-        if not store.capabilities.dear_reads:
+        if not store.capabilities.costly_reads:
             return await store.scan(self.policy.projects)
         known = {key: both[side] for key, both in trusted.items()}
-        return await cast(DearStore, store).scan(self.policy.projects, known=known)
+        return await cast(CostlyReadStore, store).scan(self.policy.projects, known=known)
 
     async def read(self, keys: Collection[Key]) -> Both[dict[Key, Record]]:
         """Read *keys* on both sides at once."""
@@ -78,7 +78,7 @@ class ScrubSession:
     @property
     def is_dear(self) -> bool:
         """Whether reading a record costs a request on one of the sides."""
-        return any(self.stores[side].capabilities.dear_reads for side in SIDES)
+        return any(self.stores[side].capabilities.costly_reads for side in SIDES)
 
     def rules(self, state: PairState) -> Rules:
         """Return what explains a difference."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from smtd import denied
 from smtd.errors import StoreUnreachable, UsageError
 from smtd.server.accounts.rights import Right
-from smtd.sqlite import ERRORS, opened, translated
+from smtd.sqlite import ERRORS, opened, store_error
 
 
 def rights_in(store: Path) -> list[tuple[str, str, str]]:
@@ -81,7 +81,7 @@ def _opened(store: Path) -> Iterator[sqlite3.Connection]:
     except OSError as exc:
         raise StoreUnreachable(f"{store} cannot be used: {denied.why(exc)}") from exc
     except ERRORS as exc:
-        raise translated(exc, str(store)) from exc
+        raise store_error(exc, str(store)) from exc
 
 
 @contextmanager

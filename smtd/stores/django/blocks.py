@@ -110,7 +110,7 @@ async def changed_since(db: DatabaseConnection, rows: Collection[int], now: Fing
     """
     columns = await _columns(db)
     records: set[int] = set()
-    doubted: dict[tuple[int, int], Block | None] = {}
+    differing: dict[tuple[int, int], Block | None] = {}
     for place, table in enumerate(TABLES):
         size, known = now.sizes[place], now.blocks[place]
         part = Part(place, table, columns[table.name], Bounds(None, None), size)
@@ -121,9 +121,9 @@ async def changed_since(db: DatabaseConnection, rows: Collection[int], now: Fing
             for number in some:
                 both = known.get(number), seen.get(number)
                 if both[0] != both[1]:
-                    doubted[place, number] = _without_hash(*both)
+                    differing[place, number] = _without_hash(*both)
                     records |= await _affected(db, table, size, number, *both)
-    return Changed(records & {*rows}, doubted)
+    return Changed(records & {*rows}, differing)
 
 
 async def _used(db: DatabaseConnection, table: Table, rows: Collection[int]) -> Collection[int]:

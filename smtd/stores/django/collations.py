@@ -25,7 +25,7 @@ class Texts(NamedTuple):
     #: Character set and collation of labels.
     label: tuple[str, str] = ("utf8mb4", "utf8mb4_bin")
 
-    async def clashing(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
+    async def collisions(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
         """Return those of *keys* that equal another key to the database, there or in *keys*, and why."""
         if RECORDS not in self.folding:
             return {}
@@ -39,15 +39,15 @@ class Texts(NamedTuple):
             for found in await db.fetch(f"{asked} ({', '.join([held] * len(chunk))})", chunk):
                 there = Key(*found)
                 taken[Key(*map(folded, found))] = there
-        clashes = {}
+        collisions = {}
         for key in keys:
             other = taken.setdefault(Key(folded(key.project), folded(key.label)), key)
             if other != key:
-                clashes[key] = (
+                collisions[key] = (
                     f"its label cannot be told apart from {other.label!r} of {other.project} there:"
                     " the database ignores case and accents"
                 )
-        return clashes
+        return collisions
 
 
 async def texts(db: DatabaseConnection) -> Texts:

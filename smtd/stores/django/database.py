@@ -15,7 +15,7 @@ from smtd.records.record import Key
 from smtd.stores.base import Scan, Token
 from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.ids import RowIds
-from smtd.stores.django.reader import Raw
+from smtd.stores.django.reader import EncodedRow
 from smtd.stores.django.rows import Columns
 from smtd.stores.index import Fingerprints, RowIndex, RowLook
 
@@ -24,17 +24,17 @@ class Tracker(Protocol):
     """Finds the records that may have changed since an index of the tables was brought up to date."""
 
     async def track(
-        self, db: DatabaseConnection, index: RowIndex, recheck: Collection[Key], *, afresh: bool
+        self, db: DatabaseConnection, index: RowIndex, recheck: Collection[Key], *, recheck_all: bool
     ) -> RowLook:
         """See `TrackedStore.track`."""
 
     async def track_new(self, db: DatabaseConnection, index: RowIndex) -> RowLook | None:
         """Return a partial look; None if it could hide a deletion, or would save no time."""
 
-    async def learn(
+    async def fingerprint_all(
         self, db: DatabaseConnection, index: RowIndex
     ) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
-        """See `TrackedStore.learn`."""
+        """See `TrackedStore.fingerprint_all`."""
 
 
 class RowTracker(Protocol):
@@ -59,7 +59,7 @@ class RowTracker(Protocol):
     async def look(self, db: DatabaseConnection, projects: Collection[str] | None) -> Scan:
         """Return the scan of all rows of *projects* (None: of all)."""
 
-    def digest(self, raw: Raw) -> Digest | None:
+    def digest(self, raw: EncodedRow) -> Digest | None:
         """Return the digest of the record in *raw* (None: the row must be decoded for that)."""
 
     async def marks(self, db: DatabaseConnection, ids: Collection[int]) -> Mapping[int, int]:
@@ -100,7 +100,7 @@ class Database(Protocol):
         """Why nothing can be written to it, as a sentence for users (empty: it can). Known after a look."""
 
     @property
-    def polite(self) -> bool:
+    def has_unfair_lock(self) -> bool:
         """Whether writing again at once would starve others: then pause for as long as the lock was held."""
 
     @property
@@ -125,29 +125,29 @@ class Database(Protocol):
     async def flush(self) -> None:
         """See `Store.flush`."""
 
-    def fitted(self, key: Key, columns: Columns) -> Columns:
+    def as_stored(self, key: Key, columns: Columns) -> Columns:
         """Return *columns* as the tables will return them. Raises RecordUnusable if a value does not fit."""
 
-    async def clashing(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
+    async def collisions(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
         """Return those of *keys* that the database cannot distinguish from other keys, with the reason."""
 
-    def translated(self, exc: Exception) -> StoreError | None:
+    def store_error(self, exc: Exception) -> StoreError | None:
         """Return the StoreError for the driver's error *exc* (None: it is not an error of the driver)."""
 
 
-class Translator(Protocol):
+class ErrorTranslator(Protocol):
     """Translates the errors of a driver."""
 
-    def translated(self, exc: Exception) -> StoreError | None:
-        """See `Database.translated`."""
+    def store_error(self, exc: Exception) -> StoreError | None:
+        """See `Database.store_error`."""
 
 
 @contextmanager
-def translating(database: Translator) -> Iterator[None]:
+def translating_errors(database: ErrorTranslator) -> Iterator[None]:
     """Translate errors that the driver of *database* raises in the block into smtd's own."""
     try:
         yield
     except Exception as exc:
-        if (translated := database.translated(exc)) is None:
+        if (store_error := database.store_error(exc)) is None:
             raise
-        raise translated from exc
+        raise store_error from exc

@@ -12,7 +12,7 @@ from smtd.errors import UsageError
 from smtd.sqlite import opened
 from smtd.stores.base import Store
 from smtd.stores.django import address, file_mark, schema
-from smtd.stores.django.database import translating
+from smtd.stores.django.database import translating_errors
 from smtd.stores.django.server import Address, ServerDatabase
 from smtd.stores.django.server_store import ServerStore
 from smtd.stores.django.sqlite import SqliteFile
@@ -147,7 +147,7 @@ async def _subscribe(place: Place, changed: Callable[[], None]) -> AsyncIterator
         database = await stack.enter_async_context(open_postgresql(place))
         from smtd.stores.django import notify
 
-        with translating(database):
+        with translating_errors(database):
             subscription = await stack.enter_async_context(notify.subscribe(_address(place), changed))
         yield Announcements(lambda: subscription.alive, lambda: subscription.alive)
 

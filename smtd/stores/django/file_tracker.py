@@ -13,7 +13,7 @@ from smtd.stores.base import Scan, Token
 from smtd.stores.django import blocks, reader
 from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.ids import RowIds
-from smtd.stores.django.reader import Raw
+from smtd.stores.django.reader import EncodedRow
 from smtd.stores.index import ABSENT, Block, Entry, Fingerprints, RowIndex, RowLook, combined, entry_of, scan
 
 #: From this number of records on, a look may return the new ones first: comparing fewer takes 0.1 s at most.
@@ -113,12 +113,12 @@ class FileTracker:
         return scan(_entries(rows))
 
     async def track(
-        self, db: DatabaseConnection, index: RowIndex, recheck: Collection[Key], *, afresh: bool
+        self, db: DatabaseConnection, index: RowIndex, recheck: Collection[Key], *, recheck_all: bool
     ) -> RowLook:
         """Return what may have changed since *index* was brought up to date; see `TrackedStore`."""
         # Taken before the look, so that a commit of others during the look counts as later than the look.
         self._version = self._file.version
-        before = None if afresh else await index.fingerprints()
+        before = None if recheck_all else await index.fingerprints()
         if before is not None and before.scheme != blocks.SCHEME:
             before = None  # from an smtd that hashed other tables, or in another way
         now = None if before is None else await blocks.look(db, self._file.path, before)
@@ -182,7 +182,7 @@ class FileTracker:
             fingerprints=fingerprints,
         )
 
-    async def learn(
+    async def fingerprint_all(
         self, db: DatabaseConnection, index: RowIndex
     ) -> tuple[Fingerprints, dict[Key, list[int]]] | None:
         """Return the hashes of all rows, and the new rows; None unless only this store wrote since its look.
@@ -270,14 +270,14 @@ class FileTracker:
         settled = await self._file.is_settled()
         return rows, before if settled else None, settled
 
-    def _decoded(self, raw: Raw) -> tuple[Key, Entry]:
+    def _decoded(self, raw: EncodedRow) -> tuple[Key, Entry]:
         found = raw.found()
         entry = entry_of(found.record)
         if entry.digest is not None:
             self._digests[raw.row_id] = raw.mark, entry.digest
         return found.key, entry
 
-    def digest(self, raw: Raw) -> Digest | None:
+    def digest(self, raw: EncodedRow) -> Digest | None:
         mark, digest = self._digests.get(raw.row_id, (None, None))
         return digest if mark is not None and mark == raw.mark else None
 

@@ -67,7 +67,7 @@ class RowIds:
             else max(self._complete_up_to, self._highest - REORDER_WINDOW)
         )
         for row_id, key in await self.fetch_after(db, start):
-            self.learn(row_id, key)
+            self.add(row_id, key)
         if db.exclusive:
             self._complete_up_to = self._highest
 
@@ -84,7 +84,7 @@ class RowIds:
             rows = await db.fetch(asked, (rows[-1][0],)) if len(rows) == MAX_ROWS else []
         return found
 
-    def learn(self, row_id: int, key: Key) -> None:
+    def add(self, row_id: int, key: Key) -> None:
         """Note that a row has *key*; a key that it had before stays listed, too."""
         known = self._ids_of(key)
         if row_id not in known:

@@ -18,7 +18,7 @@ class RowLookup(Protocol):
     async def of(self, db: DatabaseConnection, keys: Collection[Key], indexed: Collection[int]) -> list[int]:
         """Return the ids of all rows that bear one of *keys*, *indexed* or not, and of some that once did."""
 
-    def learn(self, row_id: int, key: Key) -> None:
+    def add(self, row_id: int, key: Key) -> None:
         """Note that a row bears *key*."""
 
     def forget(self) -> None:
@@ -42,7 +42,7 @@ class KeyLookup:
             found |= dict.fromkeys(row_id for (row_id,) in rows)
         return list(found)
 
-    def learn(self, row_id: int, key: Key) -> None:
+    def add(self, row_id: int, key: Key) -> None:
         """Do nothing."""
 
     def forget(self) -> None:

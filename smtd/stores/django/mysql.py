@@ -28,14 +28,14 @@ from smtd.stores.django.collations import Texts
 from smtd.stores.django.connection import DatabaseConnection, Row, ServerConnection
 from smtd.stores.django.limits import Limits
 from smtd.stores.django.pool import Pool, shared
-from smtd.stores.django.server import ANSWER_WITHIN, CONNECT_WITHIN, NEWEST, Address, ServerDatabase
+from smtd.stores.django.server import CONNECT_TIMEOUT, NEWEST, STATEMENT_TIMEOUT, Address, ServerDatabase
 from smtd.stores.django.server_mark import ServerMark, record_hash
 
 #: The driver logs each warning of the server; in strict mode, all that smtd must know is an error.
 logging.getLogger("asyncmy").setLevel(logging.ERROR)
 
 #: Seconds that a server has to close a connection.
-PARTING = 1.0
+CLOSE_TIMEOUT = 1.0
 #: The lock with which smtd's own writers take turns. All databases of a server share the names of locks, so
 #: it contains the name of the database.
 _LOCK = "concat('smtd:', md5(database()))"
@@ -99,7 +99,7 @@ class MysqlConnection(ServerConnection):
 
     async def close(self) -> None:
         with suppress(Exception):  # it is gone in any case
-            with move_on_after(PARTING, shield=True):
+            with move_on_after(CLOSE_TIMEOUT, shield=True):
                 await self._db.ensure_closed()  # TLS sends a closing message
             self._db.close()
 
@@ -278,9 +278,9 @@ class Mysql:
     async def keeps_older(self, db: DatabaseConnection, since: int) -> bool:
         return True  # rows do not have the number of their transaction
 
-    async def clashing(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
-        """See `Database.clashing`."""
-        return await self._texts.clashing(db, keys)
+    async def collisions(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
+        """See `Database.collisions`."""
+        return await self._texts.collisions(db, keys)
 
     async def flush(self, db: DatabaseConnection) -> None:
         """Do nothing: no connection can make commits durable; see `risk`."""
@@ -298,7 +298,7 @@ class Mysql:
                 )
         return ""
 
-    def translated(self, exc: Exception, name: str) -> StoreError | None:
+    def store_error(self, exc: Exception, name: str) -> StoreError | None:
         if isinstance(exc, (TimeoutError, asyncio.TimeoutError)):
             return StoreUnreachable(f"{name} does not answer; check the server and the network")
         if isinstance(exc, errors.MySQLError):
@@ -355,8 +355,8 @@ async def _connect(address: Address) -> MysqlConnection:
         charset="utf8mb4",
         conv=_conversions(),
         autocommit=True,
-        connect_timeout=CONNECT_WITHIN,
-        read_timeout=ANSWER_WITHIN,
+        connect_timeout=CONNECT_TIMEOUT,
+        read_timeout=STATEMENT_TIMEOUT,
         program_name="smtd",
         ssl=tls,
     )

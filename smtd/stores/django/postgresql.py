@@ -21,7 +21,7 @@ from smtd.stores.django.connection import DatabaseConnection, Row, ServerConnect
 from smtd.stores.django.limits import Limits
 from smtd.stores.django.mapping import MEMBERSHIPS, PREFIX, SHARED
 from smtd.stores.django.pool import Pool, shared
-from smtd.stores.django.server import ANSWER_WITHIN, CONNECT_WITHIN, NEWEST, Address, ServerDatabase
+from smtd.stores.django.server import CONNECT_TIMEOUT, NEWEST, STATEMENT_TIMEOUT, Address, ServerDatabase
 from smtd.stores.django.server_mark import ServerMark, record_hash
 
 #: The lock with which smtd's own writers take turns, so that only one competes with `smt`: "smtd".
@@ -287,10 +287,10 @@ class Postgresql:
         asked = f"SELECT EXISTS (SELECT 1 FROM django_store_record WHERE age(xmin) > {mark})"
         return bool(await db.value(asked))
 
-    async def clashing(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
+    async def collisions(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
         return {}  # it compares texts exactly
 
-    def translated(self, exc: Exception, name: str) -> StoreError | None:
+    def store_error(self, exc: Exception, name: str) -> StoreError | None:
         if isinstance(exc, (pg.InvalidPasswordError, pg.InvalidAuthorizationSpecificationError)):
             return StoreRefused(f"login to {name} failed: {exc}; check the user and the password")
         if isinstance(exc, pg.InvalidCatalogNameError):
@@ -373,8 +373,8 @@ async def _connect_to(address: Address, tls: Any) -> Any:
             password=password,
             database=address.database,
             ssl=tls,
-            timeout=CONNECT_WITHIN,
-            command_timeout=ANSWER_WITHIN,
+            timeout=CONNECT_TIMEOUT,
+            command_timeout=STATEMENT_TIMEOUT,
             server_settings={
                 "application_name": "smtd",
                 "timezone": "UTC",

@@ -24,7 +24,7 @@ MARK = 2**60 - 1
 PAGE = 500
 
 
-class Found(NamedTuple):
+class DecodedRow(NamedTuple):
     """One row of the record table: its id, its key, and the record or why there is none."""
 
     row_id: int
@@ -32,7 +32,7 @@ class Found(NamedTuple):
     record: Record | RecordUnusable
 
 
-class Raw(NamedTuple):
+class EncodedRow(NamedTuple):
     """One row of the record table with its rows in other tables, not yet decoded."""
 
     row: Row
@@ -60,16 +60,16 @@ class Raw(NamedTuple):
         # With more bits the number would need a third digit in memory, for each record.
         return hash(marshal.dumps((self.row, *self.parts), 2)) & MARK
 
-    def found(self) -> Found:
+    def found(self) -> DecodedRow:
         """Decode the row: return the record, or why it cannot be read."""
         row_id, project, *values = self.row
         key = key_of(row_id, project, values[0])
         try:
             if [*key] != [project, values[0]]:
                 raise RecordNameless("its label or its project is not text; correct it there")
-            return Found(row_id, key, rows.record(values, self.parts))
+            return DecodedRow(row_id, key, rows.record(values, self.parts))
         except RecordUnusable as exc:
-            return Found(row_id, key, exc)
+            return DecodedRow(row_id, key, exc)
 
 
 def key_of(row_id: int, project: Any, label: Any) -> Key:
@@ -88,7 +88,7 @@ def _name(row_id: int, value: Any) -> str:
     return f"(row {row_id}, without a name)"
 
 
-async def pages(db: DatabaseConnection, projects: Collection[str] | None) -> AsyncIterator[list[Raw]]:
+async def pages(db: DatabaseConnection, projects: Collection[str] | None) -> AsyncIterator[list[EncodedRow]]:
     """Yield all rows of *projects* (None: of all) in pages, in the order of their ids.
 
     Between two pages no transaction and no cursor is open.
@@ -126,9 +126,9 @@ async def lock_rows(db: DatabaseConnection, ids: Sequence[int]) -> None:
         await db.fetch(f"{held} {db.for_update}", chunk)
 
 
-async def by_id(db: DatabaseConnection, ids: Sequence[int]) -> list[Raw]:
+async def by_id(db: DatabaseConnection, ids: Sequence[int]) -> list[EncodedRow]:
     """Return the rows of *ids* that are still there. Call it inside a transaction."""
-    found: list[Raw] = []
+    found: list[EncodedRow] = []
     for start in range(0, len(ids), PAGE):
         chunk = ids[start : start + PAGE]
         places = schema.placeholders(len(chunk))
@@ -151,11 +151,11 @@ _PARTS = (
 )
 
 
-def _assembled(records: list[Row], parts: Sequence[Mapping[int, list[Row]]]) -> list[Raw]:
+def _assembled(records: list[Row], parts: Sequence[Mapping[int, list[Row]]]) -> list[EncodedRow]:
     """Combine the rows of the record table with their rows in other tables."""
     tags, inputs, outputs, dependencies, platforms = parts
     return [
-        Raw(
+        EncodedRow(
             row,
             Parts(
                 [name for (name,) in tags[row[0]]],

@@ -11,7 +11,7 @@ from smtd.records.record import Key, Record
 from smtd.stores.django import reader
 from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.key_lookup import RowLookup
-from smtd.stores.django.reader import Found
+from smtd.stores.django.reader import DecodedRow
 from smtd.stores.django.rows import Columns
 from smtd.stores.django.writer import Insert, RowWriter, Update
 
@@ -22,7 +22,7 @@ class RowChange(NamedTuple):
     key: Key
     record: Record | None
     columns: Columns | None
-    held: Sequence[Found]
+    held: Sequence[DecodedRow]
 
 
 class RecordRows:
@@ -39,12 +39,12 @@ class RecordRows:
 
     async def held(
         self, db: DatabaseConnection, keys: Collection[Key], indexed: Collection[int] = ()
-    ) -> dict[Key, list[Found]]:
+    ) -> dict[Key, list[DecodedRow]]:
         """Return the rows that now have one of *keys*, and lock them against changes by other clients.
 
         *indexed*: ids of rows that may have one.
         """
-        held: dict[Key, list[Found]] = defaultdict(list)
+        held: dict[Key, list[DecodedRow]] = defaultdict(list)
         ids = await self._ids.of(db, keys, indexed)
         await reader.lock_rows(db, ids)
         for raw in await reader.by_id(db, ids):
@@ -71,17 +71,17 @@ class RecordRows:
         await self._writer.delete(db, deletes)
         inserted = await self._writer.insert(db, inserts)
         for insert, row_id in zip(inserts, inserted, strict=True):
-            self._ids.learn(row_id, insert.key)
+            self._ids.add(row_id, insert.key)
         return [*updated, *deletes, *inserted]
 
 
-def record_of(found: Found) -> Record:
+def record_of(found: DecodedRow) -> Record:
     """Return the record that was *found*. Raises RecordUnusable if it cannot be read."""
     if isinstance(found.record, Record):
         return found.record
     raise found.record
 
 
-def _changed(found: Found, record: Record) -> list[str]:
+def _changed(found: DecodedRow, record: Record) -> list[str]:
     """Return the fields to write: those that differ."""
     return canonical.differences(record_of(found), record)

@@ -18,7 +18,7 @@ from smtd.stores.django import reader, schema
 from smtd.stores.django.connection import DatabaseConnection, Row
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.mapping import MEMBERSHIPS, OUTPUTS, PREFIX, RECORD_COLUMNS, REFERENCES
-from smtd.stores.django.reader import Raw
+from smtd.stores.django.reader import EncodedRow
 from smtd.stores.row_cache import Seen, apply_changes, scan, understood
 
 
@@ -174,7 +174,7 @@ class RowVersionTracker:
         self._seen, self._projects = known | read, projects
         self._marks = marks | {row_id: one.mark for row_id, one in read.items()}
         for row_id, one in read.items():
-            self._ids.learn(row_id, one.key)
+            self._ids.add(row_id, one.key)
         if last is None or not known:
             self._last = scan(self._seen.values())
         else:
@@ -203,7 +203,7 @@ class RowVersionTracker:
         found = await db.fetch(asked, [*ids] * (1 + len(_PARTS)))
         return {row_id: int(mark) for row_id, _, mark in found}
 
-    def digest(self, raw: Raw) -> Digest | None:
+    def digest(self, raw: EncodedRow) -> Digest | None:
         return None  # marks are computed by the database
 
     async def marks(self, db: DatabaseConnection, ids: Collection[int]) -> Mapping[int, int]:
@@ -256,6 +256,6 @@ class RowVersionTracker:
         return bool(known.trace) and await self._sql.trace(db, known.since) == known.trace
 
 
-def _seen_row(raw: Raw, mark: int) -> Seen:
+def _seen_row(raw: EncodedRow, mark: int) -> Seen:
     found = raw.found()
     return understood(mark, found.key, found.record)

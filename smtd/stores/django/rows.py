@@ -28,7 +28,7 @@ from smtd.records.record import (
     bad_value,
     is_plain,
 )
-from smtd.stores.django import fitness
+from smtd.stores.django import readable
 from smtd.stores.django.mapping import RECORD_COLUMNS, REFERENCES, RELATIONS
 
 #: The arguments that Sumatra passes to DataKey besides the metadata: a metadata key must not be named so.
@@ -194,7 +194,7 @@ def columns(record: Record) -> Columns:
     Raises RecordUnusable for a record that the schema cannot hold, or that Sumatra could not
     read from it (one such record keeps it from listing the whole project).
     """
-    record = fitness.fit(record)
+    record = readable.readable_form(record)
     scalars = {name: getattr(record, name) or "" for name in RECORD_COLUMNS}
     scalars |= {
         "timestamp": moment(record.timestamp),

@@ -17,7 +17,7 @@ from smtd.errors import StoreError, StoreRefused
 from smtd.records.record import Key
 from smtd.stores.django import limits, schema, server_mark
 from smtd.stores.django.connection import DatabaseConnection
-from smtd.stores.django.database import translating
+from smtd.stores.django.database import translating_errors
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.limits import Limits
 from smtd.stores.django.pool import Pool
@@ -30,7 +30,7 @@ from smtd.text import encodable
 #: The most records of one transaction: others wait for it in a queue (measured: 0.1 s at most).
 BATCH = 500
 #: Seconds to wait for a connection, and for the answer to one statement.
-CONNECT_WITHIN, ANSWER_WITHIN = 10.0, 120.0
+CONNECT_TIMEOUT, STATEMENT_TIMEOUT = 10.0, 120.0
 #: The highest id of a row, and the key of its record; the dialects select it together with other values.
 NEWEST = "SELECT db_id, project_id, label FROM django_store_record ORDER BY db_id DESC LIMIT 1"
 _NAME = "SELECT project_id, label FROM django_store_record WHERE db_id = ?"
@@ -109,8 +109,8 @@ class Dialect(VersionSql, Protocol):
     async def keeps_older(self, db: DatabaseConnection, since: int) -> bool:
         """Say whether a row is older than *since* of an earlier mark; True if the server cannot tell."""
 
-    async def clashing(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
-        """See `Database.clashing`."""
+    async def collisions(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
+        """See `Database.collisions`."""
 
     async def flush(self, db: DatabaseConnection) -> None:
         """Make durable what others have committed, as far as a connection can."""
@@ -121,8 +121,8 @@ class Dialect(VersionSql, Protocol):
     async def risk(self, db: DatabaseConnection) -> str:
         """Return why a crash of the server can lose commits, with the remedy; empty: it cannot."""
 
-    def translated(self, exc: Exception, name: str) -> StoreError | None:
-        """See `Database.translated`."""
+    def store_error(self, exc: Exception, name: str) -> StoreError | None:
+        """See `Database.store_error`."""
 
 
 class ServerLink(DatabaseConnection, Protocol):
@@ -143,7 +143,7 @@ class ServerLink(DatabaseConnection, Protocol):
 class ServerDatabase:
     """A database on a server, reached by the connections of *pool*; messages show *name*."""
 
-    batch, polite, obstacle = BATCH, False, ""
+    batch, has_unfair_lock, obstacle = BATCH, False, ""
 
     def __init__(self, dialect: Dialect, pool: Pool[Any], name: str) -> None:
         self._dialect = dialect
@@ -230,7 +230,7 @@ class ServerDatabase:
 
     async def risk(self) -> str:
         """Return why a crash of the server can lose commits, with the remedy; empty: it cannot."""
-        with translating(self):
+        with translating_errors(self):
             async with self._pool.link() as link:
                 return await self._dialect.risk(link)
 
@@ -240,7 +240,7 @@ class ServerDatabase:
     async def make(self) -> bool:
         """Create the tables as Sumatra's first command would; say whether there were none."""
         statements = await to_thread.run_sync(schema.statements, self._dialect.kind)
-        with translating(self):
+        with translating_errors(self):
             async with self._pool.link() as link:
                 if await self._dialect.identity(link) is not None:
                     return False
@@ -252,16 +252,16 @@ class ServerDatabase:
 
     async def run(self, statements: Iterable[str]) -> None:
         """Run *statements* that create or remove what is not Sumatra's, if possible all or none of them."""
-        with translating(self):
+        with translating_errors(self):
             async with self._pool.link() as link, link.creating_tables():
                 for statement in statements:
                     await link.run(statement)
 
-    def fitted(self, key: Key, columns: Columns) -> Columns:
+    def as_stored(self, key: Key, columns: Columns) -> Columns:
         return limits.fit_columns(key, columns, self._dialect.limits)
 
-    async def clashing(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
-        return await self._dialect.clashing(db, keys) if keys else {}
+    async def collisions(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
+        return await self._dialect.collisions(db, keys) if keys else {}
 
-    def translated(self, exc: Exception) -> StoreError | None:
-        return certificate_error(self._name, exc) or self._dialect.translated(exc, self._name)
+    def store_error(self, exc: Exception) -> StoreError | None:
+        return certificate_error(self._name, exc) or self._dialect.store_error(exc, self._name)

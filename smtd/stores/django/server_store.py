@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from smtd.stores.base import Capabilities
-from smtd.stores.django.database import translating
+from smtd.stores.django.database import translating_errors
 from smtd.stores.django.server import ServerDatabase
 from smtd.stores.django.store import DjangoStore
 
@@ -22,9 +22,9 @@ class ServerStore(DjangoStore):
         return replace(super().capabilities, bears_mark=True)
 
     async def mark(self) -> str:
-        with translating(self._server):
+        with translating_errors(self._server):
             return await self._server.mark()
 
     async def is_another(self, before: str, now: str) -> bool:
-        with translating(self._server):
+        with translating_errors(self._server):
             return await self._server.is_another(before, now)

@@ -23,7 +23,7 @@ MAX_SINGLE_LOOKUPS = 10
 MAX_CACHED = 10_000
 
 
-class NotKept(Exception):
+class RowNotStored(Exception):
     """The database reported that it wrote a row, but it has not; the text says which, and what to do."""
 
 
@@ -74,11 +74,11 @@ class LookupTable:
             await db.run(f"INSERT INTO {self._table} ({names}) VALUES ({places})", row)
             found = await db.value(f"SELECT min(id) FROM {self._table} WHERE {equal}", values)
         if found is None:
-            raise self._not_kept()
+            raise self._row_not_stored()
         return int(found)
 
-    def _not_kept(self) -> NotKept:
-        return NotKept(
+    def _row_not_stored(self) -> RowNotStored:
+        return RowNotStored(
             f"the database did not keep a row of {self._table}; look for a trigger there that prevents it"
         )
 
@@ -88,7 +88,7 @@ class LookupTable:
         # No other client can insert now, so the new ids are those of the rows, in their order.
         made = await db.fetch(f"SELECT id FROM {self._table} WHERE id > ? ORDER BY id", (self._last_id,))
         if len(made) != len(rows):
-            raise self._not_kept()
+            raise self._row_not_stored()
         self._ids.update(zip(rows, (row_id for (row_id,) in made), strict=True))
         self._last_id = made[-1][0]
 

@@ -27,7 +27,7 @@ from smtd.filestat import (
     signature,
 )
 from smtd.records.record import Key
-from smtd.sqlite import ERRORS, STORE_STATEMENTS, Connection, check, commits, connect, flush, translated
+from smtd.sqlite import ERRORS, STORE_STATEMENTS, Connection, check, commits, connect, flush, store_error
 from smtd.stores.base import Token
 from smtd.stores.django import schema
 from smtd.stores.django.file_tracker import FileTracker
@@ -93,7 +93,7 @@ class SqliteFile:
         return "its file system is mounted read-only" if self._is_frozen else ""
 
     @property
-    def polite(self) -> bool:
+    def has_unfair_lock(self) -> bool:
         """SQLite has no queue of writers: the first one to try after a commit gets the lock."""
         return not self.is_new
 
@@ -104,16 +104,16 @@ class SqliteFile:
     def row_tracker(self, ids: RowIds) -> FileTracker:
         return FileTracker(self, ids)
 
-    def fitted(self, key: Key, columns: Columns) -> Columns:
+    def as_stored(self, key: Key, columns: Columns) -> Columns:
         return columns  # SQLite keeps any text in any column
 
-    async def clashing(self, db: object, keys: Collection[Key]) -> Mapping[Key, str]:
+    async def collisions(self, db: object, keys: Collection[Key]) -> Mapping[Key, str]:
         return {}
 
-    def translated(self, exc: Exception) -> StoreError | None:
+    def store_error(self, exc: Exception) -> StoreError | None:
         if isinstance(exc, OSError):
             return StoreUnreachable(f"{self._name} cannot be read: {denied.why(exc)}")
-        return translated(exc, self._name) if isinstance(exc, ERRORS) else None
+        return store_error(exc, self._name) if isinstance(exc, ERRORS) else None
 
     async def connection(self) -> Connection | None:
         """Return the connection to the file that is there now, or None while it has no tables.

@@ -16,12 +16,12 @@ from smtd.records.record import BAD_VALUE, Key, Record, bad_value, is_plain
 from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result, Scan, Token
 from smtd.stores.django import reader, rows
 from smtd.stores.django.connection import DatabaseConnection
-from smtd.stores.django.database import Database, Tracker, translating
+from smtd.stores.django.database import Database, Tracker, translating_errors
 from smtd.stores.django.ids import RowIds
-from smtd.stores.django.reader import Found, Raw
+from smtd.stores.django.reader import DecodedRow, EncodedRow
 from smtd.stores.django.record_rows import RecordRows, RowChange, record_of
 from smtd.stores.django.rows import Columns
-from smtd.stores.django.shared_rows import NotKept
+from smtd.stores.django.shared_rows import RowNotStored
 from smtd.stores.django.writer import RowWriter
 from smtd.stores.index import Busy, Fingerprints, RowIndex, RowLook
 
@@ -39,7 +39,7 @@ class DjangoStore:
         self._records = RecordRows(self._ids, self._writer)
         self._generation = 0
         #: The errors for a record that the tables do not accept.
-        self._refusals: tuple[type[Exception], ...] = (*database.refusals, NotKept)
+        self._refusals: tuple[type[Exception], ...] = (*database.refusals, RowNotStored)
         #: The changes of the last call of `write`.
         self._last_changes: dict[Key, Change] = {}
         #: The last look was partial.
@@ -61,13 +61,13 @@ class DjangoStore:
         )
 
     async def projects(self) -> list[str]:
-        with translating(self._database):
+        with translating_errors(self._database):
             async with self._session() as db:
                 found = await db.fetch("SELECT id FROM django_store_project") if db else []
         return sorted(name for (name,) in found if isinstance(name, str) and is_plain(name))
 
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
-        with translating(self._database):
+        with translating_errors(self._database):
             await self._rows.settle()
             async with self._session() as db:
                 if db is None:
@@ -84,10 +84,10 @@ class DjangoStore:
         index: RowIndex,
         recheck: Collection[Key] = (),
         *,
-        afresh: bool = False,
+        recheck_all: bool = False,
         may_be_partial: bool = False,
     ) -> RowLook:
-        with translating(self._database):
+        with translating_errors(self._database):
             is_quiet, began = await self._rows.settle(wait=False), time.time()
             async with self._session() as db:
                 if db is None:
@@ -95,10 +95,10 @@ class DjangoStore:
                     return RowLook({}, {}, whole=True, settled=True)
                 self._ids.forget()
                 new = None
-                if may_be_partial and is_quiet and not (self._is_partial or recheck or afresh):
+                if may_be_partial and is_quiet and not (self._is_partial or recheck or recheck_all):
                     new = await self._tracker.track_new(db, index)
                 self._is_partial = new is not None
-                look = new or await self._tracker.track(db, index, recheck, afresh=afresh)
+                look = new or await self._tracker.track(db, index, recheck, recheck_all=recheck_all)
         if is_quiet and look.settled:
             return look
         return look._replace(busy=Busy(began, max(began, time.time())))
@@ -106,15 +106,19 @@ class DjangoStore:
     async def follow(self, index: RowIndex) -> None:
         await self._ids.follow(index)
 
-    async def learn(self, index: RowIndex) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
-        with translating(self._database):
+    async def fingerprint_all(
+        self, index: RowIndex
+    ) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
+        with translating_errors(self._database):
             async with self._session() as db:
-                return None if db is None or self._is_partial else await self._tracker.learn(db, index)
+                return (
+                    None if db is None or self._is_partial else await self._tracker.fingerprint_all(db, index)
+                )
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         if not keys:
             return {}
-        with translating(self._database):
+        with translating_errors(self._database):
             async with self._session() as db:
                 if db is None:
                     return {}
@@ -128,14 +132,14 @@ class DjangoStore:
 
     async def _raws(
         self, db: DatabaseConnection, keys: Collection[Key], indexed: Collection[int]
-    ) -> list[Raw]:
+    ) -> list[EncodedRow]:
         """Return the rows of *keys* from one snapshot."""
         async with db.reading():
             raws = await reader.by_id(db, await self._ids.of(db, keys, indexed))
         await db.release()
         return raws
 
-    def _set_known_digest(self, raw: Raw, key: Key, record: Record) -> None:
+    def _set_known_digest(self, raw: EncodedRow, key: Key, record: Record) -> None:
         """Set the digest of *record* without computing it, if it is known or this object wrote the record."""
         digest, change = self._rows.digest(raw), self._last_changes.get(key)
         wrote = None if change is None else change.record
@@ -149,27 +153,27 @@ class DjangoStore:
         if self._is_partial:
             self._ids.forget()  # a row that was not looked at may bear another key by now
         self._last_changes = {change.key: change for change in changes}
-        with translating(self._database):
+        with translating_errors(self._database):
             await self._database.create()
             size = self._database.batch
             for start in range(0, len(changes), size):
                 began = time.monotonic()
                 outcomes += await self._write_batch(changes[start : start + size])
-                if self._database.polite:
+                if self._database.has_unfair_lock:
                     # Leave the lock to others for as long as it was held.
                     await anyio.sleep(time.monotonic() - began)
         return outcomes
 
     async def token(self) -> Token | None:
-        with translating(self._database):
+        with translating_errors(self._database):
             return None if self._is_partial else await self._rows.token()
 
     async def unchanged_since(self, token: Token) -> bool:
-        with translating(self._database):
+        with translating_errors(self._database):
             return self._known_whole(await self._rows.unchanged_since(token))
 
     async def flush(self) -> None:
-        with translating(self._database):
+        with translating_errors(self._database):
             await self._database.flush()
 
     def rest(self) -> None:
@@ -179,7 +183,7 @@ class DjangoStore:
         self._ids.rest()
 
     async def resume(self, token: Token) -> bool:
-        with translating(self._database):
+        with translating_errors(self._database):
             return self._known_whole(await self._rows.resume(token))
 
     def _known_whole(self, is_same: bool) -> bool:
@@ -236,9 +240,9 @@ class DjangoStore:
         async with db.writing():
             keys = [change.key for change in changes]
             held = await self._records.held(db, keys, indexed)
-            clashes = await self._database.clashing(db, [key for key in keys if key not in held])
+            collisions = await self._database.collisions(db, [key for key in keys if key not in held])
             outcomes = [
-                _outcome(change, columns, held[change.key], clashes.get(change.key, ""))
+                _outcome(change, columns, held[change.key], collisions.get(change.key, ""))
                 for change, columns in zip(changes, prepared, strict=True)
             ]
             written = await self._records.change(
@@ -256,14 +260,14 @@ class DjangoStore:
         if change.record is None:
             return None
         try:
-            return self._database.fitted(change.key, rows.columns(change.record))
+            return self._database.as_stored(change.key, rows.columns(change.record))
         except RecordUnusable as exc:
             return exc
         except BAD_VALUE as exc:
             return bad_value(exc)
 
 
-def _unambiguous(found: Sequence[Found]) -> dict[Key, Record]:
+def _unambiguous(found: Sequence[DecodedRow]) -> dict[Key, Record]:
     """Return the records, without those of keys of which a row is unreadable or two rows differ."""
     records: dict[Key, Record] = {}
     ambiguous = {row.key for row in found if isinstance(row.record, RecordUnusable)}
@@ -275,7 +279,7 @@ def _unambiguous(found: Sequence[Found]) -> dict[Key, Record]:
     return {key: record for key, record in records.items() if key not in ambiguous}
 
 
-def _digest(found: Found) -> Digest:
+def _digest(found: DecodedRow) -> Digest:
     return canonical.digest(record_of(found))
 
 
@@ -285,7 +289,7 @@ def _columns_of(columns: Columns | RecordUnusable | None) -> Columns | None:
 
 
 def _outcome(
-    change: Change, columns: Columns | RecordUnusable | None, held: list[Found], clash: str
+    change: Change, columns: Columns | RecordUnusable | None, held: list[DecodedRow], clash: str
 ) -> Outcome:
     """Return the outcome of *change*, given the rows that have its key now.
 

@@ -18,7 +18,7 @@ from smtd.stores.django.mapping import (
     Relation,
 )
 from smtd.stores.django.rows import Columns
-from smtd.stores.django.shared_rows import LookupTable, NotKept
+from smtd.stores.django.shared_rows import LookupTable, RowNotStored
 
 #: The most values in one list of a statement; every SQLite accepts this many.
 CHUNK = 500
@@ -60,7 +60,7 @@ class RowWriter:
             shared.rest()
 
     async def insert(self, db: DatabaseConnection, inserts: Sequence[Insert]) -> list[int]:
-        """Insert new records, with a few statements for all of them; return their ids. Raises NotKept."""
+        """Insert new records with a few statements for all; return their ids. Raises RowNotStored."""
         if not inserts:
             return []
         await self._make_projects(db, {insert.key.project for insert in inserts})
@@ -81,7 +81,7 @@ class RowWriter:
             )
         }
         if lost := [str(insert.key) for insert in inserts if insert.key not in ids]:
-            raise NotKept(
+            raise RowNotStored(
                 f"the database did not keep the row of {lost[0]}; look for a trigger there that prevents it"
             )
         owners = [ids[insert.key] for insert in inserts]

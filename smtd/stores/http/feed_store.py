@@ -68,16 +68,16 @@ class FeedStore:
         index: RowIndex,
         recheck: Collection[Key] = (),
         *,
-        afresh: bool = False,
+        recheck_all: bool = False,
         may_be_partial: bool = False,
     ) -> RowLook:
-        before = None if afresh else _number(await index.fingerprints())
+        before = None if recheck_all else _number(await index.fingerprints())
         try:
             if before is not None:
                 return await self._track_since(before, index, recheck)
         except Gone:
             pass
-        return await self._track_all({} if afresh else await index.present())
+        return await self._track_all({} if recheck_all else await index.present())
 
     async def _track_since(self, before: int, index: RowIndex, recheck: Collection[Key]) -> RowLook:
         looked: dict[Key, known.Entry | None] = {}
@@ -146,7 +146,9 @@ class FeedStore:
     async def follow(self, index: RowIndex) -> None:
         """Do nothing: a record has no row that this object would have to know."""
 
-    async def learn(self, index: RowIndex) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
+    async def fingerprint_all(
+        self, index: RowIndex
+    ) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
         if await self.token() is None or self._cursor is None:
             return None
         return _fingerprints(self._cursor), {}

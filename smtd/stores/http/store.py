@@ -74,9 +74,9 @@ class HttpStore:
         batch=BATCH,
         keeps_opaque=False,
         atomic_updates=False,
-        dear_reads=True,
+        costly_reads=True,
         saves_records=True,
-        makes_doubles=True,
+        creates_duplicates=True,
     )
 
     def __init__(

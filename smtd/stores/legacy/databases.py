@@ -24,7 +24,7 @@ from smtd import regular, sqlite
 from smtd.errors import RecordNameless, RecordUnusable, StoreError, StoreRefused
 from smtd.records import python2, tags
 from smtd.records.record import BAD_VALUE, Key, Record, bad_value
-from smtd.sqlite import ERRORS, Row, lenient, translated
+from smtd.sqlite import ERRORS, Row, lenient, store_error
 from smtd.stores.django import rows
 from smtd.stores.django.mapping import RECORD_COLUMNS
 from smtd.stores.django.rows import Parts
@@ -79,7 +79,7 @@ def _translated(exc: Exception, path: Path) -> StoreError:
         )
     if "no such" in str(exc):
         return StoreRefused(f"{path} is not a Sumatra record store: {exc}")
-    return translated(exc, str(path))
+    return store_error(exc, str(path))
 
 
 def change_counter(path: Path) -> int:

@@ -18,7 +18,7 @@ from anyio import to_thread
 from smtd.errors import StoreRefused
 from smtd.gather import gather
 from smtd.stores.base import LARGE_AT_REST
-from smtd.stores.shelf import asking, child, messages
+from smtd.stores.shelf import child, child_requests, messages
 from smtd.stores.shelf.contents import Contents
 
 #: Up to this many records are requested by their labels, instead of all records of the project.
@@ -100,7 +100,7 @@ class Loaded:
                 await self._load_large(project, projects[project], pickle)
             else:
                 reads[project] = messages.Read(pickle, few, timezone=self._timezone)
-        answers = await asking.ask_each(reads, messages.Records, shelf=self._location)
+        answers = await child_requests.ask_each(reads, messages.Records, shelf=self._location)
         for project, answer in answers.items():
             if isinstance(answer, messages.Records):
                 await self._add(project, projects[project], answer, _labels_to_request(wanted[project]))
@@ -154,7 +154,7 @@ class Loaded:
             for project, digest in contents.digests.items()
             if self._old.get(project, (None,))[0] != digest
         }
-        answers = await asking.ask_each(looks, messages.Probed, shelf=self._location)
+        answers = await child_requests.ask_each(looks, messages.Probed, shelf=self._location)
         for project, answer in answers.items():
             is_old = isinstance(answer, messages.Probed) and answer.old
             self._old[project] = (contents.digests[project], is_old)
@@ -184,4 +184,4 @@ def _labels_to_request(labels: Collection[str] | None) -> list[str] | None:
 
 def _shares(pickle: bytes) -> int:
     """Return how many processes load the records of a pickle together, each of them a share."""
-    return max(1, min(len(pickle) // asking.LARGE, os.cpu_count() or 1, 4))
+    return max(1, min(len(pickle) // child_requests.LARGE, os.cpu_count() or 1, 4))

@@ -25,7 +25,7 @@ from smtd.stores.base import (
     Token,
 )
 from smtd.stores.row_cache import Seen, scan
-from smtd.stores.shelf import asking, messages, steps, worker
+from smtd.stores.shelf import child_requests, messages, steps, worker
 from smtd.stores.shelf.contents import Contents, DbmFile, name
 from smtd.stores.shelf.loaded import Loaded
 from smtd.stores.shelf.swaps import Swap
@@ -202,7 +202,7 @@ class ShelfStore:
             for project, project_ops in ops.items()
         }
         made: dict[str, tuple[bytes | None, list[Outcome]]] = {}
-        answers = await asking.ask_each(requests, messages.Written, shelf=self.location)
+        answers = await child_requests.ask_each(requests, messages.Written, shelf=self.location)
         for project, answer in answers.items():
             if isinstance(answer, StoreRefused):
                 made[project] = None, [Outcome(Result.REFUSED, str(answer))] * len(ops[project])

@@ -137,9 +137,9 @@ def _read(project: dict[str, Any], found: dict[str, str], request: Read) -> list
         return [_entry(label, project[label]) for label in mine]
     # Imported only now: the modules for time zones take as long to load as a hundred records.
     from smtd.stores.legacy import sources
-    from smtd.stores.shelf import old
+    from smtd.stores.shelf.upgrade import upgraded
 
-    upgrade = partial(old.upgraded, zone=sources.zone(request.timezone))
+    upgrade = partial(upgraded, zone=sources.zone(request.timezone))
     return [
         _entry(label, project[label], None if found[label] == forms.CURRENT else upgrade) for label in mine
     ]

@@ -14,7 +14,7 @@ from smtd.records.literal import NotLiteral
 from smtd.records.parameters import simple
 from smtd.records.record import Component, Executable, Key, Parameters, Record, Repository
 from smtd.stores.base import DONE, Change, Outcome
-from smtd.stores.django import fitness
+from smtd.stores.django import readable
 from tests.build import change, record
 from tests.peers.environments import Environment
 from tests.stores.asking import read_from
@@ -190,7 +190,7 @@ async def test_harmful_records_make_sumatra_act(
     sumatra: Sumatra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each of these texts really makes Sumatra run, open or fetch something as soon as it lists records."""
-    monkeypatch.setattr(fitness, "fit", lambda record: record)
+    monkeypatch.setattr(readable, "readable_form", lambda record: record)
     place = DjangoPlace(tmp_path / "store" / "records")
     place.path.parent.mkdir()
     harms = HARMS | USUAL

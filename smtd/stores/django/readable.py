@@ -21,7 +21,7 @@ _LABEL = re.compile(r"\w")
 _RESERVED = frozenset(("parameters", "names"))
 
 
-def fit(record: Record) -> Record:
+def readable_form(record: Record) -> Record:
     """Return *record* in a form that Sumatra can read back without side effects (`records/safety.py`).
 
     Raises RecordUnusable, with the reason, if no such form has the same meaning.

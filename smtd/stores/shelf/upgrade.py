@@ -20,7 +20,7 @@ from smtd.stores.legacy import sources
 from smtd.stores.shelf import inert, sets, writing
 from smtd.stores.shelf.forms import is_naive
 from smtd.stores.shelf.inert import Inert, Ref
-from smtd.stores.shelf.modern import modern
+from smtd.stores.shelf.python2_pickles import as_python3
 from smtd.stores.shelf.values import plain
 
 UTC = datetime.timezone.utc
@@ -32,7 +32,7 @@ def upgraded(pickled: Inert, zone: ZoneInfo | None) -> Inert:
     *pickled* has an older form (`forms.form`), and is not changed. Raises RecordUnusable if it holds
     something that cannot be converted, or an object that 0.8.1 could not load.
     """
-    state: dict[str, Any] = _in_utc(modern(pickled, {}), zone).state
+    state: dict[str, Any] = _in_utc(as_python3(pickled, {}), zone).state
     state = {name: _UPGRADERS[name](value) if name in _UPGRADERS else value for name, value in state.items()}
     state.setdefault("input_datastore", _new("FileSystemDataStore", {"root": "/"}))
     if "output_data" not in state:

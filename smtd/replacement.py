@@ -93,7 +93,7 @@ class _Tables:
         return after
 
 
-class Sameness:
+class ReplacementCheck:
     """One side of a pair, whose store had the mark *before* at the end of the last cycle (empty: no mark).
 
     *has_agreed*: something was agreed on before. A server that was used without marks until now may have been

@@ -28,7 +28,7 @@ _ORDERED = Ref("collections", "OrderedDict")
 _OBJECT = Ref("builtins", "object")
 
 
-def modern(value: Any, known: dict[int, Any]) -> Any:
+def as_python3(value: Any, known: dict[int, Any]) -> Any:
     """Return *value* as Python 3 would have pickled it; *known* has what was converted already, by identity.
 
     *value* itself is not changed. Raises RecursionError if it is nested too deeply.
@@ -50,20 +50,20 @@ _UNKNOWN = object()
 def _dict(value: dict[Any, Any], known: dict[int, Any]) -> Any:
     made: dict[Any, Any] = {}
     known[id(value)] = made
-    made.update((modern(key, known), modern(item, known)) for key, item in value.items())
+    made.update((as_python3(key, known), as_python3(item, known)) for key, item in value.items())
     return made
 
 
 def _list(value: list[Any], known: dict[int, Any]) -> Any:
     made: list[Any] = []
     known[id(value)] = made
-    made.extend(modern(item, known) for item in value)
+    made.extend(as_python3(item, known) for item in value)
     return made
 
 
 def _fixed(value: Any, known: dict[int, Any]) -> Any:
     """Convert a tuple or a set, which is created whole: it cannot directly contain itself."""
-    made = known[id(value)] = type(value)([modern(item, known) for item in value])
+    made = known[id(value)] = type(value)([as_python3(item, known) for item in value])
     return made
 
 
@@ -108,31 +108,31 @@ def _reconstructed(value: Inert, known: dict[int, Any]) -> Any:
     made = _copied(value, _renamed(cls.ref), (), known, called=False)
     kind = _renamed(base.ref) if isinstance(base, StandIn) else _OBJECT
     if isinstance(content, dict):
-        made.pairs = modern(content, known)
+        made.pairs = as_python3(content, known)
     elif isinstance(content, list):
-        made.elements = modern(content, known)
+        made.elements = as_python3(content, known)
     elif kind != _OBJECT:
-        made.args = (modern(content, known),)
+        made.args = (as_python3(content, known),)
     return made
 
 
 def _plain(value: Inert, content: Any, known: dict[int, Any]) -> Any:
     """Return the value of a built-in class that `future` wrapped."""
-    made = known[id(value)] = modern(content, known)
+    made = known[id(value)] = as_python3(content, known)
     return made
 
 
 def _time(value: Inert, known: dict[int, Any]) -> Any:
     """Return a date or time; its bytes were decoded with all other text of the pickle."""
     first, *rest = value.args
-    arguments = (first.encode("utf-8", "surrogateescape"), *(modern(item, known) for item in rest))
+    arguments = (first.encode("utf-8", "surrogateescape"), *(as_python3(item, known) for item in rest))
     made = known[id(value)] = type(value)(*arguments)
     return made
 
 
 def _ordered(value: Inert, known: dict[int, Any]) -> Any:
     made = _copied(value, _ORDERED, (), known)
-    made.pairs = dict(modern(value.args[0], known))
+    made.pairs = dict(as_python3(value.args[0], known))
     return made
 
 
@@ -141,9 +141,9 @@ def _copied(
 ) -> Inert:
     made = known[id(value)] = inert.new(*ref)
     made.called = value.called if called is None else called
-    made.args = modern(args, known)
-    made.kwargs = modern(value.kwargs, known)
-    made.state = modern(value.state, known)
-    made.pairs = modern(value.pairs, known)
-    made.elements = modern(value.elements, known)
+    made.args = as_python3(args, known)
+    made.kwargs = as_python3(value.kwargs, known)
+    made.state = as_python3(value.state, known)
+    made.pairs = as_python3(value.pairs, known)
+    made.elements = as_python3(value.elements, known)
     return made
