@@ -32,7 +32,9 @@ RANKS = [
     # A Sumatra Server is a Django store over HTTP: it has the same columns.
     {"smtd.stores.http", "smtd.stores.legacy"},
     {"smtd.engine", "smtd.watch", "smtd.stores.registry", "smtd.control.server", "smtd.control.client"},
-    {"smtd.replacement", "smtd.output", "smtd.stores.discovery", "smtd.server"},
+    {"smtd.replacement", "smtd.output", "smtd.stores.discovery"},
+    {"smtd.web"},
+    {"smtd.server"},
     {"smtd.pairing"},
     {"smtd.daemon"},
     {"smtd.cli"},

@@ -17,6 +17,7 @@ from smtd.config import Config
 from smtd.daemon.events import Events
 from smtd.errors import SmtdError
 from smtd.filestat import Signature
+from smtd.server.accounts import session_key
 from smtd.server.accounts.authenticator import Authenticator
 from smtd.server.accounts.users import Users
 from smtd.server.server_settings import ServerSettings
@@ -78,7 +79,8 @@ class OwnServer:
         if wanted is not None:
             users = Users(wanted.users)
             await users.load()
-            new = _Running(wanted, Authenticator(users))
+            key = await to_thread.run_sync(session_key.load, wanted.users)
+            new = _Running(wanted, Authenticator(users, session_key=key))
         if former is not None:  # first: the two may have one address, and have one store
             self._running = None
             former.scope.cancel()

@@ -6,7 +6,6 @@ import logging
 import time
 from functools import partial
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -22,6 +21,7 @@ from smtd.server.changes_api import ChangesApi
 from smtd.server.database import ServedDatabase
 from smtd.server.metrics import Metrics
 from smtd.server.origins import Origin, Origins, WrongHost
+from smtd.server.pages.dispatch import Pages
 from smtd.server.projects_api import ProjectsApi
 from smtd.server.records_api import RecordsApi
 from smtd.server.targets import API, DOCUMENT, BadTarget
@@ -55,6 +55,7 @@ class Application:
         origins: Origins,
         anonymous: Right,
         metrics: Metrics,
+        pages: Pages,
     ) -> None:
         self._database = database
         self._projects = projects
@@ -70,6 +71,7 @@ class Application:
         self._origins = origins
         self._anonymous = anonymous
         self._metrics = metrics
+        self._pages = pages
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Return the answer to *request*."""
@@ -91,9 +93,11 @@ class Application:
     @property
     def _prefix(self) -> str:
         """The path of the root in addresses that clients use."""
-        return urlsplit(self._origins.url).path or "/"
+        return self._origins.prefix
 
     async def _answer(self, request: web.Request, path: str) -> web.StreamResponse:
+        if self._pages.has(path):
+            return await self._pages.answer(request, path, self._origin(request))
         if path not in PATHS and not f"{path}/".startswith(targets.RECORDS):
             raise RequestRefused(
                 HTTPStatus.NOT_FOUND,
@@ -101,10 +105,10 @@ class Application:
             )
         if path == "/healthz":
             return await answer_by_method(request, {"GET": _health})
+        origin = self._origin(request)
         try:
-            origin = self._origins.of(request.remote or "", request.headers)
             target = targets.parsed(path)
-        except (WrongHost, BadTarget) as exc:
+        except BadTarget as exc:
             raise RequestRefused(HTTPStatus.BAD_REQUEST, str(exc)) from exc
         if path == "/metrics":
             return await answer_by_method(request, {"GET": partial(self._show_metrics, request, origin)})
@@ -124,6 +128,13 @@ class Application:
             return await self._records.answer(request, key, caller, reauthenticate)
         base = origin.root + targets.RECORDS[1:]
         return await self._projects.answer(request, target.project, caller, reauthenticate, base)
+
+    def _origin(self, request: web.Request) -> Origin:
+        """Return where *request* comes from. Raises RequestRefused (400) if it is for another host."""
+        try:
+            return self._origins.of(request.remote or "", request.headers)
+        except WrongHost as exc:
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, str(exc)) from exc
 
     async def _caller(self, request: web.Request, origin: Origin) -> Caller | None:
         """Return the caller of *request*; None if they have to log in. Raises RequestRefused (429)."""

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Protocol, TypeAlias
 
 from smtd.server.accounts.rights import Right, Rights, User
+from smtd.server.accounts.sessions import LoginSession
 
 
 class Authenticating(Protocol):
@@ -21,6 +22,15 @@ class Authenticating(Protocol):
         are pending. Credentials that were correct a moment ago cost almost nothing to check again, so a
         stream can check them often.
         """
+
+    async def log_in(self, name: str, password: str, address: str) -> str | None:
+        """Return a session cookie for the user *name* at *address*; None if name or password is wrong.
+
+        Raises TooManyFailures as `authenticate` does.
+        """
+
+    async def session(self, cookie: str) -> tuple[User, LoginSession] | None:
+        """Return the user and the session of *cookie*; None if it is over."""
 
 
 @dataclass(frozen=True, slots=True)

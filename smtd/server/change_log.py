@@ -239,6 +239,14 @@ async def newest_moments(db: DatabaseConnection) -> list[tuple[str, str]]:
     return [(project, moment) for project, moment in await db.fetch(query)]
 
 
+async def record_counts(db: DatabaseConnection) -> list[tuple[str, int]]:
+    """Return each project that has records, with their number."""
+    query = (
+        "SELECT project, count(*) FROM smtd_change WHERE digest IS NOT NULL OR problem != '' GROUP BY project"
+    )
+    return [(project, count) for project, count in await db.fetch(query)]
+
+
 async def last_number(db: DatabaseConnection, project: str) -> int:
     """Return the number of the last change in *project*, or a higher one; it never decreases.
 

@@ -276,6 +276,10 @@ class ServedDatabase(Memory):
         """Return when the newest record of each project was run, as the tables store it."""
         return dict(await self.read(change_log.newest_moments))
 
+    async def record_counts(self) -> dict[str, int]:
+        """Return how many records each project has that has any."""
+        return dict(await self.read(change_log.record_counts))
+
     async def tagged_labels(self, project: str, tags: Sequence[str]) -> list[str]:
         """Return the labels of the records in *project* that have one of *tags*."""
         held = [tag for tag in tags if self.backend.can_hold(tag)]

@@ -53,6 +53,11 @@ class Origins:
     is_local: bool
     has_tls: bool
 
+    @property
+    def prefix(self) -> str:
+        """The path of the root in addresses that clients use."""
+        return urlsplit(self.url).path or "/"
+
     def of(self, peer: str, headers: MultiMapping[str]) -> Origin:
         """Return the origin of a request from *peer* with *headers*. Raises WrongHost."""
         is_forwarded = peer in self.proxies

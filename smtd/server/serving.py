@@ -30,6 +30,8 @@ from smtd.server.http_handler import HttpHandler
 from smtd.server.listings import Listings
 from smtd.server.metrics import Metrics
 from smtd.server.opening import open_database
+from smtd.server.pages.dispatch import Pages, load_templates
+from smtd.server.pages.projects import ProjectPages
 from smtd.server.projects_api import ProjectsApi
 from smtd.server.records_api import RecordsApi
 from smtd.server.server_settings import ServerSettings
@@ -126,6 +128,7 @@ async def _serve_store(
             settings.origins,
             settings.anonymous,
             metrics,
+            await _pages(settings, database, authenticator),
         )
         errors: list[SmtdError] = []
         async with anyio.create_task_group() as group:
@@ -144,6 +147,14 @@ async def _serve_store(
             group.cancel_scope.cancel()
         for error in errors:
             raise error
+
+
+async def _pages(settings: ServerSettings, database: ServedDatabase, authenticator: Authenticating) -> Pages:
+    """Return the pages of the server."""
+    templates = await load_templates(settings.origins.prefix)
+    projects = ProjectPages(database, templates)
+    shows = {("GET", "/"): projects.show}
+    return Pages(database, templates, authenticator, settings.anonymous, shows)
 
 
 async def _watch(watch: Callable[[], Awaitable[None]], database: ServedDatabase) -> None:

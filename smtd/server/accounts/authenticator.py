@@ -26,6 +26,7 @@ from anyio import CapacityLimiter, to_thread
 from smtd.server.accounts import credentials
 from smtd.server.accounts.credentials import Claim
 from smtd.server.accounts.rights import User
+from smtd.server.accounts.sessions import KEY_BYTES, LoginSession, LoginSessions
 from smtd.server.accounts.throttle import SHORTEST_WAIT, Throttle, TooManyFailures, site
 from smtd.server.accounts.users import Users
 from smtd.server.accounts.users_file import Account
@@ -51,12 +52,16 @@ class _Line:
 
 
 class Authenticator:
-    """Finds the user who sent a request among *users*, which are loaded. Create it in a running loop."""
+    """Finds the user who sent a request among *users*, which are loaded. Create it in a running loop.
+
+    *session_key* signs the cookies of people who log in by a page (None: they are valid in this object only).
+    """
 
     def __init__(
         self,
         users: Users,
         *,
+        session_key: bytes | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
@@ -65,6 +70,7 @@ class Authenticator:
         self._clock, self._wall_clock, self._sleep = clock, wall_clock, sleep
         self._throttle = Throttle()
         self._key = os.urandom(32)
+        self._sessions = LoginSessions(session_key or os.urandom(KEY_BYTES))
         #: By the keyed hash of a header: the account that it was right for, and until when that holds.
         self._remembered: OrderedDict[bytes, tuple[Account, float]] = OrderedDict()
         self._lines: dict[str, _Line] = {}
@@ -91,6 +97,27 @@ class Authenticator:
             self._refuse(None, address)
             return None
         return await self._by_password(claim, str(authorization), address)
+
+    async def log_in(self, name: str, password: str, address: str) -> str | None:
+        """Return a session cookie for the user *name* at *address*; None if name or password is wrong.
+
+        Raises TooManyFailures as `authenticate` does.
+        """
+        header = credentials.header(name, password)
+        user = await self.authenticate(header, address)
+        account = None if user is None else self._users.accounts.get(user.name)
+        if account is None:
+            return None
+        return self._sessions.cookie(account.name, account.password or "", self._wall_clock())
+
+    async def session(self, cookie: str) -> tuple[User, LoginSession] | None:
+        """Return the user and the session of *cookie*; None if it is over, or the password has changed."""
+        await self._users.refresh()
+        account = self._users.accounts.get(self._sessions.name(cookie) or "")
+        if account is None:
+            return None
+        session = self._sessions.read(cookie, account.password or "", self._wall_clock())
+        return None if session is None else (account.user, session)
 
     async def _by_password(self, claim: Claim, header: str, address: str) -> User | None:
         tag = hmac.digest(self._key, header.encode("utf-8", "surrogatepass"), hashlib.sha256)

@@ -95,6 +95,11 @@ def claim(header: str | None) -> Claim | None:
     return Claim(name, password) if colon else None
 
 
+def header(name: str, password: str) -> str:
+    """Return the Basic header with which a client claims to be the user *name*."""
+    return f"Basic {base64.b64encode(f'{name}:{password}'.encode('utf-8', 'surrogatepass')).decode()}"
+
+
 def _text(words: bytes) -> str:
     """Decode the name and password in *words*: from UTF-8, else from Latin-1, which `requests` sends."""
     try:

@@ -1,0 +1,1 @@
+"""The pages of the server, for its users with their rights."""

@@ -1,0 +1,136 @@
+"""The pages of the server: which page a path means, who asks, and the answer whatever goes wrong."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from typing import TypeAlias
+
+from aiohttp import web
+from anyio import to_thread
+
+import smtd
+from smtd.errors import StoreError
+from smtd.server.accounts.rights import Right, rights_of
+from smtd.server.caller import Authenticating, Caller
+from smtd.server.database import ServedDatabase
+from smtd.server.origins import Origin
+from smtd.server.pages.login import Logins
+from smtd.web import answers, assets, templates
+from smtd.web.answers import PageError
+from smtd.web.templates import Site, Templates, Visit
+
+log = logging.getLogger("smtd")
+
+_MENU = (("/", "Projects"),)
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """A request for a page, of a *caller* who may read something; *visit* is what its page shows of them."""
+
+    http: web.Request
+    caller: Caller
+    visit: Visit
+    #: Returns the caller with the rights they have by now; None: they have to log in.
+    caller_now: Callable[[], Awaitable[Caller | None]]
+
+
+Show: TypeAlias = Callable[[PageRequest], Awaitable[web.StreamResponse]]
+
+
+async def load_templates(prefix: str) -> Templates:
+    """Return the templates of a server whose pages begin at *prefix*."""
+    files = await to_thread.run_sync(assets.load)
+    site = Site("smtd", prefix, _MENU, files, smtd.__version__)
+    return await to_thread.run_sync(templates.load, site)
+
+
+class Pages:
+    """Answers requests for pages of *database*.
+
+    *shows* has what answers GET and POST for each path, for those who are logged in, or for everybody if
+    *anonymous* is at least READ.
+    """
+
+    def __init__(
+        self,
+        database: ServedDatabase,
+        templates: Templates,
+        authenticator: Authenticating,
+        anonymous: Right,
+        shows: Mapping[tuple[str, str], Show],
+    ) -> None:
+        self._database = database
+        self._templates = templates
+        self._anonymous = anonymous
+        self._authenticator = authenticator
+        self._logins = Logins(templates, authenticator)
+        self._shows = shows
+        self._paths = {path for _, path in shows} | {"/login", "/logout"}
+
+    def has(self, path: str) -> bool:
+        """Say whether *path* means a page or a file of the pages."""
+        return path in self._paths or path.startswith(assets.ASSETS)
+
+    async def answer(self, request: web.Request, path: str, origin: Origin) -> web.StreamResponse:
+        """Return the answer to *request* for *path*; never raises but for a lost connection."""
+        try:
+            return await self._answer(request, path, origin)
+        except PageError as exc:
+            return self._error(path, exc)
+        except StoreError as exc:
+            log.warning("the server cannot show a page: %s", exc)
+            sentence = "The store cannot be read now. Try again in a moment; the log of the server says more."
+            return self._error(path, PageError(HTTPStatus.SERVICE_UNAVAILABLE, sentence))
+        except ConnectionError:
+            raise
+        except Exception:
+            log.exception("a page (%s) cannot be shown", path)
+            sentence = "The page cannot be shown: a bug in smtd. The log of the server says more."
+            return self._error(path, PageError(HTTPStatus.INTERNAL_SERVER_ERROR, sentence))
+
+    async def _answer(self, request: web.Request, path: str, origin: Origin) -> web.StreamResponse:
+        method = "GET" if request.method == "HEAD" else request.method
+        if path.startswith(assets.ASSETS):
+            return self._asset(path.removeprefix(assets.ASSETS))
+        if path == "/login":
+            return await self._logins.answer(request, method, origin)
+        if path == "/logout":
+            return await self._logins.log_out(request, origin)
+        show = self._shows.get((method, path))
+        if show is None:
+            raise PageError(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} is not possible here.")
+        caller_now = partial(self._caller, request, origin)
+        caller = await caller_now()
+        if caller is None:
+            return answers.see(self._login_address(request, method))
+        token = await self._logins.token(request)
+        visit = Visit(path, caller.username, token)
+        return await show(PageRequest(request, caller, visit, caller_now))
+
+    async def _caller(self, request: web.Request, origin: Origin) -> Caller | None:
+        """Return who sent *request*, by their cookie; None if they have to log in."""
+        user = await self._logins.user(request)
+        if user is None and self._anonymous is Right.NONE:
+            return None
+        await self._database.refresh()
+        rows = () if user is None else self._database.rights.get(user.name, ())
+        return Caller(user, origin.address, rights_of(user, rows, self._anonymous))
+
+    def _login_address(self, request: web.Request, method: str) -> str:
+        wanted = request.rel_url.raw_path_qs if method == "GET" else "/"
+        return self._templates.site.address("/login", next=wanted)
+
+    def _asset(self, name: str) -> web.Response:
+        found = self._templates.site.assets.get(name)
+        if found is None:
+            raise PageError(HTTPStatus.NOT_FOUND, "There is no such file.")
+        return answers.asset(found)
+
+    def _error(self, path: str, exc: PageError) -> web.Response:
+        html = self._templates.page("error.html", Visit(path), title=exc.status.phrase, sentence=str(exc))
+        return answers.page(html, exc.status)

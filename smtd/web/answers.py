@@ -1,0 +1,57 @@
+"""Answers for browsers: pages, redirects and files, with the headers that keep others out of them."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from aiohttp import web
+
+from smtd.web.assets import Asset
+
+#: Nothing is loaded from another host, no script or style is in a page itself, no other site shows a page in
+#: a frame, and no form goes elsewhere.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+#: Headers of every answer to a browser. Pages show what their user may see, now.
+HEADERS = {
+    "Cache-Control": "private, no-store",
+    "Content-Security-Policy": _POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "Server": "smtd",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+class PageError(Exception):
+    """A page cannot be shown: *status*, and a sentence for the user that says what to do next."""
+
+    def __init__(self, status: HTTPStatus, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def page(html: str, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    """Return the page *html*."""
+    return web.Response(
+        body=html.encode("utf-8", "replace"),
+        status=status,
+        content_type="text/html",
+        charset="utf-8",
+        headers=HEADERS,
+    )
+
+
+def see(address: str) -> web.Response:
+    """Return a redirect to *address* on this server, as after a form (303)."""
+    return web.Response(status=HTTPStatus.SEE_OTHER, headers={**HEADERS, "Location": address})
+
+
+def asset(found: Asset) -> web.Response:
+    """Return a file, which the browser may keep: another content has another address."""
+    kept = {**HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}
+    return web.Response(body=found.content, content_type=found.media_type, charset="utf-8", headers=kept)

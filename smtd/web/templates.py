@@ -1,0 +1,111 @@
+"""The templates of the pages, and how they show what others wrote.
+
+Jinja2 escapes every value. `text` shows control characters and marks that change the direction of writing as
+readable escapes, and each such text stands in an element of its own direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import urlencode
+
+import jinja2
+from markupsafe import Markup, escape
+
+from smtd.text import shown, shown_lines
+from smtd.web.assets import ASSETS, Asset
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What every page of one site shares.
+
+    *prefix*: `/` or `/path/`. *menu*: path and word of the main pages. *version*: that of smtd.
+    """
+
+    name: str
+    prefix: str
+    menu: Sequence[tuple[str, str]]
+    assets: Mapping[str, Asset]
+    version: str
+
+    def address(self, path: str, /, **query: str | int | Sequence[str] | None) -> str:
+        """Return the address of *path* (it begins with a slash), with those of *query* that are not None."""
+        given = {name: value for name, value in query.items() if value is not None}
+        more = f"?{urlencode(given, doseq=True, errors='replace')}" if given else ""
+        return f"{self.prefix}{path[1:]}{more}"
+
+    def asset(self, name: str) -> str:
+        """Return the address of the file *name* in its present version."""
+        return self.address(f"{ASSETS}{name}", v=self.assets[name].version)
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request of a person for the page at *path*.
+
+    *user* is empty if nobody logs in here. *token*: what their forms carry. *notice*: what was just done.
+    """
+
+    path: str
+    user: str = ""
+    token: str = ""
+    notice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """Renders the pages of a *site*."""
+
+    site: Site
+    _environment: jinja2.Environment = field(repr=False)
+
+    def page(self, name: str, visit: Visit, /, **values: Any) -> str:
+        """Return the page of the template *name* for *visit*."""
+        return self._environment.get_template(name).render(site=self.site, visit=visit, **values)
+
+
+def load(site: Site) -> Templates:
+    """Return the templates for *site*, compiled. Blocks."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("smtd.web"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        auto_reload=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"text": text, "lines": lines, "moment": moment, "number": number}
+    for name in environment.list_templates():
+        environment.get_template(name)
+    return Templates(site, environment)
+
+
+def text(value: object) -> Markup:
+    """Return *value*, which others wrote, on one line."""
+    return Markup("<bdi>%s</bdi>") % shown(str(value))
+
+
+def lines(value: object) -> Markup:
+    """Return *value*, which others wrote, with its line breaks, for an element that keeps them."""
+    return Markup("<bdi>%s</bdi>") % shown_lines(str(value))
+
+
+def moment(value: datetime | float | None) -> Markup:
+    """Return a time (UTC without a zone, or seconds since 1970); the script shows it in local time."""
+    if value is None:
+        return Markup('<span class="none">never</span>')
+    if isinstance(value, (int, float)):
+        value = datetime.fromtimestamp(value, timezone.utc)
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=timezone.utc)
+    exact = value.astimezone(timezone.utc).isoformat(timespec="seconds")
+    return Markup('<time datetime="%s">%s UTC</time>') % (exact, exact[:16].replace("T", " "))
+
+
+def number(value: int) -> Markup:
+    """Return *value* with its thousands apart."""
+    return escape(f"{value:,}")
