@@ -23,6 +23,8 @@ from aiohttp import web
 _PASSED = ("Authorization", "Accept", "Content-Type")
 #: Seconds for which an old answer is served, and for which a request is delayed, at the most.
 OLD, LATE = 0.4, 0.1
+#: Seconds in which smtd may not yet know what others wrote.
+SOON = 1.0
 
 
 class Answer(NamedTuple):
@@ -106,7 +108,7 @@ class Lines:
                 looked[each.who] = each.at
                 if not each.old:
                     seen[each.who] = each.at
-            elif each.at > at and seen.get(each.who, 0.0) < at and each.at - looked.get(each.who, 0.0) < 1.0:
+            elif each.at > at and seen.get(each.who, 0.0) < at and each.at - looked.get(each.who, 0.0) < SOON:
                 return True
         return False
 
@@ -114,17 +116,20 @@ class Lines:
         """Say whether *who* deleted a record in which another had *word*, and had not looked since.
 
         The other wrote it and read it back before the deletion, or the server did and answered so: nothing
-        distinguishes that from any other deletion.
+        distinguishes that from any other deletion. Or *who* first saved an older state over it, without a
+        condition, and deleted that before smtd could know of it.
         """
         for path in {each.path for each in self.log if word.encode() in each.body}:
-            writer, has_read_back = "", False
+            writer, has_read_back, overwritten = "", False, float("-inf")
             for each in (each for each in self.log if each.path == path and not each.old):
                 if each.who == who:
-                    if each.method == "DELETE" and has_read_back:
+                    if each.method == "DELETE" and (has_read_back or each.at - overwritten < SOON):
                         return True
+                    if each.method == "PUT" and has_read_back:
+                        overwritten = each.at
                     writer, has_read_back = "", False
                 elif each.method == "PUT" and word.encode() in each.body:
-                    writer = each.who
+                    writer, overwritten = each.who, float("-inf")
                 elif each.method in ("GET", READ_BACK) and each.who == writer:
                     has_read_back = True
         return False
