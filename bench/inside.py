@@ -44,7 +44,7 @@ async def kept_open(directory: Path, locations: Both[Location], steps: Steps) ->
 
         async def cycle() -> PairReport:
             report = await pairing.sync(journal, "pair", locations, stores, policy, progress=steps.progressed)
-            if report.wrote >= MANY_RECORDS:
+            if report.written >= MANY_RECORDS:
                 forget_meanings()
                 malloc.trim()
             return report

@@ -127,7 +127,7 @@ class PairRunner:
                 ended=self._mark_clean,
                 recheck=recheck,
             )
-        if report.wrote >= MANY or self._is_first:
+        if report.written >= MANY or self._is_first:
             self._is_first = False
             forget_meanings()
             await to_thread.run_sync(malloc.trim)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+import msgspec
+
 from smtd.engine.report import Conflict, Failure, Held
 from smtd.errors import RecordUnusable
 from smtd.journal.decisions import Decision
@@ -82,7 +84,11 @@ def with_records(edit: Action, source: Record, before: Record) -> Action:
         is_same = (canonical.digest(source), canonical.digest(before)) == (write.digest, write.expect)
     except RecordUnusable:
         is_same = False
-    return replace(edit, writes=(replace(write, record=source, before=before),)) if is_same else edit
+    return (
+        replace(edit, writes=(msgspec.structs.replace(write, record=source, before=before),))
+        if is_same
+        else edit
+    )
 
 
 def delete(key: Key, side: Side, seen: Both[Digest | None], why: Reason) -> Action:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 import msgspec
@@ -144,7 +143,7 @@ class Executor:
             if digest_of(record) != write.digest or digest_of(before) != write.expect:
                 self.stale.add(write.key)
                 continue
-            loaded.append(replace(write, record=record, before=before))
+            loaded.append(msgspec.structs.replace(write, record=record, before=before))
         return loaded
 
     async def _merge(self, batch: Sequence[Action]) -> None:

@@ -124,9 +124,14 @@ class PairReport(msgspec.Struct):
     actions: list[PlannedAction] = []
 
     @property
+    def written(self) -> int:
+        """How many records were written to the stores."""
+        return self.left.written + self.right.written
+
+    @property
     def wrote(self) -> bool:
         """Whether something was written to a store."""
-        return bool(self.left.written + self.right.written)
+        return self.written > 0
 
     @property
     def ok(self) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import NamedTuple
+
+import msgspec
 
 from smtd.engine import lost_updates, other_writers, rejections
 from smtd.engine.actions import Plan
@@ -97,7 +98,7 @@ class SideWriter:
                 self._fail(write, because(Code.UNUSABLE, None, str(exc)))
                 failed.add(write.key)
             else:
-                ready.append(replace(write, encoded=encoded))
+                ready.append(msgspec.structs.replace(write, encoded=encoded))
         return [write for write in ready if write.key not in failed]
 
     async def _write_side(self, side: Side, writes: Sequence[Write]) -> dict[Write, Digest | None]:

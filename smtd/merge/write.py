@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from smtd.merge.reasons import Reason
 from smtd.merge.sides import Side
@@ -10,8 +10,7 @@ from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Write:
+class Write(msgspec.Struct, frozen=True, eq=False):
     """Make *side* hold *record*, which has *digest*, under *key*, if it still holds a record with *expect*.
 
     A digest is None for an absent record. Two writes are equal only if they are the same object.

@@ -10,12 +10,15 @@ import anyio
 import pytest
 
 from smtd import pairing
+from smtd.daemon import malloc
 from smtd.daemon.events import Events
+from smtd.daemon.jobs import Sync
+from smtd.daemon.runner import MANY
 from smtd.daemon.worker import Worker
 from smtd.journal.journal import open_journal
 from smtd.merge.decide import Mode
 from smtd.watch import Watch
-from tests.daemon.working import SETTINGS, two_files
+from tests.daemon.working import SETTINGS, put, two_files, until_in_sync, working
 
 
 @pytest.fixture
@@ -55,3 +58,17 @@ async def test_write_ahead_log_costs_root_few_cycles(tmp_path, cycles):
     await run(locations, tmp_path, Mode.TWO_WAY)
 
     assert len(cycles) <= 5
+
+
+async def test_memory_of_many_records_goes_back_to_the_system(tmp_path, monkeypatch):
+    """After each cycle that wrote many, not only after the first one; one record is not worth it."""
+    locations, trimmed = await two_files(tmp_path), []
+    async with working(locations, tmp_path) as worker:
+        await until_in_sync(worker, 1)
+        monkeypatch.setattr(malloc, "trim", lambda: trimmed.append("trimmed"))
+        for count, labels in ((1, ["one"]), (MANY, [f"run-{number}" for number in range(MANY)])):
+            await put(locations.left, *labels)
+            before = worker.status.in_sync
+            worker.submit_nowait(Sync())
+            await until_in_sync(worker, before + count)
+            assert trimmed == ["trimmed"] * (count == MANY)
