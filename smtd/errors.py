@@ -49,6 +49,18 @@ class StoreRefused(StoreError):
     """The store can be reached but not used as it is: a user must change something."""
 
 
+class LoginRefused(StoreRefused):
+    """The store does not accept the user and the secret, or got none."""
+
+
+class StoreElsewhere(StoreRefused):
+    """The server has its records at another *address*, and says so."""
+
+    def __init__(self, message: str, address: str) -> None:
+        super().__init__(message)
+        self.address = address
+
+
 class RecordUnusable(StoreError):
     """One record cannot be read, or a store cannot hold it; the other records are not affected."""
 

@@ -231,6 +231,45 @@ def serve(config: Path | None, /, location: str | None, listen: str | None, sock
 
 
 @main.command()
+@click.argument("target")
+@click.option("--name", metavar="PAIR", help="The name of the pair. [default: that of the project]")
+@click.option("--user", metavar="NAME", help="The user at a server. [default: asks]")
+@click.option(
+    "--password-file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, readable=False),
+    help="A file with the password or token of the user. [default: asks, and makes one]",
+)
+@click.option("--yes", is_flag=True, help="Set it up without asking.")
+@click.option("--no-input", is_flag=True, help="Ask for nothing; fail instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@click.pass_obj
+def mirror(config: Path | None, /, target: str, **options: Any) -> None:
+    """Mirror the current project to TARGET, continuously.
+
+    TARGET is an address (https://…, postgresql://…), an SQLite file, a project directory, or the name of a
+    configured store. smtd logs in, shows what the first sync will do, adds the pair to the configuration,
+    starts the daemon if it is a service, and waits for the first sync. A second run says that it is set up.
+    """
+    from smtd.cli.mirror import MirrorRequest, run
+
+    sys.exit(run(MirrorRequest(target, config, **options)))
+
+
+@main.command()
+@click.argument("pair", required=False)
+@click.pass_obj
+def unmirror(config: Path | None, /, pair: str | None) -> None:
+    """Stop syncing PAIR, and remove it from the configuration.
+
+    Without PAIR, it is that of the current project. Both stores stay as they are.
+    """
+    from smtd.cli.mirror import remove
+
+    sys.exit(remove(config, pair))
+
+
+@main.command()
 @click.argument("file", type=click.Path(path_type=Path, readable=False))
 @click.option(
     "--store",

@@ -96,12 +96,14 @@ class Application:
         return self._origins.prefix
 
     async def _answer(self, request: web.Request, path: str) -> web.StreamResponse:
-        if self._pages.has(path):
+        if self._pages.has(path) and _wants_page(request):
             return await self._pages.answer(request, path, self._origin(request))
         if path not in PATHS and not f"{path}/".startswith(targets.RECORDS):
+            records = f"{self._origin(request).root}{targets.RECORDS[1:]}"
             raise RequestRefused(
                 HTTPStatus.NOT_FOUND,
                 f"there is nothing here; records are below {targets.RECORDS}; {DOCUMENT} describes the API",
+                {"Link": f'<{records}>; rel="{targets.RECORDS_RELATION}"'},
             )
         if path == "/healthz":
             return await answer_by_method(request, {"GET": _health})
@@ -161,6 +163,11 @@ class Application:
                     HTTPStatus.FORBIDDEN, "only an admin may see the metrics from another machine"
                 )
         return await self._metrics.answer(streams=self._changes.streams, head=self._database.head)
+
+
+def _wants_page(request: web.Request) -> bool:
+    """Say whether *request* may be a browser's: clients of records ask for JSON."""
+    return "json" not in request.headers.get("Accept", "")
 
 
 async def _health() -> web.Response:

@@ -12,6 +12,8 @@ from urllib.parse import quote, unquote_to_bytes
 
 #: The path at which the API for Sumatra's clients begins.
 RECORDS = "/records/"
+#: The relation of a link to there, in answers to requests for what is not on this server.
+RECORDS_RELATION = "https://smtd/records"
 #: The path of smtd's own API, and that of the document which describes both.
 API = "/api/v1/"
 DOCUMENT = f"{API}openapi.json"

@@ -102,7 +102,7 @@ def test_every_smtd_command_in_the_readme_is_valid() -> None:
 
     for words in played:
         understood(words)
-    assert {words[0] for words in played} == {"demo", "sync", "check", "run", "serve", "user"}
+    assert {words[0] for words in played} == {"demo", "sync", "mirror", "check", "run", "serve", "user"}
 
 
 def understood(words: list[str]) -> None:

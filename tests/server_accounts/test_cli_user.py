@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +22,9 @@ from smtd.server.accounts.rights import Right, User
 from smtd.server.accounts.users import Users
 from smtd.server.accounts.users_file import StoredToken
 from tests.command import Answer, Smtd, has_terminals
-from tests.forkserver import client
 from tests.integration.test_private_files import WATCHED
 from tests.server_accounts.test_authenticator import basic
+from tests.terminal import Terminal, at_terminal
 
 PASSWORD = "geh:eim/ü"
 #: Says so before it waits for the lock on the users file.
@@ -396,65 +394,13 @@ def test_two_who_are_added_at_once_are_both_there(user: Command) -> None:
     assert set(users_file.read(user.file)) == {"ada", "bob", "eve"}
 
 
-class Terminal:
-    """`smtd user` on a terminal of its own."""
-
-    def __init__(self, process: subprocess.Popen[bytes], side: int) -> None:
-        self.process = process
-        self.shown = b""
-        self._side = side
-
-    def answers(self, question: bytes, typed: bytes) -> None:
-        """Wait until it asks *question*, and type."""
-        while question not in self.shown:
-            self.shown += os.read(self._side, 1024)
-        os.write(self._side, typed)
-
-    def interrupt(self) -> None:
-        """Interrupt it until it ends: a signal that comes just before a read has to wait for the next one."""
-        while self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(0.5)
-
-    def end(self) -> int:
-        """Return its exit code, when all that it shows has been read."""
-        while True:
-            try:
-                said = os.read(self._side, 1024)
-            except OSError:  # the other side is closed
-                break
-            if not said:
-                break
-            self.shown += said
-        return self.process.wait(60)
-
-
 @pytest.fixture
 def on_terminal(user: Command) -> Iterator[Callable[..., Terminal]]:
     """Start `smtd user` with words on a terminal, which is not this one's."""
     if not has_terminals():
         pytest.skip("a pseudo-terminal (/dev/pts) is not here")
-    sides: list[int] = []
-
-    def start(*words: str) -> Terminal:
-        side, other = os.openpty()
-        sides.append(side)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "smtd", "user", *words],
-            stdin=other,
-            stdout=other,
-            stderr=other,
-            env=user.environment,
-            start_new_session=True,
-            preexec_fn=client.hears_sigint,
-        )
-        os.close(other)
-        return Terminal(process, side)
-
-    yield start
-    for side in sides:
-        os.close(side)
+    with ExitStack() as stack:
+        yield lambda *words: stack.enter_context(at_terminal(["user", *words], user.environment))
 
 
 def test_password_is_asked_for_twice_on_a_terminal(

@@ -21,7 +21,7 @@ from anyio import CancelScope, move_on_after, to_thread
 from asyncmy import converters, errors
 from asyncmy.constants import ER, FIELD_TYPE
 
-from smtd.errors import RecordUnusable, StoreBusy, StoreError, StoreRefused, StoreUnreachable
+from smtd.errors import LoginRefused, RecordUnusable, StoreBusy, StoreError, StoreUnreachable
 from smtd.records.record import Key
 from smtd.stores.django import collations
 from smtd.stores.django.collations import Texts
@@ -305,7 +305,7 @@ class Mysql:
             number, *said = exc.args if exc.args else (0, str(exc))
             said_of = f"{name}: {said[0] if said else number}"
             if number in _ACCESS_DENIED:
-                return StoreRefused(f"{said_of}; check the user, the password and the name of the database")
+                return LoginRefused(f"{said_of}; check the user, the password and the name of the database")
             if number in _CONNECTION_FAILED:
                 return StoreUnreachable(f"{name} cannot be reached; check the server and the network")
             if number in _TRANSIENT or isinstance(exc, errors.InterfaceError):

@@ -14,7 +14,7 @@ import asyncpg
 from anyio import CancelScope, to_thread
 from asyncpg import exceptions as pg
 
-from smtd.errors import StoreBusy, StoreError, StoreRefused, StoreUnreachable
+from smtd.errors import LoginRefused, StoreBusy, StoreError, StoreRefused, StoreUnreachable
 from smtd.records.record import Key
 from smtd.stores.django import passfile
 from smtd.stores.django.connection import DatabaseConnection, Row, ServerConnection
@@ -292,7 +292,7 @@ class Postgresql:
 
     def store_error(self, exc: Exception, name: str) -> StoreError | None:
         if isinstance(exc, (pg.InvalidPasswordError, pg.InvalidAuthorizationSpecificationError)):
-            return StoreRefused(f"login to {name} failed: {exc}; check the user and the password")
+            return LoginRefused(f"login to {name} failed: {exc}; check the user and the password")
         if isinstance(exc, pg.InvalidCatalogNameError):
             return StoreRefused(f"{name} does not exist ({exc}); create the database first")
         if isinstance(exc, (pg.InsufficientPrivilegeError, pg.ReadOnlySQLTransactionError)):

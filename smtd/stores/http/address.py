@@ -18,6 +18,8 @@ from smtd.records.record import Key, is_plain
 from smtd.text import encodable, shown
 
 _LABEL = re.compile(r"\w+[\w|\-.]*\Z")
+#: In a header Link of smtd's server: where it has its records, if they are not here.
+_RECORDS = re.compile(r'<([^<>]+)>; *rel="https://smtd/records"')
 #: A name that the server does not read as a label.
 _TAKEN = "permissions"
 
@@ -67,6 +69,23 @@ def redirection(base: str, parts: tuple[str, ...], place: str) -> str:
     except ValueError:
         pass
     return "redirects to something other than its records; check the address in a browser"
+
+
+def elsewhere(base: str, link: str) -> str:
+    """Return the address that *link*, a header of the server at *base*, gives for its records (empty: none).
+
+    It must be on the same server.
+    """
+    found = _RECORDS.search(link)
+    if found is None:
+        return ""
+    here = URL(base)
+    try:
+        there = URL(found[1])
+        is_here = there.origin() == here.origin()
+    except ValueError:  # it is no address of a server
+        return ""
+    return shown(str(there)) if is_here and there != here else ""
 
 
 def listed(base: str, project: str, addresses: Collection[str]) -> tuple[set[str], dict[str, str]]:

@@ -28,7 +28,7 @@ from yarl import URL
 
 from smtd import regular
 from smtd.backoff import pauses, retry_after
-from smtd.errors import StoreBusy, StoreRefused, StoreUnreachable
+from smtd.errors import LoginRefused, StoreBusy, StoreElsewhere, StoreRefused, StoreUnreachable
 from smtd.stores.http import address
 from smtd.stores.http import answer as answers
 from smtd.stores.http.answer import DOCUMENT, LISTING, SLOWEST, Slow, TooLarge
@@ -177,7 +177,7 @@ class Session:
             async with self._session.get(
                 url, headers=headers, proxy=self._proxy, allow_redirects=False, timeout=timeout
             ) as response:
-                self._check(response.status, (), response.headers.get("Location"))
+                self._check(response.status, (), response.headers.get("Location"), "")
                 yield response.status, aiter(response.content)
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError) as exc:
             raise _unreachable(self.base, exc) from exc
@@ -252,7 +252,7 @@ class Session:
         if answer.status in _BUSY:
             self._concurrency.slow_down()
             raise self._busy(answer.status, retry_after(asked))
-        self._check(answer.status, request.path, place)
+        self._check(answer.status, request.path, place, answer.link)
         self._concurrency.answered()
         return answer
 
@@ -285,11 +285,16 @@ class Session:
         self._throttled_until = max(self._throttled_until, anyio.current_time() + retry_after)
         return StoreBusy(_when(what, retry_after), retry_after)
 
-    def _check(self, status: int, path: tuple[str, ...], place: str | None) -> None:
+    def _check(self, status: int, path: tuple[str, ...], place: str | None, link: str) -> None:
+        if status == HTTPStatus.NOT_FOUND and (found := address.elsewhere(self.base, link)):
+            raise StoreElsewhere(
+                f"{self.base} is a server of smtd with its records at {found}; name that location instead",
+                found,
+            )
         if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
             raise _by_proxy(self.base, status)
         if status == HTTPStatus.UNAUTHORIZED:
-            raise StoreRefused(f"login to {self.base} failed: {self._mistake}")
+            raise LoginRefused(f"login to {self.base} failed: {self._mistake}")
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             raise StoreRefused(f"{self.base} {address.redirection(self.base, path, place or '')}")
 

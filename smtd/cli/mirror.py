@@ -1,0 +1,316 @@
+"""`smtd mirror`: from a project to its mirror in one command; `smtd unmirror` takes that back."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import click
+from yarl import URL
+
+from smtd import pairing, private, regular
+from smtd.cli import show, user_service
+from smtd.cli.config_edit import ConfigFile, Keys
+from smtd.cli.login import LoggedIn, log_in
+from smtd.cli.say import complain, say, say_json
+from smtd.cli.state import configuration_file, state_directory, usual_files
+from smtd.cli.stores import located
+from smtd.config import Config
+from smtd.engine.pair import Policy
+from smtd.engine.report import PairReport, Progress
+from smtd.errors import StoreElsewhere, UsageError
+from smtd.journal.journal import open_journal
+from smtd.merge.sides import Both
+from smtd.output import shapes
+from smtd.output.counts import plural
+from smtd.stores.discovery import current_project
+from smtd.stores.location import Location
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorRequest:
+    """The arguments of the command line."""
+
+    target: str
+    config: Path | None = None
+    name: str | None = None
+    user: str | None = None
+    password_file: Path | None = None
+    yes: bool = False
+    no_input: bool = False
+    as_json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What the configuration gets: new *stores*, and the pair *name* of the two stores *sides*.
+
+    *secret*: the file for the password that a person typed, and the password.
+    """
+
+    name: str
+    sides: Both[str]
+    locations: Both[Location]
+    stores: Mapping[str, Keys]
+    secret: tuple[Path, str] | None
+
+
+def run(request: MirrorRequest) -> int:
+    """Set the mirror up, wait for its first sync, and return the exit code. Raises SmtdError."""
+    file = ConfigFile(configuration_file(request.config) or usual_files()[0])
+    directory = current_project(Path.cwd())
+    project = located(str(directory), file.config, None)
+    found = _existing(file.config, directory, request.target)
+    setup = None
+    if found is None:
+        setup = _prepared(request, file, directory, project)
+        plan = _preview(setup, state_directory(None, file.config), request)
+        _show(setup, plan, file.path)
+        if not (request.yes or _confirmed(request)):
+            complain("smtd: nothing was changed")
+            return 1
+        _store(setup, file)
+    name = found or (setup.name if setup is not None else "")
+    return _first_sync(request, file.config, name, is_new=found is None)
+
+
+def remove(chosen: Path | None, pair: str | None) -> int:
+    """Remove *pair* (None: that of the current project) from the configuration; its stores stay."""
+    file = ConfigFile(configuration_file(chosen) or usual_files()[0])
+    name = pair or _pair_of(file.config, current_project(Path.cwd()))
+    if name not in file.config.pairs:
+        known = ", ".join(file.config.pairs) or "none"
+        raise UsageError(f"there is no pair {name!r} in {file.path}; its pairs: {known}")
+    removed = file.config.pairs[name]
+    served = None if file.config.server is None else file.config.server.store
+    others = {
+        side for key, each in file.config.pairs.items() if key != name for side in (each.left, each.right)
+    }
+    unused = {removed.left, removed.right} & file.config.stores.keys() - others - {served}
+    file.remove(name, sorted(unused))
+    if user_service.is_running():
+        user_service.request("reload")
+    say(f"pair {name} is no longer synced; both stores stay as they are, and so does the history")
+    return 0
+
+
+def _existing(config: Config, directory: Path, target: str) -> str | None:
+    """Return the pair of *config* that mirrors the project in *directory* to *target*, if there is one."""
+    for name, pair in config.pairs.items():
+        for mine, other in ((pair.left, pair.right), (pair.right, pair.left)):
+            is_mine = _is_project(config.stores[mine].location, directory)
+            if is_mine and (target == other or _is_at(config.stores[other].location, target)):
+                return name
+    return None
+
+
+def _is_at(place: str, target: str) -> bool:
+    """Say whether the store at *place* is that which a person calls *target*."""
+    if "://" in target:
+        return place.rstrip("/").removesuffix("/records") == target.rstrip("/").removesuffix("/records")
+    return "://" not in place and _absolute(place) == _absolute(target)
+
+
+def _absolute(place: str) -> Path:
+    return Path(place).expanduser().absolute()
+
+
+def _pair_of(config: Config, directory: Path) -> str:
+    found = [
+        name
+        for name, pair in config.pairs.items()
+        if any(_is_project(config.stores[side].location, directory) for side in (pair.left, pair.right))
+    ]
+    if len(found) != 1:
+        what = f"{directory} is in {len(found)} pairs" if found else f"{directory} is in no pair"
+        raise UsageError(f"{what}; name one: smtd unmirror PAIR")
+    return found[0]
+
+
+def _is_project(place: str, directory: Path) -> bool:
+    return "://" not in place and _absolute(place) == directory.absolute()
+
+
+def _prepared(request: MirrorRequest, file: ConfigFile, directory: Path, project: Location) -> Setup:
+    """Find and log in to the target. Raises SmtdError."""
+    try:
+        return _prepared_for(request.target, request, file, directory, project)
+    except StoreElsewhere as exc:  # a person types the address of the server, not that of its records
+        return _prepared_for(exc.address, request, file, directory, project)
+
+
+def _prepared_for(
+    place: str, request: MirrorRequest, file: ConfigFile, directory: Path, project: Location
+) -> Setup:
+    config = file.config
+    target = located(place, config, None, may_be_new=True)
+    if str(project) == str(target) or project.shares_file(target):
+        raise UsageError(f"{target} is the store of this project itself; name another one")
+    given = None
+    if request.password_file is not None:
+        given = _first_line(request.password_file)
+    logged_in = LoggedIn(target, (), None)
+    if target.driver.server is not None:
+        logged_in = log_in(target, request.user, given, may_ask=not request.no_input)
+    taken = set(config.stores)
+    stores: dict[str, Keys] = {}
+    left = next(
+        (name for name, store in config.stores.items() if _is_project(store.location, directory)), None
+    )
+    if left is None:
+        left = file.free_name(directory.name, taken)
+        stores[left] = {"location": str(directory)}
+    right, secret = place, None
+    if right not in config.stores:
+        right = file.free_name(_nickname(target), taken | {left})
+        secret = _secret(request, file, right, logged_in)
+        password_file = request.password_file or (None if secret is None else secret[0])
+        stores[right] = _store_keys(place, logged_in, password_file)
+    name = request.name or file.free_name(project.project or directory.name, set(config.pairs))
+    if name in config.pairs:
+        raise UsageError(f"there is a pair {name!r} already; choose another name with --name")
+    return Setup(name, Both(left, right), Both(project, logged_in.location), stores, secret)
+
+
+def _nickname(target: Location) -> str:
+    """Return a name for the store *target*: its host, or the name of its file."""
+    if target.driver.server is None:
+        return target.path.stem
+    host = URL(target.url).host or ""
+    is_number = re.fullmatch(r"[0-9.]*|.*:.*", host)
+    return "server" if is_number else host.partition(".")[0]
+
+
+def _secret(request: MirrorRequest, file: ConfigFile, name: str, found: LoggedIn) -> tuple[Path, str] | None:
+    if found.password is None or request.password_file is not None:
+        return None
+    return file.path.absolute().with_name(f"{name}.password"), found.password
+
+
+def _store_keys(target: str, found: LoggedIn, password_file: Path | None) -> Keys:
+    keys = {"location": target if "://" in target else str(Path(target).expanduser().absolute())}
+    if password_file is not None:
+        if found.location.access.username is not None:
+            keys["username"] = found.location.access.username
+        keys["password_file"] = str(password_file.absolute())
+    return keys
+
+
+def _first_line(file: Path) -> str:
+    try:
+        return regular.read(file, 64 * 1024).decode().partition("\n")[0]
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UsageError(f"the password file {file} cannot be read ({exc})") from exc
+
+
+def _policy(setup: Setup) -> Policy:
+    project = setup.locations.left.project
+    return Policy(projects=None if project is None else frozenset({project}))
+
+
+def _preview(setup: Setup, state: Path, request: MirrorRequest) -> PairReport:
+    """Return what the first sync would do. Raises SmtdError."""
+
+    async def preview(progress: Progress) -> PairReport:
+        async with open_journal(state) as journal, pairing.open_stores(setup.locations) as stores:
+            run = partial(pairing.preview, journal, setup.name, setup.locations, stores, _policy(setup))
+            return await run(progress=progress)
+
+    with show.progress(quiet=request.as_json) as progress:
+        return anyio.run(preview, progress)
+
+
+def _show(setup: Setup, plan: PairReport, file: Path) -> None:
+    """Say what will be synced, and what is written where."""
+    project = setup.locations.left.project or "all projects"
+    complain(f"{project}: {setup.locations.left}")
+    user = setup.locations.right.access.username
+    complain(f"   <-> {setup.locations.right}{f' as {user}' if user else ''}")
+    here, there = plan.left, plan.right
+    parts = [
+        f"{plural(there.written, 'record')} go there",
+        f"{plural(here.written, 'record')} come here",
+        f"{plural(max(0, plan.in_sync - plan.written), 'record')} are the same",
+    ]
+    complain(f"The first sync: {', '.join(parts)}.")
+    if plan.conflicts:
+        complain(f"{plural(len(plan.conflicts), 'record')} differ and wait for you: smtd-ctl conflicts")
+    complain(f"{file} gets the pair {setup.name}, and every later change is synced in both directions.")
+    if setup.secret is not None:
+        complain(f"{setup.secret[0]} gets the password; only you can read it.")
+
+
+def _confirmed(request: MirrorRequest) -> bool:
+    if request.no_input or not sys.stdin.isatty():
+        raise UsageError("nobody can be asked here; look at the plan above, and give --yes")
+    return click.confirm("Set it up?", default=True, err=True)
+
+
+def _store(setup: Setup, file: ConfigFile) -> None:
+    if setup.secret is not None:
+        path, password = setup.secret
+        private.make_directory(path.parent)
+        private.replace(path, password.encode() + b"\n")
+    file.add(setup.stores, setup.name, {"left": setup.sides.left, "right": setup.sides.right})
+
+
+def _first_sync(request: MirrorRequest, config: Config, name: str, *, is_new: bool) -> int:
+    """Have the daemon sync the pair, or this process if there is none; say how it goes on."""
+    has_daemon = (user_service.is_running() or user_service.start()) and _has_pair(name)
+    with show.progress(quiet=request.as_json) as progress:
+        if has_daemon:
+            report = _by_daemon(name, progress)
+        else:
+            report = _here(config, name, state_directory(None, config), progress)
+    if request.as_json:
+        pair = {"ok": report["ok"], "pair": name, "new": is_new, "daemon": has_daemon, "sync": report}
+        say_json(pair)
+    else:
+        done = "is set up" if is_new else "was set up before"
+        say(f"pair {name} {done}; {plural(report['in_sync'], 'record')} in sync")
+        _say_next(report, name, has_daemon)
+    return 0 if report["ok"] else 1
+
+
+def _has_pair(name: str) -> bool:
+    """Have the daemon read its configuration; say whether it then has the pair (smtd serve has none)."""
+    user_service.request("reload")
+    return any(pair["pair"] == name for pair in user_service.request("status")["pairs"])
+
+
+def _by_daemon(name: str, progress: Progress) -> dict[str, Any]:
+    answer = user_service.request("sync now", progress, pairs=[name], progress=True)
+    if answer["errors"]:
+        raise UsageError(f"pair {name}: {answer['errors'][0]['error']}")
+    report: dict[str, Any] = answer["pairs"][0]
+    return report
+
+
+def _here(config: Config, name: str, state: Path, progress: Progress) -> dict[str, Any]:
+    pair = config.pairs[name]
+    locations = Both(pair.left, pair.right).map(lambda side: located(side, config, None, may_be_new=True))
+    setup = Setup(name, Both(pair.left, pair.right), locations, {}, None)
+
+    async def sync() -> PairReport:
+        async with open_journal(state) as journal, pairing.open_stores(locations) as stores:
+            return await pairing.sync(journal, name, locations, stores, _policy(setup), progress=progress)
+
+    return shapes.pair(anyio.run(sync))
+
+
+def _say_next(report: Mapping[str, Any], name: str, has_daemon: bool) -> None:
+    for kind, verb in (("conflicts", "conflicts"), ("held", "holds")):
+        if report[kind]:
+            say(f"{plural(len(report[kind]), 'record')} wait for you: smtd-ctl {verb} {name}")
+    for each in report["failed"][: show.MOST]:
+        say(f"failed: {each['project']}/{each['label']}: {each['error']}")
+    if has_daemon:
+        say("the daemon syncs every change from now on: smtd-ctl status")
+    else:
+        say("no daemon runs: start one with smtd run, or as a service (systemd/README.md)")
