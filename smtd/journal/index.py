@@ -128,9 +128,11 @@ class StoreIndex(IndexedRows):
         """Return all entries except those of absent records."""
         return await self.all(None)
 
-    async def count(self) -> int:
-        """Return how many records the store holds."""
-        return sum(each.records for each in (await self.held(None)).values())
+    @at_once
+    async def row_count(self) -> int:
+        """Return how many rows the store has, one for each record that smtd wrote since the last look."""
+        extra = await self._db.value("SELECT count(*) FROM extra_row WHERE store = ?", (await self._id(),))
+        return sum(each.records for each in (await self.held(None)).values()) + int(extra)
 
     async def changed_since(self, cursor: Cursor, projects: Collection[str] | None) -> set[Key]:
         """Return the keys of *projects* (None: of all) whose entries changed after *cursor*."""

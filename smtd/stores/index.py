@@ -176,8 +176,11 @@ class RowIndex(Protocol):
     async def present(self) -> Mapping[Key, Entry]:
         """Return the entries of all records that existed."""
 
-    async def count(self) -> int:
-        """Return how many records were there, with those that smtd wrote."""
+    async def row_count(self) -> int:
+        """Return how many rows were there, with one for each record that smtd wrote since.
+
+        A key may have several rows.
+        """
 
     async def unlisted(self) -> set[Key]:
         """Return the keys that smtd wrote after the blocks were hashed: the hashes lack these writes."""

@@ -117,8 +117,8 @@ class _RenamedIndex:
         shown = await self._index.present()
         return {inner: shown[key] for inner, key in self._names.inner(shown).items()}
 
-    async def count(self) -> int:
-        return await self._index.count()
+    async def row_count(self) -> int:
+        return await self._index.row_count()
 
     async def unlisted(self) -> set[Key]:
         return set(self._names.inner(await self._index.unlisted()))

@@ -161,6 +161,24 @@ def outcome(report: PairReport) -> object:
     return written, report.in_sync, len(report.held), len(report.failed), len(report.conflicts)
 
 
+async def test_deletion_is_not_hidden_by_a_label_that_two_rows_have(daemon: Daemon, tmp_path: Path) -> None:
+    """Rows are counted, and not labels: else the second row stands for the one that is gone."""
+    (tmp_path / "twin").mkdir()
+    twin = await Daemon(tmp_path / "twin").synced()
+    for each in (daemon, twin):
+        insert(each.left, OLD[0].label)
+    for _ in range(2):
+        await daemon.cycle()
+        await twin.pair.cycle()
+    for each in (daemon, twin):
+        await each.left.remove(OLD[3].label)
+        insert(each.left, "new")
+
+    report, expected = await daemon.cycle(), await twin.pair.cycle()
+
+    assert outcome(report) == outcome(expected)
+
+
 async def test_writes_of_its_own_do_not_keep_new_records_waiting(daemon: Daemon) -> None:
     """Records that smtd wrote to the file are above the highest row that the last look saw."""
     await daemon.right.put(record("other"))

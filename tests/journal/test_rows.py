@@ -43,7 +43,7 @@ async def test_store_that_was_never_looked_at_has_no_rows(known: PairJournal) ->
 async def test_look_is_stored_with_its_rows(index: StoreIndex) -> None:
     """Also if two rows have the same key."""
     assert await index.fingerprints() == LOOKED
-    assert await index.highest_row() == 9
+    assert (await index.highest_row(), await index.row_count()) == (9, 4)
     assert await index.rows_of([A, B, key("nobody's")]) == {A: [1], B: [2, 9]}
     assert await index.keys_of([1, 9, 77]) == {A, B}
     assert await index.all(None) == {A: ONE, B: ONE, C: OTHER}
@@ -60,6 +60,7 @@ async def test_later_look_updates_the_changed_rows(index: StoreIndex) -> None:
 
     assert await index.changed_since(before, None) == {B, C}
     assert await index.rows_of([A, B, C]) == {A: [4], B: [9]}
+    assert await index.row_count() == 2
     assert await index.fingerprints() == Fingerprints(
         [128, 1], 500, [{0: Block(None, "1")}, {5: Block(6, "")}]
     )

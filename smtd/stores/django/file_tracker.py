@@ -151,7 +151,7 @@ class FileTracker:
         If the file has as many more rows as there are new ones, none is gone: so a deletion is not seen later
         than a record that was made after it, and a guard against many deletions counts both.
         """
-        highest, count = await index.highest_row(), await index.count()
+        highest, count = await index.highest_row(), await index.row_count()
         if highest is None or count < MANY:
             return None
         own = await index.unlisted()
