@@ -260,9 +260,10 @@ async def test_server_without_the_bulk_routes_is_used_as_a_sumatra_server(
         async with HTTP.open(place(served.root)) as store:
             return type(store)
 
+    with monkeypatch.context() as patch:
+        patch.setattr(FeedApi, "is_complete", refused)
+        assert await kind() is HttpStore
     assert await kind() is FeedStore
-    monkeypatch.setattr(FeedApi, "is_complete", refused)
-    assert await kind() is HttpStore
 
 
 async def test_changes_that_a_user_cannot_see_hide_none_that_they_can(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
@@ -30,6 +30,8 @@ MOST = 512 * 2**20
 #: Seconds without a byte after which a stream is taken to be dead: the server sends something every 15 s.
 SILENCE = 40.0
 _PREFIX = f"{canonical.VERSION}-"
+#: What a server answers that does not offer the API, or a proxy that hides it.
+_MISSING = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.FORBIDDEN)
 
 T = TypeVar("T")
 
@@ -122,11 +124,15 @@ def text_of(digest: Digest | None) -> str | None:
 
 
 class FeedApi:
-    """Asks the API at *url*, which ends in a slash, through *session*; *name* is for messages."""
+    """Asks the API at *url*, which ends in a slash, through *session*; *name* is for messages.
 
-    def __init__(self, session: Session, url: URL, name: str) -> None:
+    *missed* is called if it is not there, or this user may not use it.
+    """
+
+    def __init__(self, session: Session, url: URL, name: str, missed: Callable[[], object]) -> None:
+        self.url = url
         self._session = session
-        self._url = url
+        self._missed = missed
         self._name = name
         #: The number of the last change on the server when this object last wrote (None: unknown).
         self.number_after_write: int | None = None
@@ -139,7 +145,7 @@ class FeedApi:
         query = {"since": _text(since)}
         if with_records:
             query["include"] = "records"
-        answer = await self._session.get_at((self._url / "changes").with_query(query), MOST)
+        answer = await self._session.get_at((self.url / "changes").with_query(query), MOST)
         if answer.status == HTTPStatus.GONE:
             raise Gone(is_other_log=b'"reason":"rights"' not in answer.body.replace(b" ", b""))
         self._check(answer.status)
@@ -161,7 +167,7 @@ class FeedApi:
         The first sign comes at once: it is the number to continue from. Raises Gone, and StoreError, also
         while signs are read, if the server says nothing for SILENCE seconds or cannot be reached any more.
         """
-        url = (self._url / "changes").with_query({"since": _text(since)})
+        url = (self.url / "changes").with_query({"since": _text(since)})
         async with self._session.stream(url, SILENCE) as (status, lines):
             if status == HTTPStatus.GONE:
                 raise Gone(is_other_log=True)
@@ -239,8 +245,8 @@ class FeedApi:
 
     async def is_complete(self) -> bool:
         """Say whether the server offers all this, and not only the feed. Raises StoreUnreachable."""
-        answer = await self._session.post(self._url / "records:get", b"", MOST, is_safe=True)
-        if answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.FORBIDDEN):
+        answer = await self._session.post(self.url / "records:get", b"", MOST, is_safe=True)
+        if answer.status in _MISSING:
             return False
         self._check(answer.status)
         return True
@@ -248,7 +254,7 @@ class FeedApi:
     async def _ask(
         self, verb: str, lines: Sequence[bytes], keys: Sequence[Key], *, is_safe: bool
     ) -> Mapping[Key, _Found]:
-        answer = await self._session.post(self._url / verb, b"".join(lines), MOST, is_safe=is_safe)
+        answer = await self._session.post(self.url / verb, b"".join(lines), MOST, is_safe=is_safe)
         if answer.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
             raise _Refused(f"{self._name} does not accept the request (status {answer.status})")
         self._check(answer.status)
@@ -263,6 +269,8 @@ class FeedApi:
         return {one.key: one for one in found}
 
     def _check(self, status: int) -> None:
+        if status in _MISSING:
+            self._missed()
         if status == HTTPStatus.FORBIDDEN:
             raise StoreRefused(
                 f"{self._name} denies this user access; ask an owner of the project for access"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
+import time
+from collections.abc import Callable
+from functools import partial
 
 from yarl import URL
 
@@ -16,16 +19,36 @@ log = logging.getLogger("smtd")
 _LINK = re.compile(r'<([^<>"\s]+)>\s*;\s*rel="?smtd"?\s*(?:,|;|\Z)')
 
 
+#: Seconds for which an API that was found is used again without a request.
+REMEMBERED = 3600.0
+#: By server and login: the address of its API, and when that was found.
+_found: dict[tuple[str, str], tuple[URL, float]] = {}
+
+
 async def find(session: Session, name: str) -> FeedApi | None:
     """Return the API of the server of *session*, which people know as *name*; None: it has none.
 
-    Raises StoreUnreachable, and StoreRefused for a wrong login, as any request does.
+    It is looked for again after a while, and once a request found that it is not there any more: so the
+    background verification, which opens its stores each time, needs only the request for the records. Raises
+    StoreUnreachable, and StoreRefused for a wrong login, as any request does.
     """
+    forget = partial(_found.pop, session.identity, None)
+    url, at = _found.get(session.identity, (None, 0.0))
+    if url is not None and time.monotonic() - at < REMEMBERED:
+        return FeedApi(session, url, name, forget)
+    forget()
+    api = await _look(session, name, forget)
+    if api is not None:
+        _found[session.identity] = api.url, time.monotonic()
+    return api
+
+
+async def _look(session: Session, name: str, forget: Callable[[], object]) -> FeedApi | None:
     base = URL(session.base)
     answer = await session.get_at(base, LISTING)
     if (url := address_in(answer.link, base)) is None:
         return None
-    api = FeedApi(session, url, name)
+    api = FeedApi(session, url, name, forget)
     if await api.is_complete():
         return api
     log.info("%s: its API is too old, or a proxy hides it; smtd uses the server as a Sumatra Server", name)

@@ -136,6 +136,8 @@ class Session:
         self, base: URL, session: aiohttp.ClientSession, login: Login | Bearer | None, proxy: URL | None
     ) -> None:
         self.base = str(base)
+        #: What distinguishes it from sessions with other servers, and of other users. Never shown.
+        self.identity = self.base, "" if login is None else login.header["Authorization"]
         self._mistake = (login or Login).mistake
         self._session = session
         # Not headers of the aiohttp session, which would be sent to a proxy, too.
