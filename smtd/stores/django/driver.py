@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from smtd.sqlite import opened
 from smtd.stores.base import Store
 from smtd.stores.django import address, file_mark, schema
 from smtd.stores.django.database import translating_errors
-from smtd.stores.django.server import Address, ServerDatabase
+from smtd.stores.django.server import LONGEST_IDLE, Address, ServerDatabase
 from smtd.stores.django.server_store import ServerStore
 from smtd.stores.django.sqlite import SqliteFile
 from smtd.stores.django.store import DjangoStore
@@ -29,6 +30,9 @@ from smtd.stores.driver import (
 )
 
 _PROJECT = ProjectEntry("DjangoRecordStore", "db_file")
+#: Seconds for which a transaction of smtd's server may be idle: it is short, and keeps others from writing. A
+#: process that is stopped while asyncpg prepares a new statement does not count as idle.
+_IDLE_SERVED = 8
 #: How to install the module for a database: smtd is not on a package index.
 _ADVICE = "run pip install '.[{}]' in the checkout of smtd, in the environment that smtd runs in"
 
@@ -85,10 +89,12 @@ SQLITE = Driver(
 # Databases on servers: few users have the modules for them, so these are imported where they are needed.
 
 
-def _postgresql(place: Place, *, purpose: str = "") -> AbstractAsyncContextManager[ServerDatabase]:
+def _postgresql(
+    place: Place, *, purpose: str = "", idle: int = LONGEST_IDLE
+) -> AbstractAsyncContextManager[ServerDatabase]:
     from smtd.stores.django import postgresql
 
-    return postgresql.database(_address(place), purpose=purpose)
+    return postgresql.database(replace(_address(place), idle=idle), purpose=purpose)
 
 
 def _mysql(place: Place) -> AbstractAsyncContextManager[ServerDatabase]:
@@ -131,7 +137,7 @@ async def _open_database(
 
 open_postgresql = partial(_database, _postgresql, "postgres")
 #: With connections of its own: its writer may wait for locks of pairs, while these wait for connections.
-open_served = partial(_database, partial(_postgresql, purpose="served"), "postgres")
+open_served = partial(_database, partial(_postgresql, purpose="served", idle=_IDLE_SERVED), "postgres")
 open_mysql = partial(_database, _mysql, "mysql")
 
 

@@ -31,9 +31,6 @@ _ADVISORY = 0x736D7464
 #: Sumatra because of smtd. The last wait is longer: an autovacuum gives way only after that second.
 _WAITS = (*["250ms"] * 12, "2s")
 _PAUSE = 0.05
-#: Milliseconds after which the server ends an idle transaction: none is idle for so long unless this machine
-#: is gone.
-_IDLE = "60000"
 #: Seconds: the server keeps our locks until it notices that this machine is gone. By default that takes 2 h.
 _KEEPALIVE = {"tcp_keepalives_idle": "20", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
 
@@ -379,7 +376,7 @@ async def _connect_to(address: Address, tls: Any) -> Any:
                 "application_name": "smtd",
                 "timezone": "UTC",
                 "datestyle": "ISO",
-                "idle_in_transaction_session_timeout": _IDLE,
+                "idle_in_transaction_session_timeout": f"{address.idle}s",
                 **_KEEPALIVE,
             },
         )

@@ -31,6 +31,8 @@ from smtd.text import encodable
 BATCH = 500
 #: Seconds to wait for a connection, and for the answer to one statement.
 CONNECT_TIMEOUT, STATEMENT_TIMEOUT = 10.0, 120.0
+#: Seconds for which no transaction is idle, unless this process is stopped or its machine is gone.
+LONGEST_IDLE = 60
 #: The highest id of a row, and the key of its record; the dialects select it together with other values.
 NEWEST = "SELECT db_id, project_id, label FROM django_store_record ORDER BY db_id DESC LIMIT 1"
 _NAME = "SELECT project_id, label FROM django_store_record WHERE db_id = ?"
@@ -42,7 +44,8 @@ class Address:
     """The address of a database on a server, with the login; only *name* may be shown.
 
     *tls* is as `Access.tls`. If it is empty and there is a *ca_file*, the certificate is verified, unless
-    *verify* is False.
+    *verify* is False. *idle*: seconds after which the server ends a transaction without a statement, and
+    releases its locks.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Address:
     tls: str = ""
     ca_file: str | None = None
     verify: bool = True
+    idle: int = LONGEST_IDLE
 
     @classmethod
     def parse(cls, url: str, **access: Any) -> Address:
