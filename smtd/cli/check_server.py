@@ -26,7 +26,7 @@ from smtd.output.counts import plural
 from smtd.paths import expanded
 from smtd.server import store_lock
 from smtd.server.accounts import users_file as users
-from smtd.server.opening import ServedState, served_state
+from smtd.server.opening import ServedState, served_state, users_in_use
 from smtd.stores.discovery import find
 from smtd.stores.location import Location
 from smtd.stores.registry import open_store
@@ -49,6 +49,8 @@ async def findings(
     if server.store not in unusable:
         try:
             yield await _store(config, server)
+            if (difference := await _other_users(config, server, chosen)) is not None:
+                yield difference
         except SmtdError as exc:
             yield exc
     for one in await to_thread.run_sync(partial(_users, server, chosen)):
@@ -216,6 +218,24 @@ def _check_new(path: Path) -> None:
         raise StoreUnreachable(
             f"{path} cannot be created: {denied.why(PermissionError(errno.EACCES, '', str(place)))}"
         )
+
+
+async def _other_users(config: Config, server: ServerConfig, chosen: Path) -> SmtdError | None:
+    """Return an error if a server of the same database runs with another users file. Raises SmtdError."""
+    place = await to_thread.run_sync(_place, config, server)
+    if isinstance(place, Path) or await served_state(place) is ServedState.EMPTY:
+        return None
+    path = users_file(server, chosen).absolute()
+    try:
+        own = users.fingerprint(await to_thread.run_sync(users.read, path))
+    except SmtdError:
+        return None  # reported with the users
+    if await users_in_use(place) in ("", own):
+        return None
+    return SmtdError(
+        f"a server of {place} runs with another users file than {path}: users and rights differ from server"
+        " to server; copy one users file to all of them"
+    )
 
 
 def _users(server: ServerConfig, chosen: Path) -> list[str | SmtdError]:

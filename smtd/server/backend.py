@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from smtd.errors import StoreUnreachable
 from smtd.records.record import Key
@@ -15,6 +15,8 @@ from smtd.stores.django.record_rows import RecordRows
 from smtd.stores.django.rows import Columns
 
 T = TypeVar("T")
+#: Returns the fingerprint of the users file of this process.
+UsersFingerprint: TypeAlias = Callable[[], Awaitable[str]]
 
 
 class Replaced(StoreUnreachable):
@@ -37,6 +39,8 @@ class Head(NamedTuple):
 class Tables(Protocol):
     """How a transaction finds and changes rows."""
 
+    #: smtd serve made the tables, so that triggers note what other programs write.
+    is_own: bool
     #: Finds and changes the rows of records, inside a write transaction.
     records: RecordRows
 
@@ -55,14 +59,21 @@ class Tables(Protocol):
     async def repair_triggers(self, db: DatabaseConnection) -> None:
         """Recreate the triggers; writes made without them have no notes. Call it inside a transaction."""
 
+    async def has_triggers(self, db: DatabaseConnection) -> bool:
+        """Say whether triggers note what other programs write; another program may have dropped some."""
+
+    async def check_duty(self, db: DatabaseConnection, term: str) -> None:
+        """Raise DutyLost unless this process has the duty for *term*; it then has it until the commit."""
+
+    async def begin_duty(self, db: DatabaseConnection) -> None:
+        """Tell other processes that they may rely on the duty from this transaction on."""
+
 
 class Backend(Tables, Protocol):
     """One kind of database. Functions that take a connection are called through `read`."""
 
     #: The database as messages name it.
     name: str
-    #: smtd serve made the tables, so that triggers note what other programs write.
-    is_own: bool
     #: Other processes may serve the same database, so that memory may be behind what they have committed.
     is_shared: bool
     #: The first program to ask for the lock after a commit gets it, so the server must pause for others.
@@ -122,23 +133,20 @@ class Backend(Tables, Protocol):
 
     # What other programs write
 
-    def duty(self) -> AbstractAsyncContextManager[None]:
-        """Wait until no other process looks for what other programs write; then this process does."""
+    def duty(self) -> AbstractAsyncContextManager[str]:
+        """Wait until this process, and no other, is to look for what other programs write; yield its term."""
 
-    def has_duty(self) -> bool:
-        """Say whether this process still has the duty, as far as is known."""
+    def has_duty(self, term: str) -> bool:
+        """Say whether this process still has the duty for *term*, as far as it knows; see `check_duty`."""
 
     async def foreign_version(self, db: DatabaseConnection) -> Hashable:
         """Return what changes with each commit of another program. Raises Replaced."""
 
-    async def has_triggers(self, db: DatabaseConnection) -> bool:
-        """Say whether triggers note what other programs write; another program may have dropped some."""
-
     async def may_differ(self, db: DatabaseConnection) -> bool:
         """Say whether a record may have changed since this was last called: else no comparison is needed."""
 
-    async def listen(self) -> None:
-        """Ring the alarms, and compete for the duty, until cancelled."""
+    async def listen(self, users: UsersFingerprint) -> None:
+        """Ring the alarms, and compete for the duty, until cancelled; compare *users* with other servers."""
 
     async def tidy(self, last_write: float) -> None:
         """Do what is due once no program has written for a while; the last write was at *last_write*."""

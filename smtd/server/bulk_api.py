@@ -109,8 +109,9 @@ class BulkApi:
                         continue
                     lines += await self._carry_out(some, now)
                     now = await _now(reauthenticate)
-        seen = self._database.views.get(caller.username)
-        number = self._database.head * VIEWS + (0 if seen is None else seen.number)
+        view = (now or caller).view().fingerprint
+        view_number = self._database.views.get(caller.username, {}).get(view, 0) % VIEWS
+        number = self._database.head * VIEWS + view_number
         return found(b"".join(lines), NDJSON, {"Smtd-Number": str(number)})
 
     async def _carry_out(self, writes: Sequence[RecordLine], caller: Caller) -> list[bytes]:

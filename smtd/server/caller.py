@@ -32,6 +32,9 @@ class Authenticating(Protocol):
     async def session(self, cookie: str) -> tuple[User, LoginSession] | None:
         """Return the user and the session of *cookie*; None if it is over."""
 
+    async def users_fingerprint(self) -> str:
+        """Return a text that is the same for servers with the same users, passwords, tokens and rights."""
+
 
 @dataclass(frozen=True, slots=True)
 class View:

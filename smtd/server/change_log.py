@@ -78,7 +78,8 @@ class LogRow(NamedTuple):
 class Eras:
     """The numbers that may have been given: *spans* from the start of each era to its end.
 
-    The last era is still open: its end is None. *expired*: the log has dropped deletions up to this number.
+    The last era is still open: its end is None. An earlier one without an end was put there by a restore, and
+    where it ended is unknown. *expired*: the log has dropped deletions up to this number.
     """
 
     spans: tuple[tuple[int, int | None], ...]
@@ -94,8 +95,12 @@ class Eras:
         if cursor == 0:
             return True
         return cursor >= self.expired and any(
-            start <= cursor <= (head if ended is None else ended) for start, ended in self.spans
+            start <= cursor <= (self._end_of_open(start, head) if ended is None else ended)
+            for start, ended in self.spans
         )
+
+    def _end_of_open(self, start: int, head: int) -> int:
+        return head if start == self.newest else start - 1
 
 
 def digest(record: Record) -> str:
@@ -118,14 +123,29 @@ def content_of(rows: Sequence[DecodedRow]) -> Content:
 
 
 async def open_era(db: DatabaseConnection, now: float) -> tuple[int, Eras]:
-    """Open an era; return the number at which it starts, and all eras. Call it inside a transaction."""
+    """Open an era; return the number at which it starts, and all eras. Call it inside a transaction.
+
+    An older era that is still open was put there by a restore: where it ended is lost.
+    """
     seq, expired = (await db.fetch("SELECT seq, expired FROM smtd_head"))[0]
     await _drop_old_deletions(db, now, int(expired))
     start = max(seq + 1, int(now * 1e6)) + secrets.randbelow(_RANDOM_OFFSET)
+    newest = await db.value("SELECT max(start) FROM smtd_era")
+    await db.run("UPDATE smtd_era SET ended = start - 1 WHERE ended IS NULL AND start != ?", (newest,))
     await db.run("UPDATE smtd_era SET ended = ? WHERE ended IS NULL", (seq,))
     await db.run("INSERT INTO smtd_era (start, began) VALUES (?, ?)", (start, now))
     await db.run("UPDATE smtd_head SET seq = ?", (start,))
     return start, await all_eras(db)
+
+
+async def form(db: DatabaseConnection) -> str:
+    """Return `DIGEST_PREFIX` if the log has every record; else a text that each loss of one changes."""
+    return str(await db.value("SELECT form FROM smtd_head"))
+
+
+async def mark_incomplete(db: DatabaseConnection) -> None:
+    """Note that the log may lack records. Call it inside a transaction."""
+    await db.run("UPDATE smtd_head SET form = ?", (f"?{secrets.token_hex(4)}",))
 
 
 async def all_eras(db: DatabaseConnection) -> Eras:

@@ -23,7 +23,6 @@ from smtd.server.answers import COMMON_HEADERS, RequestRefused, found
 from smtd.server.caller import Caller, Reauthenticate, View
 from smtd.server.database import ServedDatabase
 from smtd.server.feed import ChangeEvent, Feed, Subscription
-from smtd.server.memory import SeenView
 from smtd.server.transaction import WriteTransaction
 from smtd.server.writer import Writer
 
@@ -165,23 +164,22 @@ class ChangesApi:
         """Return the number of the caller's current view.
 
         Each number that the caller gets contains it. With a number from another view, they may lack earlier
-        changes in projects that they can see now, so the server answers 410. A view number is reused only
-        after VIEWS changes of the view: no client should miss that many.
+        changes in projects that they can see now, so the server answers 410. A view that comes back has the
+        number that it had: the log has all changes in its projects. A view number is reused only after VIEWS
+        other views: no client should miss that many.
         """
         username, fingerprint = caller.username, caller.view().fingerprint
-        known = self._database.views.get(username)
-        if known is not None and known.fingerprint == fingerprint:
-            return known.number
+        known = self._database.views.get(username, {}).get(fingerprint)
+        if known is not None:
+            return known % VIEWS
 
         async def update_view(transaction: WriteTransaction) -> int:
             number = await transaction.update_view(username, fingerprint, VIEWS)
-            transaction.after_commit.append(
-                partial(self._database.store_view, username, SeenView(fingerprint, number))
-            )
+            transaction.after_commit.append(partial(self._database.store_view, username, fingerprint, number))
             return number
 
         number: int = await self._writer.submit(update_view)
-        return number
+        return number % VIEWS
 
     async def _page(
         self, wanted: FeedRequest, number: int, caller: Caller, reauthenticate: Reauthenticate

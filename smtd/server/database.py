@@ -18,7 +18,7 @@ from smtd.errors import RecordUnusable, StoreError
 from smtd.gather import gather
 from smtd.records.record import Key, Record
 from smtd.server import change_log
-from smtd.server.backend import Backend, Head, Replaced
+from smtd.server.backend import Backend, Head, Replaced, UsersFingerprint
 from smtd.server.change_log import ChangeNumbers, Eras, LogRow
 from smtd.server.commits import Committed, Listeners
 from smtd.server.current import CurrentRecord, FeedPage, current_record, with_record
@@ -80,7 +80,7 @@ class ServedDatabase(Memory):
                 seq, _ = await change_log.open_era(db, time.time())
                 if self.is_own and not await self.backend.has_triggers(db):
                     await self.backend.repair_triggers(db)
-                    await db.run("UPDATE smtd_head SET form = ''")
+                    await change_log.mark_incomplete(db)
                 await self.backend.save_head(db, seq, changes_access=True)
                 return await self.backend.head(db), await load_everything(db)
 
@@ -157,10 +157,13 @@ class ServedDatabase(Memory):
             self.views, self.eras = new.views, new.eras
             self.has_all_records = new.has_all_records
 
-    async def follow(self) -> None:
-        """Take into memory what other processes commit, soon after; until cancelled. Raises Replaced."""
+    async def follow(self, users: UsersFingerprint) -> None:
+        """Take into memory what other processes commit, soon after; until cancelled. Raises Replaced.
+
+        *users* is compared with that of other processes.
+        """
         if self.backend.is_shared:
-            await gather([self._follow, self.backend.listen])
+            await gather([self._follow, lambda: self.backend.listen(users)])
 
     async def _follow(self) -> None:
         is_down = False

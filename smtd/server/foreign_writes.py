@@ -3,7 +3,8 @@
 In tables that smtd serve made, triggers note which records another program touches, in the same commit. A
 save of Sumatra is several commits, so a record is entered once it has stayed untouched for a moment. In any
 other tables, the server compares all records with the log after another program has written. If several
-processes serve a database, one of them has this duty.
+processes serve a database, one of them has this duty (`lease.py`); whatever it commits for the duty, it
+commits only if it still has it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, 
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import anyio
 
@@ -22,7 +24,8 @@ from smtd.records.record import Key
 from smtd.server import change_log, trigger_notes
 from smtd.server.backend import Replaced
 from smtd.server.change_log import LogRow
-from smtd.server.database import ServedDatabase
+from smtd.server.database import Job, ServedDatabase
+from smtd.server.lease import DutyLost
 from smtd.server.transaction import WriteTransaction
 from smtd.server.writer import GROUP_SIZE, Writer
 from smtd.stores.django import reader
@@ -69,6 +72,8 @@ class ForeignWrites:
         self._database = database
         self._backend = database.backend
         self._writer = writer
+        #: The term for which this process has the duty, or had it last.
+        self._term = ""
         self._forget()
 
     def _forget(self) -> None:
@@ -99,7 +104,7 @@ class ForeignWrites:
         """
         loops = (self._check_for_writes, self._enter_settled, self._compare_when_due)
         while True:
-            async with self._backend.duty():
+            async with self._backend.duty() as self._term:
                 if await self._take_over():
                     await gather([partial(self._repeat, work) for work in loops])
 
@@ -112,9 +117,11 @@ class ForeignWrites:
             # No process has looked for what others wrote before this one.
             self._database.has_all_records = False
             try:
-                await self._writer.submit(_mark_incomplete)
+                await self._submit(_begin)
             except Replaced:
                 raise
+            except DutyLost:
+                return False
             except StoreError as exc:
                 log.warning("the server cannot check for writes of other programs: %s", exc)
                 await anyio.sleep(LONGEST_INTERVAL)
@@ -123,16 +130,22 @@ class ForeignWrites:
         self._forget()
         return True
 
+    async def _submit(self, job: Job) -> Any:
+        """Run *job* in a transaction in which this process has the duty. Raises DutyLost, StoreError."""
+        return await self._writer.submit(partial(_on_duty, self._term, job))
+
     async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:
         """Repeat *work* until cancelled or the duty is lost, also after a StoreError. Raises Replaced."""
         is_down = False
-        while self._backend.has_duty():
+        while self._backend.has_duty(self._term):
             rings, before = self._backend.writes.rings, self._state
             try:
                 await work()
                 is_down = False
             except Replaced:
                 raise
+            except DutyLost:
+                return
             except StoreError as exc:
                 if not is_down:
                     log.warning("the server cannot check for writes of other programs: %s", exc)
@@ -165,7 +178,7 @@ class ForeignWrites:
             self._rights_changed()
             projects = {}
         if self._backend.is_shared and projects != database.projects:
-            await self._writer.submit(_announce_access)
+            await self._submit(_announce_access)
         now = anyio.current_time()
         if self._checked_version is not None:
             self._writer.last_foreign_write = now
@@ -187,11 +200,11 @@ class ForeignWrites:
         if database.is_own and (version != self._notes_version or self._touched):
             if not await database.has_triggers():
                 self._schedule_full_comparison()
-                await self._writer.submit(_repair_triggers)
+                await self._submit(_repair_triggers)
                 self._schedule_full_comparison()  # a comparison that began before the repair is not enough
             await self._process_notes()
         if database.has_stale_rights:
-            await self._writer.submit(_delete_stale_rights)
+            await self._submit(_delete_stale_rights)
             database.has_stale_rights = False
         self._notes_version = version
         if not self._touched and self._comparison_due is None and self._covered_notes is None:
@@ -233,14 +246,14 @@ class ForeignWrites:
                 touched.last = now
             touched.note_ids = note_ids
         if notes.ignored:
-            await self._writer.submit(partial(_delete_ignored, notes.ignored))
+            await self._submit(partial(_delete_ignored, notes.ignored))
         settled = {
             key: touched.note_ids
             for key, touched in self._touched.items()
             if now - touched.last >= QUIET_PERIOD or now - touched.first >= LONGEST_DELAY
         }
         while some := dict(islice(settled.items(), GROUP_SIZE)):
-            await self._writer.submit(partial(self._enter, some))
+            await self._submit(partial(self._enter, some))
             for key in some:
                 del settled[key], self._touched[key]
 
@@ -255,7 +268,7 @@ class ForeignWrites:
 
         The notes stay until it is complete, so that it is repeated if it fails or the server stops.
         """
-        began = anyio.current_time()
+        began, form = anyio.current_time(), await self._database.read(change_log.form)
         seen: set[Key] = set()
         last = reader.LOWEST
         while page := await self._compare_page(last):
@@ -266,12 +279,19 @@ class ForeignWrites:
         while keys := await self._logged_keys(after):
             after = keys[-1]
             await self._enter_all([key for key in keys if key not in seen])
-        if self._comparison_due != _IMMEDIATELY:  # else triggers were found missing during the comparison
-            done = self._covered_notes or ()
-            await self._writer.submit(partial(_mark_complete, done))
-            self._database.has_all_records = self._comparison_due != _IMMEDIATELY
+        await self._submit(partial(self._mark_complete, form, self._covered_notes or ()))
         now = anyio.current_time()
         self._no_comparison_before = now + (now - began) / COMPARISON_SHARE
+
+    async def _mark_complete(self, form: str, notes: Sequence[int], transaction: WriteTransaction) -> None:
+        """Note that the log has every record, and delete *notes*, unless triggers were missing meanwhile."""
+        is_complete = await transaction.mark_complete(form)
+        if is_complete:
+            await transaction.delete_notes(notes)
+        transaction.after_commit.append(partial(self._note_complete, is_complete))
+
+    def _note_complete(self, is_complete: bool) -> None:
+        self._database.has_all_records = is_complete
 
     async def _compare_page(self, last: int) -> tuple[set[Key], int, list[Key]] | None:
         """Return the keys of the next rows after *last*, the last row id, and the keys the log has wrong."""
@@ -303,16 +323,19 @@ class ForeignWrites:
 
         todo = iter(keys)
         while some := list(islice(todo, GROUP_SIZE)):
-            await self._writer.submit(partial(log_current, some))
+            await self._submit(partial(log_current, some))
 
 
-async def _mark_complete(notes: Sequence[int], transaction: WriteTransaction) -> None:
-    await transaction.mark_complete()
-    await transaction.delete_notes(notes)
+async def _on_duty(term: str, job: Job, transaction: WriteTransaction) -> Any:
+    """Run *job* if this process has the duty for *term* until the commit. Raises DutyLost."""
+    await transaction.check_duty(term)
+    return await job(transaction)
 
 
-async def _mark_incomplete(transaction: WriteTransaction) -> None:
+async def _begin(transaction: WriteTransaction) -> None:
+    """Note that nobody has looked for writes before, and let other processes rely on the duty from now on."""
     await transaction.mark_incomplete()
+    await transaction.begin_duty()
 
 
 async def _announce_access(transaction: WriteTransaction) -> None:

@@ -16,6 +16,9 @@ from smtd.text import encodable
 #: rights in a project together with it.
 STALE_RIGHT = "(project NOT IN (SELECT id FROM django_store_project))"
 
+#: The views of a user that keep their numbers: so many servers with different users files may show others.
+MOST_VIEWS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class ProjectInfo:
@@ -23,13 +26,6 @@ class ProjectInfo:
 
     name: str = ""
     description: str = ""
-
-
-class SeenView(NamedTuple):
-    """The last known view of a user: `View.fingerprint` and its *number*. A new view gets another number."""
-
-    fingerprint: str
-    number: int
 
 
 class ProjectAccess(NamedTuple):
@@ -50,7 +46,7 @@ class Everything(NamedTuple):
     """
 
     access: ProjectAccess
-    views: dict[str, SeenView]
+    views: dict[str, dict[str, int]]
     eras: Eras
     has_all_records: bool
 
@@ -65,8 +61,8 @@ class Memory:
         self.projects: dict[str, ProjectInfo] = {}
         #: By user name: project, user name and level of each right.
         self.rights: Mapping[str, list[tuple[str, str, str]]] = {}
-        #: By user name: the view when the user last asked for changes.
-        self.views: dict[str, SeenView] = {}
+        #: By user name: the number of each view that the user had lately, by `View.fingerprint`.
+        self.views: dict[str, dict[str, int]] = {}
         self.has_stale_rights = False
         #: The log has every record, as far as the database says.
         self.has_all_records = False
@@ -84,9 +80,10 @@ class Memory:
         own = sorted([*self.rights.get(username, ()), (project, username, Right.OWNER.word)])
         self.rights = {**self.rights, username: own}
 
-    def store_view(self, username: str, view: SeenView) -> None:
-        """Store the committed view of a user."""
-        self.views[username] = view
+    def store_view(self, username: str, fingerprint: str, number: int) -> None:
+        """Store the *number* of a committed view of a user; older views lose theirs, as in the table."""
+        known = {**self.views.get(username, {}), fingerprint: number}
+        self.views[username] = {view: each for view, each in known.items() if each > number - MOST_VIEWS}
 
     def remove_project(self, project: str) -> None:
         """Remove *project* and all rights in it: it was deleted, or will be added again."""
@@ -113,10 +110,12 @@ async def load_access(db: DatabaseConnection) -> ProjectAccess:
     return ProjectAccess(projects, rights, bool(stale))
 
 
-async def load_views(db: DatabaseConnection) -> dict[str, SeenView]:
-    """Read the last known view of each user."""
-    found = await db.fetch("SELECT username, mark, number FROM smtd_view")
-    return {str(user): SeenView(str(fingerprint), int(number)) for user, fingerprint, number in found}
+async def load_views(db: DatabaseConnection) -> dict[str, dict[str, int]]:
+    """Read the numbers of the views that users had lately."""
+    views: dict[str, dict[str, int]] = {}
+    for user, fingerprint, number in await db.fetch("SELECT username, mark, number FROM smtd_seen"):
+        views.setdefault(str(user), {})[str(fingerprint)] = int(number)
+    return views
 
 
 async def load_everything(db: DatabaseConnection) -> Everything:

@@ -13,7 +13,7 @@ from anyio import to_thread
 
 from smtd.errors import StoreRefused, StoreUnreachable, UsageError
 from smtd.filestat import identity
-from smtd.server import new_file, remote, store_lock
+from smtd.server import new_file, remote, store_lock, tables
 from smtd.server.database import ServedDatabase
 from smtd.server.remote import RemoteBackend, ServedDialect
 from smtd.server.sqlite_backend import SqliteBackend
@@ -84,6 +84,7 @@ async def _add_tables(db: Connection) -> bool:
     async with db.writing():
         if not await db.value("SELECT count(*) FROM sqlite_master WHERE name = 'smtd_head'"):
             await db.run_script(new_file.statements(is_own=False))
+        await db.run(tables.CREATE_SEEN)  # earlier versions did not make it
         return bool(await db.value("SELECT made FROM smtd_head"))
 
 
@@ -160,6 +161,15 @@ async def served_state(store: Location) -> ServedState:
                     return ServedState.EMPTY
     async with open_backend(store, str(store), create=False) as backend:
         return ServedState.OWN if backend is not None and backend.is_own else ServedState.FOUND
+
+
+async def users_in_use(store: Location) -> str:
+    """Return the fingerprint of the users file of a running server of *store*; empty: it is unknown.
+
+    Raises StoreError, UsageError.
+    """
+    async with open_backend(store, str(store), create=False) as backend:
+        return "" if backend is None else await backend.users_in_use()
 
 
 async def _made(database: ServerDatabase, serving: ServedDialect) -> bool | None:

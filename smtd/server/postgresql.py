@@ -11,36 +11,44 @@ from typing import Any
 
 from asyncpg import exceptions as pg
 
+from smtd.server import postgresql_lease
 from smtd.server.accounts.rights import CREATE_RIGHTS
 from smtd.server.backend import Head, Replaced
+from smtd.server.lease import LeaseTable
+from smtd.server.postgresql_lease import PostgresqlLease
 from smtd.server.remote import Locked, Names
 from smtd.stores.django.connection import DatabaseConnection, Row
 from smtd.stores.django.mapping import MEMBERSHIPS, OUTPUTS, PREFIX, SHARED
 from smtd.stores.django.notify import CHANNEL
 from smtd.stores.django.server import ServerLink
 
-#: What a process that looks for the writes of other programs has locked: "smtd" and a second number.
-_DUTY = "1936553060, 1"
 #: The channels on which processes announce commits, and triggers announce what other programs write.
 _COMMITTED, _NOTED = "smtd_committed", "smtd_noted"
 
 #: As `tables.py` has them. *access*: the number of the last transaction that changed more than records.
 #: *triggers*: a fingerprint of the triggers, as they were made.
 TABLES = (
-    "CREATE TABLE smtd_head (id INTEGER PRIMARY KEY CHECK (id = 1), seq BIGINT NOT NULL,"
+    "CREATE TABLE IF NOT EXISTS smtd_head (id INTEGER PRIMARY KEY CHECK (id = 1), seq BIGINT NOT NULL,"
     " access BIGINT NOT NULL, made INTEGER NOT NULL, form TEXT NOT NULL, expired BIGINT NOT NULL,"
     " triggers TEXT NOT NULL) WITH (fillfactor = 10)",
-    "CREATE TABLE smtd_era (start BIGINT PRIMARY KEY, ended BIGINT, began DOUBLE PRECISION NOT NULL)",
-    'CREATE TABLE smtd_change (project TEXT COLLATE "C" NOT NULL, label TEXT COLLATE "C" NOT NULL,'
-    " seq BIGINT NOT NULL, digest TEXT, problem TEXT NOT NULL, moment TEXT NOT NULL,"
+    "CREATE TABLE IF NOT EXISTS smtd_era (start BIGINT PRIMARY KEY, ended BIGINT,"
+    " began DOUBLE PRECISION NOT NULL)",
+    'CREATE TABLE IF NOT EXISTS smtd_change (project TEXT COLLATE "C" NOT NULL,'
+    ' label TEXT COLLATE "C" NOT NULL, seq BIGINT NOT NULL,'
+    " digest TEXT, problem TEXT NOT NULL, moment TEXT NOT NULL,"
     " noted DOUBLE PRECISION NOT NULL, PRIMARY KEY (project, label)) WITH (fillfactor = 80)",
-    "CREATE UNIQUE INDEX smtd_change_seq ON smtd_change (seq)",
-    "CREATE INDEX smtd_change_project ON smtd_change (project, seq)",
+    "CREATE UNIQUE INDEX IF NOT EXISTS smtd_change_seq ON smtd_change (seq)",
+    "CREATE INDEX IF NOT EXISTS smtd_change_project ON smtd_change (project, seq)",
     CREATE_RIGHTS,
-    "CREATE TABLE smtd_view (username TEXT PRIMARY KEY, mark TEXT NOT NULL, number INTEGER NOT NULL)",
-    "CREATE TABLE smtd_dirty (id BIGINT PRIMARY KEY GENERATED ALWAYS AS IDENTITY, record INTEGER,"
-    " project TEXT, label TEXT)",
+    "CREATE TABLE IF NOT EXISTS smtd_seen (username TEXT NOT NULL, mark TEXT NOT NULL,"
+    " number INTEGER NOT NULL, PRIMARY KEY (username, mark))",
+    "CREATE TABLE IF NOT EXISTS smtd_dirty (id BIGINT PRIMARY KEY GENERATED ALWAYS AS IDENTITY,"
+    " record INTEGER, project TEXT, label TEXT)",
+    postgresql_lease.TABLE,
+    postgresql_lease.ROW,
 )
+#: Of those the first, and those that earlier versions did not make.
+_NEEDED = ("smtd_head", "smtd_seen", "smtd_duty")
 #: Sumatra's tables have no index that finds a label. Only tables that smtd serve made get one; it comes with
 #: the triggers, as both are lost if the table is restored from a dump without them.
 INDEX = "CREATE INDEX IF NOT EXISTS smtd_record_key ON django_store_record (project_id, label)"
@@ -103,6 +111,7 @@ class ServedPostgresql:
     tells_of_writes = is_shared = True
 
     def __init__(self, names: Names, *, is_notified: bool) -> None:
+        self.lease: LeaseTable = PostgresqlLease()
         self._names = names
         self._is_notified = is_notified
 
@@ -116,7 +125,8 @@ class ServedPostgresql:
 
     async def has_tables(self, db: DatabaseConnection) -> bool:
         """See `ServedDialect.has_tables`."""
-        return bool(await db.value("SELECT to_regclass('smtd_head') IS NOT NULL"))
+        there = " AND ".join(f"to_regclass('{name}') IS NOT NULL" for name in _NEEDED)
+        return bool(await db.value(f"SELECT {there}"))
 
     async def head(self, db: DatabaseConnection) -> Head:
         """See `Backend.head`."""
@@ -165,10 +175,6 @@ class ServedPostgresql:
         await link.raw.add_listener(_NOTED, on_write)
         if self._is_notified:
             await link.raw.add_listener(CHANNEL, on_write)
-
-    async def try_duty(self, link: ServerLink) -> bool:
-        """Try to get the duty for as long as *link* lasts; say whether this process has it."""
-        return bool(await link.value(f"SELECT pg_try_advisory_lock({_DUTY})"))
 
 
 def _triggers() -> Iterator[tuple[str, str, str]]:

@@ -13,7 +13,9 @@ from smtd.errors import StoreError
 from smtd.records.record import Key
 from smtd.server import change_log
 from smtd.server.alarm import Alarm
-from smtd.server.backend import Head, Replaced
+from smtd.server.backend import Head, Replaced, UsersFingerprint
+from smtd.server.lease import Duty, LeaseTable, may_take
+from smtd.server.users_comparison import UsersComparison
 from smtd.stores.django import reader
 from smtd.stores.django.connection import DatabaseConnection, Row
 from smtd.stores.django.database import translating_errors
@@ -58,12 +60,14 @@ class ServedDialect(Protocol):
     missing: tuple[type[Exception], ...]
     is_shared: bool
     tells_of_writes: bool
+    #: Who enters what other programs write.
+    lease: LeaseTable
 
     def upsert(self, table: str, columns: tuple[str, ...], key: tuple[str, ...]) -> str:
         """See `Tables.upsert`."""
 
     async def has_tables(self, db: DatabaseConnection) -> bool:
-        """Say whether smtd's tables are there."""
+        """Say whether all of smtd's tables are there, also those that earlier versions did not make."""
 
     async def head(self, db: DatabaseConnection) -> Head:
         """See `Backend.head`."""
@@ -91,9 +95,6 @@ class ServedDialect(Protocol):
     ) -> None:
         """Call *committed* when another process commits, and *written* when another program writes."""
 
-    async def try_duty(self, link: ServerLink) -> bool:
-        """Try to get the duty for as long as *link* lasts; say whether this process has it."""
-
 
 class RemoteBackend:
     """The database *database* on a server; *serving* has what its kind needs.
@@ -116,8 +117,8 @@ class RemoteBackend:
         #: The `Head.access` up to which what the writer knows of shared rows is valid, and the `Head.place`.
         self._access = 0
         self._place: Hashable = None
-        self._has_duty = False
-        self._duty_changed = Alarm()
+        self._duty = Duty(serving.lease, name)
+        self._users = UsersComparison(name)
         self._trace: tuple[str, list[Row]] | None = None
 
     async def read(self, work: Callable[[DatabaseConnection], Coroutine[Any, Any, T]]) -> T:
@@ -192,31 +193,29 @@ class RemoteBackend:
 
     # What other programs write
 
-    async def listen(self) -> None:
+    async def listen(self, users: UsersFingerprint) -> None:
         while True:
             try:
                 with translating_errors(self._database):
-                    await self._listen()
+                    await self._listen(users)
             except StoreError:
                 pass  # requests and `follow` report that the server is down
             finally:
-                self._has_duty = False
+                self._duty.release()
             self._ring()
             await anyio.sleep(_TRY_INTERVAL)
 
-    async def _listen(self) -> None:
-        """Listen, and compete for the duty, by one connection, until that is closed."""
+    async def _listen(self, users: UsersFingerprint) -> None:
+        """Listen, and keep the duty or compete for it, by one connection, until that is closed."""
         async with self._database.own_link() as link:
             await self._serving.listen(link, self.commits.ring, self.writes.ring)
             self._ring()
             while not link.is_closed:
-                if self._has_duty:
-                    await link.value("SELECT 1")  # finds out if the connection is dead
-                elif await self._serving.try_duty(link):
-                    self._has_duty = True
-                    self._duty_changed.ring()
-                else:
-                    self.is_watched = True
+                own_users = await users()
+                lease = await self._duty.keep(link, is_ready=self.is_watched, users=own_users)
+                if lease is not None:
+                    self.is_watched = self.is_watched or lease.is_ready
+                    self._users.compare(own_users, lease.users, anyio.current_time())
                 await anyio.sleep(_TRY_INTERVAL)
 
     def _ring(self) -> None:
@@ -224,13 +223,24 @@ class RemoteBackend:
         self.writes.ring()
 
     @asynccontextmanager
-    async def duty(self) -> AsyncIterator[None]:
-        while not self._has_duty:
-            await self._duty_changed.wait(self._duty_changed.rings, _TRY_INTERVAL)
-        yield
+    async def duty(self) -> AsyncIterator[str]:
+        while not (term := self._duty.term):
+            await self._duty.taken.wait(self._duty.taken.rings, _TRY_INTERVAL)
+        yield term
 
-    def has_duty(self) -> bool:
-        return self._has_duty
+    def has_duty(self, term: str) -> bool:
+        return term == self._duty.term
+
+    async def check_duty(self, db: DatabaseConnection, term: str) -> None:
+        await self._duty.check(db, term)
+
+    async def begin_duty(self, db: DatabaseConnection) -> None:
+        await self._serving.lease.set_ready(db)
+
+    async def users_in_use(self) -> str:
+        """Return the fingerprint of the users file of a running server; empty: none runs, or none told."""
+        lease = await self.read(self._serving.lease.read)
+        return "" if lease is None or may_take(lease) else lease.users
 
     async def foreign_version(self, db: DatabaseConnection) -> Hashable:
         if not self.is_own:
@@ -265,14 +275,17 @@ class RemoteBackend:
 
 
 async def create_tables(link: ServerLink, serving: ServedDialect, *, is_own: bool) -> None:
-    """Add smtd's tables to those of Sumatra, and triggers if smtd serve has just made those (*is_own*)."""
+    """Add smtd's tables to those of Sumatra, and triggers if smtd serve has just made those (*is_own*).
+
+    Tables that are there stay as they are: an earlier version of smtd has made them.
+    """
     for statement in serving.tables:
         await link.run(statement)
     # New tables have no record, so the log has all.
     form = change_log.DIGEST_PREFIX if is_own else ""
     await link.run(
         "INSERT INTO smtd_head (id, seq, access, made, form, expired, triggers)"
-        f" VALUES (1, 0, 0, {int(is_own)}, ?, 0, '')",
+        f" SELECT 1, 0, 0, {int(is_own)}, ?, 0, '' WHERE NOT EXISTS (SELECT 1 FROM smtd_head)",
         (form,),
     )
     if is_own:

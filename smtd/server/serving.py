@@ -133,7 +133,8 @@ async def _serve_store(
         errors: list[SmtdError] = []
         async with anyio.create_task_group() as group:
             group.start_soon(writer.run)
-            for watch in (foreign_writes.run, database.follow):
+            follow = partial(database.follow, authenticator.users_fingerprint)
+            for watch in (foreign_writes.run, follow):
                 group.start_soon(_watch, watch, database)
             try:
                 async with _listening(settings, app) as address:

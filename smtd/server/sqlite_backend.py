@@ -14,7 +14,7 @@ from smtd.filestat import identity
 from smtd.records.record import Key
 from smtd.server import trigger_notes
 from smtd.server.alarm import Alarm
-from smtd.server.backend import Head, Replaced
+from smtd.server.backend import Head, Replaced, UsersFingerprint
 from smtd.server.known_rows import KnownRows
 from smtd.sqlite import Connection, is_busy
 from smtd.stores.django.connection import DatabaseConnection
@@ -139,12 +139,18 @@ class SqliteBackend:
     # What other programs write
 
     @asynccontextmanager
-    async def duty(self) -> AsyncIterator[None]:
+    async def duty(self) -> AsyncIterator[str]:
         """Begin at once: no other process serves the file."""
-        yield
+        yield ""
 
-    def has_duty(self) -> bool:
+    def has_duty(self, term: str) -> bool:
         return True
+
+    async def check_duty(self, db: DatabaseConnection, term: str) -> None:
+        """Do nothing: no other process can have it."""
+
+    async def begin_duty(self, db: DatabaseConnection) -> None:
+        """Do nothing: nobody else relies on it."""
 
     async def foreign_version(self, db: DatabaseConnection) -> Hashable:
         """Return `PRAGMA data_version`: commits of other programs change it."""
@@ -160,7 +166,7 @@ class SqliteBackend:
     async def may_differ(self, db: DatabaseConnection) -> bool:
         return True
 
-    async def listen(self) -> None:
+    async def listen(self, users: UsersFingerprint) -> None:
         """Do nothing: a file announces nothing."""
 
     async def tidy(self, last_write: float) -> None:

@@ -20,11 +20,16 @@ CREATE TABLE smtd_change (
     PRIMARY KEY (project, label)
 ) WITHOUT ROWID
 """
+#: The numbers of the views that users had lately: of the projects that they saw as they asked for changes.
+CREATE_SEEN = (
+    "CREATE TABLE IF NOT EXISTS smtd_seen (username TEXT NOT NULL, mark TEXT NOT NULL,"
+    " number INTEGER NOT NULL, PRIMARY KEY (username, mark)) WITHOUT ROWID"
+)
 TABLES = (
     # *made*: smtd serve made the file, which therefore has triggers. *form*: the canonical form of the
-    # digests (empty: the log may lack records). *expired*: the highest number of a deletion that the log has
-    # dropped. *writes*: 1 inside a transaction of the server, so that the triggers note nothing of it; no
-    # other program ever sees the 1.
+    # digests (any other text: the log may lack records). *expired*: the highest number of a deletion that the
+    # log has dropped. *writes*: 1 inside a transaction of the server, so that the triggers note nothing of
+    # it; no other program ever sees the 1.
     "CREATE TABLE smtd_head (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL,"
     " made INTEGER NOT NULL, form TEXT NOT NULL, expired INTEGER NOT NULL,"
     " writes INTEGER NOT NULL DEFAULT 0)",
@@ -33,9 +38,7 @@ TABLES = (
     "CREATE UNIQUE INDEX smtd_change_seq ON smtd_change (seq)",
     "CREATE INDEX smtd_change_project ON smtd_change (project, seq)",
     CREATE_RIGHTS,
-    # Which projects a user saw when they last asked for changes, and the number of that view.
-    "CREATE TABLE smtd_view (username TEXT PRIMARY KEY, mark TEXT NOT NULL, number INTEGER NOT NULL)"
-    " WITHOUT ROWID",
+    CREATE_SEEN,
 )
 #: *record* is the id of a row that had *label* in *project*; all three are null for a row that many records
 #: share. The ids of notes are never used again, so that a higher one is always a later change.

@@ -14,7 +14,7 @@ from smtd.server import change_log, trigger_notes
 from smtd.server.accounts.rights import Right
 from smtd.server.backend import Tables
 from smtd.server.change_log import ChangeNumbers, Content
-from smtd.server.memory import STALE_RIGHT, ProjectInfo
+from smtd.server.memory import MOST_VIEWS, STALE_RIGHT, ProjectInfo
 from smtd.stores.django import rows
 from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.reader import DecodedRow, key_of
@@ -157,15 +157,33 @@ class WriteTransaction:
         await self._tables.repair_triggers(self._db)
         await self.mark_incomplete()
 
-    async def mark_complete(self) -> None:
-        """Note that the log has every record, with digests in the canonical form of this smtd."""
+    async def mark_complete(self, form: str) -> bool:
+        """Note that the log has every record, with digests in the canonical form of this smtd.
+
+        *form*: the `change_log.form` before all records were compared with the log. Return False, and note
+        nothing, if the log may lack records all the same: triggers are missing, or were until somebody, maybe
+        another process, repaired them since.
+        """
+        if await change_log.form(self._db) != form:
+            return False
+        if self._tables.is_own and not await self._tables.has_triggers(self._db):
+            return False
         self.changes_access = True
         await self._db.run("UPDATE smtd_head SET form = ?", (change_log.DIGEST_PREFIX,))
+        return True
 
     async def mark_incomplete(self) -> None:
         """Note that the log may lack records."""
         self.changes_access = True
-        await self._db.run("UPDATE smtd_head SET form = ''")
+        await change_log.mark_incomplete(self._db)
+
+    async def check_duty(self, term: str) -> None:
+        """Raise DutyLost unless this process has the duty for *term* until the end of this transaction."""
+        await self._tables.check_duty(self._db, term)
+
+    async def begin_duty(self) -> None:
+        """Let other processes rely on the duty of this one."""
+        await self._tables.begin_duty(self._db)
 
     def announce_access(self) -> None:
         """Have all processes read the projects and rights again: another program has changed some."""
@@ -224,19 +242,23 @@ class WriteTransaction:
             )
 
     async def update_view(self, username: str, mark: str, limit: int) -> int:
-        """Note that a user now sees the projects of the view *mark*; return the number of this view.
+        """Note that a user sees the projects of the view *mark*; return the number of this view.
 
-        If the user saw other projects before, it is the next number; after *limit* numbers it is 0 again. The
-        first number is a random one: one user's number is not to continue where another's ended.
+        Each view of a user has a number of its own, for as long as it is among the last MOST_VIEWS. The first
+        number is a random one below *limit*: one user's number is not to continue where another's ended.
         """
-        found = await self._db.fetch("SELECT mark, number FROM smtd_view WHERE username = ?", (username,))
-        before, number = found[0] if found else (mark, secrets.randbelow(limit))
-        if before != mark:
-            number = (number + 1) % limit
+        query = "SELECT mark, number FROM smtd_seen WHERE username = ?"
+        known = {str(seen): int(number) for seen, number in await self._db.fetch(query, (username,))}
+        if mark in known:
+            return known[mark]
+        number = max(known.values()) + 1 if known else secrets.randbelow(limit)
         self.has_written = self.changes_access = True
-        store = self._tables.upsert("smtd_view", ("username", "mark", "number"), ("username",))
-        await self._db.run(store, (username, mark, number))
-        return int(number)
+        row = (username, mark, number)
+        await self._db.run("INSERT INTO smtd_seen (username, mark, number) VALUES (?, ?, ?)", row)
+        await self._db.run(
+            "DELETE FROM smtd_seen WHERE username = ? AND number <= ?", (username, number - MOST_VIEWS)
+        )
+        return number
 
     async def labels(self, project: str, limit: int) -> list[str]:
         """Return the labels of up to *limit* records in *project*, each once, as their keys have them."""

@@ -14,6 +14,8 @@ import anyio
 import pytest
 from anyio import to_thread
 
+from smtd.server import change_log
+from smtd.server.change_log import Eras
 from smtd.server.server_settings import ServerSettings
 from tests.build import record
 from tests.server.process import ServerProcess, server_process
@@ -56,6 +58,41 @@ async def test_backup_restored_into_the_file_is_noticed(tmp_path: Path, free_tcp
         await until(is_noticed)
         listed = await ada.get(LISTED, If_None_Match=etag)
         assert (listed.status, listed.json["records"]) == (200, [f"{url}{LISTED}kept/"])
+
+
+async def test_era_that_a_restore_left_open_has_no_numbers_of_the_lost_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restore in parts may put it back while a server has begun another one."""
+    monkeypatch.setattr(change_log, "_RANDOM_OFFSET", 1)  # so that the lost numbers are below the next era
+    async with serving(tmp_path) as first:
+        await first.ada.make()
+        await first.ada.changes()  # so that the view has its number before the backup
+    await to_thread.run_sync(shutil.copy, first.store, tmp_path / "backup")
+    async with serving(tmp_path) as lost:
+        await lost.ada.put(record("lost"))
+        cursor = (await lost.ada.changes()).json["next"]
+    await to_thread.run_sync(shutil.copy, tmp_path / "backup", first.store)
+    async with serving(tmp_path) as second:
+        number = (await second.ada.changes()).json["next"]
+    await to_thread.run_sync(run, first.store, "UPDATE smtd_era SET ended = NULL")
+
+    async with serving(tmp_path) as third:
+        assert (await third.ada.changes(cursor)).status == 410
+        assert (await third.ada.changes(number)).status == 200
+
+
+def test_only_the_newest_era_is_open() -> None:
+    """Where an older one without an end has ended is unknown, so nobody continues from there."""
+    eras = Eras(((10, None), (100, None)))
+
+    assert [eras.can_continue(number, 120) for number in (50, 99, 100, 120, 121)] == [
+        False,
+        False,
+        True,
+        True,
+        False,
+    ]
 
 
 async def test_number_from_after_the_backup_is_unknown_whatever_the_clock(

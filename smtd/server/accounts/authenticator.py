@@ -119,6 +119,11 @@ class Authenticator:
         session = self._sessions.read(cookie, account.password or "", self._wall_clock())
         return None if session is None else (account.user, session)
 
+    async def users_fingerprint(self) -> str:
+        """Return the fingerprint of the users file, as it is now."""
+        await self._users.refresh()
+        return self._users.fingerprint
+
     async def _by_password(self, claim: Claim, header: str, address: str) -> User | None:
         tag = hmac.digest(self._key, header.encode("utf-8", "surrogatepass"), hashlib.sha256)
         if user := self._known(tag):

@@ -33,6 +33,8 @@ class Users:
         self._looked = -LOOK
         self._stat: tuple[int, ...] | None = None
         self.accounts: Accounts = {}
+        #: As `users_file.fingerprint` of the accounts.
+        self.fingerprint = users_file.fingerprint({})
         self._tokens: dict[str, tuple[Account, StoredToken]] = {}
         #: What is wrong with the file now; empty if nothing is.
         self.problem = ""
@@ -62,6 +64,7 @@ class Users:
             if self.accounts and not accounts:
                 log.warning("the users file %s no longer has any users", shown(str(self._path)))
             self._stat, self.problem, self.accounts = found, "", accounts
+            self.fingerprint = users_file.fingerprint(accounts)
             self._tokens = {
                 token.sha256: (account, token) for account in accounts.values() for token in account.tokens
             }

@@ -14,6 +14,7 @@ import shlex
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import blake2b
 from pathlib import Path
 from typing import Literal
 
@@ -96,6 +97,12 @@ def read(path: Path) -> dict[str, Account]:
     except OSError as exc:
         raise UsersFileError(f"the users file {place} cannot be read: {denied.unread(exc)}") from None
     return _parsed(data, place)
+
+
+def fingerprint(accounts: Mapping[str, Account]) -> str:
+    """Return a short hash of *accounts*, the same for all files that have them."""
+    lines = [msgspec.json.encode(account) for _, account in sorted(accounts.items())]
+    return blake2b(b"\n".join(lines), digest_size=8).hexdigest()
 
 
 def edit(path: Path, change: Callable[[dict[str, Account]], Mapping[str, Account]]) -> None:
