@@ -64,6 +64,11 @@ class Events:
                 self._new = [*texts, *self._new][-KEPT:]
                 raise
 
+    async def number_before(self, last: int) -> int:
+        """Return the number of the event before the *last* ones (0: there are not more)."""
+        await self.save()
+        return await self._log.number_before(last)
+
     async def since(self, last: int, *, follow: bool) -> AsyncIterator[dict[str, Any]]:
         """Yield the events after number *last*; with *follow* then wait for new ones, without end."""
         while True:

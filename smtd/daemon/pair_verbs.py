@@ -181,6 +181,8 @@ class Verbs:
 
     async def _events(self, asked: Asked) -> Answers:
         since, follow = fields.whole(asked, "since", 0), fields.flag(asked, "follow")
+        if (last := fields.optional_whole(asked, "last")) is not None:
+            since = max(since, await self._daemon.events.number_before(last))
         async for event in self._daemon.events.since(since, follow=follow):
             yield event
 

@@ -51,21 +51,25 @@ class Cases:
 
     async def _resolve(self, asked: Asked) -> Answers:
         take, of_all = fields.optional_text(asked, "take"), fields.flag(asked, "all")
+        labels = fields.texts(asked, "labels")
         choice = next((each for each in OF_CONFLICTS if each.value == take), None)
         if choice is None:
             raise UsageError("choose what to take: left, right or both")
         if of_all:
-            globs = [fields.optional_text(asked, name) or "*" for name in ("project", "label")]
-            wish = Resolution(choice, globs[0], (globs[1],))
+            project = fields.optional_text(asked, "project") or "*"
+            wish = Resolution(choice, project, labels or (fields.optional_text(asked, "label") or "*",))
         else:
-            key = _key(asked)
-            wish = Resolution(choice, _literally(key.project), (_literally(key.label),))
+            project = fields.text(asked, "project")
+            labels = labels or [fields.text(asked, "label")]
+            wish = Resolution(choice, _literally(project), tuple(map(_literally, labels)))
         yield await self._decided(asked, wish)
 
     async def _deletes(self, choice: Choice, asked: Asked) -> Answers:
         assert choice in OF_DELETIONS
         labels = fields.texts(asked, "labels") or ["*"]
-        yield await self._decided(asked, Resolution(choice, labels=tuple(labels)))
+        project = fields.optional_text(asked, "project")
+        wanted = "*" if project is None else _literally(project)
+        yield await self._decided(asked, Resolution(choice, wanted, tuple(labels)))
 
     async def _decided(self, asked: Asked, wish: Resolution) -> dict[str, Any]:
         """Store *wish*, run a cycle, and return its report."""

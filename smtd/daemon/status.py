@@ -32,7 +32,8 @@ class PairStatus(msgspec.Struct):
 
     *pending* of *total* steps of the running cycle are still to be done. For an offline pair, *pending* is
     the number of records that changed on the readable side (None: unknown). *failures* lists some of the
-    *failed* records, with the reason, *findings* some of those that a scrub found.
+    *failed* records, with the reason, *findings* some of those that a scrub found. *waiting* says for some
+    reasons how many records in conflict or held wait for each.
     """
 
     pair: str
@@ -45,6 +46,7 @@ class PairStatus(msgspec.Struct):
     total: int = 0
     conflicts: int = 0
     held: int = 0
+    waiting: list[Shape] = []
     failed: int = 0
     failures: list[Shape] = []
     lag_seconds: float = 0.0

@@ -24,8 +24,8 @@ from smtd.text import encodable
 
 log = logging.getLogger("smtd")
 
-#: Failures and findings that the status names.
-MOST_FAILURES = 20
+#: Failures and findings that the status names, and reasons for which records wait.
+MOST_FAILURES, MOST_REASONS = 20, 20
 
 
 def unnoted(condition: Condition) -> None:
@@ -81,6 +81,7 @@ class StatusTracker:
         before = (status.conflicts, status.held, status.failed)
         status.in_sync, status.pending, status.problem = report.in_sync, 0, None
         status.conflicts, status.held = len(report.conflicts), len(report.held)
+        status.waiting = shapes.waiting(report)[:MOST_REASONS]
         status.failed, status.failures = len(report.failed), _shapes(report)
         for side, counted in ((status.left, report.left), (status.right, report.right)):
             side.records = counted.records + counted.grown

@@ -41,6 +41,11 @@ class EventLog:
             (int(time.time()), text),
         )
 
+    async def number_before(self, last: int) -> int:
+        """Return the number of the event before the *last* ones (0: there are not more)."""
+        rows = await self._db.fetch("SELECT id FROM event ORDER BY id DESC LIMIT 1 OFFSET ?", (last,))
+        return int(rows[0][0]) if rows else 0
+
     async def after(self, number: int, most: int) -> list[tuple[int, str]]:
         """Return up to *most* events after *number*, with their numbers."""
         rows = await self._db.fetch(

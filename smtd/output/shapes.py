@@ -6,6 +6,7 @@ order.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -16,7 +17,7 @@ from smtd.engine.report import Conflict, Failure, Held, PairReport, PlannedActio
 from smtd.engine.scrub.findings import Finding, VerifyReport
 from smtd.engine.undo import Undone
 from smtd.journal.history import HistoryEntry
-from smtd.merge.reasons import Code, Reason
+from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import Side
 from smtd.output.english import next_step, sentence
 
@@ -72,6 +73,32 @@ def held(each: Held, *, mirrored: bool = False) -> Shape:
         "kind": each.kind.value,
         "code": why.code.value,
     }
+
+
+def waiting(report: PairReport) -> list[Shape]:
+    """Return for each reason how many records wait for it, most first; conflicts have the kind conflict.
+
+    *until* is the earliest time at which smtd releases one of them itself (None: none).
+    """
+    counts: Counter[tuple[str, Reason]] = Counter()
+    ends: dict[tuple[str, Reason], str] = {}
+    for conflict in report.conflicts:
+        counts["conflict", because(Code.BOTH_CHANGED, None, *conflict.fields)] += 1
+    for held in report.held:
+        group = (held.kind.value, held.why)
+        counts[group] += 1
+        if held.until is not None:
+            ends[group] = min(held.until, ends.get(group, held.until))
+    return [
+        {
+            "kind": kind,
+            "records": records,
+            "reason": sentence(why),
+            "until": ends.get((kind, why)),
+            "code": why.code.value,
+        }
+        for (kind, why), records in counts.most_common()
+    ]
 
 
 def failure(each: Failure, *, mirrored: bool = False) -> Shape:

@@ -359,6 +359,8 @@ async def test_events_are_numbered_without_gaps_across_restarts(tmp_path, monkey
         assert await journal.events.after(3, 10) == [(4, "four")]
         assert await journal.events.after(0, 1) == [(2, "two")]
         assert await journal.events.after(4, 10) == []
+        assert await journal.events.number_before(1) == 3
+        assert await journal.events.number_before(3) == 0
 
 
 async def test_overlapping_cycles_are_pruned_whole(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -73,6 +74,31 @@ def test_pair_has_the_shape_of_the_contract(report: PairReport) -> None:
             "reason": "new on the left",
             "code": "new",
         }
+    ]
+
+
+def test_records_that_wait_are_counted_by_reason(report: PairReport) -> None:
+    """Most first, each with the earliest time at which smtd releases one itself."""
+    soon, late = (datetime(2026, 11, 25, hour, tzinfo=timezone.utc) for hour in (12, 13))
+    report.held += [
+        holds.running(key("d"), late),
+        holds.running(key("e"), soon),
+        holds.running(key("f"), None),
+    ]
+
+    conflict, deletion = {"kind": "conflict", "records": 1}, {"kind": "deletion", "records": 1}
+    running, *others = shapes.waiting(report)
+
+    assert running == {
+        "kind": "running",
+        "records": 3,
+        "reason": "running",
+        "until": "2026-11-25T12:00:00+00:00",
+        "code": "running",
+    }
+    assert others == [
+        {**conflict, "reason": "both sides changed version, diff", "until": None, "code": "both changed"},
+        {**deletion, "reason": others[1]["reason"], "until": None, "code": "all gone"},
     ]
 
 
