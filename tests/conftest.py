@@ -60,6 +60,7 @@ LACKING = {program: module for program, module in PROGRAMS.items() if shutil.whi
 
 if not has_terminals():
     LACKING["a pseudo-terminal (/dev/pts)"] = "test_shown.py"
+    LACKING["a terminal to control (/dev/pts)"] = "terminal"
 collect_ignore += LACKING.values()
 
 #: Nor are tests of a database server that is missing. With SMTD_EVERY_SERVER that is an error.

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from smtd.cli.progress_line import ProgressLine
 from smtd.cli.say import complain, say
 from smtd.cli.socket_path import socket_path
-from smtd.cli.status_table import progress
 from smtd.control.client import ask
 from smtd.errors import SmtdError
-from smtd.text import shown
+from smtd.output.local_time import with_local_times
 
 #: The most seconds that an answer may take that needs no store.
 PATIENCE = 10.0
@@ -51,24 +50,16 @@ def add_options(top: argparse.ArgumentParser) -> None:
 
 def ask_daemon(arguments: Any, verb: str, patience: float | None = PATIENCE, **more: Any) -> Result:
     """Return the result of one request. Raises the error that the daemon answers with."""
-    for answer in ask(socket_path(arguments.socket), {"verb": verb, **more}, patience):
-        found = result_of(answer)
-        if "progress" not in found:
-            _show_progress([])
-            return found
-        _show_progress(found["progress"])
+    progress = ProgressLine()
+    try:
+        for answer in ask(socket_path(arguments.socket), {"verb": verb, **more}, patience):
+            found = result_of(answer)
+            if "progress" not in found:
+                return found
+            progress.show(found["progress"])
+    finally:
+        progress.clear()
     return result_of(None)
-
-
-def _show_progress(pairs: list[Result]) -> None:
-    """Show the progress of the cycles on one line, in place of the last one; nothing for no pairs."""
-    if sys.stderr.isatty():
-        import shutil  # most answers do not need it
-
-        line = "  ".join(shown(f"{pair['pair']}: {progress(pair)}") for pair in pairs)
-        print(
-            f"\r\033[K{line[: shutil.get_terminal_size().columns - 1]}", end="", file=sys.stderr, flush=True
-        )
 
 
 def result_of(answer: dict[str, Any] | None) -> Result:
@@ -112,6 +103,10 @@ def print_errors(found: Result) -> None:
 def problem_and_remedy(each: Result) -> str:
     """Return the problem of a record, and its remedy."""
     if "fields" in each:
-        fields = ", ".join(each["fields"])
-        return f"both sides changed {fields}; use smtd-ctl resolve to take left, right or both"
-    return f"{each['reason']}; {each['next']}" if "reason" in each else str(each["error"])
+        return f"{conflicting(each['fields'])}; use smtd-ctl resolve to take left, right or both"
+    return with_local_times(f"{each['reason']}; {each['next']}" if "reason" in each else str(each["error"]))
+
+
+def conflicting(fields: Sequence[str]) -> str:
+    """Return what is wrong with a record in conflict."""
+    return f"both sides changed {', '.join(fields)}"

@@ -5,16 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from smtd import __version__
-from smtd.cli import records, streams, verify
+from smtd.cli import records, status, streams, verify, waiting
 from smtd.cli.client import PATIENCE, add_options, add_verb, ask_daemon, print_reports, result_of
 from smtd.cli.say import complain_of, say, say_json
 from smtd.cli.socket_path import socket_path
-from smtd.cli.status_table import table
 from smtd.control.client import ask
 from smtd.errors import SmtdError
 from smtd.text import shown_lines
@@ -65,9 +63,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"smtd-ctl {__version__}")
     add_options(top)
     verbs = top.add_subparsers(metavar="COMMAND", required=True)
-    add_verb(verbs, "status", _status, "show the state of all pairs", pairs="*").add_argument(
-        "--watch", action="store_true", help="refresh every second"
-    )
+    status.add_to(verbs)
     sync = verbs.add_parser("sync", help="run a cycle").add_subparsers(metavar="WHAT", required=True)
     now = add_verb(sync, "now", _sync("sync now"), "run a cycle now and wait for it", pairs="*")
     now.add_argument(
@@ -86,9 +82,11 @@ def parser() -> argparse.ArgumentParser:
     add_verb(verbs, "pause", _plain("pause"), "stop syncing these pairs until they are resumed", pairs="+")
     add_verb(verbs, "resume", _plain("resume"), "resume these pairs", pairs="+")
     _add_pair(verbs.add_parser("pair", help="add, remove and list pairs"))
+    waiting.add_to(verbs)
     records.add_to(verbs)
     events = add_verb(verbs, "events", _events, "print events, one JSON object per line")
     events.add_argument("--since", metavar="ID", type=int, default=0, help="only events after ID")
+    events.add_argument("--last", metavar="N", type=int, help="only the last N events and new ones")
     events.add_argument("--follow", action="store_true", help="keep printing new events")
     backup = add_verb(verbs, "backup", _backup, "copy the journal to a new file while the daemon runs")
     backup.add_argument("file", metavar="FILE", help="new file to write; it must not exist yet")
@@ -137,23 +135,6 @@ def _plain(verb: str) -> Callable[[Any], int]:
     return do
 
 
-def _status(arguments: Any) -> int:
-    while True:
-        found = ask_daemon(arguments, "status", pairs=arguments.pairs)
-        if arguments.json:
-            say_json(found)
-        else:
-            terminal = sys.stdout.isatty()
-            if arguments.watch and terminal:
-                print("\033[H\033[2J", end="")
-            print(table(found["pairs"], colour=terminal), flush=True)
-        if streams.is_lost() or not arguments.watch:
-            left = any(pair["conflicts"] or pair["held"] or pair["failed"] for pair in found["pairs"])
-            left = left or any(pair["proven"]["findings"] for pair in found["pairs"])
-            return int(left or any(pair["problem"] for pair in found["pairs"]))
-        time.sleep(1)
-
-
 def _sync(verb: str) -> Callable[[Any], int]:
     def do(arguments: Any) -> int:
         found = ask_daemon(
@@ -178,6 +159,8 @@ def _sync(verb: str) -> Callable[[Any], int]:
 
 def _events(arguments: Any) -> int:
     asked = {"verb": "events", "since": arguments.since, "follow": arguments.follow}
+    if arguments.last is not None:
+        asked["last"] = arguments.last
     if arguments.follow:
         streams.end_with_reader()
     for answer in ask(socket_path(arguments.socket), asked, None if arguments.follow else PATIENCE):

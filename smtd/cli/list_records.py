@@ -13,6 +13,7 @@ from smtd import pairing
 from smtd.cli.say import complain, say, say_json
 from smtd.cli.state import configuration
 from smtd.cli.stores import located
+from smtd.output.local_time import local_time
 from smtd.records.record import Key, Record
 from smtd.stores.base import Scan
 from smtd.stores.location import Location
@@ -69,6 +70,6 @@ def _json(scan: Scan, records: dict[Key, Record]) -> list[dict[str, Any]]:
 def _print(scan: Scan, records: dict[Key, Record]) -> None:
     for key, record in _newest_first(records):
         tags = ", ".join(sorted(record.tags))
-        say(f"{key}  {record.timestamp:%Y-%m-%d %H:%M:%S}  {tags}")
+        say(f"{key}  {local_time(record.timestamp)}  {tags}".rstrip())
     for key, error in sorted(scan.unreadable.items()):
         complain(f"{key}  cannot be read: {error}")

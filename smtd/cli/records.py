@@ -1,36 +1,27 @@
-"""The verbs of `smtd-ctl` about single records: list conflicts, holds and history; resolve, undo, restore."""
+"""The verbs of `smtd-ctl` about single records and past cycles: explain, show, history, undo, restore."""
 
 from __future__ import annotations
 
-import json
 import re
 import time
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from smtd.cli.client import Result, add_verb, ask_daemon, print_reports, problem_and_remedy
+from smtd.cli import record_fields
+from smtd.cli.client import Result, add_verb, ask_daemon
 from smtd.cli.say import complain, say, say_json
 from smtd.errors import UsageError
 from smtd.output.counts import plural
+from smtd.output.local_time import local_time, with_local_times
 
-#: The most lines of a value of a record that are shown, and the most characters of a line.
-_LINES, _WIDTH = 12, 160
+#: What each action of the history did.
+_PAST = {"create": "created", "update": "updated", "delete": "deleted"}
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 
 
 def add_to(verbs: Any) -> None:
-    """Add the verbs about single records to the parser's *verbs*."""
-    add_verb(verbs, "conflicts", _listed("conflicts"), "list records that both sides changed", pairs="*")
-    _add_resolve(verbs)
-    add_verb(verbs, "holds", _listed("holds"), "list held actions and why", pairs="*")
-    deletes = verbs.add_parser("deletes", help="approve or reject held deletions")
-    what = deletes.add_subparsers(metavar="WHAT", required=True)
-    for name, text in (
-        ("approve", "carry out held deletions"),
-        ("reject", "restore the records where they were deleted"),
-    ):
-        verb = add_verb(what, name, _deletes(name), text, pairs="1")
-        verb.add_argument("labels", metavar="LABEL", nargs="*", help="a label or a glob [default: all]")
+    """Add the verbs about records and cycles to the parser's *verbs*."""
     _add_record(add_verb(verbs, "explain", _explain, "explain the state of a record", pairs="1"))
     _add_record(add_verb(verbs, "show", _show, "show a record field by field", pairs="1"))
     history = add_verb(verbs, "history", _history, "list what smtd wrote")
@@ -56,57 +47,6 @@ def _add_record(verb: Any) -> None:
     verb.add_argument("label", metavar="LABEL", help="label of the record")
 
 
-def _add_resolve(verbs: Any) -> None:
-    resolve = add_verb(verbs, "resolve", _resolve, "resolve conflicts", pairs="1")
-    resolve.add_argument("project", metavar="PROJECT", nargs="?", help="a name; with --all also a glob")
-    resolve.add_argument("label", metavar="LABEL", nargs="?", help="a name; with --all also a glob")
-    resolve.add_argument(
-        "--take",
-        choices=("left", "right", "both"),
-        required=True,
-        help="keep the record of this side, or both (the right one under another label)",
-    )
-    resolve.add_argument(
-        "--all", action="store_true", help="resolve all conflicts matching PROJECT and LABEL"
-    )
-
-
-def _listed(what: str) -> Callable[[Any], int]:
-    def do(arguments: Any) -> int:
-        found = ask_daemon(arguments, what, pairs=arguments.pairs)
-        if arguments.json:
-            say_json(found)
-        else:
-            for each in found[what]:
-                say(f"{each['pair']}: {each['project']}/{each['label']}: {problem_and_remedy(each)}")
-        return int(bool(found[what]))
-
-    return do
-
-
-def _resolve(arguments: Any) -> int:
-    if not arguments.all and (arguments.project is None or arguments.label is None):
-        raise UsageError("name a project and a label, or use --all")
-    names = ("pair", "project", "label", "take", "all")
-    return _decided(arguments, "resolve", **{name: getattr(arguments, name) for name in names})
-
-
-def _deletes(what: str) -> Callable[[Any], int]:
-    def do(arguments: Any) -> int:
-        return _decided(arguments, f"deletes {what}", pair=arguments.pair, labels=arguments.labels)
-
-    return do
-
-
-def _decided(arguments: Any, verb: str, **asked: Any) -> int:
-    found = ask_daemon(arguments, verb, None, **asked)
-    if arguments.json:
-        say_json(found)
-    else:
-        print_reports({**found, "errors": []})
-    return 0 if found["ok"] else 1
-
-
 def _explain(arguments: Any) -> int:
     found = _of_record(arguments, "explain")
     if arguments.json:
@@ -120,18 +60,19 @@ def _explain(arguments: Any) -> int:
     else:
         same = agreed["left"] == agreed["right"]
         what = agreed["left"] if same else f"{agreed['left']} on the left, {agreed['right']} on the right"
-        say(f"agreed  {what}, at {agreed['at'] or 'an unknown time'}")
-    say(f"now     {found['rule']}")
-    say(f"next    {found['next']}")
+        say(f"agreed  {what}, at {local_time(agreed['at'] or 'an unknown time')}")
+    say(f"now     {with_local_times(found['rule'])}")
+    say(f"next    {with_local_times(found['next'])}")
     for past in found["history"]:
-        say(f"cycle {past['cycle']}  {past['at']}  {past['action']} on the {past['side']}: {past['reason']}")
+        what = f"{past['action']} on the {past['side']}: {with_local_times(past['reason'])}"
+        say(f"cycle {past['cycle']}  {local_time(past['at'])}  {what}")
     _print_forgotten(found["forgotten"])
     return 0
 
 
 def _print_forgotten(at: str | None, pair: str = "") -> None:
     if at is not None:
-        say(f"{pair}the history up to {at} was removed (history_age, history_size)")
+        say(f"{pair}the history up to {local_time(at)} was removed (history_age, history_size)")
 
 
 def _show(arguments: Any) -> int:
@@ -139,31 +80,10 @@ def _show(arguments: Any) -> int:
     if arguments.json:
         say_json(found)
         return 0
-    # Every record has a timestamp: a version without one does not exist.
-    there = [name for name, value in found["fields"]["timestamp"].items() if value is not None]
-    for field, values in found["fields"].items():
-        if len({json.dumps(values[name]) for name in there}) == 1:
-            _print_value(field, values[there[0]])
-            continue
-        for name in there:
-            _print_value(f"{field} ({name})", values[name])
-    for name in sorted({"left", "right", "agreed"} - {*there}):
-        say("there is no agreed version" if name == "agreed" else f"the {name} store has no such record")
-    if found["differing"]:
-        say(f"the sides differ in {', '.join(found['differing'])}")
+    for line in record_fields.lines(found):
+        say(line)
     _print_forgotten(found["forgotten"])
     return 0
-
-
-def _print_value(name: str, value: Any) -> None:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    lines = [line[:_WIDTH] for line in text.split("\n")]
-    if (more := len(lines) - _LINES) > 0:
-        lines[_LINES:] = [f"… {more} more lines"]
-    first, *others = lines
-    say(f"{name}: {first}")
-    for line in others:
-        say(f"    {line}")
 
 
 def _of_record(arguments: Any, verb: str, **more: Any) -> Result:
@@ -179,12 +99,39 @@ def _history(arguments: Any) -> int:
     if arguments.json:
         say_json(found)
         return 0
-    for each in found["history"]:
-        what = f"{each['action']} {each['project']}/{each['label']} on the {each['side']}"
-        say(f"cycle {each['cycle']}  {each['at']}  {each['pair']}: {what}: {each['reason']}")
+    for number, cycle in enumerate(cycles(found["history"])):
+        if number:
+            say("")
+        for line in cycle_lines(cycle):
+            say(line)
+    if found["history"] and arguments.cycle is None and len(found["history"]) == arguments.limit:
+        last = found["history"][-1]["cycle"]
+        say(f"cycle {last} may have more records, and there may be earlier cycles: --cycle {last}, --limit N")
     for name, at in found["forgotten"].items():
         _print_forgotten(at, f"{name}: ")
     return 0
+
+
+def cycles(history: Sequence[Result]) -> list[list[Result]]:
+    """Return the entries of a *history* by cycle, in their order; cycles of several pairs may overlap."""
+    grouped: dict[tuple[int, str], list[Result]] = defaultdict(list)
+    for each in history:
+        grouped[each["cycle"], each["pair"]].append(each)
+    return list(grouped.values())
+
+
+def cycle_lines(cycle: Sequence[Result]) -> Iterator[str]:
+    """Yield when the *cycle* was, of which pair, how many records it wrote, and then each write."""
+    first = cycle[-1]
+    done = Counter((each["side"], each["action"]) for each in cycle)
+    counts = [
+        f"{count:,} {_PAST.get(action, action)} on the {side}"
+        for (side, action), count in sorted(done.items())
+    ]
+    yield f"cycle {first['cycle']}  {local_time(first['at'])}  {first['pair']}: {', '.join(counts)}"
+    for each in cycle:
+        what = f"{each['action']} {each['project']}/{each['label']} on the {each['side']}"
+        yield f"  {what}: {with_local_times(each['reason'])}"
 
 
 def _check(arguments: Any) -> int:
@@ -207,8 +154,8 @@ def _undo(arguments: Any) -> int:
             what = f"{step['action']} {step['project']}/{step['label']} on the {step['side']}"
             say(f"{found['pair']}: {would}{what}")
         for each in found["refused"]:
-            what = f"{each['project']}/{each['label']} on the {each['side']}: {each['error']}"
-            complain(f"smtd-ctl: not undone: {what}")
+            what = f"{each['project']}/{each['label']} on the {each['side']}"
+            complain(f"smtd-ctl: not undone: {what}: {with_local_times(each['error'])}")
     return int(bool(found["refused"]))
 
 
@@ -221,7 +168,7 @@ def _restore(arguments: Any) -> int:
             done = [f"{found[side][name]} {name}" for name in ("created", "updated") if found[side][name]]
             say(f"{side:<6} {found[side]['location']}  {', '.join(done) or 'unchanged'}")
         for each in found["failed"]:
-            complain(f"smtd-ctl: {each['project']}/{each['label']}: {each['error']}")
+            complain(f"smtd-ctl: {each['project']}/{each['label']}: {with_local_times(each['error'])}")
     return int(bool(found["failed"]))
 
 

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from smtd.errors import SmtdError
+from smtd.output.local_time import with_local_times
 from smtd.text import shown
 
 
 def say(line: str) -> None:
     """Write one line of a result."""
     print(shown(line))
+
+
+def say_lines(lines: Iterable[str]) -> None:
+    """Write lines of a result that are shown already (`smtd/text.py`) and may have colours."""
+    print("\n".join(lines), flush=True)
 
 
 def complain(line: str) -> None:
@@ -28,7 +35,7 @@ def complain_of(program: str, exc: SmtdError) -> None:
     """Write the error *exc* with which *program* failed."""
     first, *more = str(exc).split("\n") if exc.has_lines else [str(exc)]
     for line in (f"{program}: {first}", *more):
-        complain(line)
+        complain(with_local_times(line))
 
 
 def say_json(value: Any) -> None:

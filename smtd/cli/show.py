@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from smtd.cli.say import say
 from smtd.engine.report import Progress, no_progress
 from smtd.output.counts import plural
+from smtd.output.local_time import with_local_times
+from smtd.output.rate import Rate
 from smtd.output.shapes import Shape
 
 #: The most conflicts, holds and failures, each, that are listed.
@@ -22,13 +25,19 @@ def progress(*, quiet: bool) -> Iterator[Progress]:
         yield no_progress
         return
     from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
 
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("scanning", total=None)
-        yield lambda phase, done, total: bar.update(
-            task, description=phase, completed=done, total=total or None
-        )
+    words = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}")
+    rate = Rate()
+    with Bar(*words, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("scanning", total=None, rate="")
+
+        def draw(phase: str, done: int, total: int) -> None:
+            text = rate.text(phase, done, total, time.monotonic())
+            bar.update(task, description=phase, completed=done, total=total or None, rate=text)
+
+        yield draw
 
 
 def report(result: Shape, seconds: float, *, dry_run: bool) -> None:
@@ -64,6 +73,7 @@ def _counts(side: Shape, dry_run: bool) -> str:
 
 def _list(kind: str, rows: list[tuple[str, str, str, str]]) -> None:
     for project, label, what, then in rows[:MOST]:
-        say(f"{kind}: {project}/{label}: {what}" + (f"; {then}" if then else ""))
+        sentence = with_local_times(what + (f"; {then}" if then else ""))
+        say(f"{kind}: {project}/{label}: {sentence}")
     if len(rows) > MOST:
         say(f"{kind}: and {len(rows) - MOST} more (--json lists all)")

@@ -80,6 +80,15 @@ def _wrapped(stream: TextIO | None, descriptor: _Descriptor, *, line_buffering: 
     )
 
 
+def terminal_size(descriptor: int) -> os.terminal_size:
+    """Return the size of the terminal at *descriptor*, whatever COLUMNS says; 80 by 24 if it has none."""
+    try:
+        size = os.get_terminal_size(descriptor)
+    except OSError:
+        size = os.terminal_size((0, 0))
+    return size if min(size) > 0 else os.terminal_size((80, 24))
+
+
 def is_lost() -> bool:
     """Say whether standard output has failed."""
     return _output is not None and _output.error is not None

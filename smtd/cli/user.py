@@ -20,6 +20,7 @@ from smtd.cli.state import configuration, state_directory
 from smtd.cli.stores import located
 from smtd.config import ServerConfig, seconds
 from smtd.errors import UsageError
+from smtd.output.local_time import local_time
 from smtd.pairing import ALL
 from smtd.paths import expanded
 from smtd.server.accounts import credentials, users_file
@@ -288,12 +289,12 @@ def _logins(account: Account) -> str:
 
 
 def _token(token: StoredToken) -> str:
-    until = "" if token.expires is None else f", valid until {_date(token.expires)}"
-    return f"token of {_date(token.made)}{until}"
+    until = "" if token.expires is None else f", valid until {_local(token.expires)}"
+    return f"token of {_local(token.made)}{until}"
 
 
-def _date(moment: int) -> str:
-    return datetime.fromtimestamp(moment, timezone.utc).date().isoformat()
+def _local(moment: int) -> str:
+    return local_time(datetime.fromtimestamp(moment, timezone.utc))
 
 
 def _shape(account: Account, projects: Mapping[str, str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from smtd.cli.client import Result, add_verb, ask_daemon, print_errors
 from smtd.cli.say import say, say_json
 from smtd.output.counts import plural
+from smtd.output.local_time import with_local_times
 
 
 def add_to(verbs: Any) -> None:
@@ -42,7 +43,8 @@ def _show_proofs(found: Result) -> None:
         say(f"{pair['pair']}: {', '.join(counts)}")
         for each in pair["explained"]:
             fields = f" ({', '.join(each['fields'])})" if each["fields"] else ""
-            say(f"known: {each['project']}/{each['label']}: {each['reason']}{fields}")
+            reason = with_local_times(each["reason"])
+            say(f"known: {each['project']}/{each['label']}: {reason}{fields}")
         for each in pair["findings"]:
             say(f"found: {each['project']}/{each['label']}: {each['what']}; {each['next']}")
     print_errors(found)

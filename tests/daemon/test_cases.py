@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
+from smtd.output.local_time import local_time
 from smtd.records.record import Key, Record
 from tests.build import PROJECT, change, full, key, record, tagged
 from tests.command import Answer
@@ -102,9 +103,10 @@ def test_conflicts_are_listed_and_shown(daemon: DaemonProcess) -> None:
     )
 
     assert listed.code == told.code == 1
-    assert listed.out.splitlines()[0] == (
-        "pair: MyProject/a1: both sides changed version; use smtd-ctl resolve to take left, right or both"
-    )
+    assert listed.out.splitlines()[:2] == [
+        "pair: 3 conflicts in MyProject: both sides changed version",
+        "  MyProject/a1",
+    ]
     assert told.json["conflicts"][0] == {
         "pair": "pair",
         "project": PROJECT,
@@ -115,7 +117,7 @@ def test_conflicts_are_listed_and_shown(daemon: DaemonProcess) -> None:
     assert (shown.code, values.code) == (0, 0)
     assert "version (left): 1111\nversion (right): 2222\n" in shown.out
     assert "reason: a first look\n" in shown.out
-    assert shown.out.endswith("the sides differ in version\n")
+    assert shown.out.startswith("the sides differ in version\n")
     assert values.json.keys() == {"project", "label", "differing", "fields", "forgotten"}
     assert values.json["fields"]["version"] == {"left": "1111", "right": "2222", "agreed": None}
 
@@ -215,7 +217,8 @@ def test_held_deletions_are_approved_and_rejected(daemon: DaemonProcess, left: S
 
     assert (listed.code, told.code) == (1, 1)
     reason = "deletion held: 28 of 34 records disappeared from the left store within minutes"
-    assert listed.out.startswith(f"pair: MyProject/run-00: {reason}; to keep it, bring the left store back")
+    assert listed.out.startswith(f"pair: 28 held deletions in MyProject: {reason}\n  MyProject/run-00\n")
+    assert "\n  to keep it, bring the left store back" in listed.out
     assert "or run smtd-ctl deletes reject PAIR; to delete it, " in listed.out
     assert labels(told.json["holds"]) == [one.label for one in RUNS[:28]]
     assert told.json["holds"][0].keys() == {
@@ -247,10 +250,10 @@ def test_record_is_explained(daemon: DaemonProcess, left: Store) -> None:
     assert same.out.splitlines() == [
         f"left    {told.json['left']}",
         f"right   {told.json['left']}",
-        f"agreed  {told.json['left']}, at {told.json['agreed']['at']}",
+        f"agreed  {told.json['left']}, at {local_time(told.json['agreed']['at'])}",
         "now     in sync: both sides hold the same record",
         "next    nothing",
-        f"cycle 1  {past['at']}  create on the left: new on the right",
+        f"cycle 1  {local_time(past['at'])}  create on the left: new on the right",
     ]
 
 
@@ -261,9 +264,10 @@ def test_history_is_shown_and_checked(daemon: DaemonProcess, left: Store) -> Non
     every, told = daemon.ctl("history"), daemon.ctl("history", "pair", "--json")
 
     lines = every.out.splitlines()
-    assert (every.code, len(lines)) == (0, 4)
-    assert lines[0].endswith("pair: update MyProject/b on the right: resolved by hand")
-    assert lines[3].endswith("pair: create MyProject/same on the left: new on the right")
+    assert (every.code, len(lines)) == (0, 7)
+    assert lines[0].endswith("pair: 3 updated on the right")
+    assert lines[1] == "  update MyProject/b on the right: resolved by hand"
+    assert lines[6] == "  create MyProject/same on the left: new on the right"
     assert [each["id"] for each in told.json["history"]] == [4, 3, 2, 1]
     assert told.json["history"][0].keys() == {
         *("id", "cycle", "at", "pair", "side", "project", "label", "action", "reason", "code"),

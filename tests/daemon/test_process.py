@@ -90,7 +90,8 @@ def test_status_is_a_table_or_json(daemon: DaemonProcess, left: Path, right: Pat
     heading, row = table.out.splitlines()
     assert (table.code, table.err) == (0, "")
     assert re.split("  +", heading.strip()) == [
-        *("pair", "state", "in sync", "pending", "conflicts", "held", "failed", "lag", "last cycle", "stores")
+        *("pair", "state", "in sync", "pending", "conflicts", "held", "failed", "lag"),
+        *("last cycle", "next cycle", "stores"),
     ]
     assert row.split()[:9] == ["pair", "idle", "1", "0", "0", "0", "0", "0.0", "s"]
     assert row.endswith(f"{left} (1) <-> {right} (1)")
@@ -162,7 +163,10 @@ def test_unfinished_run_is_held_until_a_user_includes_it(
     holds = daemon.ctl("holds", "--json")
     assert [(each["label"], each["reason"]) for each in holds.json["holds"]] == [("running", "running")]
     assert holds.code == 1
-    assert "running: running; smtd syncs it when its run is over" in daemon.ctl("holds").out
+    held = daemon.ctl("holds").out
+    assert held.startswith("pair: 1 hold in MyProject: running\n  MyProject/running")
+    assert "\n  smtd syncs it when its run is over" in held
+    assert "\n    smtd-ctl sync now --include-unfinished pair\n" in held
     assert daemon.ctl("sync", "now", "--include-unfinished").code == 0
 
     assert labels(right) == {"run", "running"}

@@ -1,0 +1,83 @@
+"""`smtd-ctl status`: the state of all pairs, once or again and again. No slow imports."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+from smtd.cli import streams
+from smtd.cli.client import Result, add_verb, ask_daemon
+from smtd.cli.say import say, say_json, say_lines
+from smtd.cli.status_table import counts, is_left, progress, status_lines
+from smtd.output.local_time import local_now
+
+
+def add_to(verbs: Any) -> None:
+    """Add the verb to the parser's *verbs*."""
+    add_verb(verbs, "status", _status, "show the state of all pairs", pairs="*").add_argument(
+        "--watch",
+        action="store_true",
+        help="keep showing it, with the last events; q quits. Without a terminal: a line for each change",
+    )
+
+
+def _status(arguments: Any) -> int:
+    found = ask_daemon(arguments, "status", pairs=arguments.pairs)
+    if arguments.watch:
+        return _watch(arguments, found)
+    if arguments.json:
+        say_json(found)
+    else:
+        width = None
+        if sys.stdout.isatty():
+            width = streams.terminal_size(1).columns
+        say_lines(status_lines(found["pairs"], width=width, colour=sys.stdout.isatty()))
+    return int(is_left(found["pairs"]))
+
+
+def _watch(arguments: Any, found: Result) -> int:
+    if arguments.json:
+        return _repeat(arguments, found)
+    if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        from smtd.cli import status_watch  # not every terminal is watched
+
+        return status_watch.run(arguments, found)
+    return _print_changes(arguments, found)
+
+
+def _repeat(arguments: Any, found: Result) -> int:
+    """Print the status every second as JSON until the reader goes away."""
+    streams.end_with_reader()
+    while True:
+        say_json(found)
+        if streams.is_lost():
+            return int(is_left(found["pairs"]))
+        time.sleep(1)
+        found = ask_daemon(arguments, "status", pairs=arguments.pairs)
+
+
+def _print_changes(arguments: Any, found: Result) -> int:
+    """Print a line for each pair, and one for each change of a pair, until the reader goes away."""
+    streams.end_with_reader()
+    before: dict[str, str] = {}
+    while True:
+        now = {pair["pair"]: _summary(pair) for pair in found["pairs"]}
+        for name in before.keys() - now.keys():
+            say(f"{local_now()}  {name}: removed")
+        for name, text in now.items():
+            if before.get(name) != text:
+                say(f"{local_now()}  {name}: {text}")
+        sys.stdout.flush()
+        if streams.is_lost():
+            return int(is_left(found["pairs"]))
+        before = now
+        time.sleep(1)
+        found = ask_daemon(arguments, "status", pairs=arguments.pairs)
+
+
+def _summary(pair: Result) -> str:
+    """Return the state of a pair on one line, without what changes by itself."""
+    problem = f": {pair['problem']}" if pair["problem"] else ""
+    return f"{progress(pair)}: {counts(pair)}{problem}"
