@@ -2,23 +2,104 @@
 
 from __future__ import annotations
 
-import tempfile
+import re
+import resource
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from tests.command import Smtd
+import pytest
+
+from tests.command import Answer, Smtd
+
+#: Seconds of processor time of all its processes; it takes some four, and a second or two of waiting.
+SOON = 8.0
 
 
-def test_demo_shows_a_daemon_at_work_and_cleans_up(smtd: Smtd) -> None:
-    """It syncs records, edits and a deletion by itself, and leaves nothing behind."""
-    answer = smtd("demo")
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Answer:
+    """What it prints, soon."""
+    smtd = Smtd(tmp_path_factory.mktemp("demo"))
+    smtd.more["TMPDIR"] = str(smtd.directory)
+    before = used()
+    line = [sys.executable, "-m", "smtd", "demo"]
+    done = subprocess.run(line, env=smtd.variables(), capture_output=True, text=True, check=False)
+    assert used() - before < SOON
+    return Answer(done.returncode, done.stdout, done.stderr)
 
-    told = [line.strip() for line in answer.out.splitlines()]
-    assert (answer.code, answer.err) == (0, "")
-    assert [line for line in told if line.startswith(("left: ", "right: "))] == [
-        "right: 3 created",
-        "right: 1 updated",
-        "left: 1 updated",
-        "right: 1 deleted",
+
+def demo_directory(demo: Answer) -> Path:
+    """Return where its directory was."""
+    (found,) = {*re.findall(r"(/\S*)/smtd-demo-\w+/laptop\.shelf", demo.out)}
+    return Path(found)
+
+
+def used() -> float:
+    """Return the processor time of all processes that this one has waited for, and of theirs."""
+    times = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return times.ru_utime + times.ru_stime
+
+
+def played(output: str) -> Iterator[tuple[list[str], str]]:
+    """Yield each command with what it printed."""
+    for part in output.split("\n$ ")[1:]:
+        line, _, rest = part.partition("\n")
+        yield shlex.split(line), rest
+
+
+def test_demo_plays_real_commands(demo: Answer) -> None:
+    """A sync, edits, a deletion and its undo, a conflict and its resolution; each with its real output."""
+    commands = list(played(demo.out))
+
+    assert (demo.code, demo.err) == (0, "")
+    verbs = [" ".join(words[:2]) for words, _ in commands]
+    assert verbs == [
+        *("smtd list", "smtd run", "smtd-ctl status", "smtd-ctl history", "smtd list", "smtd-ctl undo"),
+        *("smtd-ctl sync", "smtd-ctl resolve", "smtd-ctl pause", "smtd-ctl resume", "smtd-ctl conflicts"),
+        *("smtd-ctl resolve", "smtd-ctl sync", "smtd-ctl status", "smtd-ctl stop"),
     ]
-    assert any(line.startswith("demo  idle         2") for line in told)
-    assert list(Path(tempfile.gettempdir()).glob("smtd-demo-*")) == []
+    told = [output for _, output in commands]
+    assert re.findall(r"^Demo/demo-\d  ", told[0], re.MULTILINE) == [f"Demo/demo-{n}  " for n in (2, 1, 0)]
+    assert "3 created on the right" in told[3]
+    assert "Demo/demo-2" not in told[4]
+    assert told[5].startswith("demo: create Demo/demo-2 on the right\n")
+    assert "held: Demo/demo-2: cycle" in told[6]
+    assert told[7].startswith("demo: left")
+    assert "1 created" in told[7]
+    assert told[10].startswith("demo: 1 conflict in Demo: both sides changed version\n  Demo/demo-1\n")
+    assert "1 updated" in told[11]
+    assert told[12].count("unchanged") == 2
+    assert re.search(r"^demo +idle +3 +0 +0 +0 +0 ", told[13], re.MULTILINE)
+
+
+def test_demo_types_what_the_commands_advise(demo: Answer) -> None:
+    """The resolution is the command that `smtd-ctl conflicts` prints."""
+    commands = dict(reversed([(words[1], (words, output)) for words, output in played(demo.out)]))
+    (advised,) = re.findall(r"^    (smtd-ctl resolve .*)$", commands["conflicts"][1], re.MULTILINE)
+
+    assert f"\n$ {advised}\n" in demo.out
+
+
+def test_demo_ends_with_what_to_do_next(demo: Answer) -> None:
+    """And leaves neither a file nor a process behind."""
+    _, _, rest = demo.out.partition("\nWhat next:\n")
+
+    assert {"smtd sync LEFT RIGHT", "smtd run", "smtd check"} <= {
+        line.partition("   ")[0].strip() for line in rest.splitlines()
+    }
+    assert list(demo_directory(demo).iterdir()) == []
+
+
+def test_demo_keeps_its_directory_on_request(smtd: Smtd) -> None:
+    """And says how to go on with it."""
+    answer = smtd("demo", "--keep")
+    kept = Path(re.findall(r"^  cd (.*)$", answer.out, re.MULTILINE)[0])
+    try:
+        assert answer.code == 0
+        assert smtd("list", kept / "lab.sqlite").out.count("demo-") == 3
+        assert smtd("-c", kept / "config.toml", "check").code == 0
+    finally:
+        shutil.rmtree(kept)

@@ -1,36 +1,43 @@
-"""`smtd demo`: shows smtd with sample stores and a daemon of its own, in a temporary directory."""
+"""`smtd demo`: plays real commands on sample stores and a daemon of its own, in a temporary directory."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
-import anyio
 import click
-import msgspec
 
+from smtd.cli import demo_records
+from smtd.cli.demo_records import PROJECT, edit
+from smtd.cli.shell_words import command
 from smtd.control.client import ask
 from smtd.errors import DaemonNotRunning
-from smtd.records import canonical
-from smtd.records.record import Component, Executable, Key, Parameters, Record, Repository
-from smtd.stores.base import Change, Store
 from smtd.stores.discovery import find
-from smtd.stores.location import Location
-from smtd.stores.registry import open_store
 
-PROJECT = "Demo"
 #: The most seconds to wait for a step that should take a moment.
 PATIENCE = 30.0
+
+Event = dict[str, Any]
+_MODULES = {"smtd": "smtd", "smtd-ctl": "smtd.cli.ctl"}
+_NEXT = """
+What next:
+  smtd sync LEFT RIGHT --dry-run   shows what a sync of two stores of yours would do
+  smtd sync LEFT RIGHT             syncs them once
+  smtd check                       checks ~/.config/smtd/config.toml (config.example.toml has all keys)
+  smtd run                         keeps the stores of that file in sync
+  smtd --help, smtd-ctl --help     list all commands
+"""
 
 
 class Demo:
@@ -42,39 +49,78 @@ class Demo:
             find(str(directory / name), may_be_new=True) for name in ("laptop.shelf", "lab.sqlite")
         )
         self._socket = str(directory / "control.sock")
+        self._variables = {
+            **os.environ,
+            "SMTD_CONFIG": str(directory / "config.toml"),
+            "SMTD_SOCKET": self._socket,
+        }
         self._seen = 0
 
     def play(self) -> int:
         """Run all steps and return the exit code."""
-        _say("A shelf has three records, as Sumatra writes them; the SQLite store does not exist yet.")
-        anyio.run(_write, self.shelf, [_record(number) for number in range(3)])
+        self._configure()
+        demo_records.fill(self.shelf)
+        _say("A project on a laptop has three records, in a shelf as Sumatra writes it:")
+        self._run("smtd", "list", "laptop.shelf")
         with self._daemon():
-            self._wait("Start the daemon; it copies them:")
-            _say("Add a tag in the shelf and an outcome in the database; the daemon syncs both.")
-            anyio.run(_edit, self.shelf, "demo-0", {"tags": frozenset({"_finished_", "figure-2"})})
-            self._wait()
-            anyio.run(_edit, self.database, "demo-1", {"outcome": "converged"})
-            self._wait()
-            _say("Delete a record from the shelf; the daemon deletes it from the database, too.")
-            anyio.run(_edit, self.shelf, "demo-2", None)
-            self._wait()
-            _say("Sync again: nothing to do.")
-            code = max(self._ctl("sync", "now"), self._ctl("status"))
-            self._ctl("stop")
+            self._edits()
+            self._undo()
+            self._conflict()
+            _say("Both stores have the same records. Sync again: nothing to do.")
+            code = max(self._run("smtd-ctl", "sync", "now"), self._run("smtd-ctl", "status"))
+            self._run("smtd-ctl", "stop")
+        click.echo(_NEXT, nl=False)
         return code
+
+    def _edits(self) -> None:
+        self._wait(_wrote)
+        self._run("smtd-ctl", "status")
+        _say("demo-0 gets a tag on the laptop, and demo-1 an outcome in the lab. The daemon carries both:")
+        edit(self.shelf, "demo-0", {"tags": frozenset({"_finished_", "figure-2"})})
+        self._wait(_wrote)
+        edit(self.database, "demo-1", {"outcome": "converged"})
+        self._wait(_wrote)
+        self._run("smtd-ctl", "history")
+
+    def _undo(self) -> None:
+        _say("demo-2 is deleted from the laptop. The daemon deletes it in the lab, too:")
+        edit(self.shelf, "demo-2", None)
+        self._wait(_wrote)
+        self._run("smtd", "list", "lab.sqlite")
+        _say("That was a mistake. All that smtd wrote can be undone:")
+        self._run("smtd-ctl", "undo", str(self._last_cycle()))
+        _say("The lab has demo-2 again, the laptop has not. smtd does not guess which is right:")
+        self._run("smtd-ctl", "sync", "now")
+        self._run("smtd-ctl", "resolve", "--take", "right", "demo", PROJECT, "demo-2")
+
+    def _conflict(self) -> None:
+        _say("While the pair is paused, demo-1 is run again on both sides, each with another version:")
+        self._run("smtd-ctl", "pause", "demo")
+        edit(self.shelf, "demo-1", {"version": "7c0ffee"})
+        edit(self.database, "demo-1", {"version": "0ddba11"})
+        self._run("smtd-ctl", "resume", "demo")
+        self._wait(lambda event: event["event"] == "synced" and event["conflicts"] == 1)
+        self._run("smtd-ctl", "conflicts")
+        _say("No rule can decide that. You do; the history keeps the other record:")
+        self._run("smtd-ctl", "resolve", "--take", "left", "demo", PROJECT, "demo-1")
+
+    def _configure(self) -> None:
+        """Write a configuration that has nothing to do with this user's."""
+        stores = {"laptop": self.shelf, "lab": self.database}
+        lines = [
+            f'[daemon]\nlog_level = "warning"\nstate_dir = {json.dumps(str(self.directory / "state"))}',
+            *(f"[stores.{name}]\nlocation = {json.dumps(str(at.path))}" for name, at in stores.items()),
+            '[pairs.demo]\nleft = "laptop"\nright = "lab"\n',
+        ]
+        (self.directory / "config.toml").write_text("\n\n".join(lines), "utf-8")
 
     @contextmanager
     def _daemon(self) -> Iterator[None]:
-        """Run a daemon that does not use this user's configuration and state."""
-        config = self.directory / "config.toml"
-        stores = {"laptop": self.shelf, "lab": self.database}
-        lines = ['[daemon]\nlog_level = "warning"']
-        lines += [f"[stores.{name}]\nlocation = {json.dumps(str(at.path))}" for name, at in stores.items()]
-        config.write_text("\n".join([*lines, '[pairs.demo]\nleft = "laptop"\nright = "lab"\n']), "utf-8")
-        state = self.directory / "state"
+        """Run the daemon for the length of a `with` block, which stops it."""
+        _say("A daemon keeps it in sync with an SQLite store in a lab, which it creates:")
+        click.echo("$ smtd run &")
         daemon = subprocess.Popen(
-            [sys.executable, "-m", "smtd", "-c", str(config), "run", "--socket", self._socket],
-            env={**os.environ, "STATE_DIRECTORY": str(state)},
+            [sys.executable, "-m", "smtd", "run"], env=self._variables, cwd=self.directory
         )
         try:
             yield
@@ -83,17 +129,14 @@ class Demo:
             daemon.send_signal(signal.SIGKILL)
             daemon.wait()
 
-    def _wait(self, text: str = "") -> None:
-        """Wait until a cycle has written something, and print what."""
-        if text:
-            _say(text)
+    def _wait(self, fits: Callable[[Event], bool]) -> None:
+        """Wait for an event that *fits*, after the last one."""
         for event in self._events():
             self._seen = event["id"]
-            if event["event"] == "synced":
-                click.echo(f"  {_summary(event, 'left')}{_summary(event, 'right')}".rstrip())
+            if fits(event):
                 return
 
-    def _events(self) -> Iterator[dict[str, Any]]:
+    def _events(self) -> Iterator[Event]:
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
@@ -105,61 +148,44 @@ class Demo:
                     raise
                 time.sleep(0.05)  # the daemon is starting
 
-    def _ctl(self, *words: str) -> int:
-        click.echo(f"$ smtd-ctl {' '.join(words)}")
-        command = [sys.executable, "-m", "smtd.cli.ctl", "--socket", self._socket, *words]
-        return subprocess.run(command, check=False).returncode
+    def _last_cycle(self) -> int:
+        (answer,) = ask(self._socket, {"verb": "history", "limit": 1}, PATIENCE)
+        return int(answer["result"]["history"][0]["cycle"])
+
+    def _run(self, program: str, *words: str) -> int:
+        """Run a command as a user would type it, and return its exit code."""
+        click.echo(f"$ {command(program, *words)}")
+        line = [sys.executable, "-m", _MODULES[program], *words]
+        return subprocess.run(line, check=False, env=self._variables, cwd=self.directory).returncode
 
 
-def main() -> int:
-    """Run the demo and clean up."""
-    with tempfile.TemporaryDirectory(prefix="smtd-demo-") as directory:
-        return Demo(Path(directory)).play()
+def main(*, keep: bool) -> int:
+    """Play the demo; remove its directory unless it is to be kept."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
+    directory = Path(tempfile.mkdtemp(prefix="smtd-demo-"))
+    try:
+        code = Demo(directory).play()
+        if keep:
+            click.echo(f"\nThe stores, the configuration and the journal are kept in {directory}; to go on:")
+            click.echo(f"  cd {directory}")
+            click.echo("  export SMTD_CONFIG=$PWD/config.toml SMTD_SOCKET=$PWD/control.sock; smtd run &")
+        return code
+    finally:
+        if not keep:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _say(text: str) -> None:
     click.echo(f"\n{text}")
 
 
-def _summary(event: Mapping[str, Any], side: str) -> str:
-    """Return what a cycle did to one side, as a text (empty: nothing)."""
-    done = [f"{count} {what}" for what, count in event[side].items() if count]
-    return f"{side}: {', '.join(done)}  " if done else ""
-
-
-def _record(number: int) -> Record:
-    place = Component("FileSystemDataStore", {"root": "/data"})
-    return Record(
-        label=f"demo-{number}",
-        timestamp=datetime(2026, 1, 1, 12, tzinfo=timezone.utc) + timedelta(minutes=number),
-        reason="a first look",
-        duration=1.5,
-        executable=Executable("/usr/bin/python3", "Python", "3.12.1"),
-        repository=Repository("GitRepository", "/code"),
-        main_file="simulate.py",
-        version="2f1c0de",
-        parameters=Parameters("SimpleParameterSet", f"seed = {number}"),
-        launch_mode=Component("SerialLaunchMode", {"working_directory": "/code", "options": None}),
-        datastore=place,
-        input_datastore=place,
-        tags=frozenset({"_finished_"}),
-        stdout_stderr="done\n",
+def _wrote(event: Event) -> bool:
+    """Say whether *event* is of a cycle that wrote."""
+    return event["event"] == "synced" and any(
+        count for side in ("left", "right") for count in event[side].values()
     )
-
-
-async def _write(location: Location, records: list[Record]) -> None:
-    async with open_store(location) as store:
-        await store.write([Change(Key(PROJECT, record.label), record, None) for record in records])
-
-
-async def _edit(location: Location, label: str, values: Mapping[str, object] | None) -> None:
-    """Change some fields of a record, or delete it, as another program would."""
-    key = Key(PROJECT, label)
-    async with open_store(location) as store:
-        before = await _held(store, key)
-        after = None if values is None else msgspec.structs.replace(before, **values)
-        await store.write([Change(key, after, canonical.digest(before))])
-
-
-async def _held(store: Store, key: Key) -> Record:
-    return (await store.read([key]))[key]

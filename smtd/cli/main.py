@@ -306,11 +306,16 @@ def check(config: Path | None, /, **changes: bool) -> None:
 
 
 @main.command()
-def demo() -> None:
-    """Demonstrate smtd on sample stores in a temporary directory."""
+@click.option("--keep", is_flag=True, help="Keep the directory, and print how to go on with it.")
+def demo(keep: bool) -> None:
+    """Demonstrate smtd on sample stores in a temporary directory.
+
+    It plays real commands: a sync by the daemon, edits, a deletion and its undo, a conflict and its
+    resolution. Then it removes the directory.
+    """
     from smtd.cli.demo import main as play
 
-    sys.exit(play())
+    sys.exit(play(keep=keep))
 
 
 @main.group(cls=_Command)
