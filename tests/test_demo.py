@@ -6,6 +6,7 @@ import re
 import resource
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -91,6 +92,20 @@ def test_demo_ends_with_what_to_do_next(demo: Answer) -> None:
         line.partition("   ")[0].strip() for line in rest.splitlines()
     }
     assert list(demo_directory(demo).iterdir()) == []
+
+
+def test_demo_that_is_ended_leaves_nothing_behind(smtd: Smtd) -> None:
+    """Neither its directory nor its daemon, which holds the lock of the journal."""
+    smtd.more["TMPDIR"] = str(smtd.directory)
+    words = [sys.executable, "-u", "-m", "smtd", "demo"]
+    with subprocess.Popen(words, env=smtd.variables(), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if line.startswith("demo "))  # the daemon has synced
+        process.send_signal(signal.SIGTERM)
+        process.stdout.read()  # until no process has it
+
+        assert process.wait() == 143
+    assert list(smtd.directory.glob("smtd-demo-*")) == []
 
 
 def test_demo_keeps_its_directory_on_request(smtd: Smtd) -> None:

@@ -601,6 +601,16 @@ def test_reload_continues_when_its_client_leaves(daemon: DaemonProcess, left: Pa
     assert labels(right) == {"run", "more"}
 
 
+def test_last_events_are_shown_alone(daemon: DaemonProcess) -> None:
+    """However many there were before; none of them is repeated when the number of the last one is known."""
+    daemon.wait_event(synced)
+    before = daemon.events()
+
+    assert daemon.events("--last", "1") == before[-1:]
+    assert daemon.events("--last", "1000") == before
+    assert daemon.events("--last", "5", "--since", str(before[-1]["id"])) == []
+
+
 def test_status_watch_repeats_the_status(daemon: DaemonProcess) -> None:
     """Until the user interrupts it, which is no error."""
     daemon.wait_event(synced)

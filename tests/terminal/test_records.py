@@ -131,6 +131,21 @@ def test_five_megabytes_of_output_show_where_they_differ(tmp_path: Path) -> None
     assert "loud" in listed
 
 
+def test_long_output_is_shown_from_the_line_that_differs(tmp_path: Path) -> None:
+    """Thousands of lines that both versions have are counted, not shown."""
+    same = "".join(f"step {number}\n" for number in range(5000))
+    for side in ("left", "right"):
+        run = change(record("run", version=side), stdout_stderr=f"{same}ended on the {side}\nrest")
+        put(tmp_path / f"{side}.sqlite", run)
+    with daemon_process(tmp_path, pair_of(tmp_path / "left.sqlite", tmp_path / "right.sqlite")) as daemon:
+        daemon.wait_event(synced)
+        shown = daemon.ctl("show", "pair", PROJECT, "run").out
+
+    for side in ("left", "right"):
+        heading = f"stdout_stderr ({side}): … {len(same):,} equal characters, then"
+        assert f"{heading}\n    ended on the {side}\n    rest\n" in shown
+
+
 def test_sync_on_a_terminal_counts_what_it_does(tmp_path: Path, daemon: DaemonProcess) -> None:
     """`smtd sync` without a daemon; at the end the bar is gone."""
     put(tmp_path / "a.sqlite", *[record(f"run-{number}") for number in range(MANY)])
@@ -154,5 +169,6 @@ def test_wait_for_the_daemon_counts_what_it_does(tmp_path: Path, daemon: DaemonP
         assert terminal.ended() == 1  # the conflict is left
 
     assert re.search(rb"pair: applying [\d,]+/3,000", terminal.raw)
+    assert b"\r\x1b[Kpair: left " in terminal.raw
     assert "applying" not in terminal.seen
     assert f"{MANY} created" in terminal.seen

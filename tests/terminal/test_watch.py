@@ -163,9 +163,10 @@ def test_watch_outlives_the_daemon(daemon: DaemonProcess) -> None:
         terminal.wait_for(lambda seen: "no daemon answers at" in seen.seen)
         daemon.start()
         terminal.wait_for(lambda seen: "no daemon answers at" not in seen.seen)
-        terminal.wait_for(lambda seen: "started: 1 pair" in seen.seen)
+        terminal.wait_for(lambda seen: seen.seen.count("started: 1 pair") == 2)
         terminal.press(b"q")
         assert terminal.ended() == 0
+    assert b"Traceback" not in terminal.raw
 
 
 def test_watch_shows_hostile_names_as_text(tmp_path: Path) -> None:
@@ -190,6 +191,14 @@ def test_watch_of_a_pair_that_does_not_exist_is_an_error(daemon: DaemonProcess) 
     assert b"\x1b[?1049h" not in terminal.raw
 
 
+def three_seconds(daemon: DaemonProcess) -> None:
+    """Let a second program that repeats the status print it three times."""
+    with daemon.start_ctl("status", "--watch", "--json") as clock:
+        assert clock.stdout is not None
+        assert [clock.stdout.readline() for _ in range(3)]
+        clock.send_signal(signal.SIGINT)
+
+
 def test_watch_without_a_terminal_prints_a_line_for_each_change(
     daemon: DaemonProcess, tmp_path: Path
 ) -> None:
@@ -197,6 +206,7 @@ def test_watch_without_a_terminal_prints_a_line_for_each_change(
     with daemon.start_ctl("status", "--watch") as process:
         assert process.stdout is not None
         first = process.stdout.readline().decode()
+        three_seconds(daemon)
         put(tmp_path / "left.sqlite", record("both", version="1"))
         lines = [process.stdout.readline().decode()]
         while "2 in sync" not in lines[-1]:
@@ -208,4 +218,6 @@ def test_watch_without_a_terminal_prints_a_line_for_each_change(
     stamp = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \S+  "
     assert re.fullmatch(f"{stamp}pair: idle: 1 in sync\n", first)
     assert re.fullmatch(f"{stamp}pair: idle: 2 in sync\n", lines[-1])
+    texts = [line.split("  ", 1)[1] for line in (first, *lines)]
+    assert [text for text, before in zip(texts[1:], texts, strict=False) if text == before] == []
     assert rest == ""
