@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -67,7 +68,7 @@ def _deletes(what: str) -> Callable[[Any], int]:
 
 
 def _decided(arguments: Any, verb: str, **asked: Any) -> int:
-    found = ask_daemon(arguments, verb, None, **asked)
+    found = ask_daemon(arguments, verb, None, **asked, progress=sys.stderr.isatty())
     if arguments.json:
         say_json(found)
     else:

@@ -16,7 +16,7 @@ from smtd.config import check_pair, misnamed
 from smtd.control import fields
 from smtd.daemon.daemon import Daemon
 from smtd.daemon.jobs import Job, Preview, Sync, SyncOptions
-from smtd.daemon.record_verbs import Cases
+from smtd.daemon.record_verbs import PROGRESS, Cases
 from smtd.daemon.verify import verified
 from smtd.daemon.worker import Worker
 from smtd.engine.report import PairReport
@@ -25,9 +25,6 @@ from smtd.output import shapes
 
 Answers: TypeAlias = AsyncIterator[dict[str, Any]]
 Asked: TypeAlias = dict[str, Any]
-
-#: Seconds between two progress reports of a cycle.
-PROGRESS = 0.5
 
 
 class Verbs:

@@ -7,6 +7,9 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
+import anyio
+import msgspec
+
 from smtd.control import fields
 from smtd.daemon.daemon import Daemon
 from smtd.daemon.jobs import Query, Sync, SyncOptions, Work
@@ -23,6 +26,8 @@ from smtd.records.record import Key
 Answers: TypeAlias = AsyncIterator[dict[str, Any]]
 Asked: TypeAlias = dict[str, Any]
 T = TypeVar("T")
+#: Seconds between two progress reports of a cycle.
+PROGRESS = 0.5
 #: Entries of the history that are returned by default.
 LIMIT = 100
 
@@ -62,19 +67,27 @@ class Cases:
             project = fields.text(asked, "project")
             labels = labels or [fields.text(asked, "label")]
             wish = Resolution(choice, _literally(project), tuple(map(_literally, labels)))
-        yield await self._decided(asked, wish)
+        async for answer in self._decided(asked, wish):
+            yield answer
 
     async def _deletes(self, choice: Choice, asked: Asked) -> Answers:
         assert choice in OF_DELETIONS
         labels = fields.texts(asked, "labels") or ["*"]
         project = fields.optional_text(asked, "project")
         wanted = "*" if project is None else _literally(project)
-        yield await self._decided(asked, Resolution(choice, wanted, tuple(labels)))
+        async for answer in self._decided(asked, Resolution(choice, wanted, tuple(labels))):
+            yield answer
 
-    async def _decided(self, asked: Asked, wish: Resolution) -> dict[str, Any]:
-        """Store *wish*, run a cycle, and return its report."""
-        report = await self._pair_named(asked).submit(Sync(SyncOptions(resolution=wish)))
-        return shapes.sync(0.0, [shapes.pair(report)])
+    async def _decided(self, asked: Asked, wish: Resolution) -> Answers:
+        """Store *wish*, run a cycle, yield its progress if the client asks for it, and finally its report."""
+        worker, progress = self._pair_named(asked), fields.flag(asked, "progress")
+        job = Sync(SyncOptions(resolution=wish))
+        worker.submit_nowait(job)
+        while progress and not job.done.is_set():
+            with anyio.move_on_after(PROGRESS):
+                await job.done.wait()
+            yield {"progress": [msgspec.to_builtins(worker.status)]}
+        yield shapes.sync(0.0, [shapes.pair(await job.wait())])
 
     async def _explain(self, asked: Asked) -> Answers:
         key = _key(asked)

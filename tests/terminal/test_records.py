@@ -170,5 +170,21 @@ def test_wait_for_the_daemon_counts_what_it_does(tmp_path: Path, daemon: DaemonP
 
     assert re.search(rb"pair: applying [\d,]+/3,000", terminal.raw)
     assert b"\r\x1b[Kpair: left " in terminal.raw
+
+
+def test_wait_for_a_decision_counts_what_it_does(tmp_path: Path, daemon: DaemonProcess) -> None:
+    """`smtd-ctl deletes reject`, which brings thousands of records back."""
+    labels = [f"run-{number}" for number in range(MANY)]
+    write(tmp_path / "left.sqlite", *map(record, labels))
+    daemon.ctl("sync", "now")
+    write(tmp_path / "left.sqlite", deleted=labels)
+    daemon.ctl("sync", "now")
+    words = ["-m", "smtd.cli.ctl", "deletes", "reject", "pair"]
+
+    with on_terminal(words, tmp_path, daemon.variables(), width=100) as terminal:
+        assert terminal.ended() == 1  # the conflict is left
+
+    assert re.search(rb"pair: applying [\d,]+/3,000", terminal.raw)
+    assert f"{MANY} created" in terminal.seen
     assert "applying" not in terminal.seen
     assert f"{MANY} created" in terminal.seen
