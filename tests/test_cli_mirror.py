@@ -13,10 +13,10 @@ from smtd.config import load
 from tests.build import PROJECT, record
 from tests.command import Smtd, has_terminals
 from tests.daemon.process import daemon_process
+from tests.dialog import at_terminal
 from tests.server.process import ServerProcess, server_process
 from tests.server.served import PASSWORD
 from tests.stores.places import DjangoPlace
-from tests.terminal import at_terminal
 
 
 class Project:

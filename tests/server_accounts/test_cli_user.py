@@ -22,9 +22,9 @@ from smtd.server.accounts.rights import Right, User
 from smtd.server.accounts.users import Users
 from smtd.server.accounts.users_file import StoredToken
 from tests.command import Answer, Smtd, has_terminals
+from tests.dialog import Terminal, at_terminal
 from tests.integration.test_private_files import WATCHED
 from tests.server_accounts.test_authenticator import basic
-from tests.terminal import Terminal, at_terminal
 
 PASSWORD = "geh:eim/ü"
 #: Says so before it waits for the lock on the users file.
