@@ -58,18 +58,35 @@ class Store:
         return {name.label: one.version for name, one in self.records().items()}
 
 
-@pytest.fixture
-def left(tmp_path: Path) -> Store:
-    store = Store(tmp_path / "left.sqlite")
+def left_in(directory: Path) -> Store:
+    store = Store(directory / "left.sqlite")
     store.put(*[record(label, version="1111") for label in DOUBLE])
     return store
 
 
-@pytest.fixture
-def right(tmp_path: Path) -> Store:
-    store = Store(tmp_path / "right.sqlite")
+def right_in(directory: Path) -> Store:
+    store = Store(directory / "right.sqlite")
     store.put(record("same"), *[record(label, version="2222") for label in DOUBLE])
     return store
+
+
+@pytest.fixture
+def left(tmp_path: Path) -> Store:
+    return left_in(tmp_path)
+
+
+@pytest.fixture
+def right(tmp_path: Path) -> Store:
+    return right_in(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def daemon_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
+    """A daemon of such a pair, for tests that change nothing."""
+    directory = tmp_path_factory.mktemp("daemon")
+    with daemon_process(directory, pair_of(left_in(directory).path, right_in(directory).path)) as made:
+        made.wait_event(synced)
+        yield made
 
 
 @pytest.fixture
@@ -94,8 +111,9 @@ def labels(found: list[dict[str, Any]]) -> list[str]:
 # Conflicts
 
 
-def test_conflicts_are_listed_and_shown(daemon: DaemonProcess) -> None:
+def test_conflicts_are_listed_and_shown(daemon_of_all: DaemonProcess) -> None:
     """With the remedy; a script gets the fields."""
+    daemon = daemon_of_all
     listed, told = daemon.ctl("conflicts"), daemon.ctl("conflicts", "pair", "--json")
     shown, values = (
         daemon.ctl("show", "pair", PROJECT, "a1"),
@@ -188,18 +206,6 @@ def test_invalid_request_is_an_error_of_usage(
     assert error(json) == (code, sentence, "")
 
 
-@pytest.fixture(scope="module")
-def daemon_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
-    """A daemon for tests that change nothing."""
-    directory = tmp_path_factory.mktemp("daemon")
-    left, right = Store(directory / "left.sqlite"), Store(directory / "right.sqlite")
-    left.put(record("same"), record("a1", version="1111"))
-    right.put(record("a1", version="2222"))
-    with daemon_process(directory, pair_of(left.path, right.path)) as made:
-        made.wait_event(synced)
-        yield made
-
-
 # Deletions
 
 
@@ -234,8 +240,9 @@ def test_held_deletions_are_approved_and_rejected(daemon: DaemonProcess, left: S
 # Explanations and history
 
 
-def test_record_is_explained(daemon: DaemonProcess, left: Store) -> None:
+def test_record_is_explained(daemon_of_all: DaemonProcess) -> None:
     """What each side has, what was agreed, the rule, the remedy, and the history."""
+    daemon = daemon_of_all
     conflict = daemon.ctl("explain", "pair", PROJECT, "a1")
     same, told = (daemon.ctl("explain", "pair", PROJECT, "same", *more) for more in ((), ("--json",)))
 

@@ -30,62 +30,54 @@ def daemon(tmp_path: Path, left: Path, right: Path) -> Iterator[DaemonProcess]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
+    """A daemon after its first cycle, for tests that change nothing."""
+    directory = tmp_path_factory.mktemp("daemon")
+    put(directory / "left.sqlite", full("run"))
+    with daemon_process(directory, pair_of(directory / "left.sqlite", directory / "right.sqlite")) as made:
+        made.wait_event(synced)
+        yield made
+
+
 def test_change_is_synced_when_it_happens(daemon: DaemonProcess, left: Path, right: Path) -> None:
-    """Without any request, in both directions."""
+    """Without any request, in both directions; its own writes cause no cycle."""
     first = daemon.wait_event(synced)
+    before = daemon.status()["last_cycle"]
     assert first["right"]["created"] == 1
     put(right, full("there"))
 
     second = daemon.wait_event(synced, after=first["id"])
+    during, after = daemon.status(), daemon.status()
 
     assert (second["left"]["created"], second["right"]["created"]) == (1, 0)
     assert labels(left) == labels(right) == {"run", "there"}
     assert [event["id"] for event in daemon.events()] == [1, 2, 3]
-
-
-def test_own_writes_cause_no_cycle(daemon: DaemonProcess, left: Path) -> None:
-    """After a cycle that wrote, the next one follows a change, or the poll interval."""
-    first = daemon.wait_event(synced)
-    before = daemon.status()["last_cycle"]
-    put(left, full("more"))
-    daemon.wait_event(synced, after=first["id"])
-    during = daemon.status()
-
-    after = daemon.status()
-
-    assert during["last_cycle"] > before
-    assert during["last_cycle"] == after["last_cycle"]
+    assert before < during["last_cycle"] == after["last_cycle"]
     assert (after["state"], after["in_sync"], after["lag_seconds"]) == ("idle", 2, 0.0)
 
 
 def test_socket_is_private_and_removed_at_the_end(daemon: DaemonProcess) -> None:
-    """No other user may connect."""
+    """No other user may connect; then `smtd-ctl` reaches no daemon."""
     assert daemon.mode() == "srw-------"
     assert "READY=1" in daemon.told
 
-    daemon.signal(signal.SIGTERM)
-
-    assert daemon.ended(3.0) == 0
-    assert not daemon.socket.exists()
-
-
-def test_stop_ends_the_daemon(daemon: DaemonProcess) -> None:
-    """Then `smtd-ctl` reaches no daemon."""
     assert daemon.ctl("stop").code == 0
 
     assert daemon.ended() == 0
+    assert not daemon.socket.exists()
     answer = daemon.ctl("status")
     assert (answer.code, answer.out) == (3, "")
     assert "no daemon answers at" in answer.err
     assert "start it with smtd run" in answer.err
 
 
-def test_status_is_a_table_or_json(daemon: DaemonProcess, left: Path, right: Path) -> None:
+def test_status_is_a_table_or_json(asked: DaemonProcess) -> None:
     """A table for users, an object for scripts."""
-    daemon.wait_event(synced)
+    left, right = asked.directory / "left.sqlite", asked.directory / "right.sqlite"
 
-    table = daemon.ctl("status")
-    found = daemon.ctl("status", "--json").json
+    table = asked.ctl("status")
+    found = asked.ctl("status", "--json").json
 
     heading, row = table.out.splitlines()
     assert (table.code, table.err) == (0, "")
@@ -105,15 +97,15 @@ def test_status_is_a_table_or_json(daemon: DaemonProcess, left: Path, right: Pat
     }
 
 
-def test_options_may_precede_or_follow_the_verb(daemon: DaemonProcess) -> None:
+def test_options_may_precede_or_follow_the_verb(asked: DaemonProcess) -> None:
     """`--socket` and `--json`, with every verb."""
-    other = daemon.directory / "none.sock"
+    other = asked.directory / "none.sock"
 
-    assert daemon.ctl("--json", "status").json.keys() == daemon.ctl("status", "--json").json.keys()
-    assert daemon.ctl("--socket", daemon.socket, "pair", "list").code == 0
-    assert daemon.ctl("--socket", other, "pair", "list", "--socket", daemon.socket).code == 0
-    assert daemon.ctl("pause", "pair", "--socket", other).code == 3
-    assert daemon.ctl("pause", "pair", "--json").json == daemon.ctl("--json", "resume", "pair").json == {}
+    assert asked.ctl("--json", "status").json.keys() == asked.ctl("status", "--json").json.keys()
+    assert asked.ctl("--socket", asked.socket, "pair", "list").code == 0
+    assert asked.ctl("--socket", other, "pair", "list", "--socket", asked.socket).code == 0
+    assert asked.ctl("pause", "pair", "--socket", other).code == 3
+    assert asked.ctl("pause", "pair", "--json").json == asked.ctl("--json", "resume", "pair").json == {}
 
 
 def test_sync_now_waits_for_its_result(daemon: DaemonProcess, left: Path) -> None:
@@ -289,13 +281,13 @@ def test_broken_pair_stops_no_other(tmp_path: Path, left: Path, right: Path) -> 
     assert broken.read_bytes().startswith(b"no database")
 
 
-def test_second_daemon_reports_the_first_and_ends(daemon: DaemonProcess, tmp_path: Path) -> None:
+def test_second_daemon_reports_the_first_and_ends(asked: DaemonProcess) -> None:
     """A state directory has one daemon, which is not disturbed."""
-    answer = daemon.smtd("-c", daemon.config, "run")
+    answer = asked.smtd("-c", asked.config, "run")
 
     assert answer.code == 2
     assert "another smtd uses the state directory" in answer.err
-    assert daemon.ctl("status").code == 0
+    assert asked.ctl("status").code == 0
 
 
 def test_socket_of_a_killed_daemon_is_replaced(
@@ -356,18 +348,18 @@ def connected(daemon: DaemonProcess, count: int) -> list[socket.socket]:
     return made
 
 
-def test_bad_clients_get_an_error_and_delay_no_other(daemon: DaemonProcess) -> None:
+def test_bad_clients_get_an_error_and_delay_no_other(asked: DaemonProcess) -> None:
     """Clients that send nonsense, too much or nothing, many at once."""
-    silent = connected(daemon, 20)
+    silent = connected(asked, 20)
 
-    assert daemon.ask(b'{"verb": "status"}')["ok"] is True
+    assert asked.ask(b'{"verb": "status"}')["ok"] is True
     for bad in (b"nonsense", b"[1]", b'{"verb": 5}', b'{"verb": "dance"}', b"{" * 10_000):
-        answer = daemon.ask(bad)
+        answer = asked.ask(bad)
         assert (answer["ok"], answer["code"]) == (False, 2)
-    assert "larger than" in str(daemon.ask(b"x" * 70_000)["error"])
+    assert "larger than" in str(asked.ask(b"x" * 70_000)["error"])
     for each in silent:
         each.close()
-    assert daemon.ctl("status").code == 0
+    assert asked.ctl("status").code == 0
 
 
 def test_project_may_have_another_name_on_the_other_side(tmp_path: Path, left: Path, right: Path) -> None:
@@ -459,24 +451,25 @@ def test_clients_wait_if_the_daemon_is_out_of_file_descriptors(
     assert labels(right) == {"run", "more"}
 
 
-def test_client_that_closes_its_writing_end_is_answered(daemon: DaemonProcess) -> None:
+def test_client_that_closes_its_writing_end_is_answered(asked: DaemonProcess) -> None:
     """As with `echo '{"verb": "status"}' | nc -N -U control.sock`."""
-    with socket.socket(socket.AF_UNIX) as asked:
-        asked.connect(str(daemon.socket))
-        asked.sendall(b'{"verb": "sync now"}\n')
-        asked.shutdown(socket.SHUT_WR)
-        with asked.makefile("rb") as answers:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(asked.socket))
+        client.sendall(b'{"verb": "sync now"}\n')
+        client.shutdown(socket.SHUT_WR)
+        with client.makefile("rb") as answers:
             (line,) = answers.readlines()
 
     assert json.loads(line)["result"]["pairs"][0]["in_sync"] == 1
 
 
-def test_impossible_pair_is_refused(daemon: DaemonProcess, left: Path) -> None:
+def test_impossible_pair_is_refused(asked: DaemonProcess) -> None:
     """With the reason; the daemon continues as before."""
+    left = str(asked.directory / "left.sqlite")
 
     def add(name: str, **pair: object) -> str:
-        request = {"verb": "pair add", "name": name, "pair": {"left": str(left), **pair}}
-        answer = daemon.ask(json.dumps(request).encode())
+        request = {"verb": "pair add", "name": name, "pair": {"left": left, **pair}}
+        answer = asked.ask(json.dumps(request).encode())
         assert (answer["ok"], answer["code"]) == (False, 2)
         return str(answer["error"])
 
@@ -485,8 +478,8 @@ def test_impossible_pair_is_refused(daemon: DaemonProcess, left: Path) -> None:
     assert "'soon' is not a duration" in add("new", right="/tmp/x.sqlite", settle="soon")
     assert "unknown key 'mod', did you mean 'mode'?" in add("new", right="/tmp/x.sqlite", mod="two-way")
     assert "there is no store lap; name a configured store, or give a full path" in add("new", right="lap")
-    assert "is on both sides; name two" in add("new", right=str(left))
-    assert len(daemon.ctl("pair", "list").out.splitlines()) == 1
+    assert "is on both sides; name two" in add("new", right=left)
+    assert len(asked.ctl("pair", "list").out.splitlines()) == 1
 
 
 def test_wait_for_a_cycle_ends_at_its_timeout(tmp_path: Path, left: Path) -> None:
@@ -611,10 +604,9 @@ def test_last_events_are_shown_alone(daemon: DaemonProcess) -> None:
     assert daemon.events("--last", "5", "--since", str(before[-1]["id"])) == []
 
 
-def test_status_watch_repeats_the_status(daemon: DaemonProcess) -> None:
+def test_status_watch_repeats_the_status(asked: DaemonProcess) -> None:
     """Until the user interrupts it, which is no error."""
-    daemon.wait_event(synced)
-    with daemon.start_ctl("status", "--watch", "--json") as watching:
+    with asked.start_ctl("status", "--watch", "--json") as watching:
         assert watching.stdout is not None
         shown = [json.loads(watching.stdout.readline()) for _ in range(2)]
         watching.send_signal(signal.SIGINT)
@@ -624,7 +616,7 @@ def test_status_watch_repeats_the_status(daemon: DaemonProcess) -> None:
     assert shown[1]["uptime_seconds"] > shown[0]["uptime_seconds"]
 
 
-def test_status_command_imports_nothing_heavy(daemon: DaemonProcess) -> None:
+def test_status_command_imports_nothing_heavy(asked: DaemonProcess) -> None:
     """A user who runs it in a loop pays for a socket and JSON, not for what the daemon needs."""
     heavy = ("asyncio", "anyio", "aiohttp", "aiosqlite", "click", "msgspec", "pathlib", "rich", "watchfiles")
     code = f"""
@@ -634,11 +626,11 @@ ctl.run(["status"])
 print(*sorted(set({heavy}) & set(sys.modules)))
 """
 
-    asked = subprocess.run(
-        [sys.executable, "-S", "-c", code], env=daemon.variables(), capture_output=True, text=True, check=True
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], env=asked.variables(), capture_output=True, text=True, check=True
     )
 
-    *table, imported = asked.stdout.split("\n")[:-1]
+    *table, imported = done.stdout.split("\n")[:-1]
     assert table[0].startswith("pair ")
     assert imported == ""
 
