@@ -5,32 +5,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 import pytest
 
-from smtd.engine import cycle
-from smtd.engine.pair import Pair, Policy
-from smtd.engine.report import PairReport
 from smtd.errors import StoreError
-from smtd.journal.journal import open_journal
-from smtd.merge.sides import Both
 from smtd.records import canonical
-from smtd.records.canonical import Digest
-from smtd.records.record import Key
 from smtd.stores import retrying
 from smtd.stores.http import session, writer
-from smtd.stores.location import Location
-from smtd.stores.memory import MemoryStore
-from smtd.stores.registry import open_store
 from tests.build import PROJECT, change, full, key
+from tests.integration.mirror import Mirror
 from tests.peers import line as faults
 from tests.peers.line import Fault, Line, line_to
 from tests.peers.server import SumatraServer
 from tests.sampling import sampled
+from tests.stores.asking import scan_of
 from tests.stores.server_place import ServerPlace
 
 FAULTS: dict[str, Fault] = {
@@ -59,33 +51,22 @@ NUMBERS = range(1, 15)
 CASES = sampled(product(FAULTS, NUMBERS), 13)
 
 
-class Mirror:
-    """A store in memory, mirrored to a server over a line."""
+class LinedMirror(Mirror):
+    """A mirror that can also reach its server over *line*."""
 
-    def __init__(self, place: ServerPlace, line: Line, state: Path) -> None:
-        self.place, self.line = place, line
-        self.local = MemoryStore()
-        self._state = state
-
-    async def cycle(self, location: Location, verify_within: float = 0.0) -> PairReport:
-        async with (
-            open_journal(self._state) as journal,
-            open_store(location) as server,
-            journal.pair(self.local.location, "server") as known,
-        ):
-            policy = Policy(projects=frozenset({PROJECT}), verify_within=verify_within)
-            return await cycle.run(Pair("mirror", Both(self.local, server), known, policy))
+    def __init__(self, place: ServerPlace, directory: Path, line: Line) -> None:
+        super().__init__(place, directory)
+        self.line = line
 
     async def try_by_the_line(self) -> None:
         """Run a cycle over the bad line, which may end in an error of smtd."""
+        self.place.location = replace(self.place.direct, url=f"{self.line.url}/records/")
         try:
-            await self.cycle(replace(self.place.location, url=f"{self.line.url}/records/"), 3600.0)
+            await self.cycle(verify_within=3600.0)
         except StoreError as exc:
             assert "\n" not in str(exc)  # noqa: PT017 - it need not be raised
-
-    async def seen(self) -> Mapping[Key, Digest]:
-        async with open_store(self.place.location) as store:
-            return (await store.scan([PROJECT])).digests
+        finally:
+            self.place.location = self.place.direct
 
     def doubled(self) -> list[tuple[str, int]]:
         """Return the labels that the server has twice."""
@@ -97,7 +78,7 @@ class Mirror:
 @pytest.fixture
 async def mirror(
     server: SumatraServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Mirror]:
+) -> AsyncIterator[LinedMirror]:
     """A mirror of five records, in sync, with timeouts for a test."""
     for name, seconds in (("FIRST_PAUSE", 0.001), ("LONGEST_PAUSE", 0.01)):
         monkeypatch.setattr(session, name, seconds)
@@ -105,17 +86,17 @@ async def mirror(
     monkeypatch.setattr(session, "SILENCE", 1.0)
     monkeypatch.setattr(writer, "PARTIAL_AFTER", 0.0)
     async with line_to(f"http://127.0.0.1:{server.port}") as line:
-        made = Mirror(ServerPlace(server), line, tmp_path / "state")
+        made = LinedMirror(ServerPlace(server), tmp_path / "state", line)
         there = [full(label) for label in ("edited", "replaced", "deleted", "other", "another")]
         for one in there:
             made.local.put(PROJECT, one)
         await made.place.put(*there)
-        assert (await made.cycle(made.place.location)).ok
+        assert (await made.cycle(verify_within=0.0)).ok
         yield made
 
 
 @pytest.mark.parametrize(("fault", "number"), CASES)
-async def test_sides_converge_after_any_failed_request(mirror: Mirror, fault: str, number: int) -> None:
+async def test_sides_converge_after_any_failed_request(mirror: LinedMirror, fault: str, number: int) -> None:
     """In a cycle with new records, edits and a deletion; a later cycle repairs everything."""
     local = mirror.local
     local.put(PROJECT, change(full("edited"), outcome="as expected"))
@@ -127,10 +108,10 @@ async def test_sides_converge_after_any_failed_request(mirror: Mirror, fault: st
 
     await mirror.try_by_the_line()
     for patience in (3600.0, 3600.0, 0.0):
-        report = await mirror.cycle(mirror.place.location, patience)
+        report = await mirror.cycle(verify_within=patience)
 
     assert (report.failed, report.conflicts, report.held) == ([], [], [])
     assert {of: canonical.digest(one) for of, one in local.records.items()} == meant
-    assert await mirror.seen() == meant
+    assert (await scan_of(mirror.place, [PROJECT])).digests == meant
     assert key("deleted") not in meant
     assert mirror.doubled() == []

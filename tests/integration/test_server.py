@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,22 +11,17 @@ from aiohttp import web
 
 from smtd.engine import cycle, recovery
 from smtd.engine.explain import explain
-from smtd.engine.pair import Pair, Policy
-from smtd.engine.report import PairReport
 from smtd.engine.resolve import Resolution, resolve
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.journal.decisions import Choice
-from smtd.journal.journal import open_journal
-from smtd.merge.sides import Both
 from smtd.output.english import sentence
 from smtd.records import canonical
-from smtd.records.record import Key, Record
 from smtd.stores import retrying
 from smtd.stores.http import session
 from smtd.stores.http.writer import ServerWriter
-from smtd.stores.memory import MemoryStore
 from tests.build import PROJECT, RUNNING, change, full, key, record, tagged
 from tests.command import Answer, Smtd
+from tests.integration.mirror import Mirror
 from tests.peers import line as faults
 from tests.peers.environments import Environment
 from tests.peers.line import Line, line_to
@@ -45,41 +38,12 @@ class Crash(BaseException):
     """The end of a process at a bad moment."""
 
 
-class Mirror:
-    """A store in memory that is mirrored to a server."""
-
-    def __init__(self, place: ServerPlace, directory: Path) -> None:
-        self.place = place
-        self.local = MemoryStore()
-        self._directory = directory
-
-    @asynccontextmanager
-    async def pair(self, **policy: object) -> AsyncIterator[Pair]:
-        """Open the pair as another process would."""
-        async with (
-            open_journal(self._directory) as journal,
-            self.place.open() as server,
-            journal.pair(self.local.location, "server") as known,
-        ):
-            made = Policy(projects=frozenset({PROJECT}), **policy)  # type: ignore[arg-type]
-            yield Pair("mirror", Both(self.local, server), known, made)
-
-    async def cycle(self, **policy: object) -> PairReport:
-        """Run one cycle in a process of its own."""
-        async with self.pair(**policy) as pair:
-            return await cycle.run(pair)
-
-    async def requests(self, **policy: object) -> list[str]:
-        """Run one cycle, and return the requests that the server got."""
-        before = len(self.place.server.requests())
-        report = await self.cycle(**policy)
-        assert (report.failed, report.conflicts) == ([], [])
-        return self.place.server.requests()[before:]
-
-    async def seen(self) -> dict[Key, Record]:
-        """Return the server's records."""
-        async with self.place.open() as store:
-            return await store.read(list(self.place.forms()))
+@pytest.fixture
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no caller wait before it asks a server again."""
+    for module in (session, retrying):
+        monkeypatch.setattr(module, "FIRST_PAUSE", 0.0)
+        monkeypatch.setattr(module, "LONGEST_PAUSE", 0.0)
 
 
 @pytest.fixture
@@ -183,7 +147,9 @@ async def test_record_that_a_crash_left_deleted_is_restored(
     assert mirror.local.records[key("run")].stdout_stderr == meant
 
 
-async def test_lost_answer_to_the_first_of_two_steps_is_no_deletion(mirror: Mirror) -> None:
+async def test_lost_answer_to_the_first_of_two_steps_is_no_deletion(
+    mirror: Mirror, without_pauses: None
+) -> None:
     """The record is deleted, to be recreated, when the connection breaks: it comes back on both sides."""
     mirror.local.put(PROJECT, full("run"))
     await mirror.cycle()
@@ -213,14 +179,10 @@ async def test_lost_answer_to_the_first_of_two_steps_is_no_deletion(mirror: Mirr
 
 @pytest.mark.parametrize("what", ["new", "replaced"])
 async def test_partial_record_of_a_crashed_server_is_completed(
-    what: str, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+    what: str, mirror: Mirror, without_pauses: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the server is back; nothing is lost, and no user is asked."""
     monkeypatch.setattr(recovery, "SETTLED", 0.0)
-    monkeypatch.setattr(session, "FIRST_PAUSE", 0.0)
-    monkeypatch.setattr(session, "LONGEST_PAUSE", 0.0)
-    monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.0)
-    monkeypatch.setattr(retrying, "LONGEST_PAUSE", 0.0)
     mirror.local.put(PROJECT, full("other"))
     if what == "replaced":
         mirror.local.put(PROJECT, full("run"))

@@ -13,7 +13,7 @@ from smtd.errors import StoreBusy
 from smtd.records import canonical
 from tests.build import PROJECT, full, key, tagged
 from tests.command import NOTHING, Answer, Smtd, written
-from tests.integration.test_server import Mirror
+from tests.integration.mirror import Mirror
 from tests.peers import line as faults
 from tests.peers.environments import Environment, environment
 from tests.peers.line import line_to
