@@ -23,8 +23,8 @@ from tests.peers.environments import Environment, PeerFailed
 from tests.peers.server import SumatraServer
 from tests.server.process import ServerProcess, server_process
 from tests.server.proxies import GUIDE
+from tests.server.remote_project import OPTIONS, PARAMETERS, RemoteProject
 from tests.server.served import PASSWORD
-from tests.server.test_sumatra import OPTIONS, PARAMETERS, RemoteProject
 
 RECORDS = "https://ada:TOKEN@records.lab.example/records/"
 

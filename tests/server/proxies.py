@@ -27,9 +27,9 @@ from tests.daemon.sqlite_stores import put
 from tests.peers.environments import Environment
 from tests.server.place import delete_projects
 from tests.server.process import ServerProcess, server_process
+from tests.server.remote_project import RemoteProject, work_a_little
 from tests.server.served import PASSWORD, Client
 from tests.server.streams import streaming
-from tests.server.test_sumatra import RemoteProject, work_a_little
 from tests.servers.process import free_port
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "server.md").read_text("utf-8")

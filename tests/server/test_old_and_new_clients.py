@@ -37,9 +37,9 @@ from tests.build import FINISHED, PROJECT, RUNNING, change, commented, key, reco
 from tests.daemon.process import DaemonProcess, daemon_process
 from tests.peers.environments import Environment, PeerFailed
 from tests.server.process import ServerProcess, server_process
+from tests.server.remote_project import RemoteProject
 from tests.server.served import PASSWORD, Client
 from tests.server.streams import streaming
-from tests.server.test_sumatra import RemoteProject
 from tests.stores.places import DjangoPlace
 
 #: Seconds within which a change must have come to the other side.
