@@ -212,11 +212,13 @@ def new_shelf_processes() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def short_waits_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def short_waits_for_others() -> Iterator[None]:
     """Make a client that adds records beside others to a server of tests wait only for a moment."""
-    monkeypatch.setattr(other_clients, "UNIT", 0.01)
-    monkeypatch.setattr(other_clients, "ENOUGH", 10_000.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(other_clients, "UNIT", 0.01)
+        patch.setattr(other_clients, "ENOUGH", 10_000.0)
+        yield
 
 
 @pytest.fixture

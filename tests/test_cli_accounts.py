@@ -104,6 +104,8 @@ class Database:
         with contextlib.suppress(asyncio.IncompleteReadError):
             _, size = struct.unpack("!cI", await reader.readexactly(5))
             self.passwords.append((await reader.readexactly(size - 4)).rstrip(b"\0").decode())
+            said = b"SFATAL\0C28P01\0Mwrong\0\0"
+            writer.write(struct.pack("!cI", b"E", len(said) + 4) + said)
         writer.close()
 
 

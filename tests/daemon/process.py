@@ -228,11 +228,13 @@ def pair_of(left: str | Path, right: str | Path, **more: str) -> str:
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
-    """Wait until *is_so* returns true, calling it repeatedly."""
-    deadline = time.monotonic() + PATIENCE
+    """Wait until *is_so* returns true, calling it repeatedly, for half of the time at most."""
+    began = time.monotonic()
+    deadline = began + PATIENCE
     while not is_so():
-        time.sleep(0.005)
-        assert time.monotonic() < deadline, "it never was so"
+        time.sleep(max(0.005, time.monotonic() - began))
+        began = time.monotonic()
+        assert began < deadline, "it never was so"
 
 
 def synced(event: Event) -> bool:

@@ -61,6 +61,7 @@ class TestFeedStoreOfAnotherVersion(ResumedContract):
     """The same where the server's digests mean nothing to the client: it reads the records."""
 
     every_sort = ALL[::15]
+    tried_at_every = 5
     write_interrupted_at_every = 40
     many = 12
 
