@@ -237,16 +237,6 @@ async def test_deletions_of_both_sides_are_judged_apart(world):
     assert world.contents == alike(MANY[29])
 
 
-async def test_deletion_of_the_only_record_is_held(tmp_path):
-    """The only record is all of them, so the store is empty."""
-    world = await World(tmp_path).synced(record("only"))
-    world.left.remove(PROJECT, "only")
-
-    report = await world.cycle()
-
-    assert (len(report.held), world.contents.right) == (1, holding(record("only")))
-
-
 async def test_records_deleted_on_both_sides_do_not_count_as_missing(world):
     """The guard compares only with records that one side still has."""
     remove(world.left, LABELS[:28])

@@ -346,23 +346,8 @@ async def test_merge_with_a_side_that_the_history_cannot_hold_loses_nothing(worl
     assert "there" in world[side.other].records[key("full")].outcome
 
 
-async def test_requested_cycle_retries_a_refused_write_at_once(world):
-    """The cause may be gone without a change of a store; until then the failure stays in the report."""
-    refusing(world).refused = frozenset({"a"})
-    world.left.put(PROJECT, A)
-    first = await world.cycle()
-    unchanged = await world.cycle()
-    world.right.refused = frozenset()
-
-    report = await world.cycle()
-
-    assert first.failed == unchanged.failed != []
-    assert (report.ok, counts(report)) == (True, written(right=(1, 0, 0)))
-    assert await second_cycle_does_nothing(world)
-
-
 async def test_refused_write_is_retried_at_growing_intervals(world, monkeypatch):
-    """After one minute, two, four; at once if the record changed; and each report has the failure."""
+    """After one minute, two, four; at once if the record changed, or on request; all reports have it."""
     now = 1_800_000_000.0
     monkeypatch.setattr("smtd.engine.cycle.time.time", lambda: now)
     refusing(world).refused = frozenset({"a"})
