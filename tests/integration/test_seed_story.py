@@ -91,28 +91,20 @@ def test_smt_works_on_both_stores_and_edits_are_synced_both_ways(
 
 
 def test_a_second_sync_changes_no_byte(moved: SumatraProject, smtd: Smtd):
-    """Of either store, as nothing has changed."""
+    """Of either store, as nothing has changed; with the names of the directories, and without its journal."""
     smtd.sync(".smt_orig/records", cwd=moved.directory)
     before = _bytes(moved.directory)
 
-    pair = smtd.sync(".smt_orig/records", cwd=moved.directory)
-
-    assert written(pair) == NOTHING
-    assert pair["in_sync"] == 2
-    assert _bytes(moved.directory) == before
-
-
-def test_a_sync_without_its_journal_changes_no_byte(moved: SumatraProject, smtd: Smtd):
-    """smtd adopts both stores as they are, and writes to neither."""
-    smtd.sync(".smt_orig/records", cwd=moved.directory)
-    before = _bytes(moved.directory)
+    again = smtd.sync(".smt_orig", ".", cwd=moved.directory)
     shutil.rmtree(smtd.home)
+    anew = smtd.sync(".smt_orig/records", cwd=moved.directory)
 
-    pair = smtd.sync(".smt_orig/records", cwd=moved.directory)
-
-    assert written(pair) == NOTHING
-    assert pair["in_sync"] == 2
+    assert written(again) == written(anew) == NOTHING
+    assert again["in_sync"] == anew["in_sync"] == 2
     assert _bytes(moved.directory) == before
+    # A Python whose dbm is Berkeley's names the file of the shelf with an ending.
+    assert again["left"]["location"].removesuffix(".db").endswith(".smt_orig/records")
+    assert again["right"]["location"].endswith(".smt/records")
 
 
 def test_records_go_back_into_a_new_shelf(moved: SumatraProject, plain_environment: Environment, smtd: Smtd):
@@ -133,16 +125,6 @@ def test_records_go_back_into_a_new_shelf(moved: SumatraProject, plain_environme
     assert sorted(records) == ["20110309-141849", "afterwards"]
     assert records["20110309-141849"]["outcome"] == "still works"
     assert records["20110309-141849"]["reason"] == "a first look"
-
-
-def test_a_project_directory_is_a_location(moved: SumatraProject, smtd: Smtd):
-    """The project, and the directory to which its old .smt was moved, stand for their own stores."""
-    pair = smtd.sync(".smt_orig", ".", cwd=moved.directory)
-
-    # A Python whose dbm is Berkeley's names the file of the shelf with an ending.
-    assert pair["left"]["location"].removesuffix(".db").endswith(".smt_orig/records")
-    assert pair["right"]["location"].endswith(".smt/records")
-    assert moved.labels() == ["20110309-141853", "20110309-141849"]
 
 
 def test_an_unfinished_run_is_held_until_it_is_over(moved: SumatraProject, smtd: Smtd):

@@ -28,11 +28,10 @@ from tests.build import INPUT, MOMENT, OUTPUT, change, full, record
 from tests.peers.environments import Environment
 from tests.peers.fixtures import RICH
 from tests.peers.stores import PeerStore, Seen
-from tests.stores import seen as sumatra
 from tests.stores.asking import write_to
-from tests.stores.places import CODE, DjangoPlace, dumb_place
+from tests.stores.places import CODE, DjangoPlace
 from tests.stores.samples import ROOT, SHA1, TYPED, at_home
-from tests.stores.sumatra.contract import RichContract, as_in_a_database, copy, differing, fill, own
+from tests.stores.sumatra.contract import RichContract, as_in_a_database, copy, fill, own
 
 
 @pytest.fixture
@@ -129,20 +128,6 @@ async def test_rows_equal_those_of_sumatra(rich: DjangoPlace, place: DjangoPlace
     assert {table: ours[table] - theirs[table] for table in ours} == {table: set() for table in ours}
     assert ours["record"] == theirs["record"]
     assert ours["datakey"] == theirs["datakey"]
-
-
-async def test_sumatra_reads_every_record_of_a_shelf_in_a_database(
-    rich_shelf: Path, place: DjangoPlace, peer: PeerStore
-) -> None:
-    """It sees what smtd read in the shelf, also shared outputs."""
-    copied = await copy(dumb_place(rich_shelf), place)
-
-    found = sumatra.records(peer.dump())
-
-    assert found.keys() == copied.keys()
-    assert differing(found, copied) == {}
-    same = found[own("data-same-output-1")].output_data
-    assert same == found[own("data-same-output-2")].output_data != ()
 
 
 async def test_deletion_leaves_data_that_other_records_use(place: DjangoPlace, peer: PeerStore) -> None:
