@@ -61,7 +61,7 @@ def test_lock_has_only_pins_and_hashes(lock):
 
 def test_mutation_testing_only_adds_to_the_lock():
     """So it can be installed into the environment of the tests."""
-    assert [line for line in LOCK.splitlines() if line not in MUTATION.splitlines()] == []
+    assert {*LOCK.splitlines()} - {*MUTATION.splitlines()} == set()
     assert re.search(r"^mutmut==", MUTATION, re.MULTILINE)
 
 

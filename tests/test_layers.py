@@ -84,6 +84,7 @@ class Module:
     name: str
     package: str
     tree: ast.Module
+    nodes: list[ast.AST]
     lines: int
 
     @classmethod
@@ -91,7 +92,8 @@ class Module:
         parts = path.removesuffix(".py").split("/")
         package = ".".join(parts[:-1])
         name = package if parts[-1] == "__init__" else ".".join(parts)
-        return cls(name, package, ast.parse(source, path), source.count("\n"))
+        tree = ast.parse(source, path)
+        return cls(name, package, tree, list(ast.walk(tree)), source.count("\n"))
 
 
 def unit(name: str) -> str | None:
@@ -103,7 +105,7 @@ def unit(name: str) -> str | None:
 
 def imported(module: Module, known: set[str]) -> Iterator[tuple[int, str]]:
     """Yield the line and the full name of every module that *module* imports, at any depth."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module != "__future__":
@@ -118,7 +120,7 @@ def imported(module: Module, known: set[str]) -> Iterator[tuple[int, str]]:
 def used(module: Module) -> Iterator[tuple[int, str]]:
     """Yield the line and the full name of everything that *module* uses from builtins and its imports."""
     meaning = {name: f"builtins.{name}" for name in dir(builtins)}
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 first = alias.name.partition(".")[0]
@@ -136,15 +138,14 @@ def used(module: Module) -> Iterator[tuple[int, str]]:
     def extends_unpickler(node: ast.AST) -> bool:
         return isinstance(node, ast.ClassDef) and "pickle.Unpickler" in map(full, node.bases)
 
-    def visit(node: ast.AST, inert: bool) -> Iterator[tuple[int, str]]:
+    todo: list[tuple[ast.AST, bool]] = [(module.tree, False)]
+    while todo:
+        node, inert = todo.pop()
         inert = inert or (module.name == INERT and extends_unpickler(node))
         name = full(node)
         if isinstance(node, ast.expr) and name and not (inert and name.startswith("pickle.")):
             yield node.lineno, name
-        for child in ast.iter_child_nodes(node):
-            yield from visit(child, inert)
-
-    return visit(module.tree, False)
+        todo += [(child, inert) for child in ast.iter_child_nodes(node)]
 
 
 def may_import(own: str, other: str | None) -> bool:
@@ -176,7 +177,7 @@ def kind_tests(module: Module, known: set[str]) -> Iterator[str]:
     for line, target in imported(module, known):
         if is_driver(target):
             yield f"{module.name}:{line} imports {target}: only {REGISTRY} knows the drivers"
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if any(map(names_a_kind, asked(node))):
             line = getattr(node, "lineno", 0)
             yield f"{module.name}:{line} tests a kind of store: ask its driver, or its capabilities"
@@ -234,7 +235,7 @@ def cycles(modules: list[Module], known: set[str]) -> Iterator[str]:
 def wrong_sizes(module: Module) -> Iterator[str]:
     if module.lines > LONGEST_FILE:
         yield f"{module.name} has {module.lines} lines"
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or 0) - node.lineno + 1
             if lines > LONGEST_FUNCTION:
