@@ -122,7 +122,7 @@ def test_daemon_keeps_up_with_constant_change(tmp_path: Path, monkeypatch: pytes
     """For some seconds, with a few pairs."""
     monkeypatch.setattr(steady, "PAIRS", 5)
 
-    tally = steady.run(tmp_path, 3, quiet)
+    tally = steady.run(tmp_path, 2, quiet)
 
     assert tally.wrong == []
     assert any("lag p50" in note for note in tally.notes)

@@ -26,8 +26,8 @@ def project(django_environment: Environment, tmp_path: Path) -> SumatraProject:
     return made
 
 
-def configuration(project: SumatraProject, tmp_path: Path, server: SumatraServer) -> str:
-    """Return a configuration that mirrors the project to a file and to a server."""
+def configuration(project: SumatraProject, tmp_path: Path, server: SumatraServer, *pairs: str) -> str:
+    """Return a configuration that mirrors the project to a file and to a server, or only by *pairs*."""
     secret = tmp_path / "password"
     secret.write_text(PASSWORD, "utf-8")
     stores = {
@@ -44,7 +44,7 @@ def configuration(project: SumatraProject, tmp_path: Path, server: SumatraServer
     lines = []
     for name, keys in stores.items():
         lines += [f"[stores.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
-    for name in ("file", "lab"):
+    for name in pairs or ("file", "lab"):
         lines += [f"[pairs.{name}]", 'left = "laptop"', f'right = "{name}"', 'projects = ["MyProject"]']
     return "\n".join(lines)
 
@@ -142,9 +142,9 @@ def test_pair_follows_a_project_to_its_new_store(
     project: SumatraProject, server: SumatraServer, tmp_path: Path
 ) -> None:
     """And reports that."""
-    with daemon_process(tmp_path, configuration(project, tmp_path, server)) as daemon:
+    with daemon_process(tmp_path, configuration(project, tmp_path, server, "file")) as daemon:
         project.run(label="one")
-        Mirrors(daemon).wait("right", created=1)
+        daemon.wait_event(lambda event: synced(event) and event["right"]["created"] == 1)
         file = project.smt_directory / "project"
         settings = json.loads(file.read_text("utf-8"))
         other = project.smt_directory / "other"
@@ -205,7 +205,7 @@ def test_corrected_password_is_used_without_a_reload(
 ) -> None:
     """At the next try after the server rejected the old one."""
     server.make_project("MyProject")
-    text = configuration(project, tmp_path, server)
+    text = configuration(project, tmp_path, server, "lab")
     secret = tmp_path / "password"
     secret.write_text("mistaken", "utf-8")
     with daemon_process(tmp_path, text) as daemon:

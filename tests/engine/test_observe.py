@@ -368,7 +368,7 @@ KINDS = [TestStore, UnlockedStore, ServerStore]
 
 @whoever
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("seed", sampled(range(20), 4))
+@pytest.mark.parametrize("seed", sampled(range(20), 7))
 async def test_random_changes_are_decided_as_without_an_index(tmp_path, kind, seed, then):
     """Anything may happen between two cycles; the reports and the stores are the same."""
     chance = random.Random(seed)

@@ -1,6 +1,6 @@
 """Whatever fails between smtd and a Sumatra Server, no record is lost or doubled.
 
-`make soak` makes every request of the cycle fail in every way, `make test` each of them in one way or two.
+`make soak` makes every request of the cycle fail in every way, `make test` each of them in a way or two.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ FAULTS: dict[str, Fault] = {
 }
 #: The request of the cycle that fails; the first is the listing, the next ones are mixed.
 NUMBERS = range(1, 15)
-#: `make test` tries each fault at one or two requests, and each request with one or two faults.
-CASES = sampled(product(FAULTS, NUMBERS), 13)
+#: `make test` tries each request with a fault or two, and all faults but three, which are like others.
+CASES = sampled(product(FAULTS, NUMBERS), 17, first=5)
 
 
 class LinedMirror(Mirror):

@@ -20,6 +20,7 @@ class TestServer(SilentContract):
 
     # Each record costs requests of its own.
     every_sort = ALL if SOAK else ALL[::3]
+    tried_at_every = 2
     write_interrupted_at_every = 5
     many = 40 if SOAK else 12
     look_interrupted_at_every = 1 if SOAK else 3
