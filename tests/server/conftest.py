@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from smtd.server.accounts import credentials
 from tests.build import full
-from tests.peers.environments import Environment
-from tests.peers.fixtures import made_once
 from tests.server.process import ServerProcess, server_process
-from tests.server.remote_project import begun_on_a_shelf, work
 from tests.server.served import Client, Served, serving
 from tests.stores.places import DjangoPlace
 
@@ -60,15 +55,3 @@ async def ada(served: Served) -> Client:
     client = served.ada
     assert (await client.make()).status == 201
     return client
-
-
-@pytest.fixture
-def done_on_a_shelf(django_environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    """What was listed during that work on a shelf, and what was seen after it."""
-
-    def make(path: Path) -> None:
-        local = begun_on_a_shelf(path.with_name("local"), django_environment)
-        path.write_text(json.dumps([work(local), local.seen()]), "utf-8")
-
-    made = made_once("work-on-a-shelf", tmp_path_factory.getbasetemp(), make)
-    return list(json.loads(made.read_text("utf-8")))
