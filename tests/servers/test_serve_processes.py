@@ -29,8 +29,8 @@ from tests.servers.server import Database, DatabaseServer
 
 SEED = 27
 WRITERS, LABELS, ROUNDS = 50, 20, 4
-#: How often one of two servers is killed, and seconds of load before each kill.
-KILLS, LOAD = (6 if SOAK else 3), 0.7
+#: How often one of two servers is killed, and the least seconds of load, and answers, before each kill.
+KILLS, LOAD, ANSWERS = (6 if SOAK else 3), 0.7, 25
 #: Seconds after which a client counts as stuck.
 PATIENCE = 60.0
 
@@ -164,7 +164,10 @@ class Siege:
             for writer, client in zip(self._writers, cycle(both), strict=False):
                 group.start_soon(self._until_cut, writer.write, client)
             group.start_soon(self._until_cut, self._neighbour.write, first)
+            counts, before = self.ledger.tally.counts, self.ledger.tally.counts["answers to writers"]
             await anyio.sleep(LOAD)
+            while counts["answers to writers"] < before + ANSWERS:  # noqa: ASYNC110 - there is no event
+                await anyio.sleep(0.05)
             killed.signal(signal.SIGKILL)
             await to_thread.run_sync(killed.ended)
             await anyio.sleep(LOAD / 2)
