@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -382,12 +383,13 @@ SCALARS = [None, "", "1", 1, 1.0, True, 0, 0.0, -0.0, False, float("inf"), -floa
 TYPED = [*SCALARS, [], {}, [1], ["1"], {"a": 1}, {"a": True}, [[1]], b"1", {1}, float("nan"), "nan", "None"]
 
 
-@pytest.mark.parametrize(
-    ("one", "other"), [(one, other) for at, one in enumerate(TYPED) for other in TYPED[at + 1 :]], ids=repr
-)
-def test_values_of_other_types_differ(one, other):
+def test_values_of_other_types_differ():
     """1 is not 1.0, not True and not "1"; nothing is not empty."""
-    assert digest(full(**keyed(x=one))) != digest(full(**keyed(x=other)))
+    bearers = defaultdict(list)
+    for one in TYPED:
+        bearers[digest(full(**keyed(x=one)))].append(one)
+
+    assert [equal for equal in bearers.values() if len(equal) > 1] == []
 
 
 @pytest.mark.parametrize(

@@ -170,12 +170,11 @@ def test_simple_set_that_sumatra_cannot_read_is_refused(content):
 
 
 @pytest.mark.parametrize("value", HARD, ids=ascii)
-@pytest.mark.parametrize("kind", ANY_VALUE)
-def test_hard_value_is_read_back(kind, value):
-    """Every value is written so that the same value is read again."""
-    written = write(kind, {"x": value, "y": 1})
+def test_hard_value_is_read_back(value):
+    """Every value is written so that the same value is read again, in each type of set."""
+    values = {"x": value, "y": 1}
 
-    assert means_the_same(read(written), {"x": value, "y": 1})
+    assert [kind for kind in ANY_VALUE if not means_the_same(read(write(kind, values)), values)] == []
 
 
 @pytest.mark.parametrize("value", HARD, ids=ascii)
