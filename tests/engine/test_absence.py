@@ -11,7 +11,7 @@ from smtd.engine import cycle
 from smtd.merge.decide import Mode
 from smtd.merge.deletion_guard import DeletionLimit
 from smtd.merge.reasons import Code, because
-from smtd.merge.sides import Side
+from smtd.merge.sides import SIDES, Side
 from smtd.output.english import next_step, sentence
 from tests.build import PROJECT, change, commented, key, record, tagged
 from tests.engine.servers import Clock
@@ -26,7 +26,11 @@ from tests.engine.world import (
     second_cycle_does_nothing,
     written,
 )
+from tests.sampling import sampled
 
+#: The side of many cycles; `make soak` tries both.
+from_the_left = pytest.mark.parametrize("side", sampled(SIDES, 2))
+from_the_right = pytest.mark.parametrize("side", sampled(SIDES, 2, first=1))
 HUNDRED = [record(f"run-{number:03}") for number in range(100)]
 MANY = [record(f"run-{number:03}") for number in range(30)]
 LABELS = [each.label for each in MANY]
@@ -134,7 +138,7 @@ async def delete_in_slices(world, side, labels):
     return report
 
 
-@both_sides
+@from_the_left
 async def test_deletions_over_many_cycles_count_together(tmp_path, side):
     """Three of a hundred records go before each cycle: smtd deletes up to the limit and holds the rest."""
     world = await World(tmp_path).synced(*HUNDRED)
@@ -147,7 +151,7 @@ async def test_deletions_over_many_cycles_count_together(tmp_path, side):
     assert await second_cycle_does_nothing(world)
 
 
-@both_sides
+@from_the_right
 async def test_deletions_count_for_ten_minutes(tmp_path, side, monkeypatch):
     """After that a few more are carried; those that are held still wait for a user."""
     world, clock = await World(tmp_path).synced(*HUNDRED), Clock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from tests.build import PROJECT, RUNNING, change, commented, full, key, record, 
 from tests.engine.faults import crashes
 from tests.engine.test_faults import mixed, prepared
 from tests.engine.world import World, counts, written
+from tests.sampling import sampled
 
 A, B, C, D = (record(label) for label in "abcd")
 E = full("e")
@@ -104,8 +106,7 @@ POLICIES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("changes", CHANGES)
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(("policy", "changes"), sampled(product(POLICIES, CHANGES), 3))
 async def test_dry_run_reports_what_the_real_run_does(world, changes, policy):
     """Its report equals that of the run which follows, to the last number."""
     changes(world)

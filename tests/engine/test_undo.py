@@ -46,10 +46,15 @@ def last_cycle(world):
     return number
 
 
-@pytest.fixture(params=["locked", "unlocked"])
+#: For what is written to stores, as those without a lock have a log of writes.
+with_and_without_a_lock = pytest.mark.parametrize("world", ["locked", "unlocked"], indirect=True)
+
+
+@pytest.fixture
 async def world(request, tmp_path):
     """Two stores in sync; then a creation, an edit and a deletion on each side, and a merge."""
-    stores = {"unlocked": (UnlockedStore("left"), UnlockedStore("right")), "locked": ()}[request.param]
+    kind = getattr(request, "param", "locked")
+    stores = (UnlockedStore("left"), UnlockedStore("right")) if kind == "unlocked" else ()
     made = await World(tmp_path, *stores).synced(A, B, C, D, full("e"))
     made.left.put(PROJECT, tagged(A, "edited"))
     made.right.put(PROJECT, change(B, outcome="edited"))
@@ -67,6 +72,7 @@ async def explained(world, name, **policy):
     return shapes.explanation(await world.do(explain, name, policy=policy))
 
 
+@with_and_without_a_lock
 async def test_cycle_is_undone_on_both_sides(world):
     """Both stores hold what they held before it, and keep it."""
     before = world.contents, dict(world.left.records), dict(world.right.records)
@@ -96,6 +102,7 @@ async def test_cycle_is_undone_on_both_sides(world):
     assert await second_cycle_does_nothing(world)
 
 
+@with_and_without_a_lock
 async def test_undo_can_be_undone(world):
     """What it overwrote is in the history, too."""
     await world.cycle()
@@ -108,6 +115,7 @@ async def test_undo_can_be_undone(world):
     assert world.contents == after
 
 
+@with_and_without_a_lock
 async def test_keys_that_changed_since_are_refused_and_the_rest_is_undone(world):
     """Undo does not overwrite what a user wrote since, and refuses such a key on both sides."""
     await world.cycle()
@@ -135,6 +143,7 @@ async def test_dry_run_of_an_undo_reports_the_same_and_writes_nothing(world):
     assert told == done
 
 
+@with_and_without_a_lock
 async def test_edit_of_an_undone_record_is_synced_again(world):
     """Undone records stay pinned until a user changes them."""
     await world.cycle()
@@ -387,6 +396,7 @@ async def test_record_is_shown_field_by_field(world):
         await world.do(show, key("nobody"))
 
 
+@with_and_without_a_lock
 async def test_edit_after_an_undone_merge_overwrites_neither_comment(world):
     """Both sides had a comment; the user is asked which record to keep."""
     await world.cycle()
@@ -399,6 +409,7 @@ async def test_edit_after_an_undone_merge_overwrites_neither_comment(world):
     assert world.right.records[key("e")].outcome == "converged\nright"
 
 
+@with_and_without_a_lock
 async def test_edit_after_an_undone_update_is_merged_with_the_other_side(world):
     """The edit that was undone on one side is still on the other, and is not lost there."""
     await world.cycle()
@@ -429,6 +440,7 @@ async def test_edit_after_an_undone_resolution_is_a_conflict_again(tmp_path):
     assert (counts(report), world.right.records[key("a")].version) == (written(), "2222")
 
 
+@with_and_without_a_lock
 @pytest.mark.parametrize("side", [Side.LEFT, Side.RIGHT], ids=["left", "right"])
 async def test_edit_during_an_undo_is_kept_on_both_sides(world, side):
     """A merge is undone whole or not at all; the undo reports it, and pins nothing half way."""

@@ -28,6 +28,7 @@ class TestFeedStore(ResumedContract):
 
     tried_at_every = 3
     every_sort = ALL[::4]
+    look_interrupted_at_every = 3
     write_interrupted_at_every = 30
     many = 40
 
