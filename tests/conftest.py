@@ -205,13 +205,6 @@ def forked_shelf_processes() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def new_shelf_processes() -> Iterator[None]:
-    """Start a new interpreter as the child process of shelves, as outside of tests."""
-    with shelves.new_interpreters():
-        yield
-
-
 @pytest.fixture(scope="session", autouse=True)
 def short_waits_for_others() -> Iterator[None]:
     """Make a client that adds records beside others to a server of tests wait only for a moment."""

@@ -22,11 +22,11 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> DjangoPlace:
     return place_of(request.getfixturevalue(f"{request.param}_database"))
 
 
-@pytest.mark.parametrize("table", ["record", "executable", "dependency"])
-async def test_unknown_column_is_reported(place: DjangoPlace, table: str) -> None:
+async def test_unknown_column_is_reported(place: DjangoPlace) -> None:
     """Otherwise its values would be missing in every copy, unnoticed."""
     await place.put(record("a"))
-    place.run(f"ALTER TABLE django_store_{table} ADD COLUMN mood varchar(10)")
+    for table in ("record", "executable", "dependency"):  # the first one in the alphabet is reported
+        place.run(f"ALTER TABLE django_store_{table} ADD COLUMN mood varchar(10)")
 
-    with pytest.raises(StoreRefused, match=f"django_store_{table} has the column 'mood'.*use an smtd"):
-        await scan_of(place)
+        with pytest.raises(StoreRefused, match=f"django_store_{table} has the column 'mood'.*use an smtd"):
+            await scan_of(place)

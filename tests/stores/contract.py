@@ -543,18 +543,12 @@ class SilentContract(SilentReadContract):
 class ReadContract(SilentReadContract):
     """The tests for every store that can tell whether it changed, even if it is read-only."""
 
-    async def test_store_has_no_token_before_a_scan(self, place: Place) -> None:
-        """It was never looked at."""
+    async def test_unchanged_store_matches_the_token_of_its_scan(self, place: Place) -> None:
+        """Nothing wrote since. Before the scan it has none, as it was never looked at."""
         await place.put(record())
 
         async with place.open() as store:
             assert await store.token() is None
-
-    async def test_unchanged_store_matches_the_token_of_its_scan(self, place: Place) -> None:
-        """Nothing wrote since."""
-        await place.put(record())
-
-        async with place.open() as store:
             await store.scan()
             token = await store.token()
             await store.scan()
@@ -597,24 +591,15 @@ class ReadContract(SilentReadContract):
                 assert not await store.unchanged_since(before), number
                 assert await store.token() is None, number
 
-    async def test_read_does_not_renew_the_token_after_a_write_of_another_program(self, place: Place) -> None:
-        """It has not seen what the program did to other records."""
+    async def test_only_another_scan_renews_the_token(self, place: Place) -> None:
+        """It has seen what the other program did; a read has not seen what that did to other records."""
         await place.put(record())
 
         async with place.open() as store:
             await store.scan()
             await place.put(record("theirs"))
             await store.read([key("run")])
-
             assert await store.token() is None
-
-    async def test_another_scan_renews_the_token(self, place: Place) -> None:
-        """It has seen what the other program did."""
-        await place.put(record())
-
-        async with place.open() as store:
-            await store.scan()
-            await place.put(record("theirs"))
             await store.scan()
             token = await store.token()
 
@@ -625,30 +610,21 @@ class ReadContract(SilentReadContract):
 class StoreContract(SilentContract, ReadContract):
     """The tests for every store that can be written, and can tell whether it changed."""
 
-    async def test_own_writes_require_no_scan(self, place: Place) -> None:
-        """The store object has read them back."""
-        await place.put(record())
-
-        async with place.open() as store:
-            await store.scan()
-            assert await store.write([create(record("new")), delete(record())]) == [DONE, DONE]
-            await store.read([key("new"), key("run")])
-            token = await store.token()
-
-            assert token is not None
-            assert await store.unchanged_since(token)
-
-    async def test_own_writes_change_the_token(self, place: Place) -> None:
-        """The store no longer matches the token from before."""
+    async def test_own_writes_change_the_token_and_require_no_scan(self, place: Place) -> None:
+        """The store object has read them back, and no longer matches the token from before."""
         await place.put(record())
 
         async with place.open() as store:
             await store.scan()
             before = await store.token()
-            await store.write([create(record("new"))])
+            assert await store.write([create(record("new")), delete(record())]) == [DONE, DONE]
+            await store.read([key("new"), key("run")])
+            after = await store.token()
 
             assert before is not None
             assert not await store.unchanged_since(before)
+            assert after is not None
+            assert await store.unchanged_since(after)
 
     async def test_own_writes_do_not_hide_a_write_of_another_program(self, place: Place) -> None:
         """It wrote between the scan and them."""
@@ -692,20 +668,13 @@ class ResumedContract(StoreContract):
             assert token is not None
             return token
 
-    async def test_unchanged_store_is_resumed(self, place: Place) -> None:
-        """As if it had been scanned."""
+    async def test_own_writes_after_a_resume_give_a_valid_token(self, place: Place) -> None:
+        """The next process continues from the token of this one, as if it had scanned the store."""
         token = await self.scanned(place)
 
         async with resumed(place) as store:
             assert await store.resume(token)
             assert await store.token() == token
-
-    async def test_own_writes_after_a_resume_give_a_valid_token(self, place: Place) -> None:
-        """The next process continues from the token of this one."""
-        token = await self.scanned(place)
-
-        async with resumed(place) as store:
-            assert await store.resume(token)
             changes = [
                 create(record("new")),
                 replace(record(), tagged(record(), "own")),
