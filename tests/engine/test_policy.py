@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from smtd.engine.report import Conflict
+from smtd.engine.report import Conflict, Hold
 from smtd.merge.decide import Mode
 from smtd.merge.sides import Both, Side
 from smtd.output.english import sentence
-from tests.build import MOMENT, PROJECT, RUNNING, change, record, tagged
+from tests.build import MOMENT, PROJECT, RUNNING, change, full, record, tagged
 from tests.engine.world import alike, both_sides, counts, holding, on, written
 
 A, B, C = record("a"), record("b"), record("c")
@@ -63,6 +63,19 @@ async def test_one_way_pair_reports_edits_of_both_sides_as_a_conflict(world, mod
     report = await world.cycle(mode=mode)
 
     assert report.conflicts == [Conflict(PROJECT, "a", ("reason", "tags"))]
+    assert (world.writes, world.contents) == (Both([], []), before)
+
+
+@ONE_WAY
+async def test_one_way_pair_holds_a_record_that_lost_its_data(world, mode, source):
+    """Sumatra removed it at the source, where a one-way pair cannot restore it."""
+    await world.synced(full("a"), B)
+    world[source].put(PROJECT, tagged(change(full("a"), output_data=()), "x"))
+    before = world.contents
+
+    report = await world.cycle(mode=mode)
+
+    assert [(held.label, held.kind) for held in report.held] == [("a", Hold.LOST_DATA)]
     assert (world.writes, world.contents) == (Both([], []), before)
 
 
