@@ -54,6 +54,7 @@ PROGRAMS = {
     "man": "test_manual_pages.py",
     "nginx": "server/test_behind_nginx.py",
     "caddy": "server/test_behind_caddy.py",
+    "chromium": "web/browser",
 }
 LACKING = {program: module for program, module in PROGRAMS.items() if shutil.which(program) is None}
 

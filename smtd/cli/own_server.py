@@ -73,6 +73,7 @@ def wanted_server(
         None if server.key_file is None else expanded(server.key_file),
         Right.of(server.anonymous),
         tuple(sockets),
+        state / "server" / "pages.sqlite",
     )
     settings.check()
     access = NO_SETTINGS if isinstance(store, Path) else store.access

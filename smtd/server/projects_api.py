@@ -26,7 +26,7 @@ from smtd.server.validators import Precondition, etag, evaluated, project_valida
 from smtd.server.writer import Writer
 
 #: The most characters in the name of a project.
-_LONGEST_NAME = 200
+LONGEST_NAME = 200
 #: The most tags by which a listing is filtered; the server ignores further ones.
 _MOST_TAGS = 500
 
@@ -199,9 +199,9 @@ def _parsed_info(body: bytes) -> dict[str, str]:
     for name, text in given.items():
         if not isinstance(text, str) or not _is_unicode(text):
             raise RequestRefused(HTTPStatus.BAD_REQUEST, f"the {name} of a project must be a string")
-    if len(given.get("name", "")) > _LONGEST_NAME:
+    if len(given.get("name", "")) > LONGEST_NAME:
         raise RequestRefused(
-            HTTPStatus.BAD_REQUEST, f"the name of a project must have at most {_LONGEST_NAME} characters"
+            HTTPStatus.BAD_REQUEST, f"the name of a project must have at most {LONGEST_NAME} characters"
         )
     return given
 

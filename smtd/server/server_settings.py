@@ -22,7 +22,7 @@ class ServerSettings:
     any free one). *url*: the address that clients use, with a slash at its end (empty: none is fixed).
     *proxies*: addresses of trusted proxies. *anonymous*: the right that everyone has in every project, also
     without a login. *sockets*: where to accept clients, if others listen for the server already: on *host*
-    and *port*.
+    and *port*. *index*: the file of the search index of the pages (None: one that is removed at the end).
     """
 
     store: Path | Location
@@ -34,6 +34,7 @@ class ServerSettings:
     key_file: Path | None = None
     anonymous: Right = Right.NONE
     sockets: tuple[socket.socket, ...] = ()
+    index: Path | None = None
 
     @property
     def origins(self) -> Origins:

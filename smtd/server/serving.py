@@ -30,12 +30,14 @@ from smtd.server.http_handler import HttpHandler
 from smtd.server.listings import Listings
 from smtd.server.metrics import Metrics
 from smtd.server.opening import open_database
+from smtd.server.pages import site_map
 from smtd.server.pages.dispatch import Pages, load_templates
-from smtd.server.pages.projects import ProjectPages
+from smtd.server.pages.indexing import Indexing
 from smtd.server.projects_api import ProjectsApi
 from smtd.server.records_api import RecordsApi
 from smtd.server.server_settings import ServerSettings
 from smtd.server.writer import Writer
+from smtd.web.records.index import opened as open_index
 
 log = logging.getLogger("smtd")
 
@@ -78,19 +80,22 @@ async def serve(
 
 
 class _Listeners(Listeners):
-    """Those who must learn of commits: listings and the feed, and the metrics of this process's own."""
+    """Those who must learn of commits; the metrics count only this process's own."""
 
-    def __init__(self, listings: Listings, feed: Feed, metrics: Metrics) -> None:
+    def __init__(self, listings: Listings, feed: Feed, metrics: Metrics, indexing: Indexing) -> None:
         self._listings = listings
         self._feed = feed
         self._metrics = metrics
+        self._indexing = indexing
 
     def committed(self, what: Committed) -> None:
         self._listings.changed(what.changes)
         self._feed.publish(what.changes, what.records)
         self._metrics.committed(len(what.changes))
+        self._indexing.wake()
 
     def fell_behind(self) -> None:
+        self._indexing.wake()
         self._listings.forget()
         self._feed.end_present()
 
@@ -112,10 +117,14 @@ async def _serve_store(
 
     A store that is missing when the server restarts is not created: probably a backup is being restored.
     """
-    async with open_database(settings.store, str(settings.store), may_create=may_create) as database:
+    async with (
+        open_database(settings.store, str(settings.store), may_create=may_create) as database,
+        open_index(settings.index) as index,
+    ):
         await database.begin()
         feed, listings, bodies, metrics = Feed(), Listings(database), Bodies(), Metrics()
-        database.listeners = _Listeners(listings, feed, metrics)
+        indexing = Indexing(database, index)
+        database.listeners = _Listeners(listings, feed, metrics, indexing)
         writer = Writer(database)
         foreign_writes = ForeignWrites(database, writer, feed.wake)
         app = Application(
@@ -128,13 +137,13 @@ async def _serve_store(
             settings.origins,
             settings.anonymous,
             metrics,
-            await _pages(settings, database, authenticator),
+            await _pages(settings, database, writer, indexing, authenticator),
         )
         errors: list[SmtdError] = []
         async with anyio.create_task_group() as group:
             group.start_soon(writer.run)
             follow = partial(database.follow, authenticator.users_fingerprint)
-            for watch in (foreign_writes.run, follow):
+            for watch in (foreign_writes.run, follow, indexing.run):
                 group.start_soon(_watch, watch, database)
             try:
                 async with _listening(settings, app) as address:
@@ -150,11 +159,16 @@ async def _serve_store(
             raise error
 
 
-async def _pages(settings: ServerSettings, database: ServedDatabase, authenticator: Authenticating) -> Pages:
+async def _pages(
+    settings: ServerSettings,
+    database: ServedDatabase,
+    writer: Writer,
+    indexing: Indexing,
+    authenticator: Authenticating,
+) -> Pages:
     """Return the pages of the server."""
     templates = await load_templates(settings.origins.prefix)
-    projects = ProjectPages(database, templates)
-    shows = {("GET", "/"): projects.show}
+    shows = site_map.shows(database, templates, writer, indexing)
     return Pages(database, templates, authenticator, settings.anonymous, shows)
 
 

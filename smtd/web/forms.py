@@ -22,15 +22,15 @@ class Form:
     """The fields of a form, or of the query of an address."""
 
     def __init__(self, fields: Sequence[tuple[str, str]]) -> None:
-        self._fields = fields
+        self.fields = fields
 
     def one(self, name: str, default: str = "") -> str:
         """Return the last value of *name*."""
-        return next((value for key, value in reversed(self._fields) if key == name), default)
+        return next((value for key, value in reversed(self.fields) if key == name), default)
 
     def all(self, name: str) -> list[str]:
         """Return all values of *name*, in order."""
-        return [value for key, value in self._fields if key == name]
+        return [value for key, value in self.fields if key == name]
 
     def required(self, name: str) -> str:
         """Return the value of *name*. Raises PageError if it is missing or empty."""

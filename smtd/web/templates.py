@@ -78,7 +78,14 @@ def load(site: Site) -> Templates:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"text": text, "lines": lines, "moment": moment, "number": number}
+    environment.filters |= {
+        "text": text,
+        "lines": lines,
+        "plain": plain,
+        "moment": moment,
+        "number": number,
+        "duration": duration,
+    }
     for name in environment.list_templates():
         environment.get_template(name)
     return Templates(site, environment)
@@ -92,6 +99,11 @@ def text(value: object) -> Markup:
 def lines(value: object) -> Markup:
     """Return *value*, which others wrote, with its line breaks, for an element that keeps them."""
     return Markup("<bdi>%s</bdi>") % shown_lines(str(value))
+
+
+def plain(value: object) -> str:
+    """Return *value*, which others wrote, on one line, where no element can stand."""
+    return shown(str(value))
 
 
 def moment(value: datetime | float | None) -> Markup:
@@ -109,3 +121,16 @@ def moment(value: datetime | float | None) -> Markup:
 def number(value: int) -> Markup:
     """Return *value* with its thousands apart."""
     return escape(f"{value:,}")
+
+
+def duration(seconds: float | None) -> Markup:
+    """Return how long something took, in the units that people use."""
+    if seconds is None or seconds != seconds:
+        return Markup('<span class="none">unknown</span>')
+    if seconds < 60:
+        return escape(f"{seconds:.3g} s")
+    if not seconds < 1e12:
+        return escape("for ever")
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return escape(f"{hours:,} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s")

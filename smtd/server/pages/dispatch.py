@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,17 +16,28 @@ from anyio import to_thread
 import smtd
 from smtd.errors import StoreError
 from smtd.server.accounts.rights import Right, rights_of
+from smtd.server.answers import RequestRefused
 from smtd.server.caller import Authenticating, Caller
 from smtd.server.database import ServedDatabase
 from smtd.server.origins import Origin
 from smtd.server.pages.login import Logins
-from smtd.web import answers, assets, templates
+from smtd.web import answers, assets, forms, templates
 from smtd.web.answers import PageError
 from smtd.web.templates import Site, Templates, Visit
 
 log = logging.getLogger("smtd")
 
-_MENU = (("/", "Projects"),)
+_MENU = (("/", "Projects"), ("/data", "Data"))
+#: What was just done, by the word that the address of the next page has for it.
+_NOTICES = {
+    "saved": "The record is saved.",
+    "merged": "The record is saved, together with what somebody else changed meanwhile.",
+    "same": "Nothing was changed, so nothing is saved.",
+    "deleted": "The record is deleted.",
+    "gone": "The record was deleted already.",
+    "project": "The project is saved.",
+    "columns": "The columns are chosen, for all projects in this browser.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +94,17 @@ class Pages:
             return await self._answer(request, path, origin)
         except PageError as exc:
             return self._error(path, exc)
+        except RequestRefused as exc:
+            return self._error(path, PageError(exc.status, f"{str(exc)[:1].upper()}{str(exc)[1:]}."))
         except StoreError as exc:
             log.warning("the server cannot show a page: %s", exc)
             sentence = "The store cannot be read now. Try again in a moment; the log of the server says more."
+            return self._error(path, PageError(HTTPStatus.SERVICE_UNAVAILABLE, sentence))
+        except sqlite3.Error as exc:
+            log.warning("the search index of the pages cannot be read: %s", exc)
+            sentence = (
+                "The search index cannot be read now; the server makes it again. Try again in a moment."
+            )
             return self._error(path, PageError(HTTPStatus.SERVICE_UNAVAILABLE, sentence))
         except ConnectionError:
             raise
@@ -109,7 +129,8 @@ class Pages:
         if caller is None:
             return answers.see(self._login_address(request, method))
         token = await self._logins.token(request)
-        visit = Visit(path, caller.username, token)
+        notice = _NOTICES.get(forms.query(request).one("done"), "")
+        visit = Visit(path, caller.username, token, notice)
         return await show(PageRequest(request, caller, visit, caller_now))
 
     async def _caller(self, request: web.Request, origin: Origin) -> Caller | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import NamedTuple
 
 from aiohttp import web
@@ -14,13 +15,13 @@ from smtd.web.templates import Templates
 
 
 class ProjectRow(NamedTuple):
-    """A project as the page shows it; *newest*: when its newest record was run, as the tables store it."""
+    """A project as the page shows it; *newest*: when its newest record was run, in UTC."""
 
     id: str
     name: str
     description: str
     records: int
-    newest: str | None
+    newest: datetime | None
 
 
 class ProjectPages:
@@ -35,9 +36,17 @@ class ProjectPages:
         newest = await self._database.newest_moments()
         counts = await self._database.record_counts()
         rows = [
-            ProjectRow(name, info.name, info.description, counts.get(name, 0), newest.get(name))
+            ProjectRow(name, info.name, info.description, counts.get(name, 0), _time(newest.get(name)))
             for name, info in self._database.projects.items()
             if request.caller.may(Right.READ, name)
         ]
-        rows.sort(key=lambda row: (row.newest or "", row.id), reverse=True)
+        rows.sort(key=lambda row: (row.newest or datetime.min, row.id), reverse=True)
         return answers.page(self._templates.page("projects.html", request.visit, projects=rows))
+
+
+def _time(moment: str | None) -> datetime | None:
+    """Return the time that the log of changes has as *moment*; None if it has none, as for an unreadable one."""
+    try:
+        return datetime.fromisoformat(moment) if moment else None
+    except ValueError:
+        return None

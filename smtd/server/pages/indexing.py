@@ -1,0 +1,133 @@
+"""Fill the search index of the pages from the changes of the served database."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from typing import NamedTuple
+
+import anyio
+
+from smtd.errors import StoreError
+from smtd.server.alarm import Alarm
+from smtd.server.backend import Replaced
+from smtd.server.change_log import LogRow
+from smtd.server.database import ServedDatabase
+from smtd.web.records.index import Indexed, SearchIndex
+
+log = logging.getLogger("smtd")
+
+#: Changes, and about how many bytes of their records, that are taken in at a time: requests wait meanwhile.
+_CHANGES, _BYTES = 200, 2**19
+#: For this many seconds after somebody has opened a page the index is filled without pauses.
+_WATCHED = 60.0
+#: How many times as long as its last step the index pauses while nobody watches, and the first pause, in
+#: seconds, in which changes gather.
+_PAUSE, _GATHER = 4.0, 1.0
+#: Seconds for which a page waits for the index, and those until what failed is tried again.
+PATIENCE, _RETRY = 0.5, 5.0
+
+
+class Progress(NamedTuple):
+    """How far the index is: whether it has everything; if not, it has *indexed* of *total* records."""
+
+    is_complete: bool
+    indexed: int = 0
+    total: int = 0
+
+
+class Indexing:
+    """Keeps *index* up to date with *database*. `run` does the work; `wake` says that there is some."""
+
+    def __init__(self, database: ServedDatabase, index: SearchIndex) -> None:
+        self.index = index
+        self._database = database
+        self._source = database.name
+        self._changed = Alarm()
+        self._advanced = Alarm()
+        self._watched = float("-inf")
+
+    def wake(self) -> None:
+        """Take in what was committed, soon."""
+        self._changed.ring()
+
+    async def run(self) -> None:
+        """Follow the database until cancelled. Raises Replaced."""
+        while True:
+            try:
+                await self._follow()
+            except Replaced:
+                raise
+            except StoreError as exc:
+                log.info("the search index waits for the store: %s", exc)
+            except sqlite3.Error as exc:
+                log.warning("the search index of the pages is filled again, since it failed: %s", exc)
+                await self._empty()
+            await anyio.sleep(_RETRY)
+
+    async def _empty(self) -> None:
+        try:
+            await self.index.empty(self._source)
+        except sqlite3.Error as exc:
+            log.warning("the search index of the pages cannot be used: %s", exc)
+
+    async def _follow(self) -> None:
+        cursor = await self.index.begin(self._source)
+        if not self._database.eras.can_continue(cursor, self._database.head):
+            await self.index.empty(self._source)
+        while True:
+            rings, began = self._changed.rings, time.monotonic()
+            more = await self._step()
+            self._advanced.ring()
+            if not more:
+                await self._changed.wait(rings, float("inf"))
+            if not self._is_watched:
+                await self._pause(_PAUSE * (time.monotonic() - began) if more else _GATHER)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait for *seconds*, or until somebody opens a page."""
+        deadline = time.monotonic() + seconds
+        while not self._is_watched and (left := deadline - time.monotonic()) > 0:
+            await self._changed.wait(self._changed.rings, left)
+
+    @property
+    def _is_watched(self) -> bool:
+        return time.monotonic() - self._watched < _WATCHED
+
+    async def _step(self) -> bool:
+        """Take in the next changes; say whether there may be more."""
+        page = await self._database.changes_since(self.index.cursor, _CHANGES, None, bytes_of_records=_BYTES)
+        batch: list[Indexed] = []
+        for row, record in page.changes:
+            digest, problem = row.content.validator, row.content.problem
+            if record is not None or row.content.digest is None:
+                batch.append(Indexed(row.key, digest, record, problem))
+                continue
+            # It is too large for the feed: only one such record is in memory at a time.
+            await self.index.apply(batch, row.seq - 1)
+            batch = []
+            await self.index.apply([await self._read(row)], row.seq)
+        cursor = page.changes[-1][0].seq if page.more else page.head
+        if batch or cursor != self.index.cursor:
+            await self.index.apply(batch, cursor)
+        return page.more
+
+    async def _read(self, row: LogRow) -> Indexed:
+        now = (await self._database.current_records([row.key]))[row.key]
+        # Without either it was deleted meanwhile, which is a later change.
+        digest = now.validator if now.record is not None else row.content.validator if now.problem else None
+        return Indexed(row.key, digest, now.record, now.problem)
+
+    async def progress(self) -> Progress:
+        """Wait a moment for the index to have all that is committed, and return how far it is."""
+        self._watched = time.monotonic()
+        self.wake()
+        head = self._database.head
+        with anyio.move_on_after(PATIENCE):
+            while self.index.cursor < head:
+                await self._advanced.wait(self._advanced.rings, PATIENCE)
+        if self.index.cursor >= head and self._database.has_all_records:
+            return Progress(True)
+        counts = await self._database.record_counts()
+        return Progress(False, await self.index.count(), sum(counts.values()))

@@ -1,0 +1,109 @@
+"""The name and the description of a project: a form, and what it asks for."""
+
+from __future__ import annotations
+
+from functools import partial
+from http import HTTPStatus
+
+from aiohttp import web
+
+from smtd.server.accounts.rights import Right
+from smtd.server.authorization import check_right
+from smtd.server.caller import Caller
+from smtd.server.database import ServedDatabase
+from smtd.server.memory import ProjectInfo
+from smtd.server.pages.dispatch import PageRequest
+from smtd.server.pages.edits import caller_now
+from smtd.server.pages.reading import Reading
+from smtd.server.projects_api import LONGEST_NAME
+from smtd.server.transaction import WriteTransaction
+from smtd.server.writer import Writer
+from smtd.web import answers, forms
+from smtd.web.answers import PageError
+from smtd.web.templates import Templates
+
+
+class ProjectEditPages:
+    """Shows the form, and makes the change by *writer*."""
+
+    def __init__(
+        self, database: ServedDatabase, reading: Reading, templates: Templates, writer: Writer
+    ) -> None:
+        self._database = database
+        self._reading = reading
+        self._templates = templates
+        self._writer = writer
+
+    async def ask(self, request: PageRequest) -> web.Response:
+        """Show the form for the name and the description of a project."""
+        project = forms.query(request.http).required("project")
+        info = self._reading.project(request.caller, project, Right.WRITE)
+        return self._form(request, project, info, info)
+
+    async def save(self, request: PageRequest) -> web.Response:
+        """Store the name and the description of a project, if nobody else changed the same one meanwhile."""
+        form = await forms.read(request.http, request.visit.token)
+        project = form.required("project")
+        self._reading.project(request.caller, project, Right.WRITE)
+        before = ProjectInfo(form.one("was_name"), _lines(form.one("was_description")))
+        wanted = ProjectInfo(form.one("name").strip(), _lines(form.one("description")))
+        if len(wanted.name) > LONGEST_NAME:
+            problem = f"The name has more than {LONGEST_NAME} characters; shorten it."
+            return self._form(request, project, wanted, before, problem=problem)
+        save = partial(self._save, project, before, wanted, await caller_now(request))
+        conflict: ProjectInfo | None = await self._writer.submit(save)
+        if conflict is not None:
+            return self._form(request, project, wanted, conflict, is_conflict=True)
+        return answers.see(self._templates.site.address("/project", name=project, done="project"))
+
+    def _form(
+        self,
+        request: PageRequest,
+        project: str,
+        info: ProjectInfo,
+        stored: ProjectInfo,
+        *,
+        problem: str = "",
+        is_conflict: bool = False,
+    ) -> web.Response:
+        """Return the form with *info* in its fields; it says *problem*, or what somebody else has *stored*."""
+        html = self._templates.page(
+            "project_edit.html",
+            request.visit,
+            project=project,
+            info=info,
+            stored=stored,
+            problem=problem,
+            is_conflict=is_conflict,
+        )
+        bad = problem or is_conflict
+        return answers.page(html, HTTPStatus.CONFLICT if bad else HTTPStatus.OK)
+
+    async def _save(
+        self,
+        project: str,
+        before: ProjectInfo,
+        wanted: ProjectInfo,
+        caller: Caller,
+        transaction: WriteTransaction,
+    ) -> ProjectInfo | None:
+        """Store what changes from *before* to *wanted*; return what is there if that changed otherwise."""
+        await check_right(transaction, caller, Right.WRITE, project)
+        stored = await transaction.project(project)
+        if stored is None:
+            raise PageError(HTTPStatus.NOT_FOUND, f"Project {project} was deleted meanwhile.")
+        texts = []
+        for name in ("name", "description"):
+            old, new, now = (getattr(info, name) for info in (before, wanted, stored))
+            if new != old and _lines(now) not in (old, new):
+                return stored
+            texts.append(now if new == old else new)
+        if (info := ProjectInfo(*texts)) != stored:
+            await transaction.put_project(project, info)
+            transaction.after_commit.append(partial(self._database.store_project, project, info))
+        return None
+
+
+def _lines(text: str) -> str:
+    """Return *text* with the line breaks of a browser as those of everybody else."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -1,0 +1,127 @@
+"""The records of a project as a table, and the parameters of its runs side by side."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from smtd.server.accounts.rights import Right
+from smtd.server.pages.dispatch import PageRequest
+from smtd.server.pages.indexing import Indexing
+from smtd.server.pages.reading import Reading
+from smtd.web import answers, forms
+from smtd.web.records import columns, query, table
+from smtd.web.records.columns import Column
+from smtd.web.records.query import RecordQuery
+from smtd.web.records.statements import MOST_COUNTED
+from smtd.web.records.sweep import sweep
+from smtd.web.templates import Templates
+
+#: The cookie that keeps the columns which somebody has chosen, and for how many seconds.
+_COLUMNS, _KEPT = "smtd_columns", 365 * 86_400
+
+
+class TablePages:
+    """Shows the records that *indexing* has."""
+
+    def __init__(self, reading: Reading, templates: Templates, indexing: Indexing) -> None:
+        self._reading = reading
+        self._templates = templates
+        self._indexing = indexing
+
+    async def show(self, request: PageRequest) -> web.Response:
+        """Show a page of the records of a project."""
+        form = forms.query(request.http)
+        project = form.required("name")
+        info = self._reading.project(request.caller, project)
+        asked = query.of_form(project, form)
+        chosen = columns.from_text(request.http.cookies.get(_COLUMNS))
+        progress = await self._indexing.progress()
+        page = await self._indexing.index.page(asked)
+        html = self._templates.page(
+            "project.html",
+            request.visit,
+            project=project,
+            info=info,
+            may_write=request.caller.may(Right.WRITE, project),
+            query=asked,
+            label=table.heading(asked, columns.LABEL),
+            headings=table.headings(asked, chosen),
+            rows=table.table_rows(page.rows, chosen),
+            page=page,
+            most=MOST_COUNTED,
+            pages=_pages(asked, page.before, page.after),
+            fields=query.fields(asked),
+            filters=table.filters(asked, await self._values(project)),
+            all_columns=[(column, column in chosen) for column in columns.chosen(columns.ALL)],
+            progress=progress,
+        )
+        return answers.page(html)
+
+    async def _values(self, project: str) -> dict[str, list[str]]:
+        return {name: await self._indexing.index.values(project, name) for name in table.TITLES}
+
+    async def choose_columns(self, request: PageRequest) -> web.Response:
+        """Keep the columns that a form has, in this browser."""
+        form = await forms.read(request.http, request.visit.token)
+        site = self._templates.site
+        project = form.one("project")
+        answer = answers.see(site.address("/project", name=project, done="columns"))
+        answer.set_cookie(
+            _COLUMNS,
+            columns.to_text(columns.chosen(form.all("column"))),
+            max_age=_KEPT,
+            path=site.prefix,
+            httponly=True,
+            samesite="Strict",
+        )
+        return answer
+
+    async def show_parameters(self, request: PageRequest) -> web.Response:
+        """Show a page of the runs of one main file, with a column for each parameter that differs."""
+        form = forms.query(request.http)
+        project = form.required("project")
+        info = self._reading.project(request.caller, project)
+        progress = await self._indexing.progress()
+        index = self._indexing.index
+        main_files = await index.values(project, "main_file")
+        asked = query.of_form(project, form)
+        if "main_file" not in asked.exact and main_files:
+            asked = query.of_form(project, forms.Form([*form.fields, ("main_file", main_files[0])]))
+        page = await index.page(asked)
+        parameters = await index.parameters(project, [row.label for row in page.rows])
+        sort = asked.sort.name.removeprefix(columns.PARAMETER) if _is_parameter(asked.sort) else ""
+        found = sweep(page.rows, parameters, sort)
+        shown = [*map(columns.of_parameter, found.names)]
+        html = self._templates.page(
+            "parameters.html",
+            request.visit,
+            project=project,
+            info=info,
+            query=asked,
+            main_files=main_files[:100],
+            label=table.heading(asked, columns.LABEL),
+            run=table.headings(asked, columns.chosen(("at", "duration"))),
+            headings=table.headings(asked, shown),
+            sweep=found,
+            page=page,
+            most=MOST_COUNTED,
+            pages=_pages(asked, page.before, page.after),
+            fields=query.fields(asked),
+            progress=progress,
+        )
+        return answers.page(html)
+
+
+def _is_parameter(column: Column) -> bool:
+    return column.name.startswith(columns.PARAMETER)
+
+
+def _pages(
+    asked: RecordQuery, before: query.Place | None, after: query.Place | None
+) -> dict[str, dict[str, str | None] | None]:
+    """Return the fields of the addresses of the pages around this one."""
+    return {
+        "first": query.fields(asked) if asked.after or asked.before else None,
+        "before": None if before is None else query.fields(asked, before=query.token(before)),
+        "after": None if after is None else query.fields(asked, after=query.token(after)),
+    }

@@ -1,0 +1,66 @@
+"""The parameters of several records side by side: those that differ as columns. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from smtd.web.records.entry import Row
+from smtd.web.records.excerpt import cost, some
+from smtd.web.records.parameter_values import Parameter
+
+#: The bytes that all columns take in the page, all parameters that are the same, and the characters of one.
+_COLUMNS, _SAME, _VALUE, _MARKUP = 48_000, 8000, 60, 50
+
+
+class SweepRow(NamedTuple):
+    """A record with its parameters, in the order of the columns (None: it has none of that name)."""
+
+    row: Row
+    parameters: Sequence[Parameter | None]
+
+
+class Sweep(NamedTuple):
+    """The *names* of the columns, the *rows*, the parameters that are the *same* in all of these.
+
+    *left_out*: how many parameters a page has no room for.
+    """
+
+    names: Sequence[str]
+    rows: Sequence[SweepRow]
+    same: Sequence[Parameter]
+    left_out: int
+
+
+def sweep(rows: Sequence[Row], parameters: Mapping[str, Mapping[str, Parameter]], sort: str) -> Sweep:
+    """Return *rows* with their *parameters* by label and name; the parameter *sort* is always a column."""
+    sets = [parameters.get(row.label, {}) for row in rows]
+    names = list(dict.fromkeys(name for each in sets for name in each))
+    differing = [name for name in names if name == sort or len({_text(each, name) for each in sets}) > 1]
+    if sort in differing:
+        differing.remove(sort)
+        differing.insert(0, sort)
+    columns = some(
+        differing,
+        len(differing),
+        _COLUMNS,
+        lambda name: 2 * cost(name) + 200 + sum(cost(_text(each, name) or "") + _MARKUP for each in sets),
+    )
+    alike = [_short(sets[0][name]) for name in names if name not in differing]
+    same = some(alike, len(alike), _SAME, lambda each: cost(each.name) + cost(each.text) + _MARKUP)
+    shown = [
+        SweepRow(row, [_short(each[name]) if name in each else None for name in columns.items])
+        for row, each in zip(rows, sets, strict=True)
+    ]
+    return Sweep(columns.items, shown, same.items, columns.left_out + same.left_out)
+
+
+def _text(parameters: Mapping[str, Parameter], name: str) -> str | None:
+    found = parameters.get(name)
+    return None if found is None else _short(found).text
+
+
+def _short(parameter: Parameter) -> Parameter:
+    if len(parameter.text) <= _VALUE:
+        return parameter
+    return parameter._replace(text=f"{parameter.text[:_VALUE]}…")

@@ -1,0 +1,56 @@
+"""Put records on a server by its API, as clients do."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.error import HTTPError
+from urllib.parse import quote
+from urllib.request import ProxyHandler, Request, build_opener
+
+from smtd.records.record import Record
+from smtd.server import record_form
+from tests.build import PROJECT
+from tests.server.served import PASSWORD
+
+
+@dataclass(frozen=True)
+class Filler:
+    """The user *name* of the server at *root*."""
+
+    root: str
+    name: str
+
+    def ask(self, method: str, path: str, body: bytes | None = None) -> int:
+        """Send a request to the API; return the status of the answer."""
+        request = Request(f"{self.root}records/{path}", body, method=method)
+        login = base64.b64encode(f"{self.name}:{PASSWORD}".encode()).decode()
+        request.add_header("Authorization", f"Basic {login}")
+        request.add_header("Content-Type", "application/json")
+        try:
+            with build_opener(ProxyHandler({})).open(request, timeout=60) as answer:
+                return int(answer.status)
+        except HTTPError as error:
+            with error:
+                return error.code
+
+    def make(self, project: str = PROJECT, **info: str) -> None:
+        """Make *project*."""
+        assert self.ask("PUT", f"{quote(project)}/", json.dumps(info).encode()) in (200, 201)
+
+    def put(self, record: Record, project: str = PROJECT) -> None:
+        """Put *record*."""
+        body = record_form.encoded(record_form.document(record, project, precise=True))
+        assert self.ask("PUT", f"{quote(project)}/{quote(record.label, safe='')}/", body) in (200, 201)
+
+    def put_all(self, records: Iterable[Record], project: str = PROJECT) -> None:
+        """Put *records*."""
+        for record in records:
+            self.put(record, project)
+
+    def annotate(self, label: str, project: str = PROJECT, **fields: object) -> None:
+        """Change reason, outcome or tags of the record *label*, as `smt comment` and `smt tag` do."""
+        body = json.dumps(fields).encode()
+        assert self.ask("PUT", f"{quote(project)}/{quote(label, safe='')}/", body) == 200

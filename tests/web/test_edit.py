@@ -1,0 +1,67 @@
+"""A form that meets the edit of somebody else."""
+
+from __future__ import annotations
+
+import pytest
+
+from smtd.web.forms import Form
+from smtd.web.records import edit
+from smtd.web.records.edit import Texts, merged, sent, texts_of
+from tests.build import record, tagged
+
+BEFORE = Texts("why", "so", frozenset({"a", "b"}))
+
+
+def test_edits_of_different_fields_both_survive() -> None:
+    """The one that was stored first, and that of the form."""
+    found = merged(BEFORE, BEFORE._replace(reason="new"), BEFORE._replace(outcome="other"))
+
+    assert found.texts == Texts("new", "other", BEFORE.tags)
+    assert not found.conflicts
+
+
+def test_tags_of_both_survive_and_removed_ones_do_not() -> None:
+    """Tags are merged one by one."""
+    found = merged(
+        BEFORE,
+        BEFORE._replace(tags=frozenset({"b", "mine"})),
+        BEFORE._replace(tags=frozenset({"a", "theirs"})),
+    )
+
+    assert found.texts.tags == {"mine", "theirs"}
+
+
+@pytest.mark.parametrize("field", ["reason", "outcome"])
+def test_two_edits_of_one_text_are_a_conflict(field: str) -> None:
+    """Both texts are there for the person to decide."""
+    mine, theirs = (BEFORE._replace(**{field: word}) for word in ("mine", "theirs"))  # type: ignore[arg-type]
+
+    found = merged(BEFORE, mine, theirs)
+
+    assert found.conflicts == (field,)
+    assert (getattr(found.texts, field), getattr(found.stored, field)) == ("mine", "theirs")
+
+
+def test_form_that_is_sent_twice_is_no_conflict() -> None:
+    """What it wants is there already."""
+    wanted = BEFORE._replace(outcome="mine")
+
+    found = merged(BEFORE, wanted, wanted)
+
+    assert (found.texts, found.conflicts) == (wanted, ())
+
+
+def test_form_that_changes_nothing_changes_nothing() -> None:
+    """With the line breaks of a browser, and without the tags of the status."""
+    shown = texts_of(tagged(record(outcome="one\r\ntwo\x00"), "a"))
+    form = Form(
+        [("reason", shown.reason), ("outcome", shown.outcome.replace("\n", "\r\n")), ("tags", " a ,")]
+    )
+
+    assert sent(form) == shown
+    assert shown.tags == {"a"}
+
+
+def test_texts_are_those_of_the_record() -> None:
+    """As people read them."""
+    assert texts_of(record(reason=None, outcome="so")) == edit.Texts("", "so", frozenset())
