@@ -23,27 +23,27 @@ class Filler:
     root: str
     name: str
 
-    def ask(self, method: str, path: str, body: bytes | None = None) -> int:
-        """Send a request to the API; return the status of the answer."""
+    def ask(self, method: str, path: str, body: bytes | None = None) -> None:
+        """Send a request to the API, which must do what it asks for."""
         request = Request(f"{self.root}records/{path}", body, method=method)
         login = base64.b64encode(f"{self.name}:{PASSWORD}".encode()).decode()
         request.add_header("Authorization", f"Basic {login}")
         request.add_header("Content-Type", "application/json")
         try:
             with build_opener(ProxyHandler({})).open(request, timeout=60) as answer:
-                return int(answer.status)
+                answer.read()
         except HTTPError as error:
             with error:
-                return error.code
+                raise AssertionError(f"{error.code}: {error.read().decode()}") from error
 
     def make(self, project: str = PROJECT, **info: str) -> None:
         """Make *project*."""
-        assert self.ask("PUT", f"{quote(project)}/", json.dumps(info).encode()) in (200, 201)
+        self.ask("PUT", f"{quote(project)}/", json.dumps(info).encode())
 
     def put(self, record: Record, project: str = PROJECT) -> None:
         """Put *record*."""
         body = record_form.encoded(record_form.document(record, project, precise=True))
-        assert self.ask("PUT", f"{quote(project)}/{quote(record.label, safe='')}/", body) in (200, 201)
+        self.ask("PUT", f"{quote(project)}/{quote(record.label, safe='')}/", body)
 
     def put_all(self, records: Iterable[Record], project: str = PROJECT) -> None:
         """Put *records*."""
@@ -53,4 +53,4 @@ class Filler:
     def annotate(self, label: str, project: str = PROJECT, **fields: object) -> None:
         """Change reason, outcome or tags of the record *label*, as `smt comment` and `smt tag` do."""
         body = json.dumps(fields).encode()
-        assert self.ask("PUT", f"{quote(project)}/{quote(label, safe='')}/", body) == 200
+        self.ask("PUT", f"{quote(project)}/{quote(label, safe='')}/", body)

@@ -66,7 +66,7 @@ class ProjectEditPages:
         problem: str = "",
         is_conflict: bool = False,
     ) -> web.Response:
-        """Return the form with *info* in its fields; it says *problem*, or what somebody else has *stored*."""
+        """Return the form with *info* in its fields; it says *problem*, or what is *stored* now."""
         html = self._templates.page(
             "project_edit.html",
             request.visit,

@@ -45,7 +45,7 @@ class ProjectPages:
 
 
 def _time(moment: str | None) -> datetime | None:
-    """Return the time that the log of changes has as *moment*; None if it has none, as for an unreadable one."""
+    """Return the time that the log of changes has as *moment*; None if it has none."""
     try:
         return datetime.fromisoformat(moment) if moment else None
     except ValueError:

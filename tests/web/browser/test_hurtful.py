@@ -15,7 +15,7 @@ from tests.web.person import DESKTOP, TELEPHONE, Person
 
 #: Markup, a script, an attribute that ends, a control sequence, reversed text.
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"' onfocus=alert(3) \x1b[31m\u202eevil"
-LABEL = "<script>alert(0)</script>\u202e"
+LABEL = "x<script>alert(0)</script>\u202e"
 PROJECT = "Hurtful"
 
 
