@@ -5,13 +5,22 @@ CSP reports, errors of scripts, requests to other hosts, pages above 100 kB: `cl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib import resources
+from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, Response, expect
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Dialog,
+    Page,
+    Request,
+    Response,
+    expect,
+)
 
 from tests.server.served import PASSWORD
 
@@ -25,6 +34,7 @@ _REPORT = """
 document.addEventListener("securitypolicyviolation", (event) =>
   console.error("CSP", event.violatedDirective, event.blockedURI));
 """
+_RUN_AXE = '() => axe.run({resultTypes: ["violations"]})'
 #: Chromium's arguments: it runs as root, in a container, and asks its maker nothing.
 ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"),
@@ -104,7 +114,7 @@ class Person:
     def barriers(self) -> list[str]:
         """Return what keeps people from using the page, as axe finds it, and whether it is too wide."""
         self.page.evaluate(_axe())
-        found = self.page.evaluate("() => axe.run()")["violations"]
+        found = self.page.evaluate(_RUN_AXE)["violations"]
         told = [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found]
         if self.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
             told.append("the page is wider than the window")
@@ -113,9 +123,18 @@ class Person:
 
 @contextmanager
 def person(
-    browser: Browser, root: str, size: tuple[int, int] = DESKTOP, *, dark: bool = False, scripts: bool = True
+    browser: Browser,
+    root: str,
+    size: tuple[int, int] = DESKTOP,
+    *,
+    dark: bool = False,
+    scripts: bool = True,
+    cookies: Sequence[Any] = (),
 ) -> Iterator[Person]:
-    """Give a person with a browser of their own for a `with` block; check what they noticed at its end."""
+    """Give a person with a browser of their own for a `with` block; check what they noticed at its end.
+
+    With *cookies* they have logged in before.
+    """
     context = browser.new_context(
         viewport={"width": size[0], "height": size[1]},
         color_scheme="dark" if dark else "light",
@@ -124,6 +143,7 @@ def person(
     )
     context.set_default_timeout(PATIENCE)
     context.add_init_script(_REPORT)
+    context.add_cookies(cookies)
     someone = Person(context.new_page(), root)
     yield someone
     context.close()

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -43,9 +44,16 @@ def visitor(browser: Browser, server: ServerProcess) -> Callable[..., AbstractCo
     return partial(person, browser, server.root)
 
 
-@pytest.fixture
-def someone(visitor: Callable[..., AbstractContextManager[Person]]) -> Iterator[Person]:
-    """The user ada, logged in."""
-    with visitor() as made:
+@pytest.fixture(scope="module")
+def session(browser: Browser, server: ServerProcess) -> list[Any]:
+    """The cookies of ada, who logged in before the tests."""
+    with person(browser, server.root) as made:
         made.log_in("ada")
+        return list(made.page.context.cookies())
+
+
+@pytest.fixture
+def someone(visitor: Callable[..., AbstractContextManager[Person]], session: list[Any]) -> Iterator[Person]:
+    """The user ada, logged in."""
+    with visitor(cookies=session) as made:
         yield made

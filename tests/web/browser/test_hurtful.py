@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
 from smtd.records.record import DataKey, Dependency, Executable, Parameters, Platform, Record, Repository
-from tests.build import MOMENT, record
+from tests.build import MOMENT, change, record
 from tests.web.filling import Filler
 from tests.web.person import DESKTOP, TELEPHONE, Person
 
@@ -48,7 +49,7 @@ def hurtful(label: str = LABEL) -> Record:
 def hurt(ada: Filler) -> Filler:
     """A project with two such records."""
     ada.make(PROJECT, name=EVIL[:190], description=EVIL)
-    ada.put_all([hurtful(), hurtful("other<b>")], PROJECT)
+    ada.put_all([hurtful(), change(hurtful("other<b>"), stdout_stderr="", output_data=(), diff="")], PROJECT)
     return ada
 
 
@@ -77,11 +78,13 @@ def test_harm_is_text(hurt: Filler, someone: Person, path: str) -> None:
     assert "\u202e" not in someone.text
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("size", [DESKTOP, TELEPHONE], ids=["desktop", "telephone"])
+@pytest.mark.parametrize(
+    ("size", "dark"), [(DESKTOP, False), (TELEPHONE, True)], ids=["desktop, light", "telephone, dark"]
+)
 def test_everybody_can_use_every_page(
     hurt: Filler,
     visitor: Callable[..., AbstractContextManager[Person]],
+    session: list[Any],
     size: tuple[int, int],
     *,
     dark: bool,
@@ -91,7 +94,7 @@ def test_everybody_can_use_every_page(
     with visitor(size, dark=dark) as someone:
         someone.open("/login")
         found["login"] = someone.barriers()
-        someone.log_in("ada")
+        someone.page.context.add_cookies(session)
         for name, path in PAGES.items():
             someone.open(path)
             found[name] = someone.barriers()

@@ -14,7 +14,7 @@ def test_login_leads_to_the_projects(ada: Filler, someone: Person) -> None:
     ada.make("Sweep", name="The large sweep")
     ada.put(record(), "Sweep")
 
-    someone.page.reload()
+    someone.open("/")
     someone.click("The large sweep")
 
     assert someone.heading == "The large sweep"
@@ -23,6 +23,7 @@ def test_login_leads_to_the_projects(ada: Filler, someone: Person) -> None:
 
 def test_logging_out_ends_the_session(someone: Person) -> None:
     """The first page asks for the password again."""
+    someone.open("/")
     someone.click("Log out", "button")
 
     someone.open("/")

@@ -46,6 +46,7 @@ def reader(visitor: Visitor) -> AbstractContextManager[Person]:
 
 def test_one_of_many_is_found_by_a_word_in_its_outcome(sweep: Filler, someone: Person) -> None:
     """From the first page to the record, by what a person remembers of it."""
+    someone.open("/")
     someone.click("Rates of a network")
     someone.page.get_by_label("Search in label").fill("bista")
     someone.click("Search", "button")
