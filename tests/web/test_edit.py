@@ -6,17 +6,17 @@ import pytest
 
 from smtd.web.forms import Form
 from smtd.web.records import edit
-from smtd.web.records.edit import Texts, merged, sent, texts_of
+from smtd.web.records.edit import AnnotationTexts, merged, sent, texts_of
 from tests.build import record, tagged
 
-BEFORE = Texts("why", "so", frozenset({"a", "b"}))
+BEFORE = AnnotationTexts("why", "so", frozenset({"a", "b"}))
 
 
 def test_edits_of_different_fields_both_survive() -> None:
     """The one that was stored first, and that of the form."""
     found = merged(BEFORE, BEFORE._replace(reason="new"), BEFORE._replace(outcome="other"))
 
-    assert found.texts == Texts("new", "other", BEFORE.tags)
+    assert found.texts == AnnotationTexts("new", "other", BEFORE.tags)
     assert not found.conflicts
 
 
@@ -64,4 +64,4 @@ def test_form_that_changes_nothing_changes_nothing() -> None:
 
 def test_texts_are_those_of_the_record() -> None:
     """As people read them."""
-    assert texts_of(record(reason=None, outcome="so")) == edit.Texts("", "so", frozenset())
+    assert texts_of(record(reason=None, outcome="so")) == edit.AnnotationTexts("", "so", frozenset())

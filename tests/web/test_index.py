@@ -12,7 +12,7 @@ import pytest
 from smtd.records.record import DataKey, Key, Parameters, Record
 from smtd.web.forms import Form
 from smtd.web.records.index import Indexed, SearchIndex, opened
-from smtd.web.records.query import Place, RecordQuery, fields, of_form, token
+from smtd.web.records.query import PagePlace, RecordQuery, fields, of_form, token
 from tests.build import MOMENT, OUTPUT, PROJECT, full, record, tagged
 
 
@@ -99,7 +99,7 @@ async def test_records_are_filtered_and_sorted(
     assert await labels(index, **chosen) == found
 
 
-def beside(sort: str, **places: Place | None) -> RecordQuery:
+def beside(sort: str, **places: PagePlace | None) -> RecordQuery:
     """Return the query of the page beside a place."""
     known = [(name, token(place)) for name, place in places.items() if place is not None]
     assert known

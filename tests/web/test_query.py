@@ -8,7 +8,7 @@ import pytest
 
 from smtd.web.forms import Form
 from smtd.web.records import columns, query
-from smtd.web.records.query import Place, RecordQuery, of_form, place_of, token
+from smtd.web.records.query import PagePlace, RecordQuery, of_form, place_of, token
 from smtd.web.records.statements import match_expression
 
 
@@ -48,7 +48,7 @@ def test_address_and_query_say_the_same() -> None:
         {"after": "!!!"},
         {"after": "WzEsMV0"},
         {"after": "bnVsbA"},
-        {"before": token(Place("x", "y")) + "="},
+        {"before": token(PagePlace("x", "y")) + "="},
     ],
 )
 def test_nonsense_in_an_address_is_ignored(fields: dict[str, str]) -> None:
@@ -64,15 +64,15 @@ def test_day_ends_with_its_last_moment() -> None:
     assert found.moments == (0.0, 86_400.0)
 
 
-@pytest.mark.parametrize("place", [Place(1.5, "run"), Place("élan", 'a"b')])
-def test_place_in_an_address_is_the_same_place(place: Place) -> None:
+@pytest.mark.parametrize("place", [PagePlace(1.5, "run"), PagePlace("élan", 'a"b')])
+def test_place_in_an_address_is_the_same_place(place: PagePlace) -> None:
     """Whatever the label is."""
     assert place_of(token(place)) == place
 
 
 def test_place_that_no_database_can_hold_is_escaped() -> None:
     """Anybody can write any address."""
-    assert place_of(token(Place("\ud800", "x\ud800"))) == Place(r"\ud800", r"x\ud800")
+    assert place_of(token(PagePlace("\ud800", "x\ud800"))) == PagePlace(r"\ud800", r"x\ud800")
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from smtd.web import answers, forms
 from smtd.web.answers import PageError
 from smtd.web.forms import Form
 from smtd.web.records import edit, record_view, run_words
-from smtd.web.records.edit import Edited, Texts
+from smtd.web.records.edit import AnnotationTexts, Edited
 from smtd.web.templates import Templates
 
 
@@ -67,8 +67,8 @@ class EditPages:
         self,
         request: PageRequest,
         key: Key,
-        texts: Texts,
-        stored: Texts,
+        texts: AnnotationTexts,
+        stored: AnnotationTexts,
         digest: str,
         conflicts: tuple[str, ...] = (),
     ) -> web.Response:
@@ -138,7 +138,12 @@ async def caller_now(request: PageRequest) -> Caller:
 
 
 async def _save(
-    key: Key, before: Texts, wanted: Texts, digest: str, caller: Caller, transaction: WriteTransaction
+    key: Key,
+    before: AnnotationTexts,
+    wanted: AnnotationTexts,
+    digest: str,
+    caller: Caller,
+    transaction: WriteTransaction,
 ) -> Saved:
     """Store what changes from *before* to *wanted*; the form showed the record with *digest*."""
     await check_right(transaction, caller, Right.WRITE, key.project)
@@ -157,7 +162,7 @@ async def _save(
     return Saved("saved" if now == digest else "merged", edited, content.validator or "")
 
 
-def _annotations(record: Record, texts: Texts, stored: Texts) -> Annotations:
+def _annotations(record: Record, texts: AnnotationTexts, stored: AnnotationTexts) -> Annotations:
     """Return those of *texts* that differ from what *record* has *stored*; its status stays."""
     return Annotations(
         None if texts.reason == stored.reason else texts.reason,

@@ -117,7 +117,7 @@ def _is_parameter(column: Column) -> bool:
 
 
 def _pages(
-    asked: RecordQuery, before: query.Place | None, after: query.Place | None
+    asked: RecordQuery, before: query.PagePlace | None, after: query.PagePlace | None
 ) -> dict[str, dict[str, str | None] | None]:
     """Return the fields of the addresses of the pages around this one."""
     return {

@@ -62,7 +62,7 @@ def compared(records: Sequence[Record]) -> Comparison:
 def _run(record: Record) -> dict[str, str]:
     executable = record.executable
     return {
-        "Run": record.timestamp.isoformat(" ", "seconds"),
+        "Run": f"{record.timestamp:%Y-%m-%d %H:%M:%S} UTC",
         "Duration": "" if record.duration is None else f"{record.duration:g} s",
         "Status": run_words.status(record.tags),
         "Tags": run_words.joined_tags(run_words.own_tags(record.tags)),

@@ -9,7 +9,7 @@ from smtd.web.forms import Form
 from smtd.web.records import run_words
 
 
-class Texts(NamedTuple):
+class AnnotationTexts(NamedTuple):
     """The fields that people edit; *tags* without those of the status."""
 
     reason: str
@@ -23,24 +23,24 @@ class Edited(NamedTuple):
     *stored*: the fields as they are now. If there are *conflicts* nothing is to be stored.
     """
 
-    texts: Texts
-    stored: Texts
+    texts: AnnotationTexts
+    stored: AnnotationTexts
     conflicts: tuple[str, ...] = ()
 
 
-def texts_of(record: Record) -> Texts:
+def texts_of(record: Record) -> AnnotationTexts:
     """Return the fields of *record* as a browser sends them back."""
     tags = frozenset(run_words.own_tags(record.tags))
-    return Texts(_as_sent(record.reason or ""), _as_sent(record.outcome or ""), tags)
+    return AnnotationTexts(_as_sent(record.reason or ""), _as_sent(record.outcome or ""), tags)
 
 
-def sent(form: Form, prefix: str = "") -> Texts:
+def sent(form: Form, prefix: str = "") -> AnnotationTexts:
     """Return the fields of *form* whose names begin with *prefix*."""
     reason, outcome = (_as_sent(form.one(f"{prefix}{name}")) for name in ("reason", "outcome"))
-    return Texts(reason, outcome, run_words.typed_tags(form.one(f"{prefix}tags")))
+    return AnnotationTexts(reason, outcome, run_words.typed_tags(form.one(f"{prefix}tags")))
 
 
-def merged(before: Texts, wanted: Texts, stored: Texts) -> Edited:
+def merged(before: AnnotationTexts, wanted: AnnotationTexts, stored: AnnotationTexts) -> Edited:
     """Return what to store when a form that showed *before* asks for *wanted*, and *stored* is there now.
 
     A field that only one side changed takes that change; tags are merged one by one.
@@ -52,7 +52,7 @@ def merged(before: Texts, wanted: Texts, stored: Texts) -> Edited:
         if new not in (old, now) and now != old:
             conflicts.append(name)
     tags = (stored.tags | (wanted.tags - before.tags)) - (before.tags - wanted.tags)
-    return Edited(Texts(**values, tags=tags), stored, tuple(conflicts))
+    return Edited(AnnotationTexts(**values, tags=tags), stored, tuple(conflicts))
 
 
 def _as_sent(text: str) -> str:

@@ -74,7 +74,7 @@ class Words(NamedTuple):
     parameters: str = ""
 
 
-class Entry(NamedTuple):
+class IndexEntry(NamedTuple):
     """All that the index holds of one record."""
 
     row: Row
@@ -84,7 +84,7 @@ class Entry(NamedTuple):
     files: Sequence[File] = ()
 
 
-def of_record(key: Key, digest: str, record: Record) -> Entry:
+def of_record(key: Key, digest: str, record: Record) -> IndexEntry:
     """Return the entry of *record*, which has *digest*."""
     tags = [encodable(tag) for tag in run_words.own_tags(record.tags)[:_MOST_TAGS]]
     parameters = parameter_values.listed(record.parameters)
@@ -116,13 +116,13 @@ def of_record(key: Key, digest: str, record: Record) -> Entry:
         *_files("input", record.input_data[:_MOST_FILES]),
         *_files("output", record.output_data[:_MOST_FILES]),
     ]
-    return Entry(row, words, tags, parameters, files)
+    return IndexEntry(row, words, tags, parameters, files)
 
 
-def of_unreadable(key: Key, digest: str, problem: str) -> Entry:
+def of_unreadable(key: Key, digest: str, problem: str) -> IndexEntry:
     """Return the entry of a record that cannot be read."""
     row = Row(key.project, key.label, digest, encodable(problem[:SHOWN]), status=UNREADABLE)
-    return Entry(row, Words(key.label))
+    return IndexEntry(row, Words(key.label))
 
 
 def _text(value: str | None, most: int = SEARCHED) -> str:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from smtd.records.record import Key, Record
 from smtd.sqlite import Connection
 from smtd.web.records import entry, index_file, statements
-from smtd.web.records.entry import Entry, Row
+from smtd.web.records.entry import IndexEntry, Row
 from smtd.web.records.parameter_values import Parameter
-from smtd.web.records.query import Place, RecordQuery
+from smtd.web.records.query import PagePlace, RecordQuery
 
 #: The most values that a filter offers.
 _MOST_VALUES = 200
@@ -40,7 +40,7 @@ class Indexed(NamedTuple):
     problem: str = ""
 
 
-class Page(NamedTuple):
+class TablePage(NamedTuple):
     """Some *rows*, in order; *total*: how many the query finds on all pages, up to MOST_COUNTED + 1.
 
     *before* and *after*: the places beside which the other pages are (None: there are none).
@@ -48,11 +48,11 @@ class Page(NamedTuple):
 
     rows: Sequence[Row]
     total: int
-    before: Place | None
-    after: Place | None
+    before: PagePlace | None
+    after: PagePlace | None
 
 
-class Use(NamedTuple):
+class FileUse(NamedTuple):
     """A record whose run read or made a file; *role* says which."""
 
     row: Row
@@ -116,7 +116,7 @@ class SearchIndex:
             made = entry.of_record(change.key, change.digest, change.record)
         await self._insert(made)
 
-    async def _insert(self, made: Entry) -> None:
+    async def _insert(self, made: IndexEntry) -> None:
         db = self._writer
         row_id = await db.run(_INSERT, made.row)
         await db.run(
@@ -147,15 +147,15 @@ class SearchIndex:
         """Return how many records the index has."""
         return int(await self._reader.value("SELECT count(*) FROM record"))
 
-    async def page(self, query: RecordQuery) -> Page:
+    async def page(self, query: RecordQuery) -> TablePage:
         """Return the page of *query*."""
         return await self._reader.at_once(partial(self._page, query))
 
-    async def _page(self, query: RecordQuery) -> Page:
+    async def _page(self, query: RecordQuery) -> TablePage:
         matches = statements.match_count(query)
         few = matches is not None and int(await self._reader.value(*matches)) <= statements.FEW_MATCHES
         rows = [Row(*found) for found in await self._reader.fetch(*statements.page(query, few=few))]
-        total = int(await self._reader.value(*statements.count(query, few=few)))
+        total = int(await self._reader.value(*statements.count(query)))
         has_more = len(rows) > query.size
         rows = rows[: query.size]
         if query.before is not None:
@@ -164,15 +164,15 @@ class SearchIndex:
         goes_back = has_more if query.before is not None else is_inner
         goes_on = bool(rows) if query.before is not None else has_more
         before = await self._place(query, rows[0]) if goes_back else None
-        return Page(rows, total, before, await self._place(query, rows[-1]) if goes_on else None)
+        return TablePage(rows, total, before, await self._place(query, rows[-1]) if goes_on else None)
 
-    async def _place(self, query: RecordQuery, row: Row) -> Place:
+    async def _place(self, query: RecordQuery, row: Row) -> PagePlace:
         """Return the place of *row* in *query*: SQLite computes its value, which it compares again."""
         value = await self._reader.value(
             f"SELECT {query.sort.order} FROM record r WHERE r.project = ? AND r.label = ?",
             (*query.sort.values, *row.key),
         )
-        return Place(value, row.label)
+        return PagePlace(value, row.label)
 
     async def rows(self, project: str, labels: Collection[str]) -> list[Row]:
         """Return the rows of those of *labels* in *project* that the index has."""
@@ -204,7 +204,7 @@ class SearchIndex:
             found.setdefault(label, {})[parameter.name] = parameter
         return found
 
-    async def uses(self, projects: Collection[str], path: str) -> list[Use]:
+    async def uses(self, projects: Collection[str], path: str) -> list[FileUse]:
         """Return which records of *projects* read or made the file at *path*, newest first."""
         places = ", ".join("?" * len(projects))
         query = (
@@ -214,7 +214,7 @@ class SearchIndex:
         )
         size = len(Row._fields)
         rows = await self._reader.fetch(query, (path, *projects))
-        return [Use(Row(*found[:size]), *found[size:]) for found in rows]
+        return [FileUse(Row(*found[:size]), *found[size:]) for found in rows]
 
     async def paths(self, projects: Collection[str], name: str) -> list[str]:
         """Return the paths of files in records of *projects* whose last part is *name*."""

@@ -25,7 +25,7 @@ EXACT = ("status", "main_file", "executable", "version")
 _LONGEST = 500
 
 
-class Place(NamedTuple):
+class PagePlace(NamedTuple):
     """Where a page begins or ends: the value by which the table is sorted, and the label, of its record."""
 
     value: str | float
@@ -49,8 +49,8 @@ class RecordQuery:
     until: date | None = None
     sort: Column = columns.NEWEST
     descending: bool = True
-    after: Place | None = None
-    before: Place | None = None
+    after: PagePlace | None = None
+    before: PagePlace | None = None
     size: int = PAGE
 
     @property
@@ -105,13 +105,13 @@ def fields(query: RecordQuery, **changes: str | None) -> dict[str, str | None]:
     return {**found, **changes}
 
 
-def token(place: Place) -> str:
+def token(place: PagePlace) -> str:
     """Return *place* as a field of an address."""
     value = place.value if isinstance(place.value, str) else float(place.value)
     return base64.urlsafe_b64encode(json.dumps([value, place.label]).encode()).decode().rstrip("=")
 
 
-def place_of(text: str) -> Place | None:
+def place_of(text: str) -> PagePlace | None:
     """Return the place that `token` wrote as *text*; None for any other text."""
     try:
         value, label = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
@@ -119,7 +119,7 @@ def place_of(text: str) -> Place | None:
         return None
     if not isinstance(label, str) or not isinstance(value, (str, float)):
         return None
-    return Place(encodable(value) if isinstance(value, str) else value, encodable(label))
+    return PagePlace(encodable(value) if isinstance(value, str) else value, encodable(label))
 
 
 def _day(text: str) -> date | None:

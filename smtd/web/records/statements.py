@@ -57,7 +57,7 @@ def page(query: RecordQuery, *, few: bool) -> Statement:
     They come in the order of the page, or the other way round if the page is before a place. *few*: the words
     find at most FEW_MATCHES records.
     """
-    where, values = _conditions(query, few=few)
+    source, where, values = _source(query, from_matches=few)
     is_down = query.descending != (query.before is not None)
     place = query.before or query.after
     if place is not None:
@@ -66,27 +66,44 @@ def page(query: RecordQuery, *, few: bool) -> Statement:
     direction = "DESC" if is_down else "ASC"
     order = f"{query.sort.order} {direction}, r.label {direction}"
     return Statement(
-        f"SELECT {_COLUMNS} FROM record r WHERE {' AND '.join(where)}"
+        f"SELECT {_COLUMNS} FROM {source} WHERE {' AND '.join(where)}"
         f" ORDER BY {order} LIMIT {query.size + 1}",
         [*values, *query.sort.values],
     )
 
 
-def count(query: RecordQuery, *, few: bool) -> Statement:
+def count(query: RecordQuery) -> Statement:
     """Return a statement that counts the records of *query*, up to MOST_COUNTED + 1."""
-    where, values = _conditions(query, few=few)
-    some = f"SELECT 1 FROM record r WHERE {' AND '.join(where)} LIMIT {MOST_COUNTED + 1}"
+    source, where, values = _source(query, from_matches=bool(query.words))
+    some = f"SELECT 1 FROM {source} WHERE {' AND '.join(where)} LIMIT {MOST_COUNTED + 1}"
     return Statement(f"SELECT count(*) FROM ({some})", values)
 
 
-def _conditions(query: RecordQuery, *, few: bool) -> tuple[list[str], list[Any]]:
-    where, values = ["r.project = ?"], list[Any]([query.project])
-    if query.words:
-        match = match_expression(query.words)
-        # The plus keeps SQLite from beginning with the matches.
-        column = "r.id" if few else "+r.id"
-        where.append(f"{column} IN (SELECT rowid FROM words WHERE words MATCH ?)" if match else "0")
-        values += [match] if match else []
+def _source(query: RecordQuery, *, from_matches: bool) -> tuple[str, list[str], list[Any]]:
+    """Return what to select from, and the conditions with their values.
+
+    *from_matches*: begin with what the words find, and look up each record; else walk the records in their
+    order, and look whether each was found. (A plus keeps SQLite from the other way, which it would choose.)
+    """
+    match = match_expression(query.words)
+    if not query.words:
+        source, where, values = "record r", ["r.project = ?"], list[Any]([query.project])
+    elif not match:
+        source, where, values = "record r", ["0"], []
+    elif from_matches:
+        source = "words w CROSS JOIN record r ON r.id = w.rowid"
+        where, values = ["words MATCH ?", "+r.project = ?"], [match, query.project]
+    else:
+        source, where = (
+            "record r",
+            ["r.project = ?", "+r.id IN (SELECT rowid FROM words WHERE words MATCH ?)"],
+        )
+        values = [query.project, match]
+    _add_filters(query, where, values)
+    return source, where, values
+
+
+def _add_filters(query: RecordQuery, where: list[str], values: list[Any]) -> None:
     if query.tag:
         where.append("EXISTS (SELECT 1 FROM tag t WHERE t.name = ? AND t.record = r.id)")
         values.append(query.tag)
@@ -98,4 +115,3 @@ def _conditions(query: RecordQuery, *, few: bool) -> tuple[list[str], list[Any]]
         if moment is not None:
             where.append(f"r.at {sign} ?")
             values.append(moment)
-    return where, values

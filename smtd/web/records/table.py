@@ -109,7 +109,7 @@ def _cell(row: Row, column: Column, most: int) -> Cell:
         return Cell("code", value[:_VERSION])
     if column.name == "outcome" and row.problem:
         value = row.problem
-    text = excerpt(value, max(most, 0))
+    text = excerpt(" ".join(value.split()), max(most, 0))
     return Cell(column.kind, text.text, text.is_cut)
 
 
