@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Iterator
 from functools import cache
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from smtd.server.accounts import credentials
 from tests.build import full
+from tests.server.browsing import Browser
 from tests.server.process import ServerProcess, server_process
 from tests.server.served import Client, Served, serving
 from tests.stores.places import DjangoPlace
@@ -55,3 +57,10 @@ async def ada(served: Served) -> Client:
     client = served.ada
     assert (await client.make()).status == 201
     return client
+
+
+@pytest.fixture
+async def browser(served: Served) -> AsyncIterator[Browser]:
+    """What keeps the cookies of one person."""
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+        yield Browser(served.root, session)

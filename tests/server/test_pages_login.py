@@ -2,38 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-
-import aiohttp
 import pytest
 
+from tests.server.browsing import Browser
 from tests.server.served import PASSWORD, Client, Served
-
-
-@dataclass
-class Browser:
-    """What keeps cookies, as a browser does, and follows no redirect."""
-
-    root: str
-    session: aiohttp.ClientSession
-
-    async def get(self, path: str = "", **headers: str) -> aiohttp.ClientResponse:
-        return await self.session.get(f"{self.root}{path}", headers=headers, allow_redirects=False)
-
-    async def post(self, path: str, fields: dict[str, str], **headers: str) -> aiohttp.ClientResponse:
-        found = {name.replace("_", "-"): value for name, value in headers.items()}
-        url = f"{self.root}{path}"
-        return await self.session.post(url, data=fields, headers=found, allow_redirects=False)
-
-    async def log_in(self, name: str, password: str = PASSWORD, **fields: str) -> aiohttp.ClientResponse:
-        return await self.post("login", {"name": name, "password": password, **fields})
-
-
-@pytest.fixture
-async def browser(served: Served) -> AsyncIterator[Browser]:
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
-        yield Browser(served.root, session)
 
 
 async def test_first_page_asks_for_a_login_and_then_shows_the_projects(browser: Browser, ada: Client) -> None:

@@ -1,0 +1,224 @@
+"""The pages of records: what they show follows the store, and what their forms may do."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import anyio
+import pytest
+from anyio import to_thread
+
+from smtd.server.accounts import right_table
+from smtd.server.accounts.rights import Right
+from smtd.server.pages import indexing
+from smtd.server.server_settings import ServerSettings
+from tests.build import PROJECT, full, record, tagged
+from tests.server.browsing import Browser
+from tests.server.granting import grant
+from tests.server.served import Client, Served, serving
+
+TABLE = {"name": PROJECT}
+RUN = {"project": PROJECT, "label": "run"}
+
+
+@asynccontextmanager
+async def visiting(served: Served, user: str = "ada") -> AsyncIterator[Browser]:
+    """Give *user* at a browser, logged in, for a `with` block."""
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+        made = Browser(served.root, session)
+        await made.log_in(user)
+        yield made
+
+
+@pytest.fixture
+async def page(browser: Browser, ada: Client) -> Browser:
+    """Ada, logged in, in a project with one record."""
+    assert (await ada.put(tagged(record(), "old"))).status == 201
+    await browser.log_in("ada")
+    return browser
+
+
+async def test_table_has_what_was_committed_before_the_request(page: Browser, ada: Client) -> None:
+    """A new record, its next edit, and its deletion."""
+    assert "a first look" in await page.page("project", **TABLE)
+
+    await ada.put(record("next", outcome="diverged"))
+    assert "diverged" in await page.page("project", **TABLE, q="diverged")
+
+    await ada.ask("DELETE", f"records/{PROJECT}/next/")
+    assert "No record matches." in await page.page("project", **TABLE, q="diverged")
+
+
+async def test_record_that_is_too_large_for_the_feed_is_found(page: Browser, ada: Client) -> None:
+    """By its outcome; nobody searches two megabytes of output."""
+    await ada.put(record("large", outcome="enormous", stdout_stderr="x" * 2**21))
+    await ada.put(record("after"))
+
+    assert "large" in await page.page("project", **TABLE, q="enormous")
+    assert "after" in await page.page("project", **TABLE)
+
+
+async def test_page_says_that_the_index_is_not_complete(
+    page: Browser, ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With how much is there; it does not wait for the rest."""
+
+    async def never(_self: object) -> bool:
+        await anyio.sleep_forever()
+        return False
+
+    await page.page("project", **TABLE)
+    monkeypatch.setattr(indexing, "PATIENCE", 0.01)
+    monkeypatch.setattr(indexing.Indexing, "_step", never)
+    await ada.put(record("next"))
+    await ada.put(record("later"))
+
+    text = await page.page("project", **TABLE)
+
+    assert "The search index is not complete yet" in text
+    assert "of 3 records" in text
+
+
+async def test_index_of_a_store_that_was_restored_is_made_again(tmp_path: Path) -> None:
+    """It has nothing that the store of yesterday lacks."""
+    settings = ServerSettings(tmp_path / "store" / "records", index=tmp_path / "pages.sqlite")
+    yesterday = tmp_path / "yesterday"
+    async with serving(tmp_path, settings) as served:
+        await served.ada.make()
+        await served.ada.put(record("old"))
+        async with visiting(served) as ada:
+            assert "old" in await ada.page("project", **TABLE)
+    await to_thread.run_sync(shutil.copyfile, settings.store, yesterday)
+    async with serving(tmp_path, settings) as served:
+        await served.ada.put(record("lost"))
+        async with visiting(served) as ada:
+            assert "lost" in await ada.page("project", **TABLE)
+    await to_thread.run_sync(shutil.copyfile, yesterday, settings.store)
+
+    async with serving(tmp_path, settings) as served, visiting(served) as ada:
+        text = await ada.page("project", **TABLE)
+
+    assert "old" in text
+    assert "lost" not in text
+
+
+async def test_form_without_the_token_does_nothing(page: Browser, ada: Client) -> None:
+    """Whoever made the browser send it."""
+    form = await page.form("record/delete", **RUN)
+
+    for more in ({"token": ""}, {"token": "forged"}):
+        assert (await page.post("record/delete", {**form, **more})).status == 403
+    assert (await page.post("record/delete", form, Sec_Fetch_Site="cross-site")).status == 403
+    assert (await ada.get(f"records/{PROJECT}/run/")).status == 200
+
+
+async def test_form_that_is_sent_twice_does_the_same_once(page: Browser, ada: Client) -> None:
+    """An edit and a deletion."""
+    edit = {**await page.form("record/edit", **RUN), "reason": "a first look", "outcome": "so", "tags": "old"}
+
+    first, second = [(await page.post("record/edit", edit)).headers["Location"] for _ in range(2)]
+
+    assert first.endswith("done=saved")
+    assert second.endswith("done=same")
+    form = await page.form("record/delete", **RUN)
+    first, second = [(await page.post("record/delete", form)).headers["Location"] for _ in range(2)]
+    assert first.endswith("done=deleted")
+    assert second.endswith("done=gone")
+
+
+async def test_edit_leaves_the_status_and_all_other_fields(page: Browser, ada: Client) -> None:
+    """And what the form does not change keeps its bytes."""
+    await ada.put(full("full"))
+    before = (await ada.get(f"records/{PROJECT}/full/")).json
+    form = await page.form("record/edit", project=PROJECT, label="full")
+    sent = {**form, "reason": form["was_reason"], "outcome": form["was_outcome"], "tags": "figure-3"}
+
+    assert (await page.post("record/edit", sent)).status == 303
+
+    after = (await ada.get(f"records/{PROJECT}/full/")).json
+    assert sorted(after.pop("tags")) == ["_finished_", "figure-3"]
+    assert after == {name: value for name, value in before.items() if name != "tags"}
+
+
+@pytest.mark.parametrize("path", ["record/edit", "record/delete", "project/edit"])
+async def test_right_that_was_taken_back_no_longer_counts(page: Browser, served: Served, path: str) -> None:
+    """Not even for a form that was opened before."""
+    await grant(served, Right.WRITE)
+    async with visiting(served, "bob") as bob:
+        form = await bob.form(path, **RUN)
+        await to_thread.run_sync(right_table.set_right, served.store, PROJECT, "bob", Right.READ)
+
+        answer = await bob.post(path, {**form, "outcome": "mine"})
+
+        assert answer.status == 403
+    assert "a first look" in await page.page("record", **RUN)
+
+
+async def test_name_of_a_project_that_two_people_change_is_decided_by_the_second(
+    page: Browser, ada: Client
+) -> None:
+    """Nothing is saved until they have seen the other one."""
+    form = await page.form("project/edit", project=PROJECT)
+    await ada.make(name="theirs")
+
+    answer = await page.post("project/edit", {**form, "name": "mine", "description": ""})
+
+    assert answer.status == 409
+    assert "theirs" in await answer.text()
+    again = {**form, "was_name": "theirs", "name": "mine", "description": ""}
+    assert (await page.post("project/edit", again)).status == 303
+    assert "<h1><bdi>mine</bdi></h1>" in await page.page("project", **TABLE)
+
+
+async def test_text_of_a_record_is_no_page(page: Browser, ada: Client) -> None:
+    """Whatever it looks like, the browser stores it as text."""
+    await ada.put(record("evil", stdout_stderr="<script>alert(1)</script>"))
+
+    answer = await page.get(f"record/text?project={PROJECT}&label=evil&part=stdout")
+
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+    assert await answer.text() == "<script>alert(1)</script>"
+    assert (await page.get(f"record/text?project={PROJECT}&label=evil&part=users")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("project", 400),
+        ("project?name=Nothing", 404),
+        (f"record?project={PROJECT}&label=nothing", 404),
+        (f"compare?project={PROJECT}&label=run", 400),
+        (f"compare?project={PROJECT}&label=run&label=nothing", 404),
+        ("project?name=%FF", 400),
+        (f"project?name={PROJECT}&since=x&sort=x&after=x&q=%22", 200),
+    ],
+)
+async def test_address_that_means_nothing_is_answered_in_a_sentence(
+    page: Browser, path: str, status: int
+) -> None:
+    """And never as a fault of the server."""
+    assert (await page.get(path)).status == status
+
+
+async def test_everybody_reads_where_that_is_allowed(tmp_path: Path) -> None:
+    """Without a login, and without buttons that change anything."""
+    settings = replace(ServerSettings(tmp_path / "store" / "records"), anonymous=Right.READ)
+    async with serving(tmp_path, settings) as served, aiohttp.ClientSession() as session:
+        await served.ada.make()
+        await served.ada.put(record())
+        nobody = Browser(served.root, session)
+
+        text = await nobody.page("record", **RUN)
+
+        assert "a first look" in text
+        assert "Delete" not in text
+        assert (await nobody.get(f"record/delete?project={PROJECT}&label=run")).status == 403
+        forged = {"token": "", "project": PROJECT, "label": "run", "digest": "1-a"}
+        assert (await nobody.post("record/delete", forged)).status == 403
