@@ -17,20 +17,26 @@ from bench.workplace import PROJECT, Workplace, count_records, expect
 from docs.measured import ROOT
 
 PUT_ALL = ROOT / "bench" / "put_floor.py"
+#: The password of every user.
+LOGIN_PASSWORD = "not-s3cret"
 #: Concurrent PUTs that fill a server.
 AT_ONCE = 16
 
 
 class RunningServer(RunningDaemon):
-    """`smtd serve` in *directory*, with its own store there: a new one, or that of an earlier server."""
+    """`smtd serve` in *directory*, with its own store there: a new one, or that of an earlier server.
 
-    def __init__(self, work: Workplace, directory: Path) -> None:
-        super().__init__(work, directory, "", "serve", "--listen", "127.0.0.1:0")
+    It serves the SQLite file *store* instead if that is given.
+    """
+
+    def __init__(self, work: Workplace, directory: Path, store: Path | None = None) -> None:
+        words = [] if store is None else [str(store)]
+        super().__init__(work, directory, "", "serve", *words, "--listen", "127.0.0.1:0")
         events = [json.loads(line) for line in self.ctl("events").splitlines()]
         #: Its address.
         self.root: str = [event["address"] for event in events if event["event"] == "serving"][-1]
         self.url = f"{self.root}records/"
-        self.store = directory / "state" / "smtd" / "server" / "records.sqlite"
+        self.store = store or directory / "state" / "smtd" / "server" / "records.sqlite"
 
     def peak(self) -> int:
         """Return its peak resident memory in bytes."""
@@ -48,9 +54,9 @@ class RunningServer(RunningDaemon):
 
 
 @contextmanager
-def serving(work: Workplace, directory: Path) -> Iterator[RunningServer]:
-    """Run a server for the length of a `with` block."""
-    server = RunningServer(work, directory)
+def serving(work: Workplace, directory: Path, store: Path | None = None) -> Iterator[RunningServer]:
+    """Run a server, of *store* if it is given, for the length of a `with` block."""
+    server = RunningServer(work, directory, store)
     try:
         yield server
     finally:
@@ -72,7 +78,7 @@ def _user(work: Workplace, directory: Path, *words: str) -> str:
     command = work.smtd("user", *words, "--users", directory / "users")
     argv = list(map(str, command.argv))
     done = subprocess.run(
-        argv, env=command.env, input="not-s3cret\n", capture_output=True, text=True, check=False
+        argv, env=command.env, input=f"{LOGIN_PASSWORD}\n", capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise CommandFailed(f"smtd user {' '.join(words)}: {done.stderr}")

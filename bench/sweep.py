@@ -1,6 +1,8 @@
 """A store of the records of a parameter sweep, as smtd writes them.
 
-python -m bench.sweep COUNT STORE
+python -m bench.sweep COUNT STORE [CHARACTERS]
+
+CHARACTERS: how long the output of each run is, in place of 300 or so.
 """
 
 from __future__ import annotations
@@ -21,8 +23,11 @@ PROJECT = "sweep"
 BATCH = 5000
 
 
-def sweep(number: int) -> Record:
-    """Return a record of 1 kB, as of a parameter sweep: parameters, an output and a log of its own."""
+def sweep(number: int, characters: int = 330) -> Record:
+    """Return a record of 1 kB, as of a parameter sweep: parameters, an output and a log of its own.
+
+    *characters*: about how long the log is.
+    """
     output = DataKey(
         f"{number:06}/result.csv", f"{number:040x}", MOMENT, {"mimetype": "text/csv", "size": 4096}
     )
@@ -34,23 +39,23 @@ def sweep(number: int) -> Record:
         dependencies=(Dependency("python", "numpy", "/opt/lib/numpy", "1.26.4", "", "attribute"),),
         platforms=(NODE,),
         launch_mode=Component("SerialLaunchMode", {"working_directory": "/code", "options": None}),
-        stdout_stderr=f"step {number}: " + "the residual is small\n" * 15,
+        stdout_stderr=f"step {number}: " + "the residual is small\n" * (characters // 22),
     )
 
 
-async def fill(path: Path, count: int) -> None:
-    """Make an SQLite store of *count* records."""
+async def fill(path: Path, count: int, *characters: int) -> None:
+    """Make an SQLite store of *count* records, as `sweep` does."""
     async with open_store(find(str(path), may_be_new=True)) as store:
         for start in range(0, count, BATCH):
-            made = [sweep(number) for number in range(start, min(start + BATCH, count))]
+            made = [sweep(number, *characters) for number in range(start, min(start + BATCH, count))]
             done = await store.write([Change(Key(PROJECT, one.label), one, None) for one in made])
             assert done == [DONE] * len(made)
 
 
 def main() -> None:
     """Make the store that the command line names."""
-    count, store = sys.argv[1:]
-    anyio.run(fill, Path(store), int(count))
+    count, store, *more = sys.argv[1:]
+    anyio.run(fill, Path(store), int(count), *map(int, more))
 
 
 if __name__ == "__main__":
