@@ -86,19 +86,19 @@ async def test_page_says_that_the_index_is_not_complete(
 
 async def test_index_of_a_store_that_was_restored_is_made_again(tmp_path: Path) -> None:
     """It has nothing that the store of yesterday lacks."""
-    settings = ServerSettings(tmp_path / "store" / "records", index=tmp_path / "pages.sqlite")
-    yesterday = tmp_path / "yesterday"
+    store, yesterday = tmp_path / "store" / "records", tmp_path / "yesterday"
+    settings = ServerSettings(store, index=tmp_path / "pages.sqlite")
     async with serving(tmp_path, settings) as served:
         await served.ada.make()
         await served.ada.put(record("old"))
         async with visiting(served) as ada:
             assert "old" in await ada.page("project", **TABLE)
-    await to_thread.run_sync(shutil.copyfile, settings.store, yesterday)
+    await to_thread.run_sync(shutil.copyfile, store, yesterday)
     async with serving(tmp_path, settings) as served:
         await served.ada.put(record("lost"))
         async with visiting(served) as ada:
             assert "lost" in await ada.page("project", **TABLE)
-    await to_thread.run_sync(shutil.copyfile, yesterday, settings.store)
+    await to_thread.run_sync(shutil.copyfile, yesterday, store)
 
     async with serving(tmp_path, settings) as served, visiting(served) as ada:
         text = await ada.page("project", **TABLE)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from http import HTTPStatus
+
 from aiohttp import web
 
 from smtd.server.accounts.rights import Right
@@ -9,6 +12,7 @@ from smtd.server.pages.dispatch import PageRequest
 from smtd.server.pages.indexing import Indexing
 from smtd.server.pages.reading import Reading
 from smtd.web import answers, forms
+from smtd.web.answers import PageError
 from smtd.web.records import columns, query, table
 from smtd.web.records.columns import Column
 from smtd.web.records.query import RecordQuery
@@ -33,10 +37,14 @@ class TablePages:
         form = forms.query(request.http)
         project = form.required("name")
         info = self._reading.project(request.caller, project)
-        asked = query.of_form(project, form)
+        asked = _short_enough(query.of_form(project, form))
         chosen = columns.from_text(request.http.cookies.get(_COLUMNS))
         progress = await self._indexing.progress()
         page = await self._indexing.index.page(asked)
+        room = table.room_for_rows(asked, len(chosen))
+        fitting = table.count_fitting(page.rows, len(chosen), room)
+        if fitting < len(page.rows):
+            page = await self._indexing.index.page(replace(asked, size=fitting))
         html = self._templates.page(
             "project.html",
             request.visit,
@@ -46,7 +54,7 @@ class TablePages:
             query=asked,
             label=table.heading(asked, columns.LABEL),
             headings=table.headings(asked, chosen),
-            rows=table.table_rows(page.rows, chosen),
+            rows=table.table_rows(page.rows, chosen, room),
             page=page,
             most=MOST_COUNTED,
             pages=_pages(asked, page.before, page.after),
@@ -87,10 +95,11 @@ class TablePages:
         asked = query.of_form(project, form)
         if "main_file" not in asked.exact and main_files:
             asked = query.of_form(project, forms.Form([*form.fields, ("main_file", main_files[0])]))
-        page = await index.page(asked)
+        page = await index.page(_short_enough(asked))
         parameters = await index.parameters(project, [row.label for row in page.rows])
         sort = asked.sort.name.removeprefix(columns.PARAMETER) if _is_parameter(asked.sort) else ""
-        found = sweep(page.rows, parameters, sort)
+        room = table.room_for_rows(asked, 3)
+        found = sweep(page.rows, parameters, sort, room, query.address_size(asked))
         shown = [*map(columns.of_parameter, found.names)]
         html = self._templates.page(
             "parameters.html",
@@ -98,7 +107,7 @@ class TablePages:
             project=project,
             info=info,
             query=asked,
-            main_files=main_files[:100],
+            main_file=table.filter_by(asked, "main_file", main_files),
             label=table.heading(asked, columns.LABEL),
             run=table.headings(asked, columns.chosen(("at", "duration"))),
             headings=table.headings(asked, shown),
@@ -110,6 +119,13 @@ class TablePages:
             progress=progress,
         )
         return answers.page(html)
+
+
+def _short_enough(asked: RecordQuery) -> RecordQuery:
+    """Return *asked*. Raises PageError if it is too long for the many links of a page."""
+    if query.address_size(asked) > query.LONGEST_ADDRESS:
+        raise PageError(HTTPStatus.BAD_REQUEST, "The search is too long; use fewer words or filters.")
+    return asked
 
 
 def _is_parameter(column: Column) -> bool:

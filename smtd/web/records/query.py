@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 from smtd.text import encodable
 from smtd.web.forms import Form
@@ -21,8 +22,8 @@ PAGE = 50
 FILTERS = ("q", "tag", "status", "main_file", "executable", "version", "since", "until")
 #: The filters that a column of the index answers, exactly.
 EXACT = ("status", "main_file", "executable", "version")
-#: The most characters of a filter.
-_LONGEST = 500
+#: The most characters of the words, and of a filter; the most bytes of all of them in an address.
+_MOST_WORDS, _LONGEST, LONGEST_ADDRESS = 200, 500, 1500
 
 
 class PagePlace(NamedTuple):
@@ -76,7 +77,7 @@ def of_form(project: str, form: Form) -> RecordQuery:
     order = form.one("order")
     return RecordQuery(
         project,
-        form.one("q").strip()[:_LONGEST],
+        form.one("q").strip()[:_MOST_WORDS],
         form.one("tag")[:_LONGEST],
         {name: value for name in EXACT if (value := form.one(name)[:_LONGEST])},
         _day(form.one("since")),
@@ -103,6 +104,11 @@ def fields(query: RecordQuery, **changes: str | None) -> dict[str, str | None]:
         "order": order,
     }
     return {**found, **changes}
+
+
+def address_size(query: RecordQuery) -> int:
+    """Return how many bytes *query* takes in an address: each link of its page has them."""
+    return len(urlencode({name: value for name, value in fields(query).items() if value}, errors="replace"))
 
 
 def token(place: PagePlace) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from smtd.web.records import query as queries
 from smtd.web.records.columns import Column
@@ -12,7 +13,13 @@ from smtd.web.records.excerpt import cost, excerpt, some
 from smtd.web.records.query import RecordQuery
 
 #: The bytes that the texts of a row may take in the page, those of one cell, and all values of a filter.
-_ROW, _CELL, _VALUES = 900, 260, 2500
+_ROW, _CELL, _VALUES = 900, 260, 1500
+#: The bytes that are shown of a label; those that all rows and headings may take, so that a page has 100 kB;
+#: and those of the markup of a row, of a cell, and of a heading.
+LABEL, _PAGE = 120, 80_000
+_ROW_MARKUP, _CELL_MARKUP, _HEADING = 330, 55, 160
+#: The bytes that every row gets for its texts.
+_LEAST = 150
 _TEXTS = ("text", "code", "version")
 #: The characters that tell one version of code from another.
 _VERSION = 12
@@ -38,9 +45,10 @@ class Cell(NamedTuple):
 
 
 class TableRow(NamedTuple):
-    """A row of the table."""
+    """A row of the table; *label*: that of the record, shortened if it is very long."""
 
     row: Row
+    label: str
     cells: Sequence[Cell]
 
 
@@ -80,13 +88,38 @@ def heading(query: RecordQuery, column: Column) -> Heading:
     return Heading(column, link, direction)
 
 
-def table_rows(rows: Sequence[Row], columns: Sequence[Column]) -> list[TableRow]:
-    """Return *rows* with a cell for each of *columns*."""
-    return [TableRow(row, _cells(row, columns)) for row in rows]
+def room_for_rows(query: RecordQuery, columns: int) -> int:
+    """Return how many bytes the rows may take in a page with so many *columns*, and links with *query*."""
+    return _PAGE - (columns + 4) * (queries.address_size(query) + _HEADING)
 
 
-def _cells(row: Row, columns: Sequence[Column]) -> list[Cell]:
-    left, found = _ROW, []
+def fixed_size(row: Row, cells: int) -> int:
+    """Return about how many bytes *row* takes without its texts: a label can take much in an address."""
+    address = len(quote(row.project)) + len(quote(row.label, safe="", errors="replace"))
+    return _ROW_MARKUP + cells * _CELL_MARKUP + address + cost(row.label) + 2 * min(cost(row.label), LABEL)
+
+
+def count_fitting(rows: Sequence[Row], cells: int, room: int) -> int:
+    """Return how many of *rows*, but at least one, fit into *room* bytes."""
+    fitting = some(rows, len(rows), room, lambda row: fixed_size(row, cells) + _LEAST)
+    return max(len(fitting.items), 1)
+
+
+def table_rows(rows: Sequence[Row], columns: Sequence[Column], room: int) -> list[TableRow]:
+    """Return *rows*, which fit into *room* bytes, with a cell for each of *columns*."""
+    left = room - sum(fixed_size(row, len(columns)) for row in rows)
+    most = min(_ROW, left // max(len(rows), 1))
+    return [TableRow(row, short_label(row), _cells(row, columns, most)) for row in rows]
+
+
+def short_label(row: Row) -> str:
+    """Return the label of *row*, shortened if it is very long."""
+    shown = excerpt(row.label, LABEL)
+    return f"{shown.text}…" if shown.is_cut else shown.text
+
+
+def _cells(row: Row, columns: Sequence[Column], left: int) -> list[Cell]:
+    found = []
     for column in columns:
         cell = _cell(row, column, min(left, _CELL))
         if cell.kind in _TEXTS:
@@ -115,10 +148,11 @@ def _cell(row: Row, column: Column, most: int) -> Cell:
 
 def filters(query: RecordQuery, values: Mapping[str, Sequence[str]]) -> list[Filter]:
     """Return the filters of *query*, with the *values* that records of the project have, commonest first."""
-    found = []
-    for name, title in TITLES.items():
-        value = query.tag if name == "tag" else query.exact.get(name, "")
-        known = some(values.get(name, ()), 0, _VALUES, lambda each: 2 * cost(each) + 30).items
-        choices = sorted({*known, *filter(None, [value])})
-        found.append(Filter(name, title, value, choices))
-    return found
+    return [filter_by(query, name, values.get(name, ())) for name in TITLES]
+
+
+def filter_by(query: RecordQuery, name: str, values: Sequence[str]) -> Filter:
+    """Return the filter *name* of *query*, with the commonest of *values*, and the one that is chosen."""
+    value = query.tag if name == "tag" else query.exact.get(name, "")
+    known = some(values, len(values), _VALUES, lambda each: 2 * cost(each) + 30).items
+    return Filter(name, TITLES[name], value, sorted({*known, *filter(None, [value])}))

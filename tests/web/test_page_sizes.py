@@ -1,0 +1,177 @@
+"""No page is larger than 100 kB, whatever the records say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from smtd.records.record import DataKey, Dependency, Parameters, Platform
+from smtd.server.memory import ProjectInfo
+from smtd.server.pages.indexing import Progress
+from smtd.web import assets, templates
+from smtd.web.records import columns, query, table
+from smtd.web.records.columns import ALL, LABEL, chosen
+from smtd.web.records.comparison import MOST, compared
+from smtd.web.records.entry import SHOWN, Row
+from smtd.web.records.index import TablePage
+from smtd.web.records.parameter_values import Parameter
+from smtd.web.records.query import PAGE, RecordQuery
+from smtd.web.records.record_view import record_view
+from smtd.web.records.sweep import sweep
+from smtd.web.templates import Site, Templates, Visit
+from tests.build import MOMENT, record
+
+LARGEST = 100_000
+#: Texts that take more room in a page than in a record.
+TEXTS = {"plain": "word ", "escaped": "&", "reversed": "\u202e", "wide": "鬼"}
+
+
+@pytest.fixture(scope="module")
+def site() -> Templates:
+    return templates.load(Site("smtd", "/", (("/", "Projects"),), assets.load(), "1"))
+
+
+def size(site: Templates, name: str, **values: Any) -> int:
+    return len(site.page(name, Visit("/x", "ada", "t" * 64), **values).encode())
+
+
+def large_row(text: str, number: int) -> Row:
+    """Return a row with as much as the index keeps of a record."""
+    long = (text * SHOWN)[:SHOWN]
+    tags = json.dumps([f"{text}{each}" * 10 for each in range(100)])
+    label = f"{number}{text * 90}"[:90]
+    return Row(
+        "Sweep", label, "2-a", "", 0.0, 1.0, "finished", long, long, tags, long, long, long, long, long
+    )
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_table_is_small(site: Templates, text: str) -> None:
+    """With all columns, and values without number to filter by."""
+    asked = RecordQuery("Sweep", words=(text * 200)[:150])
+    shown = chosen(ALL)
+    room = table.room_for_rows(asked, len(shown))
+    rows = [large_row(text, number) for number in range(PAGE)]
+    rows = rows[: table.count_fitting(rows, len(shown), room)]
+    values = {name: [f"{text * 90}{number}" for number in range(200)] for name in table.TITLES}
+
+    found = size(
+        site,
+        "project.html",
+        project="Sweep",
+        info=ProjectInfo("Sweep", text * 2000),
+        may_write=True,
+        query=asked,
+        label=table.heading(asked, LABEL),
+        headings=table.headings(asked, shown),
+        rows=table.table_rows(rows, shown, room),
+        page=TablePage(rows, 10_001, None, None),
+        most=10_000,
+        pages={"first": None, "before": None, "after": None},
+        fields=query.fields(asked),
+        filters=table.filters(asked, values),
+        all_columns=[(column, True) for column in shown],
+        progress=Progress(False, 1, 2),
+    )
+
+    assert found <= LARGEST
+
+
+def test_usual_page_has_fifty_records() -> None:
+    """With all columns, long reasons and outcomes, and a search."""
+    rows = [large_row("word ", number)._replace(label=f"20240331-{number:06}") for number in range(PAGE)]
+    room = table.room_for_rows(RecordQuery("Sweep", words="converged nicely", tag="figure-3"), len(ALL) - 1)
+
+    assert table.count_fitting(rows, len(ALL) - 1, room) == PAGE
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_record_is_small(site: Templates, text: str) -> None:
+    """With more of everything than anybody reads."""
+    many = range(2000)
+    long = text * 50_000
+    made = record(
+        reason=long,
+        outcome=long,
+        main_file=long,
+        version=long,
+        user=long,
+        script_arguments=long,
+        stdout_stderr=long,
+        diff=f"+{text}\n" * 50_000,
+        parameters=Parameters("JSONParameterSet", json.dumps({f"{text}{each}": text * 200 for each in many})),
+        tags=frozenset(f"{text}{each}" for each in many),
+        input_data=tuple(DataKey(f"{text}{each}", "0" * 40, MOMENT, {"size": 1}) for each in many),
+        output_data=tuple(DataKey(f"{text * 200}{each}", "0" * 40, MOMENT) for each in many),
+        dependencies=tuple(Dependency("python", text, text, text, f"+{text}\n" * 9) for _ in many),
+        platforms=tuple(Platform(network_name=text * 20) for _ in many),
+    )
+
+    found = size(site, "record.html", key=large_row(text, 1).key, record=record_view(made), may_write=True)
+
+    assert found <= LARGEST
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_comparison_is_small(site: Templates, text: str) -> None:
+    """Of as many records as can be compared."""
+    made = [
+        record(
+            outcome=f"{number}{text * 5000}",
+            diff=f"{number}{text * 5000}",
+            parameters=Parameters(
+                "JSONParameterSet", json.dumps({f"{each}{text}": number for each in range(300)})
+            ),
+            output_data=tuple(DataKey(f"{number}/{each}{text * 20}", "0" * 40) for each in range(300)),
+        )
+        for number in range(MOST)
+    ]
+
+    found = compared(made)
+
+    labels = [f"{number}{text * 90}" for number in range(MOST)]
+    assert found.left_out
+    assert size(site, "compare.html", project="Sweep", labels=labels, comparison=found) <= LARGEST
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_parameters_side_by_side_are_small(site: Templates, text: str) -> None:
+    """With hundreds that differ, and hundreds that do not."""
+    rows = [large_row(text, number) for number in range(PAGE)]
+    parameters = {
+        row.label: {
+            name: Parameter(name, f"{number if each % 2 else ''}{text * 100}")
+            for each in range(300)
+            for name in (f"{each}{text * 30}",)
+        }
+        for number, row in enumerate(rows)
+    }
+    asked = replace(RecordQuery("Sweep"), exact={"main_file": text * 30})
+    room, link = table.room_for_rows(asked, 3), query.address_size(asked)
+    found = sweep(rows, parameters, "", room, link)
+    shown = [columns.of_parameter(name) for name in found.names]
+
+    assert found.left_out
+    assert (
+        size(
+            site,
+            "parameters.html",
+            project="Sweep",
+            info=ProjectInfo("Sweep", ""),
+            query=asked,
+            main_file=table.filter_by(asked, "main_file", [f"{text * 90}{number}" for number in range(100)]),
+            label=table.heading(asked, LABEL),
+            run=table.headings(asked, chosen(("at", "duration"))),
+            headings=table.headings(asked, shown),
+            sweep=found,
+            page=TablePage(rows, 10_001, None, None),
+            most=10_000,
+            pages={"first": None, "before": None, "after": None},
+            fields=query.fields(asked),
+            progress=Progress(True),
+        )
+        <= LARGEST
+    )
