@@ -15,7 +15,9 @@ from anyio import to_thread
 
 from smtd.server.accounts import right_table
 from smtd.server.accounts.rights import Right
-from smtd.server.pages import indexing
+from smtd.server.caller import Caller
+from smtd.server.pages import edits, indexing, project_edit
+from smtd.server.pages.dispatch import PageRequest
 from smtd.server.server_settings import ServerSettings
 from tests.build import PROJECT, full, record, tagged
 from tests.server.browsing import Browser
@@ -157,6 +159,38 @@ async def test_right_that_was_taken_back_no_longer_counts(page: Browser, served:
 
         assert answer.status == 403
     assert "a first look" in await page.page("record", **RUN)
+
+
+@pytest.mark.parametrize("path", ["record/edit", "record/delete", "project/edit"])
+async def test_right_counts_in_the_transaction(
+    page: Browser, served: Served, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """It may be taken back after the request was let in."""
+    await grant(served, Right.WRITE)
+    async with visiting(served, "bob") as bob:
+        form = await bob.form(path, **RUN)
+
+        async def too_late(request: PageRequest) -> Caller:
+            await to_thread.run_sync(right_table.set_right, served.store, PROJECT, "bob", Right.READ)
+            return request.caller
+
+        for module in (edits, project_edit):
+            monkeypatch.setattr(module, "caller_now", too_late)
+
+        answer = await bob.post(path, {**form, "outcome": "mine", "name": "mine"})
+
+        assert answer.status == 403
+        assert "Bob has no right to change project" in await answer.text()
+
+
+async def test_text_that_is_too_long_for_a_page_is_edited_elsewhere(page: Browser, ada: Client) -> None:
+    """The form says so, rather than to be a page of megabytes."""
+    await ada.put(record("long", outcome="x" * 60_000))
+
+    answer = await page.get(f"record/edit?project={PROJECT}&label=long")
+
+    assert answer.status == 413
+    assert "smt comment" in await answer.text()
 
 
 async def test_name_of_a_project_that_two_people_change_is_decided_by_the_second(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from smtd.records.record import DataKey, Dependency, Parameters
@@ -57,6 +59,11 @@ def test_aliases_do_not_make_parameters_endless() -> None:
     )
 
     assert len(listed(Parameters("YAMLParameterSet", text))) == 300
+
+
+def test_huge_set_is_not_taken_apart() -> None:
+    """It would keep the server busy for seconds."""
+    assert listed(Parameters("JSONParameterSet", json.dumps({"a": "x" * 2**20}))) == []
 
 
 def test_numbers_are_numbers() -> None:

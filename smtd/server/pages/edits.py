@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from aiohttp import web
+from anyio import to_thread
 
 from smtd.records.record import Key, Record
 from smtd.records.tags import STATUS_TAGS
@@ -24,6 +25,9 @@ from smtd.web.forms import Form
 from smtd.web.records import edit, record_view, run_words
 from smtd.web.records.edit import AnnotationTexts, Edited
 from smtd.web.templates import Templates
+
+#: The most characters of a page with a form: longer texts are edited elsewhere.
+_LARGEST = 90_000
 
 
 class Saved(NamedTuple):
@@ -84,6 +88,9 @@ class EditPages:
             digest=digest,
             conflicts=conflicts,
         )
+        if len(html) > _LARGEST:
+            sentence = f"The texts of record {key} are too long for a page. Edit them with smt comment."
+            raise PageError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence)
         return answers.page(html, HTTPStatus.CONFLICT if conflicts else HTTPStatus.OK)
 
     async def ask_deletion(self, request: PageRequest) -> web.Response:
@@ -92,7 +99,7 @@ class EditPages:
 
     async def _question(self, request: PageRequest, key: Key, *, changed: bool) -> web.Response:
         async with self._reading.record(key) as (record, digest):
-            view = record_view.record_view(record)
+            view = await to_thread.run_sync(record_view.record_view, record)
         html = self._templates.page(
             "record_delete.html", request.visit, key=key, record=view, digest=digest, changed=changed
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -23,8 +23,8 @@ _KINDS = ("status", "main_file", "executable", "version")
 _ROW = ", ".join(Row._fields)
 _INSERT = f"INSERT INTO record ({_ROW}) VALUES ({', '.join('?' * len(Row._fields))})"
 _COUNT = """
-INSERT INTO facet (project, kind, scope, value, count) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (project, kind, scope, value) DO UPDATE SET count = count + excluded.count
+INSERT INTO facet (project, kind, value, count) VALUES (?, ?, ?, ?)
+ON CONFLICT (project, kind, value) DO UPDATE SET count = count + excluded.count
 """
 
 
@@ -129,13 +129,11 @@ class SearchIndex:
             [(row_id, place, *each) for place, each in enumerate(made.parameters)],
         )
         await db.run_many("INSERT INTO file VALUES (?, ?, ?, ?, ?)", [(row_id, *each) for each in made.files])
-        names = {each.name for each in made.parameters}
-        await db.run_many(_COUNT, [(*facet, 1) for facet in _facets(made.row, names)])
+        await db.run_many(_COUNT, [(*facet, 1) for facet in _facets(made.row)])
 
     async def _remove(self, row_id: int, row: Row) -> None:
         db = self._writer
-        names = [name for (name,) in await db.fetch("SELECT name FROM parameter WHERE record = ?", (row_id,))]
-        await db.run_many(_COUNT, [(*facet, -1) for facet in _facets(row, names)])
+        await db.run_many(_COUNT, [(*facet, -1) for facet in _facets(row)])
         for table in ("tag", "parameter", "file"):
             await db.run(f"DELETE FROM {table} WHERE record = ?", (row_id,))
         await db.run("DELETE FROM words WHERE rowid = ?", (row_id,))
@@ -180,16 +178,13 @@ class SearchIndex:
         query = f"SELECT {_ROW} FROM record WHERE project = ? AND label IN ({places})"
         return [Row(*found) for found in await self._reader.fetch(query, (project, *labels))]
 
-    async def values(self, project: str, kind: str, scope: str = "") -> list[str]:
-        """Return the values that records of *project* have, commonest first.
-
-        *kind*: `tag`, a filter, or `parameter` for the names of parameters with the main file *scope*.
-        """
+    async def values(self, project: str, kind: str) -> list[str]:
+        """Return the values that records of *project* have, commonest first; *kind*: `tag`, or a filter."""
         query = (
-            "SELECT value FROM facet WHERE project = ? AND kind = ? AND scope = ? AND count > 0"
+            "SELECT value FROM facet WHERE project = ? AND kind = ? AND count > 0"
             f" ORDER BY count DESC, value LIMIT {_MOST_VALUES}"
         )
-        return [value for (value,) in await self._reader.fetch(query, (project, kind, scope))]
+        return [value for (value,) in await self._reader.fetch(query, (project, kind))]
 
     async def parameters(self, project: str, labels: Collection[str]) -> Mapping[str, dict[str, Parameter]]:
         """Return the parameters of the records *labels* in *project*, by label and name, in their order."""
@@ -233,8 +228,7 @@ async def opened(path: Path | None) -> AsyncIterator[SearchIndex]:
         yield SearchIndex(writer, reader)
 
 
-def _facets(row: Row, parameters: Iterable[str]) -> list[tuple[str, str, str, str]]:
-    """Return the values of a record that are counted: project, kind, scope and value."""
-    found = [(row.project, kind, "", value) for kind in _KINDS if (value := getattr(row, kind))]
-    found += [(row.project, "tag", "", tag) for tag in dict.fromkeys(row.tag_names)]
-    return found + [(row.project, "parameter", row.main_file, name) for name in dict.fromkeys(parameters)]
+def _facets(row: Row) -> list[tuple[str, str, str]]:
+    """Return the values of a record that are counted: project, kind and value."""
+    found = [(row.project, kind, value) for kind in _KINDS if (value := getattr(row, kind))]
+    return found + [(row.project, "tag", tag) for tag in dict.fromkeys(row.tag_names)]

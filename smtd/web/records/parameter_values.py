@@ -16,6 +16,8 @@ from smtd.text import encodable
 
 #: The most parameters of one record, and the most characters of a name and of a value.
 MOST, LONGEST = 300, 500
+#: The most characters of a set that is taken apart: to read a longer one takes seconds.
+_LARGEST = 2**20
 #: Levels of nesting that become parts of a name; deeper values are one text.
 _LEVELS = 8
 
@@ -29,7 +31,9 @@ class Parameter(NamedTuple):
 
 
 def listed(parameters: Parameters) -> list[Parameter]:
-    """Return up to MOST parameters, in their order; none if the text is not a set of its type."""
+    """Return up to MOST parameters, in their order; none if the text is not a set of its type, or huge."""
+    if len(parameters.content) > _LARGEST:
+        return []
     try:
         values = content.read(parameters)
         if isinstance(values, str):  # a dictionary that a relational store returned as text

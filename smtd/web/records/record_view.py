@@ -153,7 +153,7 @@ def _diff(text: str, most: int) -> Some[DiffLine]:
     text = text.rstrip("\n")
     if not text:
         return Some((), 0)
-    return some(_short_lines(text), text.count("\n") + 1, most, lambda line: cost(line.text) + _LINE)
+    return some(_short_lines(text[:most]), text.count("\n") + 1, most, lambda line: cost(line.text) + _LINE)
 
 
 def _short_lines(text: str) -> Iterator[DiffLine]:

@@ -11,8 +11,8 @@ CREATE UNIQUE INDEX record_key ON record (project, label);
 CREATE INDEX record_at ON record (project, at, label);
 -- How many records of a project have a value; people choose among these.
 CREATE TABLE facet (
-    project TEXT NOT NULL, kind TEXT NOT NULL, scope TEXT NOT NULL, value TEXT NOT NULL, count INTEGER NOT NULL,
-    PRIMARY KEY (project, kind, scope, value)
+    project TEXT NOT NULL, kind TEXT NOT NULL, value TEXT NOT NULL, count INTEGER NOT NULL,
+    PRIMARY KEY (project, kind, value)
 ) WITHOUT ROWID;
 CREATE TABLE tag (name TEXT NOT NULL, record INTEGER NOT NULL, PRIMARY KEY (name, record)) WITHOUT ROWID;
 CREATE INDEX tag_record ON tag (record);
