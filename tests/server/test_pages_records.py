@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,21 @@ TABLE = {"name": PROJECT}
 RUN = {"project": PROJECT, "label": "run"}
 
 
+def indexed(path: Path) -> list[tuple[str]]:
+    """Return the labels in the index at *path*."""
+    with closing(sqlite3.connect(path)) as db:
+        return db.execute("SELECT label FROM record").fetchall()
+
+
+async def until_indexed(path: Path) -> list[tuple[str]]:
+    """Wait until there is a record in the index at *path*; return the labels there."""
+    with anyio.fail_after(10):
+        while True:
+            if found := await to_thread.run_sync(indexed, path):
+                return found
+            await anyio.sleep(0.01)
+
+
 @asynccontextmanager
 async def visiting(served: Served, user: str = "ada") -> AsyncIterator[Browser]:
     """Give *user* at a browser, logged in, for a `with` block."""
@@ -35,6 +51,12 @@ async def visiting(served: Served, user: str = "ada") -> AsyncIterator[Browser]:
         made = Browser(served.root, session)
         await made.log_in(user)
         yield made
+
+
+@pytest.fixture(autouse=True)
+def pages_wait_for_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is."""
+    monkeypatch.setattr(indexing, "PATIENCE", 30.0)
 
 
 @pytest.fixture
@@ -63,6 +85,17 @@ async def test_record_that_is_too_large_for_the_feed_is_found(page: Browser, ada
 
     assert "large" in await page.page("project", **TABLE, q="enormous")
     assert "after" in await page.page("project", **TABLE)
+
+
+async def test_index_follows_while_nobody_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the first page after a week is as quick as any."""
+    monkeypatch.setattr(indexing, "_GATHER", 0.01)
+    settings = ServerSettings(tmp_path / "store" / "records", index=tmp_path / "pages.sqlite")
+    async with serving(tmp_path, settings) as served:
+        await served.ada.make()
+        await served.ada.put(record())
+
+        assert await until_indexed(tmp_path / "pages.sqlite") == [("run",)]
 
 
 async def test_page_says_that_the_index_is_not_complete(

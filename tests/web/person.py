@@ -5,6 +5,7 @@ CSP reports, errors of scripts, requests to other hosts, pages above 100 kB: `cl
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -87,10 +88,13 @@ class Person:
         expect(self.page.get_by_role("button", name="Log out")).to_be_visible()
 
     def open(self, path: str) -> int:
-        """Open *path*; return the status of the answer."""
-        answer = self.page.goto(f"{self.root}{path.removeprefix('/')}")
-        assert answer is not None
-        return answer.status
+        """Open *path*, again as long as the page says that it may lack records; return the status."""
+        deadline = time.monotonic() + PATIENCE / 1000
+        while True:
+            answer = self.page.goto(f"{self.root}{path.removeprefix('/')}")
+            assert answer is not None
+            if "be missing below" not in self.page.content() or time.monotonic() > deadline:
+                return answer.status
 
     def click(self, name: str, role: str = "link") -> None:
         """Click what is called *name*."""

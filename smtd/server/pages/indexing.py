@@ -26,7 +26,7 @@ _WATCHED = 60.0
 #: seconds, in which changes gather.
 _PAUSE, _GATHER = 4.0, 1.0
 #: Seconds for which a page waits for the index, and those until what failed is tried again.
-PATIENCE, _RETRY = 0.5, 5.0
+PATIENCE, _RETRY = 1.0, 5.0
 
 
 class Progress(NamedTuple):

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from smtd.records.record import Parameters
 from tests.build import MOMENT, OUTPUT, full, record, tagged
 from tests.web.filling import Filler
-from tests.web.person import Person
+from tests.web.person import Person, person
 
 Visitor = Callable[..., AbstractContextManager[Person]]
 #: Records of the project, in the order in which they were run.
@@ -20,7 +21,7 @@ MANY = 120
 
 
 @pytest.fixture(scope="module")
-def sweep(ada: Filler) -> Filler:
+def sweep(ada: Filler, browser: Browser, session: list[Any]) -> Filler:
     """A project with many records, of which one has a word in its outcome that no other has."""
     ada.make("Sweep", name="Rates of a network", description="What the rate depends on.")
     ada.put_all(
@@ -35,6 +36,8 @@ def sweep(ada: Filler) -> Filler:
         ),
         "Sweep",
     )
+    with person(browser, ada.root, cookies=session) as first:
+        first.open("/project?name=Sweep")
     return ada
 
 
