@@ -23,7 +23,8 @@ from smtd.web.assets import ASSETS, Asset
 class Site:
     """What every page of one site shares.
 
-    *prefix*: `/` or `/path/`. *menu*: path and word of the main pages. *version*: that of smtd.
+    *prefix*: `/` or `/path/`. *menu*: path and word of the main pages. *version*: that of smtd. *login*: the
+    path of the page where people log in (empty: nobody does).
     """
 
     name: str
@@ -31,6 +32,7 @@ class Site:
     menu: Sequence[tuple[str, str]]
     assets: Mapping[str, Asset]
     version: str
+    login: str = ""
 
     def address(self, path: str, /, **query: str | int | Sequence[str] | None) -> str:
         """Return the address of *path* (it begins with a slash), with those of *query* that are not None."""

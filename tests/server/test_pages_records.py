@@ -286,6 +286,7 @@ async def test_everybody_reads_where_that_is_allowed(tmp_path: Path) -> None:
 
         assert "a first look" in text
         assert "Delete" not in text
+        assert '<a href="/login">Log in</a>' in text
         assert (await nobody.get(f"record/delete?project={PROJECT}&label=run")).status == 403
         forged = {"token": "", "project": PROJECT, "label": "run", "digest": "1-a"}
         assert (await nobody.post("record/delete", forged)).status == 403

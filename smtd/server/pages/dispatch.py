@@ -28,6 +28,7 @@ from smtd.web.templates import Site, Templates, Visit
 log = logging.getLogger("smtd")
 
 _MENU = (("/", "Projects"), ("/data", "Data"))
+_LOGIN = "/login"
 #: What was just done, by the word that the address of the next page has for it.
 _NOTICES = {
     "saved": "The record is saved.",
@@ -57,7 +58,7 @@ Show: TypeAlias = Callable[[PageRequest], Awaitable[web.StreamResponse]]
 async def load_templates(prefix: str) -> Templates:
     """Return the templates of a server whose pages begin at *prefix*."""
     files = await to_thread.run_sync(assets.load)
-    site = Site("smtd", prefix, _MENU, files, smtd.__version__)
+    site = Site("smtd", prefix, _MENU, files, smtd.__version__, _LOGIN)
     return await to_thread.run_sync(templates.load, site)
 
 
@@ -82,7 +83,7 @@ class Pages:
         self._authenticator = authenticator
         self._logins = Logins(templates, authenticator)
         self._shows = shows
-        self._paths = {path for _, path in shows} | {"/login", "/logout"}
+        self._paths = {path for _, path in shows} | {_LOGIN, "/logout"}
 
     def has(self, path: str) -> bool:
         """Say whether *path* means a page or a file of the pages."""
@@ -117,7 +118,7 @@ class Pages:
         method = "GET" if request.method == "HEAD" else request.method
         if path.startswith(assets.ASSETS):
             return self._asset(path.removeprefix(assets.ASSETS))
-        if path == "/login":
+        if path == _LOGIN:
             return await self._logins.answer(request, method, origin)
         if path == "/logout":
             return await self._logins.log_out(request, origin)
@@ -144,7 +145,7 @@ class Pages:
 
     def _login_address(self, request: web.Request, method: str) -> str:
         wanted = request.rel_url.raw_path_qs if method == "GET" else "/"
-        return self._templates.site.address("/login", next=wanted)
+        return self._templates.site.address(_LOGIN, next=wanted)
 
     def _asset(self, name: str) -> web.Response:
         found = self._templates.site.assets.get(name)
