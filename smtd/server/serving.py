@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import anyio
 from aiohttp import web
@@ -139,24 +140,37 @@ async def _serve_store(
             metrics,
             await _pages(settings, database, writer, indexing, authenticator),
         )
-        errors: list[SmtdError] = []
-        async with anyio.create_task_group() as group:
-            group.start_soon(writer.run)
-            follow = partial(database.follow, authenticator.users_fingerprint)
-            for watch in (foreign_writes.run, follow, indexing.run):
-                group.start_soon(_watch, watch, database)
+        follow = partial(database.follow, authenticator.users_fingerprint)
+        async with (
+            _running(writer.run, [foreign_writes.run, follow, indexing.run], database),
+            _listening(settings, app) as address,
+        ):
+            started(address)
             try:
-                async with _listening(settings, app) as address:
-                    started(address)
-                    try:
-                        await database.replaced.wait()
-                    finally:
-                        feed.end()  # ends the streams first: they would go on for ever
-            except SmtdError as exc:
-                errors.append(exc)  # the task group would wrap it in an exception group
-            group.cancel_scope.cancel()
-        for error in errors:
-            raise error
+                await database.replaced.wait()
+            finally:
+                feed.end()  # ends the streams first: they would go on for ever
+
+
+@asynccontextmanager
+async def _running(
+    write: Callable[[], Coroutine[Any, Any, None]],
+    watches: Sequence[Callable[[], Awaitable[None]]],
+    database: ServedDatabase,
+) -> AsyncIterator[None]:
+    """Run the tasks of the server for the length of a `with` block; errors of the block pass as they are."""
+    errors: list[SmtdError] = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(write)
+        for watch in watches:
+            group.start_soon(_watch, watch, database)
+        try:
+            yield
+        except SmtdError as exc:
+            errors.append(exc)  # the task group would wrap it in an exception group
+        group.cancel_scope.cancel()
+    for error in errors:
+        raise error
 
 
 async def _pages(
