@@ -10,13 +10,11 @@ from functools import partial
 from typing import Any
 
 import anyio
-from aiohttp import web
 from anyio import to_thread
 from anyio.abc import TaskStatus
 
 from smtd.errors import SmtdError, StoreUnreachable, UsageError
-from smtd.server import http_handler
-from smtd.server.acceptor import Acceptor, listeners
+from smtd.server.acceptor import listeners
 from smtd.server.application import Application
 from smtd.server.backend import Replaced
 from smtd.server.body import Bodies
@@ -24,10 +22,10 @@ from smtd.server.bulk_api import BulkApi
 from smtd.server.caller import Authenticating
 from smtd.server.changes_api import ChangesApi
 from smtd.server.commits import Committed, Listeners
+from smtd.server.connections import accepting
 from smtd.server.database import ServedDatabase
 from smtd.server.feed import Feed
 from smtd.server.foreign_writes import ForeignWrites
-from smtd.server.http_handler import HttpHandler
 from smtd.server.listings import Listings
 from smtd.server.metrics import Metrics
 from smtd.server.opening import open_database
@@ -42,8 +40,6 @@ from smtd.web.records.index import opened as open_index
 
 log = logging.getLogger("smtd")
 
-#: Seconds for which requests may go on when the server stops.
-SHUTDOWN_GRACE = 1.0
 #: Seconds between attempts to restart the server after its store was replaced.
 RESTART_PAUSE = 1.0
 
@@ -196,29 +192,11 @@ async def _watch(watch: Callable[[], Awaitable[None]], database: ServedDatabase)
 @asynccontextmanager
 async def _listening(settings: ServerSettings, app: Application) -> AsyncIterator[str]:
     """Accept clients for the length of a `with` block; yield the address of the server."""
-    acceptors: list[Acceptor] = []
-
-    async def handle(request: web.Request) -> web.StreamResponse:
-        with acceptors[0].busy(request.protocol):
-            return await app.handle(request)
-
-    server = http_handler.server(handle)
-    runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_GRACE)
-    await runner.setup()
-    try:
-        tls = await to_thread.run_sync(settings.tls)
-        acceptors.append(Acceptor(partial(HttpHandler, server), tls))
-        async with _listeners(settings) as found, anyio.create_task_group() as group:
-            group.start_soon(acceptors[0].accept, found)
-            host, port = found[0].getsockname()[:2]
-            name = f"[{host}]" if ":" in host else host
-            try:
-                yield settings.url or f"{'http' if tls is None else 'https'}://{name}:{port}/"
-            finally:
-                group.cancel_scope.cancel()
-    finally:
-        with anyio.CancelScope(shield=True):
-            await runner.cleanup()
+    tls = await to_thread.run_sync(settings.tls)
+    async with accepting(app.handle, _listeners(settings), tls) as found:
+        host, port = found[0].getsockname()[:2]
+        name = f"[{host}]" if ":" in host else host
+        yield settings.url or f"{'http' if tls is None else 'https'}://{name}:{port}/"
 
 
 @asynccontextmanager
