@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 from anyio import to_thread
@@ -18,6 +19,7 @@ from smtd.config import Config, PairConfig, seconds, size
 from smtd.control.server import Handler, serving
 from smtd.daemon import added, settings
 from smtd.daemon.events import Events
+from smtd.daemon.figures import Figures
 from smtd.daemon.first_cycles import FirstCycles
 from smtd.daemon.notices import Notices
 from smtd.daemon.own_server import OwnServer, WantedServer
@@ -87,6 +89,7 @@ class Daemon:
 
     def __init__(self, dependencies: Dependencies, journal: Journal, group: TaskGroup) -> None:
         self.events = Events(journal.events)
+        self.figures = Figures(journal)
         self.began = anyio.current_time()
         self._dependencies = dependencies
         self._journal = journal
@@ -107,6 +110,10 @@ class Daemon:
     def workers(self) -> list[Worker]:
         """The workers of all pairs, by name."""
         return [self._pairs[name].worker for name in sorted(self._pairs)]
+
+    async def start(self, task: Callable[..., Coroutine[Any, Any, Any]]) -> Any:
+        """Start *task*, which the daemon ends when it stops; return what it reports once it has started."""
+        return await self._group.start(task)
 
     def scrubber(self, name: str) -> Scrubber:
         """Return the scrubber of the pair *name*."""
@@ -148,6 +155,7 @@ class Daemon:
         await self._reconcile(settings.of(self._config, self._added))
         self._group.start_soon(self._watch.run)
         self._group.start_soon(self.events.run)
+        self._group.start_soon(self.figures.run)
         self._group.start_soon(self._handle_hangups)
         self._group.start_soon(self._prune_history)
         async with serving(self._dependencies.socket, handler, self._group):
@@ -159,6 +167,7 @@ class Daemon:
         self.events.add("stopped")
         try:
             await self.events.save()
+            await self.figures.save()
         except JournalError as exc:
             log.error("the last events are not saved: %s", exc)
         log.info("stopped")
@@ -256,9 +265,10 @@ class Daemon:
         for name, one in wanted.items():
             if name not in self._pairs:
                 locate = partial(self._located, one, self._config)
-                hooks = (self._dependencies.refused, self._notices.note)
+                hooks = (self._dependencies.refused, self._notices.note, self._first_cycles)
                 worker = Worker(
-                    one, locate, self._journal, self._watch, self.events, *hooks, self._first_cycles
+                    *(one, locate, self._journal, self._watch, self.events),
+                    *(*hooks, self.figures.count),
                 )
                 pair = _Supervised(worker, Scrubber(worker, self._journal, self.events, self._scrubbing))
                 self._pairs[name] = pair

@@ -13,6 +13,7 @@ import anyio
 from smtd.daemon.backlog import Backlog
 from smtd.daemon.dirty import ChangeSource, DirtyFlag
 from smtd.daemon.events import Events
+from smtd.daemon.figures import uncounted
 from smtd.daemon.first_cycles import FirstCycles
 from smtd.daemon.jobs import Exclusive, Inbox, Job, Preview, Query, Sync, SyncOptions
 from smtd.daemon.notice import Condition
@@ -54,6 +55,7 @@ class Worker:
         refused: Callable[[], None] = lambda: None,
         note: Callable[[Condition], None] = unnoted,
         first_cycles: FirstCycles | None = None,
+        count: Callable[[Collection[str], PairReport, float | None], None] = uncounted,
     ) -> None:
         clock = anyio.current_time
         self.settings = settings
@@ -69,7 +71,7 @@ class Worker:
         self._wakeup = anyio.Event()
         #: Whether a job was taken before a cycle that was due.
         self._overtaken = False
-        self._refused = refused
+        self._refused, self._count = refused, count
         self._inbox = Inbox[Job[Any]](self._wake, "cycle")
         self._schedule = Schedule(settings.poll, settings.settle, clock)
         self._tracker = StatusTracker(settings, events, note)
@@ -123,6 +125,11 @@ class Worker:
     def name(self) -> str:
         """The name of the pair."""
         return self.settings.name
+
+    @property
+    def listed(self) -> Collection[Key]:
+        """The keys that the last cycle listed: a decision about them is made by what they are now."""
+        return {*listed(self.report)}
 
     @property
     def paused(self) -> bool:
@@ -205,7 +212,7 @@ class Worker:
         """Run a cycle as *options* say, and record how it ended."""
         if options.resolution is not None:
             # Read what the last cycle listed again: the user decides about the current state.
-            store = partial(self._runner.store_resolution, options.resolution, {*listed(self.report)})
+            store = partial(self._runner.store_resolution, options.resolution, self.listed)
             if (error := await self._caught(store)) is not None:
                 if self.dirty.touched:
                     self.dirty.mark()
@@ -214,7 +221,9 @@ class Worker:
         since, began = self.dirty.take(), anyio.current_time()
         outcome = await self._caught(partial(self._runner.sync, options, options.recheck.union(suspects)))
         if isinstance(outcome, PairReport):
-            self._succeeded(outcome, anyio.current_time() - began)
+            now = anyio.current_time()
+            self._count(self.session.identities, outcome, None if since is None else now - since)
+            self._succeeded(outcome, now - began)
         else:
             self.dirty.restore(since)
             self._failed(outcome)

@@ -37,7 +37,7 @@ from smtd.text import encodable
 log = logging.getLogger("smtd")
 
 #: Raise this with any change of schema.sql, and add the migration of older journals to migrations.py.
-VERSION = 12
+VERSION = 13
 
 #: Seconds to wait for another process that syncs the same pair.
 PATIENCE = 10.0

@@ -229,6 +229,18 @@ CREATE TABLE out_of_sync (
 ) WITHOUT ROWID;
 """,
     11: _version_12,
+    12: """
+CREATE TABLE figures (
+    pair INTEGER NOT NULL REFERENCES pair,
+    hour INTEGER NOT NULL,
+    changes INTEGER NOT NULL,
+    lags TEXT NOT NULL,
+    left_records INTEGER NOT NULL,
+    right_records INTEGER NOT NULL,
+    journal_bytes INTEGER NOT NULL,
+    PRIMARY KEY (pair, hour)
+) WITHOUT ROWID;
+""",
 }
 
 

@@ -11,6 +11,7 @@ from smtd.journal import checkpoint
 from smtd.journal.checkpoint import Checkpoints
 from smtd.journal.decisions import Decisions
 from smtd.journal.entries import chunks, wanted
+from smtd.journal.figures import FigureLog
 from smtd.journal.history import History, append
 from smtd.journal.index import StoreIndex
 from smtd.journal.orientation import STRAIGHT, Orientation
@@ -62,6 +63,7 @@ class PairJournal:
         self.decisions = Decisions(db, number, sides)
         self.history = History(db, sides)
         self.scrub_log = ScrubLog(db, number, sides)
+        self.figures = FigureLog(db, number, sides)
         self.write_log = WriteLog(db, number, sides)
         self.checkpoints = Checkpoints(db, number, sides)
         #: The indexes of both stores, which other pairs may share.

@@ -260,3 +260,15 @@ CREATE TABLE forgotten (
     cycle INTEGER NOT NULL,
     at TEXT NOT NULL
 );
+-- Numbers for charts, by hour since 1970, of the last 31 days: records that were written, cycles by the class of
+-- their lag (JSON), and how many records each side and bytes the journal had at the end of the hour.
+CREATE TABLE figures (
+    pair INTEGER NOT NULL REFERENCES pair,
+    hour INTEGER NOT NULL,
+    changes INTEGER NOT NULL,
+    lags TEXT NOT NULL,
+    left_records INTEGER NOT NULL,
+    right_records INTEGER NOT NULL,
+    journal_bytes INTEGER NOT NULL,
+    PRIMARY KEY (pair, hour)
+) WITHOUT ROWID;
