@@ -9,6 +9,7 @@ import math
 from typing import Any, TypeAlias
 
 from smtd.errors import UsageError
+from smtd.records.record import Key
 
 Fields: TypeAlias = dict[str, Any]
 
@@ -38,6 +39,16 @@ def texts(fields: Fields, name: str) -> list[str]:
     if not isinstance(value, list):
         raise UsageError(f"{name} must be a list of strings")
     return [_text(each, f"{name} must be a list of strings, each") for each in value]
+
+
+def keys(fields: Fields, name: str) -> frozenset[Key]:
+    """Return the keys of a list of records, each with `project` and `label`. Raises UsageError."""
+    value = fields.get(name)
+    if value is None:
+        return frozenset()
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise UsageError(f"{name} must be a list of objects with project and label")
+    return frozenset(Key(text(each, "project"), text(each, "label")) for each in value)
 
 
 def flag(fields: Fields, name: str) -> bool:

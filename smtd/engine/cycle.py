@@ -44,7 +44,7 @@ async def preview(
         plan, _ = await deciding.preview(pair, report, progress, recheck)
     finally:
         _release_caches(pair)
-    _count_planned(plan, report)
+    count_planned(plan, report)
     return report
 
 
@@ -155,7 +155,7 @@ def _next_due(report: PairReport, waiting: Sequence[Refusal], look: float | None
     return min([*ends, *(refusal.until for refusal in waiting)], default=None)
 
 
-def _count_planned(plan: Plan, report: PairReport) -> None:
+def count_planned(plan: Plan, report: PairReport) -> None:
     """Report the plan as if it had been carried out."""
     _record_unresolved(plan, report)
     report.plan = plan.identity

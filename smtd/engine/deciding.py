@@ -154,7 +154,7 @@ async def _decided(pair: Pair, report: PairReport, observed: Observed, judged: J
     until: dict[Key, datetime] = {}
     if policy.hold_unfinished and policy.stale_after is not None:
         scans = Both(*[await _expire_abandoned_runs(pair, side, scans[side], until) for side in SIDES])
-    pair = _restrict_to_writable(pair, report)
+    pair = restrict_to_writable(pair, report)
     noted = await pair.journal.at_one_moment(partial(_noted, pair, keys))
     agreed = judged.agreed(noted.agreed)
     scans = scans.map(lambda scan: nameless.kept(scan, agreed))
@@ -274,7 +274,7 @@ async def _expire_abandoned_runs(pair: Pair, side: Side, scan: Scan, until: dict
     return replace(scan, unfinished=set(scan.unfinished) - stale)
 
 
-def _restrict_to_writable(pair: Pair, report: PairReport) -> Pair:
+def restrict_to_writable(pair: Pair, report: PairReport) -> Pair:
     """Return *pair* with a mode that writes only to writable sides; a scan shows which sides are writable.
 
     Raises StoreRefused if no side is left to write to.

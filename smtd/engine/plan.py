@@ -180,6 +180,18 @@ def _apply_decision(
         _take_side(key, source.other, source, now, policy, plan)
 
 
+def carried_out(decisions: Collection[Decision], now: Both[Mapping[Key, Digest]], policy: Policy) -> Plan:
+    """Return what *decisions* do by themselves, while the sides hold *now* under all keys of their projects.
+
+    What cannot be done under *policy* is held.
+    """
+    known = Facts({}, now.map(Scan), Both({}, {}))
+    plan = Plan(now=now)
+    for decision in decisions:
+        _apply_decision(decision, decision.digests, known, policy, plan)
+    return plan
+
+
 def _why(decision: Decision, side: Side | None = None) -> Reason:
     """Return why a decision was recorded, with *side*: earlier versions of smtd recorded no side."""
     return msgspec.structs.replace(decision.why or Reason(Code.TEXT), side=side)

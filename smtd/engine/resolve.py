@@ -6,11 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from smtd.engine import deciding
+from smtd.engine import cycle, deciding
+from smtd.engine import plan as planning
 from smtd.engine.actions import Plan
 from smtd.engine.pair import Pair
-from smtd.engine.report import Hold
-from smtd.errors import UsageError
+from smtd.engine.report import Hold, PairReport, empty_report
+from smtd.errors import PlanChanged, UsageError
 from smtd.journal.decisions import Choice, Decision
 from smtd.merge.aliases import alias
 from smtd.merge.sides import SIDES, Both
@@ -23,22 +24,53 @@ OF_DELETIONS = (Choice.APPROVE, Choice.REJECT)
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """*choice* for every key that waits for it in *project* under one of *labels*; both may be globs."""
+    """*choice* for every key that waits for it: for *keys*, or in *project* under one of *labels*.
+
+    Project and labels may be globs, and count only without *keys*. *expected_plan*: the identity that the
+    plan of all that the choice does must have (None: any); see `foresee`.
+    """
 
     choice: Choice
     project: str = "*"
     labels: Sequence[str] = ("*",)
+    keys: frozenset[Key] = frozenset()
+    expected_plan: str | None = None
 
     def means(self, key: Key) -> bool:
-        """Say whether *project* and *labels* match *key*."""
+        """Say whether the choice is for *key*."""
+        if self.keys:
+            return key in self.keys
         return _fits(key.project, self.project) and any(_fits(key.label, label) for label in self.labels)
+
+
+async def foresee(pair: Pair, wish: Resolution, recheck: Collection[Key] = ()) -> PairReport:
+    """Return what *wish* would do by itself, as a plan; record nothing. *recheck* keys are read again.
+
+    Raises UsageError as `resolve` does.
+    """
+    _, plan = await _decide(pair, wish, recheck)
+    report = empty_report(pair.name, pair.stores.map(lambda store: store.location))
+    cycle.count_planned(plan, report)
+    return report
 
 
 async def resolve(pair: Pair, wish: Resolution, recheck: Collection[Key] = ()) -> list[Key]:
     """Record *wish* for all waiting keys that it matches, and return them; *recheck* keys are read again.
 
-    Raises UsageError if it matches none, or if it keeps both records of a key that only one store has.
+    Raises UsageError if it matches none, or if it keeps both records of a key that only one store has,
+    PlanChanged if the wish would do something else than expected.
     """
+    decisions, plan = await _decide(pair, wish, recheck)
+    if wish.expected_plan not in (None, plan.identity):
+        raise PlanChanged(
+            f"the records have changed since plan {wish.expected_plan} was made; make a new plan"
+        )
+    await pair.journal.decisions.put(decisions)
+    return [each.key for each in decisions]
+
+
+async def _decide(pair: Pair, wish: Resolution, recheck: Collection[Key]) -> tuple[list[Decision], Plan]:
+    """Return the decisions that *wish* means, and what they do by themselves. Raises UsageError."""
     plan = await deciding.look(pair, recheck)
     keys = [key for key in _waiting(plan, wish.choice) if wish.means(key)]
     if not keys:
@@ -46,8 +78,10 @@ async def resolve(pair: Pair, wish: Resolution, recheck: Collection[Key] = ()) -
         listed = "holds" if wish.choice in OF_DELETIONS else "conflicts"
         raise UsageError(f"no {what} matches; smtd-ctl {listed} lists them")
     taken = {key.project: await _labels(pair, key.project) for key in keys}
-    await pair.journal.decisions.put(_decisions(plan, keys, wish.choice, taken))
-    return keys
+    decisions = _decisions(plan, keys, wish.choice, taken)
+    scratch = empty_report(pair.name, pair.stores.map(lambda store: store.location))
+    policy = deciding.restrict_to_writable(pair, scratch).policy
+    return decisions, planning.carried_out(decisions, plan.now, policy)
 
 
 def _waiting(plan: Plan, choice: Choice) -> list[Key]:

@@ -6,6 +6,7 @@ record or chooses a side.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,7 @@ from smtd.engine.actions import Plan
 from smtd.engine.apply import Executor
 from smtd.engine.pair import Pair
 from smtd.engine.report import Failure, PairReport, empty_report, failure, no_progress
-from smtd.errors import UsageError
+from smtd.errors import PlanChanged, UsageError
 from smtd.journal.decisions import Choice, Decision
 from smtd.journal.history import HistoryEntry
 from smtd.merge.fields import Merged, merge
@@ -39,11 +40,15 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Undone(msgspec.Struct):
-    """What an undo did, or as a dry run would do; *refused* are the keys that changed since, and why."""
+    """What an undo did, or as a dry run would do; *refused* are the keys that changed since, and why.
+
+    *plan* is the identity of what was to be done when it began.
+    """
 
     cycle: int
     done: list[Step]
     refused: list[Failure]
+    plan: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +60,12 @@ class _Back:
     after: Digest | None
 
 
-async def undo(pair: Pair, number: int, *, dry_run: bool = False) -> Undone:
+async def undo(pair: Pair, number: int, *, dry_run: bool = False, expected_plan: str | None = None) -> Undone:
     """Bring both sides of *pair* back to their state before the cycle *number*.
 
-    A key that changed since is refused on both sides. Raises UsageError if that cycle wrote nothing, or if
-    its history is no longer complete.
+    A key that changed since is refused on both sides. *expected_plan*: the identity that the plan must have
+    (None: any). Raises UsageError if that cycle wrote nothing, or if its history is no longer complete,
+    PlanChanged if the plan is not the expected one.
     """
     forgotten = await pair.journal.history.forgotten(pair.journal.number)
     if forgotten is not None and number <= forgotten.cycle:
@@ -83,9 +89,18 @@ async def undo(pair: Pair, number: int, *, dry_run: bool = False) -> Undone:
             continue
         wanted[key] = sides
         result.done += [Step(*key, side, _action(back)) for side, back in sides.items()]
+    result.plan = _identity(result)
+    if expected_plan not in (None, result.plan):
+        raise PlanChanged(f"the records have changed since plan {expected_plan} was made; make a new plan")
     if wanted and not dry_run:
         await _revert(pair, wanted, plan, number, result)
     return result
+
+
+def _identity(planned: Undone) -> str:
+    """Return a short hash of what is to be done; what each record becomes follows from its cycle."""
+    lines = sorted(repr((each.project, each.label, each.side.value, each.action)) for each in planned.done)
+    return hashlib.blake2b(repr((planned.cycle, lines)).encode(), digest_size=6).hexdigest()
 
 
 def _reversals(entries: Sequence[HistoryEntry]) -> dict[Key, dict[Side, _Back]]:

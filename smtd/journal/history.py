@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from itertools import pairwise
-from typing import Any
+from itertools import groupby, pairwise
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -76,6 +77,25 @@ class HistoryEntry:
     landed: bool
 
 
+class SideCounts(NamedTuple):
+    """How many records were written on a side."""
+
+    created: int = 0
+    updated: int = 0
+    deleted: int = 0
+
+
+class CycleSummary(NamedTuple):
+    """What a cycle of *pair* wrote, from the time *at* to the time *until* (ISO 8601 in UTC)."""
+
+    cycle: int
+    pair: int
+    at: str
+    until: str
+    left: SideCounts
+    right: SideCounts
+
+
 @dataclass(frozen=True, slots=True)
 class Seal:
     """The result of a check: the number of entries, and the last seal as hex."""
@@ -106,13 +126,18 @@ class History:
         cycle: int | None = None,
         key: Key | None = None,
         label: str | None = None,
+        before: int | None = None,
         limit: int = 1000,
     ) -> list[HistoryEntry]:
-        """Return the newest *limit* writes that landed, newest first, of a pair, cycle, key or label glob."""
+        """Return the newest *limit* writes that landed, newest first, of a pair, cycle, key or label glob.
+
+        With *before* only those with smaller ids.
+        """
         wanted = {
             "c.pair = ?": pair,
             "h.cycle = ?": cycle,
             "h.label GLOB ?": label,
+            "h.id < ?": before,
             "h.project = ?": None if key is None else key.project,
             "h.label = ?": None if key is None else key.label,
         }
@@ -130,6 +155,30 @@ class History:
         side, reason = self._sides.side(word), self._sides.reason(text)
         key = Key(project, label)
         return HistoryEntry(number, pair, cycle, at, side, key, action, reason, before, after, bool(landed))
+
+    async def cycles(
+        self, pair: int | None = None, *, before: int | None = None, limit: int = 100
+    ) -> tuple[list[CycleSummary], int | None]:
+        """Return cycles that wrote, newest first, and the *before* for the next ones (None: no more).
+
+        *before*: only cycles with smaller numbers. *limit*: the most cycles, from 1 to 500.
+        """
+        chosen = {"h.cycle < ?": before, "c.pair = ?": pair}
+        given = {clause: value for clause, value in chosen.items() if value is not None}
+        rows = await self._db.fetch(
+            "SELECT DISTINCT h.cycle FROM history h JOIN cycle c ON c.id = h.cycle"
+            f" WHERE {' AND '.join(['1', *given])} ORDER BY h.cycle DESC LIMIT ?",
+            (*given.values(), limit + 1),
+        )
+        numbers = [number for (number,) in rows[:limit]]
+        counts = await self._db.fetch(
+            "SELECT h.cycle, c.pair, h.side, h.action, count(*), min(h.at), max(h.at)"
+            " FROM history h JOIN cycle c ON c.id = h.cycle WHERE h.landed AND h.cycle IN"
+            f" ({', '.join('?' * len(numbers))}) GROUP BY h.cycle, h.side, h.action ORDER BY h.cycle DESC",
+            numbers,
+        )
+        found = [_summary(list(group)) for _, group in groupby(counts, key=itemgetter(0))]
+        return found, numbers[-1] if len(rows) > len(numbers) else None
 
     async def image(self, entry: int) -> Record | None:
         """Return the record that was there before the write *entry* (None: there was none)."""
@@ -248,6 +297,16 @@ class History:
             await self._db.run("DELETE FROM history WHERE id <= ?", (anchor,))
             await self._db.run("DELETE FROM seal WHERE last < ?", (anchor,))
         return gone
+
+
+def _summary(rows: Sequence[Row]) -> CycleSummary:
+    """Return the summary of one cycle; *rows* have its pair, sides, actions, counts and times."""
+    counts: dict[str, dict[str, int]] = {"left": {}, "right": {}}
+    for _, _, side, action, count, _, _ in rows:
+        counts[side][f"{action}d"] = count
+    left, right = (SideCounts(**counts[side]) for side in ("left", "right"))
+    cycle, pair = rows[0][:2]
+    return CycleSummary(cycle, pair, min(row[5] for row in rows), max(row[6] for row in rows), left, right)
 
 
 async def append(db: Connection, rows: Sequence[tuple[Any, ...]]) -> int:

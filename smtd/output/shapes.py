@@ -16,7 +16,7 @@ from smtd.engine.explain import Explanation, RecordDiff
 from smtd.engine.report import Conflict, Failure, Held, PairReport, PlannedAction
 from smtd.engine.scrub.findings import Finding, VerifyReport
 from smtd.engine.undo import Undone
-from smtd.journal.history import HistoryEntry
+from smtd.journal.history import CycleSummary, HistoryEntry
 from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import Side
 from smtd.output.english import next_step, sentence
@@ -210,8 +210,22 @@ def undone(found: Undone) -> Shape:
     """Return the result of an undo."""
     return {
         "cycle": found.cycle,
+        "plan": found.plan,
         "done": [msgspec.to_builtins(each) for each in found.done],
         "refused": [failure(each) for each in found.refused],
+    }
+
+
+def past_cycle(each: CycleSummary, name: str, *, mirrored: bool = False) -> Shape:
+    """Return what one cycle of the pair *name* wrote."""
+    left, right = (each.right, each.left) if mirrored else (each.left, each.right)
+    return {
+        "cycle": each.cycle,
+        "pair": name,
+        "at": each.at,
+        "until": each.until,
+        "left": dict(left._asdict()),
+        "right": dict(right._asdict()),
     }
 
 
