@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from smtd import __version__
-from smtd.cli import records, status, streams, verify, waiting
+from smtd.cli import records, status, streams, verify, waiting, web
 from smtd.cli.client import PATIENCE, add_options, add_verb, ask_daemon, print_reports, result_of
 from smtd.cli.say import complain_of, say, say_json
 from smtd.cli.socket_path import socket_path
@@ -84,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
     _add_pair(verbs.add_parser("pair", help="add, remove and list pairs"))
     waiting.add_to(verbs)
     records.add_to(verbs)
+    web.add_to(verbs)
     events = add_verb(verbs, "events", _events, "print events, one JSON object per line")
     events.add_argument("--since", metavar="ID", type=int, default=0, help="only events after ID")
     events.add_argument("--last", metavar="N", type=int, help="only the last N events and new ones")

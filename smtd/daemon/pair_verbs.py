@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
 import msgspec
@@ -23,6 +23,9 @@ from smtd.engine.report import PairReport
 from smtd.errors import SmtdError, StoreUnreachable, UsageError
 from smtd.output import shapes
 
+if TYPE_CHECKING:
+    from smtd.daemon.pages.page_server import PageServer
+
 Answers: TypeAlias = AsyncIterator[dict[str, Any]]
 Asked: TypeAlias = dict[str, Any]
 
@@ -32,6 +35,7 @@ class Verbs:
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
+        self._pages: PageServer | None = None
         self._verbs: dict[str, Callable[[Asked], Answers]] = {
             "status": self._status,
             "sync now": self._sync_now,
@@ -46,6 +50,8 @@ class Verbs:
             "conflicts": partial(self._listed, "conflicts"),
             "holds": partial(self._listed, "held"),
             "events": self._events,
+            "figures": self._figures,
+            "web": self._web,
             "backup": self._backup,
             "reload": self._reload,
             "stop": self._stop,
@@ -182,6 +188,21 @@ class Verbs:
             since = max(since, await self._daemon.events.number_before(last))
         async for event in self._daemon.events.since(since, follow=follow):
             yield event
+
+    async def _figures(self, asked: Asked) -> Answers:
+        yield {
+            "pairs": [
+                {"pair": worker.name, **await self._daemon.figures.shape(worker.session.identities)}
+                for worker in self._chosen(asked)
+            ]
+        }
+
+    async def _web(self, asked: Asked) -> Answers:
+        if self._pages is None:
+            from smtd.daemon.pages.page_server import PageServer  # here: most daemons show no pages
+
+            self._pages = PageServer(self, self._daemon.start)
+        yield await self._pages.link()
 
     async def _backup(self, asked: Asked) -> Answers:
         file = asked.get("file")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
@@ -15,7 +16,7 @@ from smtd.daemon.daemon import Daemon
 from smtd.daemon.jobs import Query, Sync, SyncOptions, Work
 from smtd.daemon.worker import Worker
 from smtd.engine.explain import explain, show
-from smtd.engine.resolve import OF_CONFLICTS, OF_DELETIONS, Resolution
+from smtd.engine.resolve import OF_CONFLICTS, OF_DELETIONS, Resolution, foresee
 from smtd.engine.undo import restore, undo
 from smtd.errors import UsageError
 from smtd.journal.decisions import Choice
@@ -30,6 +31,8 @@ T = TypeVar("T")
 PROGRESS = 0.5
 #: Entries of the history that are returned by default.
 LIMIT = 100
+#: The most cycles that are returned at once.
+MOST_CYCLES = 500
 
 
 class Cases:
@@ -50,6 +53,7 @@ class Cases:
             "show": self._show,
             "history": self._history,
             "history check": self._check,
+            "history cycles": self._history_cycles,
             "undo": self._undo,
             "restore": self._restore,
         }
@@ -60,7 +64,10 @@ class Cases:
         choice = next((each for each in OF_CONFLICTS if each.value == take), None)
         if choice is None:
             raise UsageError("choose what to take: left, right or both")
-        if of_all:
+        keys = fields.keys(asked, "records")
+        if keys:
+            wish = Resolution(choice, keys=keys)
+        elif of_all:
             project = fields.optional_text(asked, "project") or "*"
             wish = Resolution(choice, project, labels or (fields.optional_text(asked, "label") or "*",))
         else:
@@ -75,13 +82,22 @@ class Cases:
         labels = fields.texts(asked, "labels") or ["*"]
         project = fields.optional_text(asked, "project")
         wanted = "*" if project is None else _literally(project)
-        async for answer in self._decided(asked, Resolution(choice, wanted, tuple(labels))):
+        wish = Resolution(choice, wanted, tuple(labels), keys=fields.keys(asked, "records"))
+        async for answer in self._decided(asked, wish):
             yield answer
 
     async def _decided(self, asked: Asked, wish: Resolution) -> Answers:
-        """Store *wish*, run a cycle, yield its progress if the client asks for it, and finally its report."""
+        """Store *wish*, run a cycle, yield its progress if the client asks for it, and finally its report.
+
+        With `dry_run`, yield what *wish* would do by itself.
+        """
         worker, progress = self._pair_named(asked), fields.flag(asked, "progress")
-        job = Sync(SyncOptions(resolution=wish))
+        if fields.flag(asked, "dry_run"):
+            listed = worker.listed
+            report = await worker.submit(Query(lambda pair: foresee(pair, wish, listed)))
+            yield shapes.sync(0.0, [shapes.pair(report)])
+            return
+        job = Sync(SyncOptions(resolution=replace(wish, expected_plan=fields.optional_text(asked, "plan"))))
         worker.submit_nowait(job)
         while progress and not job.done.is_set():
             with anyio.move_on_after(PROGRESS):
@@ -99,13 +115,12 @@ class Cases:
 
     async def _history(self, asked: Asked) -> Answers:
         limit, cycle = fields.whole(asked, "limit", LIMIT), fields.optional_whole(asked, "cycle")
-        label = fields.optional_text(asked, "label")
+        label, before = fields.optional_text(asked, "label"), fields.optional_whole(asked, "before")
         names = await self._names()
-        pair = None
-        if asked.get("pair") is not None:
-            worker = self._pair_named(asked)
-            pair = next((number for number, (name, _) in names.items() if name == worker.name), -1)
-        entries = await self._daemon.history.entries(pair, cycle=cycle, label=label, limit=limit)
+        pair = self._number(asked, names)
+        entries = await self._daemon.history.entries(
+            pair, cycle=cycle, label=label, before=before, limit=limit
+        )
         forgotten = {number: await self._daemon.history.forgotten(number) for number in names}
         yield {
             "history": [_entry(entry, *names.get(entry.pair, ("", False))) for entry in entries],
@@ -115,6 +130,25 @@ class Cases:
                 if found is not None and pair in (None, number)
             },
         }
+
+    async def _history_cycles(self, asked: Asked) -> Answers:
+        limit, before = fields.whole(asked, "limit", LIMIT), fields.optional_whole(asked, "before")
+        names = await self._names()
+        number = self._number(asked, names)
+        limit = max(1, min(limit, MOST_CYCLES))
+        found, rest = await self._daemon.history.cycles(number, before=before, limit=limit)
+        cycles = []
+        for each in found:
+            name, mirrored = names.get(each.pair, ("", False))
+            cycles.append(shapes.past_cycle(each, name, mirrored=mirrored))
+        yield {"cycles": cycles, "before": rest}
+
+    def _number(self, asked: Asked, names: Mapping[int, tuple[str, bool]]) -> int | None:
+        """Return the number of the pair that the request names (None: it names none)."""
+        if asked.get("pair") is None:
+            return None
+        worker = self._pair_named(asked)
+        return next((number for number, (name, _) in names.items() if name == worker.name), -1)
 
     async def _check(self, asked: Asked) -> Answers:
         seal = await self._daemon.history.check()
@@ -131,7 +165,10 @@ class Cases:
                 f"cycle {cycle} wrote nothing to any pair of this daemon; smtd-ctl history lists the cycles"
                 " that did"
             )
-        found = await worker.submit(Query(lambda pair: undo(pair, cycle, dry_run=dry_run)))
+        plan = fields.optional_text(asked, "plan")
+        found = await worker.submit(
+            Query(lambda pair: undo(pair, cycle, dry_run=dry_run, expected_plan=plan))
+        )
         yield {"pair": name, **shapes.undone(found)}
 
     async def _restore(self, asked: Asked) -> Answers:

@@ -47,6 +47,7 @@ class PairStatus(msgspec.Struct):
     conflicts: int = 0
     held: int = 0
     waiting: list[Shape] = []
+    held_by_kind: dict[str, int] = {}
     failed: int = 0
     failures: list[Shape] = []
     lag_seconds: float = 0.0

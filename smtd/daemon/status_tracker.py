@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
@@ -82,6 +83,7 @@ class StatusTracker:
         status.in_sync, status.pending, status.problem = report.in_sync, 0, None
         status.conflicts, status.held = len(report.conflicts), len(report.held)
         status.waiting = shapes.waiting(report)[:MOST_REASONS]
+        status.held_by_kind = dict(Counter(each.kind.value for each in report.held))
         status.failed, status.failures = len(report.failed), _shapes(report)
         for side, counted in ((status.left, report.left), (status.right, report.right)):
             side.records = counted.records + counted.grown

@@ -108,10 +108,12 @@ def plain(value: object) -> str:
     return shown(str(value))
 
 
-def moment(value: datetime | float | None) -> Markup:
-    """Return a time (UTC without a zone, or seconds since 1970); the script shows it in local time."""
+def moment(value: datetime | str | float | None) -> Markup:
+    """Return a time (UTC without a zone, ISO 8601, or seconds since 1970); the script makes it local."""
     if value is None:
         return Markup('<span class="none">never</span>')
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
     if isinstance(value, (int, float)):
         value = datetime.fromtimestamp(value, timezone.utc)
     if value.tzinfo is None:

@@ -1,0 +1,162 @@
+"""The first page: every pair with its state, live; and a page for each pair."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+import anyio
+from aiohttp import web
+
+from smtd.daemon.pages import figures_view
+from smtd.daemon.pages.asking import Ask, result
+from smtd.daemon.pages.dispatch import LocalRequest
+from smtd.daemon.pages.mirror_view import all_needs, card, needs, summary
+from smtd.errors import SmtdError
+from smtd.web import answers
+from smtd.web.answers import HEADERS, PageError
+from smtd.web.templates import Templates, Visit
+
+#: Seconds between two looks at the pairs for a live page, until a stream ends, and between two comments.
+_LOOK, _LONGEST, _SILENCE = 1.0, 3600.0, 15.0
+#: The most streams at once, and the most pairs whose cards have charts: a page has at most 100 kB.
+_STREAMS, _WITH_CHARTS = 20, 12
+#: Seconds for which a page waits for a cycle that was asked for; the cycle continues.
+_WAIT = 10.0
+
+
+class MirrorPages:
+    """Shows the pairs; *ending* is set when the daemon ends."""
+
+    def __init__(self, ask: Ask, templates: Templates, ending: anyio.Event) -> None:
+        self._ask = ask
+        self._templates = templates
+        self._ending = ending
+        self._streams = 0
+
+    async def show(self, request: LocalRequest) -> web.Response:
+        """Show all pairs."""
+        pairs = (await result(self._ask, "status"))["pairs"]
+        charts = {}
+        if len(pairs) <= _WITH_CHARTS:
+            now = datetime.now().astimezone()
+            for each in (await result(self._ask, "figures"))["pairs"]:
+                charts[each["pair"]] = [figures_view.of_day(each, now), figures_view.of_days(each, now)]
+        html = self._templates.page(
+            "mirror.html",
+            request.visit,
+            cards=[card(pair) for pair in pairs],
+            needs=all_needs(pairs),
+            charts=charts,
+        )
+        return answers.page(html)
+
+    async def show_pair(self, request: LocalRequest) -> web.Response:
+        """Show one pair, with all that is known of it."""
+        pair = await self._pair(request.query.required("name"))
+        (figures,) = (await result(self._ask, "figures", pairs=[pair["pair"]]))["pairs"]
+        now = datetime.now().astimezone()
+        charts = [
+            figures_view.of_day(figures, now),
+            figures_view.of_days(figures, now),
+            *figures_view.of_month(figures, now),
+        ]
+        html = self._templates.page(
+            "pair.html",
+            request.visit,
+            card=card(pair),
+            needs=list(needs(pair)),
+            charts=charts,
+            failures=pair["failures"],
+            failed=pair["failed"],
+            findings=pair["findings"],
+        )
+        return answers.page(html)
+
+    async def plan(self, request: LocalRequest) -> web.Response:
+        """Show what the next cycle of a pair would do."""
+        name = request.query.required("pair")
+        found = await result(self._ask, "sync plan", pairs=[name], timeout=20)
+        if found["errors"]:
+            raise PageError(HTTPStatus.SERVICE_UNAVAILABLE, found["errors"][0]["error"])
+        (report,) = found["pairs"]
+        html = self._templates.page("plan.html", request.visit, name=name, report=report, most=200)
+        return answers.page(html)
+
+    async def sync(self, request: LocalRequest) -> web.Response:
+        """Run a cycle, perhaps only if it does what a plan says."""
+        form = await request.form()
+        name, plan = form.required("pair"), form.one("plan") or None
+        asked = {"pairs": [name], "timeout": _WAIT, "plan": plan}
+        request.session.notice = summary(await result(self._ask, "sync now", **asked))
+        return self._back(form.one("back"), name)
+
+    async def pause(self, request: LocalRequest) -> web.Response:
+        """Pause a pair."""
+        return await self._switch(request, "pause", "Paused.")
+
+    async def resume(self, request: LocalRequest) -> web.Response:
+        """Resume a pair."""
+        return await self._switch(request, "resume", "Resumed.")
+
+    async def _switch(self, request: LocalRequest, verb: str, notice: str) -> web.Response:
+        form = await request.form()
+        name = form.required("pair")
+        await result(self._ask, verb, pairs=[name])
+        request.session.notice = notice
+        return self._back(form.one("back"), name)
+
+    def _back(self, back: str, name: str) -> web.Response:
+        site = self._templates.site
+        return answers.see(site.address("/pair", name=name) if back == "pair" else site.address("/"))
+
+    async def _pair(self, name: str) -> dict[str, Any]:
+        (pair,) = (await result(self._ask, "status", pairs=[name]))["pairs"]
+        return dict(pair)
+
+    async def follow(self, request: LocalRequest) -> web.StreamResponse:
+        """Stream what changes on the first page, or on that of one pair, at most once a second."""
+        name = request.query.one("name")
+        if self._streams >= _STREAMS:
+            raise PageError(HTTPStatus.SERVICE_UNAVAILABLE, "Too many pages are open; close some.")
+        answer = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})
+        await answer.prepare(request.http)
+        self._streams += 1
+        try:
+            with anyio.move_on_after(_LONGEST), suppress(ConnectionError, SmtdError, PageError):
+                await self._send(answer, name, Visit(request.path, token=request.session.token))
+        finally:
+            self._streams -= 1
+        return answer
+
+    async def _send(self, answer: web.StreamResponse, name: str, visit: Visit) -> None:
+        sent: Mapping[str, str] = {}
+        last = anyio.current_time()
+        while not self._ending.is_set():
+            parts = await self._parts(name, visit)
+            changed = {part: html for part, html in parts.items() if sent.get(part) != html}
+            if changed:
+                await answer.write(f"data: {json.dumps(changed)}\n\n".encode())
+            elif anyio.current_time() - last > _SILENCE:
+                await answer.write(b":\n\n")
+            if changed or anyio.current_time() - last > _SILENCE:
+                sent, last = parts, anyio.current_time()
+            with anyio.move_on_after(_LOOK):
+                await self._ending.wait()
+
+    async def _parts(self, name: str, visit: Visit) -> Mapping[str, str]:
+        """Return the live parts of a page, by their ids."""
+        pairs = (await result(self._ask, "status", pairs=[name] if name else []))["pairs"]
+        back = "pair" if name else ""
+        parts = {
+            (found := card(pair)).part: self._templates.page(
+                "pair_part.html", visit, card=found, back=back, heading=not name
+            )
+            for pair in pairs
+        }
+        found_needs = all_needs(pairs)
+        return {**parts, "needs": self._templates.page("needs_part.html", visit, needs=found_needs)}
