@@ -93,8 +93,11 @@ def _path(values: Values, place: Callable[[float], float]) -> str:
     parts, is_open = [], False
     for number, value in enumerate(values):
         if value is not None:
-            point = f"{_LEFT + number * step:.1f} {place(value):.1f}"
-            parts.append(f"L{point}" if is_open else f"M{point}h0")
+            x, y = _LEFT + number * step, place(value)
+            is_alone = not is_open and (number + 1 == len(values) or values[number + 1] is None)
+            parts.append(
+                f"M{x - 2:.1f} {y:.1f}h4" if is_alone else f"{'L' if is_open else 'M'}{x:.1f} {y:.1f}"
+            )
         is_open = value is not None
     return "".join(parts)
 

@@ -34,7 +34,7 @@ _SIDES = (
 )
 _DELETION = (
     ChoiceButton("reject", "Reject: bring the records back", "main"),
-    ChoiceButton("approve", "Approve: delete them here, too", ""),
+    ChoiceButton("approve", "Approve: delete them on the other side, too", ""),
 )
 #: For each group: its title, what it means, and the choices.
 _GROUPS: Mapping[str, tuple[str, str, Sequence[ChoiceButton]]] = {

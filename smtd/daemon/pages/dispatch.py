@@ -25,6 +25,12 @@ log = logging.getLogger("smtd")
 
 #: Only this machine reaches the pages, so only names of this machine are names of them.
 _ORIGINS = Origins("", (), is_local=True, has_tls=False)
+#: The page of the menu to which another one belongs.
+_MENU = {
+    **dict.fromkeys(("/pair", "/plan"), "/"),
+    **dict.fromkeys(("/decide/record", "/decide/review", "/decide/apply"), "/decide"),
+    **dict.fromkeys(("/cycle", "/undo"), "/history"),
+}
 
 
 class LocalRequest(NamedTuple):
@@ -103,7 +109,7 @@ class LocalPages:
             raise PageError(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} is not possible here.")
         if show is None:
             raise PageError(HTTPStatus.NOT_FOUND, "There is no such page.")
-        return await show(LocalRequest(request, session, path))
+        return await show(LocalRequest(request, session, _MENU.get(path, path)))
 
     async def _check_peer(self, request: web.Request) -> None:
         """Raise PageError for a request of another user's process, or to another host than this machine."""

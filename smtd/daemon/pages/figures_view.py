@@ -16,7 +16,7 @@ _HOURS, _DAYS = 24, 31
 
 
 class Chart(NamedTuple):
-    """A chart with its *title*, and *summary*, which says in a sentence what it shows."""
+    """A chart: its *title*, a *summary* in a sentence, and the *drawing* (empty: there are no numbers)."""
 
     title: str
     summary: str
@@ -31,9 +31,10 @@ def of_day(figures: Mapping[str, Any], now: datetime) -> Chart:
     steps = [hours.get(first + timedelta(hours=number), {}) for number in range(_HOURS)]
     lines = [[step.get(name) for step in steps] for name in ("lag_p50", "lag_p99")]
     half, most = figures["last_day"]["lag_p50"], figures["last_day"]["lag_p99"]
-    summary = "No change was carried in the last day."
-    if half is not None and most is not None:
-        summary = f"Half of the changes arrived within {duration(half)}, 99 % within {duration(most)}."
+    if half is None or most is None:
+        return Chart("Lag, last day", "No change was carried in the last day.", Markup())
+    summary = f"Half of the changes (line) arrived within {duration(half)}"
+    summary += f", 99 % (dashes) within {duration(most)}."
     drawing = charts.spans(
         lines, (f"{first.astimezone(now.tzinfo):%H:%M}", f"{now:%H:%M}"), f"Lag in the last day. {summary}"
     )
@@ -50,6 +51,8 @@ def of_days(figures: Mapping[str, Any], now: datetime) -> Chart:
     values = [counts.get(day, 0) for day in days]
     summary = f"{plural(values[-1], 'change')} today, {sum(values):,} in 31 days."
     ends = (f"{days[0].day} {days[0]:%b}", "today")
+    if not any(values):
+        return Chart("Changes a day", "No change in 31 days.", Markup())
     return Chart("Changes a day", summary, charts.bars(values, ends, f"Changes a day. {summary}"))
 
 
@@ -62,7 +65,7 @@ def of_month(figures: Mapping[str, Any], now: datetime) -> list[Chart]:
     journal = _last_of_days(hours, "journal_bytes", days, now.tzinfo)
     if not hours:
         return []
-    records = f"{hours[-1]['left_records']:,} on the left, {hours[-1]['right_records']:,} on the right."
+    records = f"{hours[-1]['left_records']:,} left (line), {hours[-1]['right_records']:,} right (dashes)."
     stored = f"{size(hours[-1]['journal_bytes'])}, with the history of all pairs."
     return [
         Chart(

@@ -107,8 +107,15 @@ class MirrorPages:
         form = await request.form()
         name = form.required("pair")
         await result(self._ask, verb, pairs=[name])
+        await self._settle(name, is_paused=verb == "pause")
         request.session.notice = notice
         return self._back(form.one("back"), name)
+
+    async def _settle(self, name: str, *, is_paused: bool) -> None:
+        """Wait for a moment until the status of a pair shows that it was paused or resumed."""
+        with anyio.move_on_after(_LOOK):
+            while ((await self._pair(name))["state"] == "paused") is not is_paused:  # noqa: ASYNC110
+                await anyio.sleep(0.02)
 
     def _back(self, back: str, name: str) -> web.Response:
         site = self._templates.site

@@ -92,7 +92,7 @@ def _counts(cycle: Mapping[str, Any]) -> list[str]:
     for side in ("left", "right"):
         counts = [f"{count:,} {name}" for name, count in cycle[side].items() if count]
         if counts:
-            found.append(f"{side}: {', '.join(counts)}")
+            found.append(f"{', '.join(counts)} on the {side}")
     return found
 
 
