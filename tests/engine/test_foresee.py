@@ -10,6 +10,7 @@ from smtd.errors import PlanChanged, UsageError
 from smtd.journal.decisions import Choice
 from smtd.merge.decide import Mode
 from smtd.merge.sides import Side
+from smtd.records.record import Key
 from smtd.stores.base import Capabilities
 from tests.build import PROJECT, change, key, record, tagged
 from tests.engine.world import World, counts, holding, on, written
@@ -39,7 +40,7 @@ async def emptied(tmp_path) -> World:
     return world
 
 
-def only(*labels: str) -> frozenset:
+def only(*labels: str) -> frozenset[Key]:
     """Return the keys of *labels*."""
     return frozenset(map(key, labels))
 

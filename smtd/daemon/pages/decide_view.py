@@ -68,7 +68,10 @@ class WaitingRecord(NamedTuple):
 
 
 class WaitingGroup(NamedTuple):
-    """Records of a *pair* that wait for one choice: *records* of *total*; *after*: more follow this one."""
+    """Records of a *pair* that wait for one choice: *records* of *total*; *after*: more follow this one.
+
+    *why* is the reason that all of them share (empty: they do not).
+    """
 
     pair: str
     kind: str
@@ -78,6 +81,7 @@ class WaitingGroup(NamedTuple):
     records: Sequence[WaitingRecord]
     total: int
     after: str
+    why: str
 
 
 def groups(
@@ -122,7 +126,9 @@ def group(
     begin = next((number + 1 for number, each in enumerate(records) if each.value == after), 0)
     some = records[begin : begin + most]
     rest = some[-1].value if some and begin + most < len(records) else ""
-    return WaitingGroup(pair, kind, title, meaning, choices, some, len(records), rest)
+    shared = {each.why for each in records} if len(records) > 1 and choices else set()
+    why = shared.pop() if len(shared) == 1 else ""
+    return WaitingGroup(pair, kind, title, meaning, choices, some, len(records), rest, why)
 
 
 def choices_of(kind: str) -> Sequence[ChoiceButton]:
