@@ -173,7 +173,11 @@ class Cases:
 
     async def _restore(self, asked: Asked) -> Answers:
         key, at = _key(asked), _moment(fields.text(asked, "at"))
-        yield shapes.pair(await self._worked(asked, lambda pair: restore(pair, key, at)))
+        dry_run, plan = fields.flag(asked, "dry_run"), fields.optional_text(asked, "plan")
+        found = await self._worked(
+            asked, lambda pair: restore(pair, key, at, dry_run=dry_run, expected_plan=plan)
+        )
+        yield shapes.pair(found)
 
     async def _worked(self, asked: Asked, work: Work[T]) -> T:
         return await self._pair_named(asked).submit(Query(work))

@@ -13,7 +13,7 @@ from datetime import datetime
 
 import msgspec
 
-from smtd.engine import actions, deciding
+from smtd.engine import actions, cycle, deciding
 from smtd.engine.actions import Plan
 from smtd.engine.apply import Executor
 from smtd.engine.pair import Pair
@@ -90,11 +90,15 @@ async def undo(pair: Pair, number: int, *, dry_run: bool = False, expected_plan:
         wanted[key] = sides
         result.done += [Step(*key, side, _action(back)) for side, back in sides.items()]
     result.plan = _identity(result)
-    if expected_plan not in (None, result.plan):
-        raise PlanChanged(f"the records have changed since plan {expected_plan} was made; make a new plan")
+    _check_plan(result.plan, expected_plan)
     if wanted and not dry_run:
         await _revert(pair, wanted, plan, number, result)
     return result
+
+
+def _check_plan(identity: str, expected: str | None) -> None:
+    if expected not in (None, identity):
+        raise PlanChanged(f"the records have changed since plan {expected} was made; make a new plan")
 
 
 def _identity(planned: Undone) -> str:
@@ -171,10 +175,14 @@ def _is_edited(writes: Sequence[Write], held: Mapping[Side, Record | None]) -> b
     return record is not None and other is not None and isinstance(merge(record, other, record), Merged)
 
 
-async def restore(pair: Pair, key: Key, at: datetime) -> PairReport:
+async def restore(
+    pair: Pair, key: Key, at: datetime, *, dry_run: bool = False, expected_plan: str | None = None
+) -> PairReport:
     """Write the record *key* to both sides as it was at the time *at*; the current one goes to the history.
 
-    Raises UsageError if no version of that time is known, or if the record has not changed since.
+    With *dry_run* return that as a plan, and write nothing. *expected_plan*: the identity that the plan must
+    have (None: any). Raises UsageError if no version of that time is known, or if the record has not changed
+    since, PlanChanged if the plan is not the expected one.
     """
     record = await _as_of(pair, key, at)
     now = {side: (await pair.stores[side].read([key])).get(key) for side in SIDES}
@@ -185,9 +193,14 @@ async def restore(pair: Pair, key: Key, at: datetime) -> PairReport:
     if digests == Both(canonical.digest(record), canonical.digest(record)):
         raise UsageError(f"{key} is the same as at {at.isoformat()}; nothing to restore")
     report = empty_report(pair.name, pair.stores.map(lambda store: store.location))
-    executor = Executor(pair, await pair.journal.begin_cycle(), report, no_progress)
     why = because(Code.RESTORED, None, at.isoformat(timespec="seconds"))
-    await executor.run(Plan(actions=[actions.merge(key, record, held, why)]))
+    plan = Plan(actions=[actions.merge(key, record, held, why)])
+    if dry_run:
+        cycle.count_planned(plan, report)
+        return report
+    _check_plan(plan.identity, expected_plan)
+    executor = Executor(pair, await pair.journal.begin_cycle(), report, no_progress)
+    await executor.run(plan)
     report.failed += [failure(key, None, because(Code.CHANGED_DURING_RESTORE)) for key in executor.stale]
     return report
 

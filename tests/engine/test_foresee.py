@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+
 import pytest
 
 from smtd.engine.resolve import Resolution, foresee, resolve
-from smtd.engine.undo import undo
+from smtd.engine.undo import restore, undo
 from smtd.errors import PlanChanged, UsageError
 from smtd.journal.decisions import Choice
 from smtd.merge.decide import Mode
@@ -141,3 +143,21 @@ async def test_undo_is_refused_if_it_would_do_something_else(tmp_path):
     assert [each.label for each in done.done] == ["b"]
     assert done.plan == again.plan != planned.plan
     assert world.contents.right == holding(tagged(record("a"), "edited"))
+
+
+async def test_restore_does_what_its_dry_run_said_or_nothing(tmp_path):
+    """The dry run writes nothing."""
+    world = await World(tmp_path).synced(record("a", outcome="first"))
+    before = datetime.now(timezone.utc)
+    await world.synced(record("a", outcome="second"))
+    seen = await world.do(restore, key("a"), before, dry_run=True)
+    assert world.contents.left == world.contents.right == holding(record("a", outcome="second"))
+
+    world.right.put(PROJECT, record("a", outcome="third"))
+    with pytest.raises(PlanChanged, match="the records have changed since plan"):
+        await world.do(restore, key("a"), before, expected_plan=seen.plan)
+    again = await world.do(restore, key("a"), before, dry_run=True)
+    done = await world.do(restore, key("a"), before, expected_plan=again.plan)
+
+    assert counts(seen) == counts(again) == counts(done) == written(left=(0, 1, 0), right=(0, 1, 0))
+    assert world.contents.left == world.contents.right == holding(record("a", outcome="first"))

@@ -24,10 +24,12 @@ async def result(ask: Ask, verb: str, **fields: Any) -> Result:
 
     What was asked for continues then.
     """
+    found: Result | None = None
     with anyio.move_on_after(PATIENCE):
         async for answer in ask({"verb": verb, **fields}):
-            if "progress" not in answer:
-                return answer
+            found = answer  # of a verb that sends progress the last one is the result
+    if found is not None:
+        return found
     sentence = "The pair is busy, or a store is slow. What you asked for continues; look again in a moment."
     raise PageError(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
 

@@ -100,6 +100,7 @@ class DecidePages:
             kind=kind,
             choices=decide_view.choices_of(kind),
             explained=explained,
+            past=decide_view.past_writes(explained),
             comparison=comparison,
         )
         return answers.page(html)

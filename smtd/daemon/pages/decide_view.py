@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from smtd.output.counts import plural
@@ -151,6 +152,32 @@ def promise(kind: str, choice: str, count: int) -> str:
         "approve": f"{plural(count, 'deletion')}: the records are deleted from the other store, too.",
         "reject": f"{plural(count, 'deletion')}: the records come back where they disappeared.",
     }[choice]
+
+
+class PastWrite(NamedTuple):
+    """A write of smtd under a key; *before* is a time right before it (empty: there was no record then)."""
+
+    cycle: int
+    at: str
+    action: str
+    side: str
+    reason: str
+    before: str
+
+
+def past_writes(explained: Mapping[str, Any]) -> list[PastWrite]:
+    """Return the writes in the answer to `explain`, newest first."""
+    return [
+        PastWrite(
+            *(each["cycle"], each["at"], each["action"], each["side"], each["reason"]),
+            before="" if each["action"] == "create" else _before(each["at"]),
+        )
+        for each in explained["history"]
+    ]
+
+
+def _before(at: str) -> str:
+    return (datetime.fromisoformat(at) - timedelta(milliseconds=1)).isoformat(timespec="milliseconds")
 
 
 class LineView(NamedTuple):

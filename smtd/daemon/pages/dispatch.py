@@ -29,7 +29,7 @@ _ORIGINS = Origins("", (), is_local=True, has_tls=False)
 _MENU = {
     **dict.fromkeys(("/pair", "/plan"), "/"),
     **dict.fromkeys(("/decide/record", "/decide/review", "/decide/apply"), "/decide"),
-    **dict.fromkeys(("/cycle", "/undo"), "/history"),
+    **dict.fromkeys(("/cycle", "/undo", "/restore"), "/history"),
 }
 
 

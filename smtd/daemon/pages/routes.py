@@ -35,4 +35,6 @@ def shows(ask: Ask, templates: Templates, ending: anyio.Event) -> Mapping[tuple[
         ("GET", "/cycle"): timeline.show_cycle,
         ("GET", "/undo"): timeline.review,
         ("POST", "/undo"): timeline.undo,
+        ("GET", "/restore"): timeline.review_restore,
+        ("POST", "/restore"): timeline.restore,
     }

@@ -1,4 +1,4 @@
-"""What smtd wrote: cycles as a timeline, the records of a cycle, and undo with its dry run first."""
+"""What smtd wrote: cycles as a timeline, and the records of each; undo and restore, a dry run first."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 from aiohttp import web
 
 from smtd.daemon.pages.asking import Ask, result
+from smtd.daemon.pages.decide_view import key_of, value_of
 from smtd.daemon.pages.dispatch import LocalRequest
 from smtd.errors import PlanChanged
 from smtd.output.counts import plural
+from smtd.records.record import Key
 from smtd.web import answers
 from smtd.web.answers import PageError
 from smtd.web.forms import Form
@@ -22,7 +24,7 @@ _CYCLES, _RECORDS, _LISTED = 50, 100, 100
 
 
 class TimelinePages:
-    """Shows the history, and undoes cycles."""
+    """Shows the history, undoes cycles, and restores single records."""
 
     def __init__(self, ask: Ask, templates: Templates) -> None:
         self._ask = ask
@@ -77,6 +79,38 @@ class TimelinePages:
             return await self._review(request, number, changed=True)
         request.session.notice = _undone(found)
         return answers.see(self._templates.site.address("/history", pair=found["pair"]))
+
+    async def review_restore(self, request: LocalRequest) -> web.Response:
+        """Show what it would do to restore an earlier version of a record; nothing is done yet."""
+        return await self._review_restore(request, request.query)
+
+    async def _review_restore(self, request: LocalRequest, form: Form, changed: bool = False) -> web.Response:
+        wanted = _version(form)
+        report = await result(self._ask, "restore", **wanted, dry_run=True)
+        value = value_of(Key(wanted["project"], wanted["label"]))
+        values = {"wanted": wanted, "value": value, "report": report, "changed": changed}
+        html = self._templates.page("restore.html", request.visit, **values)
+        return answers.page(html, HTTPStatus.CONFLICT if changed else HTTPStatus.OK)
+
+    async def restore(self, request: LocalRequest) -> web.Response:
+        """Restore a version if that would still do what was shown; else show what it would do now."""
+        form = await request.form()
+        wanted, plan = _version(form), form.required("plan")
+        try:
+            report = await result(self._ask, "restore", **wanted, plan=plan)
+        except PlanChanged:
+            return await self._review_restore(request, form, changed=True)
+        failed = [each["error"] for each in report["failed"]]
+        request.session.notice = f"Not restored: {failed[0]}." if failed else "The record is restored."
+        of = {name: wanted[name] for name in ("pair", "project", "label")}
+        return answers.see(self._templates.site.address("/decide/record", **of))
+
+
+def _version(form: Form) -> dict[str, str]:
+    """Return which version of which record the form names. Raises PageError."""
+    pair, at = form.required("pair"), form.required("at")
+    key = key_of(form.one("key")) or Key(form.required("project"), form.required("label"))
+    return {"pair": pair, **key._asdict(), "at": at}
 
 
 def _undone(found: Mapping[str, Any]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import html
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.build import full, tagged
+from tests.build import PROJECT, commented, full, tagged
 from tests.daemon.pages.visitor import Visitor, address
 from tests.daemon.process import DaemonProcess
 from tests.daemon.sqlite_stores import held, labels, put, write
@@ -23,9 +25,7 @@ def test_cycles_are_a_timeline(daemon: DaemonProcess, visitor: Visitor, left: Pa
     assert first < second
 
 
-def test_cycle_lists_its_records_page_by_page(
-    daemon: DaemonProcess, visitor: Visitor, left: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cycle_lists_its_records_page_by_page(daemon: DaemonProcess, visitor: Visitor, left: Path) -> None:
     """A hundred on each page."""
     put(left, *[full(f"more-{number:03}") for number in range(130)])
     event = daemon.wait_event(lambda event: event.get("right", {}).get("created") == 130)
@@ -77,6 +77,31 @@ def test_undo_of_something_that_has_changed_is_shown_again(
     assert "29 records. 1 record had changed since and stayed as they are." in done.text
 
 
+def test_record_is_restored_to_what_it_was_before_a_cycle(
+    daemon: DaemonProcess, visitor: Visitor, left: Path, right: Path
+) -> None:
+    """From its page; what it would do comes first, and nothing is done if that has changed."""
+    write(left, commented(held(left)["run-02"], "a mistake"))
+    daemon.wait_event(lambda event: event.get("right", {}).get("updated") == 1)
+    shown = visitor.get(address("/decide/record", pair="pair", project=PROJECT, label="run-02"))
+    path = html.unescape(re.findall(r'href="(/restore[^"]*)"', shown.page)[0])
+
+    asked = visitor.get(path)
+    assert "Left is overwritten Right is overwritten" in asked.text
+    fields = [(name, asked.hidden(name)) for name in ("pair", "key", "at", "plan")]
+    write(right, tagged(held(right)["run-02"], "used"))
+    daemon.wait_event(lambda event: event.get("left", {}).get("updated") == 1)
+    refused = visitor.post("/restore", *fields)
+    assert refused.status == 409
+    assert "a mistake" in (held(left)["run-02"].outcome or "")
+    fields[-1] = ("plan", refused.hidden("plan"))
+
+    assert visitor.post("/restore", *fields).text.startswith("The record is restored.")
+    assert held(left)["run-02"].outcome == held(right)["run-02"].outcome == "converged"
+    again = visitor.post("/restore", *fields)
+    assert "nothing to restore" in again.text
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
@@ -86,6 +111,8 @@ def test_undo_of_something_that_has_changed_is_shown_again(
         ("/cycle", 400),
         ("/undo?cycle=4711", 404),
         ("/undo?cycle=99999999999999999999", 400),
+        ("/restore?pair=pair&project=MyProject&label=run-00&at=noon", 404),
+        ("/restore?pair=pair&project=MyProject&label=run-00", 400),
         ("/history?before=x", 400),
         ("/history?pair=nobody", 404),
         ("/history?before=1", 200),
