@@ -178,7 +178,7 @@ class Verbs:
             {"pair": worker.name, **each}
             for worker in self._chosen(asked)
             if worker.report is not None
-            for each in shapes.pair(worker.report)[what]
+            for each in _unresolved(worker.report, what)
         ]
         yield {"conflicts" if what == "conflicts" else "holds": found}
 
@@ -240,6 +240,13 @@ class Verbs:
                 raise UsageError(f"there is no pair {name}; smtd-ctl pair list shows the pairs")
             chosen |= found
         return list(chosen.values())
+
+
+def _unresolved(report: PairReport, what: str) -> list[shapes.Shape]:
+    """Return the conflicts in *report*, or what is held."""
+    if what == "conflicts":
+        return [shapes.conflict(each) for each in report.conflicts]
+    return [shapes.held(each) for each in report.held]
 
 
 def _results(

@@ -77,7 +77,8 @@ async def _decide(pair: Pair, wish: Resolution, recheck: Collection[Key]) -> tup
         what = "held deletion" if wish.choice in OF_DELETIONS else "conflict"
         listed = "holds" if wish.choice in OF_DELETIONS else "conflicts"
         raise UsageError(f"no {what} matches; smtd-ctl {listed} lists them")
-    taken = {key.project: await _labels(pair, key.project) for key in keys}
+    projects = {key.project for key in keys} if wish.choice is Choice.BOTH else ()
+    taken = {project: await _labels(pair, project) for project in projects}
     decisions = _decisions(plan, keys, wish.choice, taken)
     scratch = empty_report(pair.name, pair.stores.map(lambda store: store.location))
     policy = deciding.restrict_to_writable(pair, scratch).policy
@@ -96,7 +97,7 @@ def _waiting(plan: Plan, choice: Choice) -> list[Key]:
 def _decisions(
     plan: Plan, keys: Sequence[Key], choice: Choice, taken: Mapping[str, set[str]]
 ) -> list[Decision]:
-    """Return the decision *choice* for each of *keys*; *taken* has the labels of each project."""
+    """Return the decision *choice* for each of *keys*; *taken* has the labels of each project, for BOTH."""
     made = []
     for key in keys:
         there = Both(plan.now.left.get(key), plan.now.right.get(key))
