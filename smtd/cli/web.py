@@ -11,6 +11,8 @@ from smtd.cli.say import say, say_json
 
 #: The first use makes the daemon load what the pages need.
 _PATIENCE = 60.0
+#: Browsers that need a terminal of their own.
+_OF_TERMINALS = ("elinks", "links", "links2", "lynx", "w3m", "www-browser")
 #: Seconds in which a command that cannot open a browser says so.
 _SOON = 3.0
 
@@ -42,6 +44,8 @@ def _open(address: str) -> bool:
     import subprocess  # other verbs do not need it
 
     for command in _browsers():
+        if os.path.basename(command[0]) in _OF_TERMINALS:
+            continue
         try:
             process = subprocess.Popen(
                 [*command, address],

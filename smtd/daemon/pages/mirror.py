@@ -16,7 +16,7 @@ from smtd.daemon.pages import figures_view
 from smtd.daemon.pages.asking import Ask, result
 from smtd.daemon.pages.dispatch import LocalRequest
 from smtd.daemon.pages.mirror_view import all_needs, card, needs, summary
-from smtd.errors import SmtdError
+from smtd.errors import JournalError, SmtdError
 from smtd.web import answers
 from smtd.web.answers import HEADERS, PageError
 from smtd.web.templates import Templates, Visit
@@ -44,7 +44,7 @@ class MirrorPages:
         charts = {}
         if len(pairs) <= _WITH_CHARTS:
             now = datetime.now().astimezone()
-            for each in (await result(self._ask, "figures"))["pairs"]:
+            for each in await self._figures():
                 charts[each["pair"]] = [figures_view.of_day(each, now), figures_view.of_days(each, now)]
         html = self._templates.page(
             "mirror.html",
@@ -58,12 +58,15 @@ class MirrorPages:
     async def show_pair(self, request: LocalRequest) -> web.Response:
         """Show one pair, with all that is known of it."""
         pair = await self._pair(request.query.required("name"))
-        (figures,) = (await result(self._ask, "figures", pairs=[pair["pair"]]))["pairs"]
         now = datetime.now().astimezone()
         charts = [
-            figures_view.of_day(figures, now),
-            figures_view.of_days(figures, now),
-            *figures_view.of_month(figures, now),
+            chart
+            for each in await self._figures(pair["pair"])
+            for chart in (
+                figures_view.of_day(each, now),
+                figures_view.of_days(each, now),
+                *figures_view.of_month(each, now),
+            )
         ]
         html = self._templates.page(
             "pair.html",
@@ -120,6 +123,13 @@ class MirrorPages:
     def _back(self, back: str, name: str) -> web.Response:
         site = self._templates.site
         return answers.see(site.address("/pair", name=name) if back == "pair" else site.address("/"))
+
+    async def _figures(self, *names: str) -> list[dict[str, Any]]:
+        """Return the figures of the pairs *names*, or of all; none if the journal cannot be read."""
+        try:
+            return list((await result(self._ask, "figures", pairs=list(names)))["pairs"])
+        except JournalError:
+            return []
 
     async def _pair(self, name: str) -> dict[str, Any]:
         (pair,) = (await result(self._ask, "status", pairs=[name]))["pairs"]

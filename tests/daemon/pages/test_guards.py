@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from smtd.daemon.pages.peer import can_tell
 from tests.daemon.pages.visitor import Visitor
 from tests.daemon.process import DaemonProcess, daemon_process
 from tests.daemon.sqlite_stores import held
@@ -154,6 +155,7 @@ def test_daemon_ends_at_once_although_a_page_is_live(daemon: DaemonProcess) -> N
 
 
 @pytest.mark.root
+@pytest.mark.skipif(not can_tell(os.getuid()), reason="the kernel of this machine does not tell it")
 def test_process_of_another_user_is_refused(guest: Visitor) -> None:
     """Even with the cookie, which a browser may have sent to it."""
     request = f"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {guest.cookie}\r\n\r\n"

@@ -137,3 +137,22 @@ def test_halted_pair_says_what_to_do(daemon: DaemonProcess, visitor: Visitor, le
 
     assert "What waits for you pair It cannot sync:" in text
     assert "halted It needs you." in text
+
+
+def test_page_is_shown_without_charts_if_the_journal_is_damaged(
+    daemon: DaemonProcess, visitor: Visitor
+) -> None:
+    """It says what is wrong."""
+    journal = daemon.state / "journal.sqlite"
+    size = journal.stat().st_size
+    for name in ("journal.sqlite-wal", "journal.sqlite-shm"):
+        assert (daemon.state / name).exists()
+    with journal.open("r+b") as file:
+        file.write(b"x" * size)
+    (daemon.state / "journal.sqlite-wal").write_bytes(b"")
+    daemon.ctl("sync", "now")
+
+    answer = visitor.get("/")
+
+    assert answer.status == 200
+    assert "Pairs pair halted It needs you." in answer.text
