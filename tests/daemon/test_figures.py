@@ -11,7 +11,7 @@ from smtd.daemon.figures import Figures
 from smtd.engine.report import PairReport, SideReport
 from smtd.journal.journal import open_journal
 from tests.build import full
-from tests.daemon.process import daemon_process, pair_of, synced
+from tests.daemon.process import daemon_process, pair_of, synced, wait_until
 from tests.daemon.sqlite_stores import put
 
 STORES = ("left", "right")
@@ -94,8 +94,12 @@ def test_daemon_counts_what_it_carries(tmp_path: Path) -> None:
         put(left, full("two"))
         daemon.wait_event(lambda event: event.get("right", {}).get("created") == 1 and event["id"] > 2)
         daemon.restart()
+        figures = b'{"verb": "figures", "pairs": ["pair"]}'
+        wait_until(
+            lambda: bool(daemon.ask(figures)["result"]["pairs"][0]["hours"])
+        )  # it finds its stores first
 
-        (pair,) = daemon.ask(b'{"verb": "figures", "pairs": ["pair"]}')["result"]["pairs"]
+        (pair,) = daemon.ask(figures)["result"]["pairs"]
 
     assert pair["pair"] == "pair"
     assert sum(hour["changes"] for hour in pair["hours"]) == 2

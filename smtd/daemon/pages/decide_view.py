@@ -207,7 +207,7 @@ class FieldRow(NamedTuple):
     right: Version
 
 
-class Comparison(NamedTuple):
+class SideBySide(NamedTuple):
     """A record in all versions: the fields that differ, and the others. *missing*: who has no such record."""
 
     differing: Sequence[FieldRow]
@@ -215,7 +215,7 @@ class Comparison(NamedTuple):
     missing: Sequence[str]
 
 
-def compared(shown: Mapping[str, Any]) -> Comparison:
+def compared(shown: Mapping[str, Any]) -> SideBySide:
     """Return the comparison of a record, given the answer to `show`."""
     fields = shown["fields"]
     missing = [side for side, value in fields["timestamp"].items() if value is None]
@@ -224,7 +224,7 @@ def compared(shown: Mapping[str, Any]) -> Comparison:
     most = max(_FEWEST, _ALL_CHARACTERS // max(1, len(differing)))
     rows = [_row(name, fields[name], most) for name in differing]
     same = [_row(name, fields[name], _FEWEST) for name in fields if name not in differing]
-    return Comparison(rows, same, missing)
+    return SideBySide(rows, same, missing)
 
 
 def _differ(values: Mapping[str, Any], there: Sequence[str]) -> bool:

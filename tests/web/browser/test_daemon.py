@@ -10,13 +10,13 @@ from typing import ParamSpec, TypeVar
 
 import pytest
 from playwright.sync_api import Browser, expect
-from tests.web.person import TELEPHONE, Person, person
 
 from tests.build import PROJECT, change, commented, full
 from tests.daemon import sqlite_stores
 from tests.daemon.pages.hurtful import LABEL, hurtful
 from tests.daemon.pages.visitor import address, keys
 from tests.daemon.process import DaemonProcess, daemon_process, pair_of, synced
+from tests.web.person import TELEPHONE, Person, person
 
 RUNS = [full(f"run-{number:02}") for number in range(30)]
 PAGES = (
