@@ -71,9 +71,14 @@ SERVERS = {
         "servers/test_campaign.py",
         "servers/test_contract_postgresql.py",
         "campaigns/test_two_servers.py",
-        *(f"servers/{module.name}" for module in Path(__file__).parent.glob("servers/test_serve_*.py")),
+        *(f"servers/test_serve_{name}.py" for name in ("contract", "postgresql", "processes", "wakes")),
     ),
-    "mariadb": ("servers/test_mariadb.py", "servers/test_contract_mariadb.py"),
+    "mariadb": (
+        "servers/test_mariadb.py",
+        "servers/test_contract_mariadb.py",
+        "campaigns/test_one_server.py",
+        *(f"servers/test_serve_{name}.py" for name in ("contract_mariadb", "mariadb", "mariadb_tables")),
+    ),
 }
 collect_ignore += [module for server in programs.lacking() for module in SERVERS[server]]
 

@@ -217,12 +217,12 @@ def run(config: Path | None, /, socket: str | None) -> None:
 def serve(config: Path | None, /, location: str | None, listen: str | None, socket: str | None) -> None:
     """Serve the records of a store over HTTP, in the foreground.
 
-    LOCATION is an SQLite store of Sumatra 0.8.1, a PostgreSQL database (postgresql://user@host/name), or the
-    name of a configured store; a new file (.sqlite) is created, and so are tables in an empty database.
-    Without it, smtd serves a store of its own, in its state directory. Sumatra's clients and smtd reach it at
-    http://HOST:PORT/records/, as a user created with smtd user add. It uses [server] of the configuration,
-    and syncs no pairs; smtd run does both. Both take over a socket of systemd that listens on the same
-    address.
+    LOCATION is an SQLite store of Sumatra 0.8.1, a database (postgresql://user@host/name, mysql://… or
+    mariadb://…), or the name of a configured store; a new file (.sqlite) is created, and so are tables in an
+    empty database. Without it, smtd serves a store of its own, in its state directory. Sumatra's clients and
+    smtd reach it at http://HOST:PORT/records/, as a user created with smtd user add. It uses [server] of the
+    configuration, and syncs no pairs; smtd run does both. Both take over a socket of systemd that listens on
+    the same address.
     """
     from smtd.cli.run import Serving
     from smtd.cli.run import main as run_daemon

@@ -106,8 +106,8 @@ def as_served(location: Location) -> Path | Location:
     """Return *location*, or its file, as `served_store` does. Raises UsageError if smtd cannot serve it."""
     if not location.is_served:
         raise UsageError(
-            f"{location} cannot be served: it is not an SQLite store or PostgreSQL database of Sumatra 0.8.1;"
-            " serve a new store, and sync this one with it"
+            f"{location} cannot be served: it is no SQLite file, and no PostgreSQL, MySQL or MariaDB database"
+            " of Sumatra 0.8.1; serve a new store, and sync this one with it"
         )
     return location if location.driver.files is None else location.path.absolute()
 

@@ -57,7 +57,10 @@ class Tables(Protocol):
         """Say whether any column can hold *text*: the database accepts no other even in a query."""
 
     async def repair_triggers(self, db: DatabaseConnection) -> None:
-        """Recreate the triggers; writes made without them have no notes. Call it inside a transaction."""
+        """Recreate the triggers; writes made without them have no notes. Call it inside a transaction.
+
+        Where that would end the transaction, note that they are missing; then call `Backend.create_triggers`.
+        """
 
     async def has_triggers(self, db: DatabaseConnection) -> bool:
         """Say whether triggers note what other programs write; another program may have dropped some."""
@@ -74,7 +77,7 @@ class Backend(Tables, Protocol):
 
     #: The database as messages name it.
     name: str
-    #: Other processes may serve the same database, so that memory may be behind what they have committed.
+    #: Other processes may change the log, so that memory may be behind what they have committed.
     is_shared: bool
     #: The first program to ask for the lock after a commit gets it, so the server must pause for others.
     has_unfair_lock: bool
@@ -141,6 +144,9 @@ class Backend(Tables, Protocol):
 
     async def foreign_version(self, db: DatabaseConnection) -> Hashable:
         """Return what changes with each commit of another program. Raises Replaced."""
+
+    async def create_triggers(self) -> None:
+        """Create triggers that are missing, where `repair_triggers` cannot; call it after the commit."""
 
     async def may_differ(self, db: DatabaseConnection) -> bool:
         """Say whether a record may have changed since this was last called: else no comparison is needed."""

@@ -244,10 +244,14 @@ async def moments_and_labels(db: DatabaseConnection, project: str) -> list[tuple
 async def current_keys(db: DatabaseConnection, after: Key, limit: int) -> list[Key]:
     """Return up to *limit* keys that have a record, in order, beginning after the key *after*."""
     query = (
-        "SELECT project, label FROM smtd_change WHERE (project, label) > (?, ?)"
-        f" AND (digest IS NOT NULL OR problem != '') ORDER BY project, label LIMIT {limit}"
+        "SELECT project, label FROM smtd_change WHERE {} AND (digest IS NOT NULL OR problem != '')"
+        " ORDER BY project, label LIMIT {}"
     )
-    return [Key(*row) for row in await db.fetch(query, after)]
+    # Not (project, label) > (?, ?): for that, MySQL would read all keys up to there each time.
+    found = await db.fetch(query.format("project = ? AND label > ?", limit), after)
+    if len(found) < limit:
+        found += await db.fetch(query.format("project > ?", limit - len(found)), after[:1])
+    return [Key(*row) for row in found]
 
 
 async def newest_moments(db: DatabaseConnection) -> list[tuple[str, str]]:

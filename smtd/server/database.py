@@ -85,6 +85,7 @@ class ServedDatabase(Memory):
                 return await self.backend.head(db), await load_everything(db)
 
         head, everything = await self.read(begin)
+        await self.backend.create_triggers()
         self._adopt(head, everything)
         self._place = head.place
         self.last_commit = time.monotonic()

@@ -201,6 +201,7 @@ class ForeignWrites:
             if not await database.has_triggers():
                 self._schedule_full_comparison()
                 await self._submit(_repair_triggers)
+                await self._backend.create_triggers()
                 self._schedule_full_comparison()  # a comparison that began before the repair is not enough
             await self._process_notes()
         if database.has_stale_rights:

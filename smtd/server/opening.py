@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import Enum
 from pathlib import Path
 
+import anyio
 from anyio import to_thread
 
 from smtd.errors import StoreRefused, StoreUnreachable, UsageError
@@ -19,8 +20,9 @@ from smtd.server.remote import RemoteBackend, ServedDialect
 from smtd.server.sqlite_backend import SqliteBackend
 from smtd.sqlite import Connection
 from smtd.stores.django import schema
+from smtd.stores.django.connection import Row
 from smtd.stores.django.database import translating_errors
-from smtd.stores.django.server import ServerDatabase
+from smtd.stores.django.server import ServerDatabase, ServerLink
 from smtd.stores.django.sqlite import SqliteFile
 from smtd.stores.location import Location
 
@@ -28,6 +30,12 @@ log = logging.getLogger("smtd")
 
 #: Statements that the connection keeps prepared: a save needs some forty.
 _STATEMENTS = 256
+#: Seconds for which tables must stay the same before the server starts again after they were replaced.
+_SETTLED_AFTER = 2.0
+_CREATED = (
+    "SELECT table_name, create_time FROM information_schema.tables WHERE table_schema = database()"
+    " AND table_type = 'BASE TABLE' ORDER BY table_name"
+)
 
 
 def open_database(
@@ -90,11 +98,39 @@ async def _add_tables(db: Connection) -> bool:
 
 @asynccontextmanager
 async def _open_remote(store: Location, name: str, *, may_create: bool) -> AsyncIterator[ServedDatabase]:
-    if not may_create and await served_state(store) is ServedState.EMPTY:
-        raise StoreUnreachable(f"{name} has no tables; the server waits until they are there again")
+    if not may_create:
+        try:
+            await _wait_for_restore(store, name)
+        except StoreRefused as exc:  # probably half restored
+            raise StoreUnreachable(f"{exc}; the server waits") from exc
     async with open_backend(store, name, create=True) as backend:
         if backend is not None:
-            yield ServedDatabase(backend)
+            async with backend.claimed():
+                yield ServedDatabase(backend)
+
+
+async def _wait_for_restore(store: Location, name: str) -> None:
+    """Return if the tables at *store* seem to be complete. Raises StoreUnreachable, and StoreError."""
+    if await served_state(store) is ServedState.EMPTY:
+        raise StoreUnreachable(f"{name} has no tables; the server waits until they are there again")
+    async with _connected(store) as database:
+        if _dialect(database, name, store).has_transactional_ddl:
+            return
+        # A restore creates and fills one table after the other, and all can see that.
+        with translating_errors(database):
+            before = await _tables(database)
+            await anyio.sleep(_SETTLED_AFTER)
+            if await _tables(database) != before:
+                raise StoreUnreachable(f"the tables of {name} are being restored; the server waits")
+
+
+async def _tables(database: ServerDatabase) -> list[Row]:
+    """Return the tables, and when they were made; wait while one of them is being filled."""
+    async with database.link() as link:
+        found = await link.fetch(_CREATED)
+        for table, _ in found:
+            await link.fetch(f'SELECT 1 FROM "{table}" LIMIT 1')
+        return found
 
 
 @asynccontextmanager
@@ -104,9 +140,7 @@ async def open_backend(store: Location, name: str, *, create: bool) -> AsyncIter
     Without *create*, create no tables, and yield None if some of smtd's own are missing.
     """
     async with _connected(store) as database:
-        from smtd.server.postgresql import ServedPostgresql  # the module may be missing for other stores
-
-        serving = ServedPostgresql(remote.names(name), is_notified=store.access.notify)
+        serving = _dialect(database, name, store)
         with translating_errors(database):
             is_own = await (_prepare(database, serving) if create else _made(database, serving))
         yield None if is_own is None else RemoteBackend(database, serving, name, is_own=is_own)
@@ -117,27 +151,43 @@ async def _prepare(database: ServerDatabase, serving: ServedDialect) -> bool:
 
     Raises StoreRefused, and what the driver raises.
     """
+
+    async def is_new(link: ServerLink) -> bool:
+        return await database.is_empty(link) or await serving.is_unfinished(link)
+
     statements = await to_thread.run_sync(schema.statements, database.kind)
     async with database.link() as link:
-        is_empty = await database.is_empty(link)
-        if is_empty:
+        await serving.check(link)
+        if await is_new(link):
             async with link.creating_tables():
-                if await database.is_empty(link):
-                    for statement, values in schema.with_bookkeeping(statements):
-                        await link.run(statement, values)
-                    await remote.create_tables(link, serving, is_own=True)
+                if await is_new(link):
+                    await serving.create(link, schema.with_bookkeeping(statements))
     if (is_own := await _made(database, serving)) is None:
         async with database.link() as link, link.creating_tables():
             if not await serving.has_tables(link):
-                await remote.create_tables(link, serving, is_own=False)
+                await serving.create(link, None)
         is_own = await _made(database, serving)
     return bool(is_own)
+
+
+def _dialect(database: ServerDatabase, name: str, store: Location) -> ServedDialect:
+    """Return what serving *database*, which messages call *name*, needs of its own."""
+    # The modules of the drivers may be missing for other stores.
+    if database.kind == "mysql":
+        from smtd.server.mysql import ServedMysql
+
+        return ServedMysql(remote.names(name))
+    from smtd.server.postgresql import ServedPostgresql
+
+    return ServedPostgresql(remote.names(name), is_notified=store.access.notify)
 
 
 def _connected(store: Location) -> AbstractAsyncContextManager[ServerDatabase]:
     kind = store.driver.server
     if kind is None or kind.served is None:
-        raise UsageError(f"{store} cannot be served by smtd; serve a PostgreSQL database, or an SQLite file")
+        raise UsageError(
+            f"{store} cannot be served; serve an SQLite file, or a PostgreSQL, MySQL or MariaDB database"
+        )
     return kind.served(store)
 
 

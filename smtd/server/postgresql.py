@@ -5,7 +5,8 @@ Sumatra works as before: it reads and writes only its own tables, by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from hashlib import blake2b
 from typing import Any
 
@@ -16,11 +17,11 @@ from smtd.server.accounts.rights import CREATE_RIGHTS
 from smtd.server.backend import Head, Replaced
 from smtd.server.lease import LeaseTable
 from smtd.server.postgresql_lease import PostgresqlLease
-from smtd.server.remote import Locked, Names
+from smtd.server.remote import Locked, Names, create_tables
 from smtd.stores.django.connection import DatabaseConnection, Row
 from smtd.stores.django.mapping import MEMBERSHIPS, OUTPUTS, PREFIX, SHARED
 from smtd.stores.django.notify import CHANNEL
-from smtd.stores.django.server import ServerLink
+from smtd.stores.django.server import ServerDatabase, ServerLink
 
 #: The channels on which processes announce commits, and triggers announce what other programs write.
 _COMMITTED, _NOTED = "smtd_committed", "smtd_noted"
@@ -107,8 +108,7 @@ class ServedPostgresql:
     """
 
     tables: Sequence[str] = TABLES
-    missing: tuple[type[Exception], ...] = (pg.UndefinedTableError,)
-    tells_of_writes = is_shared = True
+    tells_of_writes = is_shared = has_transactional_ddl = True
 
     def __init__(self, names: Names, *, is_notified: bool) -> None:
         self.lease: LeaseTable = PostgresqlLease()
@@ -123,10 +123,34 @@ class ServedPostgresql:
             f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changed}"
         )
 
+    def is_missing(self, exc: Exception) -> bool:
+        """See `ServedDialect.is_missing`."""
+        return isinstance(exc, pg.UndefinedTableError)
+
+    async def check(self, db: DatabaseConnection) -> None:
+        """Do nothing: every supported version has what is needed."""
+
     async def has_tables(self, db: DatabaseConnection) -> bool:
         """See `ServedDialect.has_tables`."""
         there = " AND ".join(f"to_regclass('{name}') IS NOT NULL" for name in _NEEDED)
         return bool(await db.value(f"SELECT {there}"))
+
+    async def is_unfinished(self, db: DatabaseConnection) -> bool:
+        """Return False: a transaction creates all tables."""
+        return False
+
+    async def create(self, link: ServerLink, sumatras: Sequence[tuple[str, Sequence[Any]]] | None) -> None:
+        """See `ServedDialect.create`."""
+        await create_tables(link, self, sumatras)
+
+    @asynccontextmanager
+    async def claimed(self, database: ServerDatabase) -> AsyncIterator[None]:
+        """Begin at once: any number of processes may serve the database."""
+        yield
+
+    def listening_link(self, database: ServerDatabase) -> AbstractAsyncContextManager[ServerLink]:
+        """Yield a connection that no other task uses."""
+        return database.own_link()
 
     async def head(self, db: DatabaseConnection) -> Head:
         """See `Backend.head`."""

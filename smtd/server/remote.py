@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Hashable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import anyio
@@ -56,18 +56,43 @@ class ServedDialect(Protocol):
 
     #: The statements that create smtd's tables.
     tables: Sequence[str]
-    #: What the driver raises if a table is missing.
-    missing: tuple[type[Exception], ...]
     is_shared: bool
     tells_of_writes: bool
     #: Who enters what other programs write.
     lease: LeaseTable
+    #: A transaction can create tables and triggers.
+    has_transactional_ddl: bool
 
     def upsert(self, table: str, columns: tuple[str, ...], key: tuple[str, ...]) -> str:
         """See `Tables.upsert`."""
 
+    def is_missing(self, exc: Exception) -> bool:
+        """Say whether the driver raised *exc* because a table is missing."""
+
+    async def check(self, db: DatabaseConnection) -> None:
+        """Raise StoreRefused if the server, or its tables, lack what is needed."""
+
     async def has_tables(self, db: DatabaseConnection) -> bool:
         """Say whether all of smtd's tables are there, also those that earlier versions did not make."""
+
+    async def is_unfinished(self, db: DatabaseConnection) -> bool:
+        """Say whether smtd serve began to create all tables, and was interrupted."""
+
+    async def create(self, link: ServerLink, sumatras: Sequence[tuple[str, Sequence[Any]]] | None) -> None:
+        """Create smtd's tables; in an empty database also triggers, and *sumatras* tables, by statements.
+
+        Call it inside `ServerLink.creating_tables`. If that is no transaction, a second call finishes what
+        was interrupted.
+        """
+
+    def claimed(self, database: ServerDatabase) -> AbstractAsyncContextManager[None]:
+        """Serve *database* for the length of a block.
+
+        Raises UsageError if only one process can do that, and another one does.
+        """
+
+    def listening_link(self, database: ServerDatabase) -> AbstractAsyncContextManager[ServerLink]:
+        """Yield the connection for `listen`, and for the lease."""
 
     async def head(self, db: DatabaseConnection) -> Head:
         """See `Backend.head`."""
@@ -88,7 +113,7 @@ class ServedDialect(Protocol):
         """Return what differs if the triggers differ, or those that this smtd would make."""
 
     async def repair_triggers(self, db: DatabaseConnection) -> None:
-        """Recreate the triggers, and indexes on Sumatra's tables. Call it inside a transaction."""
+        """Recreate the triggers, and indexes on Sumatra's tables, in a transaction if that can do it."""
 
     async def listen(
         self, link: ServerLink, committed: Callable[[], None], written: Callable[[], None]
@@ -127,7 +152,7 @@ class RemoteBackend:
                 async with self._database.link() as link:
                     return await work(link)
         except StoreError as exc:
-            if isinstance(exc.__cause__, self._serving.missing):
+            if isinstance(exc.__cause__, Exception) and self._serving.is_missing(exc.__cause__):
                 raise Replaced(f"{self.name} lacks tables of smtd's server: it was replaced") from exc
             raise
 
@@ -191,6 +216,10 @@ class RemoteBackend:
         cause = exc.__cause__
         return isinstance(cause, Exception) and self._database.is_contended(cause)
 
+    def claimed(self) -> AbstractAsyncContextManager[None]:
+        """Serve the database for the length of a block. Raises UsageError, StoreError."""
+        return self._serving.claimed(self._database)
+
     # What other programs write
 
     async def listen(self, users: UsersFingerprint) -> None:
@@ -207,7 +236,7 @@ class RemoteBackend:
 
     async def _listen(self, users: UsersFingerprint) -> None:
         """Listen, and keep the duty or compete for it, by one connection, until that is closed."""
-        async with self._database.own_link() as link:
+        async with self._serving.listening_link(self._database) as link:
             await self._serving.listen(link, self.commits.ring, self.writes.ring)
             self._ring()
             while not link.is_closed:
@@ -244,7 +273,8 @@ class RemoteBackend:
 
     async def foreign_version(self, db: DatabaseConnection) -> Hashable:
         if not self.is_own:
-            return await self._database.words.moment(db) or object()
+            # If the database does not say whether others have written, they may have, in each second.
+            return await self._database.words.moment(db) or int(anyio.current_time())
         return await self._serving.notes_version(db), await self._serving.triggers_version(db)
 
     async def has_triggers(self, db: DatabaseConnection) -> bool:
@@ -254,7 +284,21 @@ class RemoteBackend:
         return made == await self._serving.triggers_version(db)
 
     async def repair_triggers(self, db: DatabaseConnection) -> None:
-        await _make_triggers(db, self._serving)
+        if self._serving.has_transactional_ddl:
+            await make_triggers(db, self._serving)
+        else:
+            await db.run("UPDATE smtd_head SET triggers = ''")
+
+    async def create_triggers(self) -> None:
+        async def create(db: DatabaseConnection) -> None:
+            if not await self.has_triggers(db):
+                await self._serving.repair_triggers(db)
+                # A comparison that began without them is not enough; until the last line, none counts.
+                await change_log.mark_incomplete(db)
+                await note_triggers(db, self._serving)
+
+        if self.is_own and not self._serving.has_transactional_ddl:
+            await self.read(create)
 
     async def may_differ(self, db: DatabaseConnection) -> bool:
         """Return whether a trace of writes differs, or there is none: it costs less than a comparison."""
@@ -274,13 +318,16 @@ class RemoteBackend:
         """Do nothing: the server cleans up."""
 
 
-async def create_tables(link: ServerLink, serving: ServedDialect, *, is_own: bool) -> None:
-    """Add smtd's tables to those of Sumatra, and triggers if smtd serve has just made those (*is_own*).
+async def create_tables(
+    link: ServerLink, serving: ServedDialect, sumatras: Sequence[tuple[str, Sequence[Any]]] | None
+) -> None:
+    """Do what `ServedDialect.create` does, in a transaction.
 
     Tables that are there stay as they are: an earlier version of smtd has made them.
     """
-    for statement in serving.tables:
-        await link.run(statement)
+    is_own = sumatras is not None
+    for statement, values in [*(sumatras or ()), *((table, ()) for table in serving.tables)]:
+        await link.run(statement, values)
     # New tables have no record, so the log has all.
     form = change_log.DIGEST_PREFIX if is_own else ""
     await link.run(
@@ -289,10 +336,16 @@ async def create_tables(link: ServerLink, serving: ServedDialect, *, is_own: boo
         (form,),
     )
     if is_own:
-        await _make_triggers(link, serving)
+        await make_triggers(link, serving)
 
 
-async def _make_triggers(db: DatabaseConnection, serving: ServedDialect) -> None:
+async def make_triggers(db: DatabaseConnection, serving: ServedDialect) -> None:
+    """Recreate the triggers, and note that they are there."""
     await serving.repair_triggers(db)
+    await note_triggers(db, serving)
+
+
+async def note_triggers(db: DatabaseConnection, serving: ServedDialect) -> None:
+    """Note that the triggers are there, as they are now."""
     made = await serving.triggers_version(db)
     await db.run("UPDATE smtd_head SET triggers = ?", (made,))

@@ -185,7 +185,8 @@ async def _pages(
 async def _watch(watch: Callable[[], Awaitable[None]], database: ServedDatabase) -> None:
     try:
         await watch()
-    except Replaced:
+    except Replaced as exc:
+        log.warning("%s", exc)
         database.replaced.set()
 
 

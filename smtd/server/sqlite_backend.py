@@ -163,6 +163,9 @@ class SqliteBackend:
     async def repair_triggers(self, db: DatabaseConnection) -> None:
         await trigger_notes.repair_triggers(db)
 
+    async def create_triggers(self) -> None:
+        """Do nothing: a transaction can create triggers."""
+
     async def may_differ(self, db: DatabaseConnection) -> bool:
         return True
 

@@ -95,8 +95,8 @@ def _shared_row_triggers() -> Iterator[tuple[str, str]]:
     They ignore rows to which no record refers, as Sumatra only adds such rows; and updates that change
     nothing, as Django saves all columns of a row.
     """
-    for table, columns, referring in _shared_tables():
-        new, old = _is_used("NEW.id", referring), _is_used("OLD.id", referring)
+    for table, columns, referring in shared_tables():
+        new, old = is_used("NEW.id", referring), is_used("OLD.id", referring)
         differs = " OR ".join(f'OLD."{column}" IS NOT NEW."{column}"' for column in columns)
         yield _trigger("AFTER INSERT", table, _SHARED_NOTE, f"({new})")
         yield _trigger("AFTER DELETE", table, _SHARED_NOTE, f"({old})")
@@ -108,7 +108,7 @@ def _shared_row_triggers() -> Iterator[tuple[str, str]]:
         yield _trigger(event.format("name"), f"{PREFIX}tag", _SHARED_NOTE, used + differs)
 
 
-def _shared_tables() -> Iterator[tuple[str, list[str], list[tuple[str, str]]]]:
+def shared_tables() -> Iterator[tuple[str, list[str], list[tuple[str, str]]]]:
     """Yield each table whose rows are shared, its columns, and what refers to it, as (table, column)."""
     for name in sorted(SHARED):
         referring = [(_RECORD, each.link) for each in REFERENCES if each.table == name]
@@ -119,7 +119,8 @@ def _shared_tables() -> Iterator[tuple[str, list[str], list[tuple[str, str]]]]:
     yield "django_content_type", ["app_label", "id", "model"], [(_TAGGED, "content_type_id")]
 
 
-def _is_used(row_id: str, referring: list[tuple[str, str]]) -> str:
+def is_used(row_id: str, referring: list[tuple[str, str]]) -> str:
+    """Return the SQL condition that a row refers to the row *row_id*, by one of the columns *referring*."""
     return " OR ".join(
         f"EXISTS (SELECT 1 FROM {table} WHERE {column} = {row_id})" for table, column in referring
     )

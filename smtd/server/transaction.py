@@ -62,6 +62,10 @@ def columns(record: Record) -> Columns:
         raise bad_value(exc) from exc
 
 
+def _current(key: Key, found: Sequence[DecodedRow]) -> Current:
+    return Current(key, found, change_log.content_of(found))
+
+
 def _read_back(put: Put, found: Sequence[DecodedRow]) -> Content:
     """Return the content of the rows *found*, without computing the digest of *put* again."""
     is_one = len(found) == 1 and isinstance(found[0].record, Record)
@@ -94,10 +98,8 @@ class WriteTransaction:
 
     async def all_current(self, keys: Collection[Key]) -> dict[Key, Current]:
         """Return what each of *keys* holds now."""
-        held = await self._records.held(self._db, keys)
-        return {
-            key: Current(key, held.get(key, ()), change_log.content_of(held.get(key, ()))) for key in keys
-        }
+        held = await self._records.held(self._db, keys, lock=self._db.for_share)
+        return {key: _current(key, held.get(key, ())) for key in keys}
 
     async def put(self, current: Current, record: Record) -> Content:
         """Put *record* in the place of *current*; return the new content.
@@ -126,7 +128,8 @@ class WriteTransaction:
 
     async def read_back(self, puts: Sequence[Put]) -> dict[Key, Content]:
         """Return what the keys of *puts*, which were made, hold now."""
-        held = await self._records.held(self._db, [put.current.key for put in puts])
+        keys = [put.current.key for put in puts]
+        held = await self._records.held(self._db, keys, lock=self._db.for_share)
         return {put.current.key: _read_back(put, held.get(put.current.key, ())) for put in puts}
 
     async def delete(self, current: Current) -> None:
@@ -137,8 +140,13 @@ class WriteTransaction:
         await self.numbers.log(current.key, change_log.NOTHING)
 
     async def log_current(self, key: Key) -> None:
-        """Enter into the log, with a new number, what *key* holds now, if the log differs from it."""
-        current = await self.current(key)
+        """Enter into the log, with a new number, what *key* holds now, if the log differs from it.
+
+        What other programs commit during this transaction may not be entered: it has a note of its own, or
+        the next comparison finds it.
+        """
+        seen = await self._records.seen(self._db, [key])
+        current = _current(key, seen.get(key, ()))
         row = await change_log.row_of(self._db, key)
         before = change_log.NOTHING if row is None else row.content
         if (before.digest, before.problem) == (current.content.digest, current.content.problem):

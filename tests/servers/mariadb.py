@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,8 @@ async def connect(port: int, database: str) -> Connected:
 
 
 @contextmanager
-def mariadb() -> Iterator[DatabaseServer]:
-    """Run a server of MariaDB. Raises NoServer."""
+def mariadb(*more: str) -> Iterator[DatabaseServer]:
+    """Run a server of MariaDB, with *more* options. Raises NoServer."""
     with workplace() as data:
         found = programs.mariadb()
         root = reachable(found, found, data)
@@ -76,15 +76,21 @@ def mariadb() -> Iterator[DatabaseServer]:
         collation = ["--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci"]
         proof = certificate(data)
         secured = [f"--ssl-cert={proof.chain}", f"--ssl-key={proof.key}"]
-        command = [*where, *listening, *collation, *secured, "--plugin-dir=/nonexistent"]
+        options = [f"--{option}" for option in more]
+        command = [*where, *listening, *collation, *secured, "--plugin-dir=/nonexistent", *options]
         tables: list[Statement] = [(statement, ()) for statement in schema.statements("mysql")]
         tables += schema.django_bookkeeping()
 
         def making(name: str, empty: bool) -> list[Statement]:
             return [(f"CREATE DATABASE {name}", ()), (f"USE {name}", ()), *([] if empty else tables)]
 
-        with serving(command, lambda: _accepts(port), data.parent / "log", env):
-            server = DatabaseServer("mariadb", port, proof.authority, connect, making)
+        with ExitStack() as running:
+
+            def start() -> None:
+                running.enter_context(serving(command, lambda: _accepts(port), data.parent / "log", env))
+
+            start()
+            server = DatabaseServer("mariadb", port, proof.authority, connect, making, running.close, start)
             yield server
             elsewhere(server.part())
 
@@ -95,7 +101,7 @@ def _system(share: Path) -> str:
     user = f"'{USER}'@'%'"
     return (
         f"CREATE DATABASE mysql;\nUSE mysql;\n{tables}\nFLUSH PRIVILEGES;\n"
-        f"CREATE USER {user} IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO {user};\n"
+        f"CREATE USER {user} IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO {user} WITH GRANT OPTION;\n"
     )
 
 

@@ -10,12 +10,16 @@ from typing import Any
 from smtd.records.record import Record
 from smtd.stores.discovery import find
 from smtd.stores.location import Location
+from tests.build import record
 from tests.server.place import ServedPlace, by_http
 from tests.server.process import ServerProcess, server_process
-from tests.servers.place import PostgresqlPlace
+from tests.servers.place import TOO_LONG, DatabasePlace, MysqlPlace, PostgresqlPlace
 from tests.servers.process import free_port
 from tests.servers.server import Database, DatabaseServer
 from tests.stores.places import DjangoPlace
+
+#: How many processes serve a database in tests that do not say: two, where several can.
+COUNT = {"postgresql": 2, "mariadb": 1}
 
 
 @contextmanager
@@ -39,11 +43,20 @@ def new_store(server: DatabaseServer) -> Database:
     return server.new(empty=True)
 
 
-class RemoteServedPlace(ServedPlace, PostgresqlPlace):
+class ServedMysqlPlace(MysqlPlace):
+    """The tables that smtd serve made in MySQL or MariaDB: texts may differ in the case of a letter alone."""
+
+    unfit = (*DjangoPlace.unfit, *TOO_LONG.values(), record("endless", duration=float("inf")))
+
+    def fits(self, record: Record) -> bool:
+        return record.duration != float("inf")
+
+
+class _RemotePlace(ServedPlace, DatabasePlace):
     """What an admin sees of *server*, which serves *database*, as a client that knows no feed."""
 
     def __init__(self, server: ServerProcess, database: Database) -> None:
-        PostgresqlPlace.__init__(self, database)
+        DatabasePlace.__init__(self, database)
         self.location = by_http(server)
 
     @property
@@ -52,6 +65,10 @@ class RemoteServedPlace(ServedPlace, PostgresqlPlace):
 
     def run(self, statement: str, *values: Any) -> list[Any]:
         return self.database.run(statement, *values)
+
+
+class RemoteServedPlace(_RemotePlace, PostgresqlPlace):
+    """What an admin sees of a server of PostgreSQL, as a client that knows no feed."""
 
     def fits(self, record: Record) -> bool:
         return ServedPlace.fits(self, record) and PostgresqlPlace.fits(self, record)
@@ -64,6 +81,18 @@ class RemoteFollowedPlace(RemoteServedPlace):
 
     def fits(self, record: Record) -> bool:
         return PostgresqlPlace.fits(self, record)
+
+    def kept(self, record: Record) -> Record:
+        return DjangoPlace.kept(self, record)
+
+
+class FollowedMysqlPlace(_RemotePlace, ServedMysqlPlace):
+    """What an admin sees of a server of MySQL or MariaDB that tells of its changes."""
+
+    unfit = ServedMysqlPlace.unfit
+
+    def fits(self, record: Record) -> bool:
+        return ServedMysqlPlace.fits(self, record)
 
     def kept(self, record: Record) -> Record:
         return DjangoPlace.kept(self, record)

@@ -1,4 +1,4 @@
-"""`smtd serve` on PostgreSQL when the connection breaks in the moment of a commit."""
+"""`smtd serve` on a database server when the connection breaks in the moment of a commit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from anyio import to_thread
 
 from smtd.server.server_settings import ServerSettings
 from smtd.stores.discovery import find
-from smtd.stores.django import postgresql
+from smtd.stores.django import mysql, postgresql
 from tests.build import PROJECT, record
 from tests.server.served import serving
 from tests.server.streams import streaming
@@ -48,19 +48,42 @@ class CutAtCommit:
         return execute
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-async def test_write_whose_commit_got_no_answer_is_not_acknowledged(
-    postgresql_server: DatabaseServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
-) -> None:
-    """A repeat is safe, and the feed has the record once, whether it was committed or not."""
-    armed: list[str] = []
+def cut_postgresql(monkeypatch: pytest.MonkeyPatch, armed: list[str]) -> None:
+    """Cut connections of PostgreSQL as *armed* says."""
     made = postgresql.PostgresqlConnection.__init__
     monkeypatch.setattr(
         postgresql.PostgresqlConnection,
         "__init__",
         lambda self, db: made(self, CutAtCommit(db, armed)),
     )
-    database = await to_thread.run_sync(new_store, postgresql_server)
+
+
+def cut_mariadb(monkeypatch: pytest.MonkeyPatch, armed: list[str]) -> None:
+    """Cut connections of MariaDB as *armed* says."""
+    execute = mysql.MysqlConnection._execute
+
+    async def cut(self: Any, sql: str, parameters: Any, *, many: bool = False) -> Any:
+        when = armed.pop() if sql == "COMMIT" and self.exclusive and armed else ""
+        answer = [] if when == "before" else await execute(self, sql, parameters, many=many)
+        if when:
+            self.raw.close()
+            raise ConnectionResetError("cut")
+        return answer
+
+    monkeypatch.setattr(mysql.MysqlConnection, "_execute", cut)
+
+
+CUT = {"postgresql": cut_postgresql, "mariadb": cut_mariadb}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_write_whose_commit_got_no_answer_is_not_acknowledged(
+    database_server: DatabaseServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """A repeat is safe, and the feed has the record once, whether it was committed or not."""
+    armed: list[str] = []
+    CUT[database_server.scheme](monkeypatch, armed)
+    database = await to_thread.run_sync(new_store, database_server)
     async with serving(tmp_path, ServerSettings(find(database.url))) as server:
         ada = server.ada
         await ada.make()

@@ -23,7 +23,7 @@ from tests.daemon.process import wait_until
 from tests.sampling import SOAK
 from tests.server.process import ServerProcess
 from tests.server.served import PASSWORD, Client
-from tests.servers.place import PostgresqlPlace
+from tests.servers.place import PostgresqlPlace, place_of
 from tests.servers.served import served
 from tests.servers.server import Database, DatabaseServer
 
@@ -148,7 +148,7 @@ class Siege:
             *(Owner(labels, ledger, Random(SEED + at), words) for at, labels in enumerate(self._owned)),
             *(Sharer(self._shared, ledger, Random(SEED - at), words) for at in range(4)),
         ]
-        self._neighbour = Neighbour(self._past, PostgresqlPlace(database), ledger, Random(SEED), words)
+        self._neighbour = Neighbour(self._past, place_of(database), ledger, Random(SEED), words)
         self._followers = [
             Follower("at the first", ledger, True),
             Listener("at the second", ledger, True),

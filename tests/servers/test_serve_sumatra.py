@@ -1,4 +1,4 @@
-"""Real Sumatra 0.8.1 in a PostgreSQL database that several processes of `smtd serve` made and serve."""
+"""Real Sumatra 0.8.1 in a database that processes of `smtd serve` made and serve."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tests.daemon.process import wait_until
 from tests.peers.environments import Environment
 from tests.peers.stores import PeerStore
 from tests.server.served import PASSWORD, Client
-from tests.servers.served import new_store, served
+from tests.servers.served import COUNT, new_store, served
 from tests.servers.server import Database, DatabaseServer
 
-COUNT = 5
+MANY = 5
 
 
 async def done(database: Database, work: Callable[..., Any], *words: Any, **more: Any) -> None:
@@ -27,11 +27,11 @@ async def done(database: Database, work: Callable[..., Any], *words: Any, **more
 
 
 async def test_sumatra_works_beside_the_servers(
-    tmp_path: Path, postgresql_server: DatabaseServer, django_environment: Environment
+    tmp_path: Path, database_server: DatabaseServer, django_environment: Environment
 ) -> None:
     """It minds neither triggers nor index; all that it does is in the feed of each process, once."""
-    database = await to_thread.run_sync(new_store, postgresql_server)
-    context = served(tmp_path / "servers", database, 2)
+    database = await to_thread.run_sync(new_store, database_server)
+    context = served(tmp_path / "servers", database, COUNT[database_server.scheme])
     servers = await to_thread.run_sync(context.__enter__)
     try:
         roots = await to_thread.run_sync(lambda: [server.root for server in servers])
@@ -40,8 +40,8 @@ async def test_sumatra_works_beside_the_servers(
         async with aiohttp.ClientSession() as session:
             both = [Client(root, session, login) for root in roots]
             assert (await both[0].put(record("ours"))).status == 404, "no project yet"
-            await done(database, peer.make_many, PROJECT, COUNT)
-            assert (await both[1].put(record("ours"))).status == 201
+            await done(database, peer.make_many, PROJECT, MANY)
+            assert (await both[-1].put(record("ours"))).status == 201
             await done(database, peer.edit, PROJECT, "ours", outcome="seen")
             await done(database, peer.delete, PROJECT, "sweep-00000")
 
@@ -49,8 +49,8 @@ async def test_sumatra_works_beside_the_servers(
             for client in both:
                 held = (await client.changes()).json["changes"]
                 there = {change["label"] for change in held if change["digest"] is not None}
-                assert len(held) == COUNT + 1
-                assert there == set(dumped[PROJECT]) == {"ours", *(f"sweep-{n:05d}" for n in range(1, COUNT))}
+                assert len(held) == MANY + 1
+                assert there == set(dumped[PROJECT]) == {"ours", *(f"sweep-{n:05d}" for n in range(1, MANY))}
                 assert (await client.get(f"records/{PROJECT}/ours/")).json["outcome"] == "seen"
     finally:
         await to_thread.run_sync(context.__exit__, None, None, None)

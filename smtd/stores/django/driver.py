@@ -97,10 +97,10 @@ def _postgresql(
     return postgresql.database(replace(_address(place), idle=idle), purpose=purpose)
 
 
-def _mysql(place: Place) -> AbstractAsyncContextManager[ServerDatabase]:
+def _mysql(place: Place, *, is_served: bool = False) -> AbstractAsyncContextManager[ServerDatabase]:
     from smtd.stores.django import mysql
 
-    return mysql.database(_address(place))
+    return mysql.database(_address(place), is_served=is_served)
 
 
 def _address(place: Place) -> Address:
@@ -139,6 +139,7 @@ open_postgresql = partial(_database, _postgresql, "postgres")
 #: With connections of its own: its writer may wait for locks of pairs, while these wait for connections.
 open_served = partial(_database, partial(_postgresql, purpose="served", idle=_IDLE_SERVED), "postgres")
 open_mysql = partial(_database, _mysql, "mysql")
+open_served_mysql = partial(_database, partial(_mysql, is_served=True), "mysql")
 
 
 def _triggers() -> Triggers:
@@ -176,6 +177,7 @@ MYSQL = Driver(
     server=Server(
         schemes=("mysql", "mariadb"),
         parse=partial(address.parsed, "mysql", 3306),
+        served=open_served_mysql,
         administer=open_mysql,
     ),
     project=_PROJECT,

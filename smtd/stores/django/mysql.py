@@ -48,6 +48,8 @@ _SETTINGS = (
     # By default the statistics of a table in MySQL 8 can be a day old.
     "SET SESSION innodb_lock_wait_timeout = 10 /*!80000 , SESSION information_schema_stats_expiry = 0 */",
 )
+#: On a connection with this setting, the triggers of smtd's server (`server/mysql_triggers.py`) note nothing.
+SILENCE = "SET @smtd_writes = 1"
 #: Columns of any length. They are hashed one by one, since together they may exceed the limit for a text.
 _LONG = frozenset(
     ("reason", "outcome", "diff", "script_arguments", "stdout_stderr", "content", "metadata", "source")
@@ -76,6 +78,8 @@ class MysqlConnection(ServerConnection):
         self.exclusive = False
         #: The tables in which different texts can count as equal.
         self.folding: Collection[str] = ()
+        #: When the server started, in seconds since 1970 (None: not known yet); it ends every connection.
+        self.server_start: int | None = None
 
     @property
     def raw(self) -> Any:
@@ -332,8 +336,9 @@ _MIXED_CHARSETS = frozenset({1267, 1270, 1271, 3854})
 _ACCESS_DENIED = frozenset({1044, 1045, 1049, 1142, 1698})
 _CONNECTION_FAILED = frozenset({2002, 2003, 2005})
 _TRANSIENT = frozenset({1020, 1040, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1927, 2006, 2013, 2055})
-#: Errors for a lock that another client holds: the transaction is rolled back, or is still to be.
-_CONTENDED = frozenset({1205, 1213})
+#: Errors for a lock that another client holds, a row that another one changed since the snapshot (MariaDB
+#: from 11.6 on), and a table that was altered since: the transaction is rolled back, or is still to be.
+_CONTENDED = frozenset({1020, 1205, 1213, 1412})
 
 
 def _conversions() -> dict[Any, Any]:
@@ -344,7 +349,7 @@ def _conversions() -> dict[Any, Any]:
     return plain
 
 
-async def _connect(address: Address) -> MysqlConnection:
+async def _connect(address: Address, *, is_silent: bool) -> MysqlConnection:
     tls = None if address.mode in ("disable", "prefer") else await to_thread.run_sync(address.context)
     db = await asyncmy.connect(
         host=address.host or "localhost",
@@ -362,7 +367,7 @@ async def _connect(address: Address) -> MysqlConnection:
     )
     made = MysqlConnection(db)
     try:
-        for setting in _SETTINGS:
+        for setting in (*_SETTINGS, *([SILENCE] if is_silent else [])):
             await made.run(setting)
     except BaseException:
         db.close()
@@ -371,8 +376,12 @@ async def _connect(address: Address) -> MysqlConnection:
 
 
 @asynccontextmanager
-async def database(address: Address) -> AsyncIterator[ServerDatabase]:
-    """Yield the database at *address*, without connecting to it yet."""
+async def database(address: Address, *, is_served: bool = False) -> AsyncIterator[ServerDatabase]:
+    """Yield the database at *address*, without connecting to it yet.
+
+    If it *is_served*, its connections are others than those of pairs, and triggers of smtd's server note
+    nothing of what they write.
+    """
     pool: Pool[MysqlConnection]
-    async with shared(address, partial(_connect, address)) as pool:
+    async with shared((address, is_served), partial(_connect, address, is_silent=is_served)) as pool:
         yield ServerDatabase(Mysql(), pool, address.name)

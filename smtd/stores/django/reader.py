@@ -126,16 +126,20 @@ async def lock_rows(db: DatabaseConnection, ids: Sequence[int]) -> None:
         await db.fetch(f"{held} {db.for_update}", chunk)
 
 
-async def by_id(db: DatabaseConnection, ids: Sequence[int]) -> list[EncodedRow]:
-    """Return the rows of *ids* that are still there. Call it inside a transaction."""
+async def by_id(db: DatabaseConnection, ids: Sequence[int], *, lock: str = "") -> list[EncodedRow]:
+    """Return the rows of *ids* that are still there. Call it inside a transaction.
+
+    *lock*: the end of each query; with `DatabaseConnection.for_share` the rows are those that are committed
+    now, whenever the snapshot of the transaction was taken.
+    """
     found: list[EncodedRow] = []
     for start in range(0, len(ids), PAGE):
         chunk = ids[start : start + PAGE]
         places = schema.placeholders(len(chunk))
         records, *parts = await db.fetch_each(
             [
-                (f"{schema.SELECT_RECORDS} WHERE r.db_id IN ({places})", chunk),
-                *((select.format(ids=places), chunk) for select in _PARTS),
+                (f"{schema.SELECT_RECORDS} WHERE r.db_id IN ({places}) {lock}", chunk),
+                *((f"{select.format(ids=places)} {lock}", chunk) for select in _PARTS),
             ]
         )
         found += _assembled(records, [_by_owner(rows) for rows in parts])

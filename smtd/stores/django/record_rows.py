@@ -11,7 +11,7 @@ from smtd.records.record import Key, Record
 from smtd.stores.django import reader
 from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.key_lookup import RowLookup
-from smtd.stores.django.reader import DecodedRow
+from smtd.stores.django.reader import DecodedRow, EncodedRow
 from smtd.stores.django.rows import Columns
 from smtd.stores.django.writer import Insert, RowWriter, Update
 
@@ -38,19 +38,20 @@ class RecordRows:
         self._ids.forget()
 
     async def held(
-        self, db: DatabaseConnection, keys: Collection[Key], indexed: Collection[int] = ()
+        self, db: DatabaseConnection, keys: Collection[Key], indexed: Collection[int] = (), *, lock: str = ""
     ) -> dict[Key, list[DecodedRow]]:
         """Return the rows that now have one of *keys*, and lock them against changes by other clients.
 
-        *indexed*: ids of rows that may have one.
+        *indexed*: ids of rows that may have one. *lock*: as `reader.by_id` has it; needed if the transaction
+        has read something before.
         """
-        held: dict[Key, list[DecodedRow]] = defaultdict(list)
         ids = await self._ids.of(db, keys, indexed)
         await reader.lock_rows(db, ids)
-        for raw in await reader.by_id(db, ids):
-            found = raw.found()
-            held[found.key].append(found)
-        return held
+        return _by_key(await reader.by_id(db, ids, lock=lock))
+
+    async def seen(self, db: DatabaseConnection, keys: Collection[Key]) -> dict[Key, list[DecodedRow]]:
+        """Return the rows that have one of *keys* in the snapshot of the transaction, and lock nothing."""
+        return _by_key(await reader.by_id(db, await self._ids.of(db, keys, ())))
 
     async def change(self, db: DatabaseConnection, changes: Sequence[RowChange]) -> list[int]:
         """Make *changes*; return the ids of all rows that were updated, deleted or inserted.
@@ -73,6 +74,14 @@ class RecordRows:
         for insert, row_id in zip(inserts, inserted, strict=True):
             self._ids.add(row_id, insert.key)
         return [*updated, *deletes, *inserted]
+
+
+def _by_key(raws: Sequence[EncodedRow]) -> dict[Key, list[DecodedRow]]:
+    rows: dict[Key, list[DecodedRow]] = defaultdict(list)
+    for raw in raws:
+        found = raw.found()
+        rows[found.key].append(found)
+    return rows
 
 
 def record_of(found: DecodedRow) -> Record:

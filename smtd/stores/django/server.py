@@ -140,6 +140,9 @@ class ServerLink(DatabaseConnection, Protocol):
     def is_closed(self) -> bool:
         """Whether it is of no use any more."""
 
+    async def close(self) -> None:
+        """Close it; this takes a few seconds at most."""
+
     def creating_tables(self) -> AbstractAsyncContextManager[None]:
         """Keep others of smtd's from making tables inside the block."""
 

@@ -69,10 +69,12 @@ class LookupTable:
             for column, value in zip(self._columns, row, strict=True)
         )
         values = [value for value in row if value is not None]
-        found = await db.value(f"SELECT min(id) FROM {self._table} WHERE {equal}", values)
+        # The lock keeps others from adding an equal row until the transaction ends.
+        lowest = f"SELECT min(id) FROM {self._table} WHERE {equal} {db.for_share}"
+        found = await db.value(lowest, values)
         if found is None:
             await db.run(f"INSERT INTO {self._table} ({names}) VALUES ({places})", row)
-            found = await db.value(f"SELECT min(id) FROM {self._table} WHERE {equal}", values)
+            found = await db.value(lowest, values)
         if found is None:
             raise self._row_not_stored()
         return int(found)

@@ -196,7 +196,11 @@ class RowWriter:
                 taken.append((owner, key_id))
             else:
                 made.append((*values, owner))
-        await db.run_many("UPDATE django_store_datakey SET output_from_record_id = ? WHERE id = ?", taken)
+        await db.run_many(
+            "UPDATE django_store_datakey SET output_from_record_id = ?"
+            " WHERE id = ? AND output_from_record_id IS NULL",  # else others have taken it since
+            taken,
+        )
         await db.run_many(
             f"INSERT INTO django_store_datakey ({names}, output_from_record_id) VALUES (?, ?, ?, ?, ?)", made
         )
@@ -222,7 +226,9 @@ class RowWriter:
         there = [
             (key_id, tuple(values))
             for key_id, *values in await db.fetch(
-                f"SELECT id, {names} FROM django_store_datakey WHERE output_from_record_id = ?", (row_id,)
+                f"SELECT id, {names} FROM django_store_datakey"
+                f" WHERE output_from_record_id = ? {db.for_share}",
+                (row_id,),
             )
         ]
         gone = [key_id for key_id, values in there if values not in set(outputs)]

@@ -1,0 +1,206 @@
+"""`smtd serve` on MariaDB: tables and triggers, which no transaction creates, and how they are put back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from anyio import to_thread
+
+from tests.build import PROJECT, full, record
+from tests.command import Smtd
+from tests.daemon.process import wait_until
+from tests.server.process import ServerProcess, server_process
+from tests.servers.clients import PATIENCE, clients, until_status
+from tests.servers.dump import Dump
+from tests.servers.mariadb import mariadb
+from tests.servers.served import new_store, served
+from tests.servers.server import PASSWORD, USER, Database, DatabaseServer
+
+LISTED = f"records/{PROJECT}/"
+TRIGGERS = "SELECT count(*) FROM information_schema.triggers WHERE trigger_schema = database()"
+
+
+@pytest.fixture
+def database(mariadb_server: DatabaseServer) -> Database:
+    """An empty database."""
+    return new_store(mariadb_server)
+
+
+@pytest.fixture
+def servers(tmp_path: Path, database: Database) -> Iterator[list[ServerProcess]]:
+    """The process that serves it."""
+    with served(tmp_path / "servers", database) as found:
+        yield found
+
+
+# Tables and triggers
+
+
+@pytest.fixture(scope="module")
+def logging_server() -> Iterator[DatabaseServer]:
+    """A server with a binary log."""
+    with mariadb("log-bin=log", "innodb-flush-log-at-trx-commit=0") as server:
+        yield server
+
+
+def test_user_who_may_not_create_triggers_is_told_what_to_set(
+    tmp_path: Path, logging_server: DatabaseServer
+) -> None:
+    """Once it is set, the next start finishes the tables of the first one."""
+    database = new_store(logging_server)
+    plain = database.url.replace(f"{USER}:", "plain:", 1)
+    database.run(f"GRANT ALL ON {database.name}.* TO plain IDENTIFIED BY '{PASSWORD}'")
+
+    answer = Smtd(tmp_path)("serve", plain, "--listen", "127.0.0.1:0")
+    assert (answer.code, "log_bin_trust_function_creators = 1" in answer.err) == (4, True), answer
+
+    database.run("SET GLOBAL log_bin_trust_function_creators = 1")
+    with server_process(tmp_path / "server", "", plain) as server:
+        assert server.root
+    assert database.run("SELECT made FROM smtd_head") == [(1,)]
+    assert database.run(TRIGGERS)[0][0] > 30
+
+
+@pytest.mark.parametrize("last", ["smtd_head", "django_content_type", "django_store_record", "smtd_dirty"])
+def test_creation_of_tables_that_was_interrupted_is_finished(
+    tmp_path: Path, database: Database, last: str
+) -> None:
+    """As tables of smtd serve, with triggers: whichever table was the last one."""
+    with served(tmp_path / "first", database):
+        pass
+    made = tables(database)
+    in_order = ["smtd_head", *sorted(name for name in made if name.startswith("django"))]
+    in_order += sorted(name for name in made if name not in in_order)
+    kept = in_order[: in_order.index(last) + 1]
+    database.run_all(
+        ("SET foreign_key_checks = 0", ()),
+        *((f"DROP TABLE {name}", ()) for name in in_order if name not in kept),
+        ("UPDATE smtd_head SET made = 2, form = '', triggers = ''", ()),
+    )
+
+    with served(tmp_path / "second", database) as (server,):
+        assert server.root
+
+    assert database.run("SELECT made, form <> '' FROM smtd_head") == [(1, 1)]
+    assert database.run(TRIGGERS)[0][0] > 30
+
+
+async def test_dropped_trigger_is_created_again(servers: list[ServerProcess], database: Database) -> None:
+    """And what was written without it is found."""
+    async with clients(servers, "ada") as (ada,):
+        await ada.make()
+        await ada.put(record("one"))
+        before = await to_thread.run_sync(database.run, TRIGGERS)
+
+        await to_thread.run_sync(
+            database.run_all,
+            ("DROP TRIGGER smtd_dirty_record_update", ()),
+            ("UPDATE django_store_record SET outcome = 'unnoticed'", ()),
+        )
+
+        await to_thread.run_sync(wait_until, lambda: database.run(TRIGGERS) == before)
+        etag = f'"{(await changed(ada, "one"))}"'
+        reply = await ada.get(f"{LISTED}one/")
+        assert (reply.json["outcome"], reply.etag) == ("unnoticed", etag)
+
+
+async def changed(client: Any, label: str) -> str:
+    """Wait until the feed has all records again, and return the digest of *label*."""
+    with anyio.fail_after(PATIENCE):
+        while True:
+            reply = await client.changes()
+            if reply.status == 200:
+                return str(next(each["digest"] for each in reply.json["changes"] if each["label"] == label))
+            await anyio.sleep(0.02)
+
+
+# Restores
+
+
+def tables(database: Database) -> list[str]:
+    """Return the names of all tables, in order."""
+    asked = "SELECT table_name FROM information_schema.tables WHERE table_schema = database() ORDER BY 1"
+    return [name for (name,) in database.run(asked)]
+
+
+def like_mysqldump(database: Database) -> Callable[[], None]:
+    """Keep all tables, and return what puts them back as a dump does: one after the other."""
+    names = tables(database)
+    made = {name: database.run(f"SHOW CREATE TABLE {name}")[0][1] for name in names}
+    triggers = database.run(
+        "SELECT trigger_name, event_manipulation, event_object_table, action_statement"
+        " FROM information_schema.triggers WHERE trigger_schema = database()"
+    )
+    for table in names:
+        database.run(f"CREATE TABLE kept_{table} AS SELECT * FROM {table}")
+
+    def put_back() -> None:
+        statements = [("SET foreign_key_checks = 0", ())]
+        for name in names:
+            statements += [
+                (f"DROP TABLE {name}", ()),
+                (made[name], ()),
+                (f"LOCK TABLES {name} WRITE, kept_{name} READ", ()),
+                ("SELECT sleep(0.05)", ()),
+                (f"INSERT INTO {name} SELECT * FROM kept_{name}", ()),
+                ("UNLOCK TABLES", ()),
+                *(
+                    (f"CREATE TRIGGER {trigger} AFTER {event} ON {name} FOR EACH ROW {body}", ())
+                    for trigger, event, table, body in triggers
+                    if table == name
+                ),
+            ]
+        database.run_all(*statements)
+
+    return put_back
+
+
+async def test_dump_that_is_put_back_is_noticed(servers: list[ServerProcess], database: Database) -> None:
+    """The number of the lost future is answered with 410, no deletion is in the feed, and work goes on."""
+    async with clients(servers, "ada") as (ada,):
+        await ada.make()
+        await ada.put(record("kept"))
+        kept = (await ada.changes()).json["next"]
+        put_back = await to_thread.run_sync(like_mysqldump, database)
+        await ada.put(record("lost"))
+        lost = (await ada.changes()).json["next"]
+
+        await to_thread.run_sync(put_back)
+
+        await until_status(ada, f"api/v1/changes?since={lost}", 410)
+        await until_status(ada, f"{LISTED}lost/", 404)
+        await until_status(ada, f"api/v1/changes?since={kept}", 200)
+        assert (await ada.put(record("new"))).status == 201
+        assert (await ada.changes(lost)).status == 410
+        page = (await ada.changes(kept)).json
+        assert [(one["label"], one["digest"] is None) for one in page["changes"]] == [("new", False)]
+        assert page["next"] > lost
+    log = await anyio.Path(servers[0].log).read_text()
+    assert "were replaced while it was served" in log
+
+
+@pytest.mark.parametrize("means", [Dump.reload, Dump.restore])
+async def test_records_that_are_put_back_without_the_log(
+    servers: list[ServerProcess], database: Database, means: Callable[[Dump], None]
+) -> None:
+    """All records are compared once the tables stay the same; triggers are there again."""
+    async with clients(servers, "ada") as (ada,):
+        await ada.make()
+        await ada.put(full("kept"))
+        dump = await to_thread.run_sync(Dump, database)
+        await ada.put(full("lost", version="2"))
+        since = (await ada.changes()).json["next"]
+        before = await to_thread.run_sync(database.run, TRIGGERS)
+
+        await to_thread.run_sync(means, dump)
+
+        await until_status(ada, f"{LISTED}lost/", 404)
+        await changed(ada, "kept")
+        page = (await ada.changes(since)).json["changes"]
+        assert [(one["label"], one["digest"]) for one in page] == [("lost", None)]
+        assert (await ada.put(full("new", version="3"))).status == 201
+        assert await to_thread.run_sync(database.run, TRIGGERS) == before
