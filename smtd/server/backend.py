@@ -56,6 +56,9 @@ class Tables(Protocol):
     def can_hold(self, text: str) -> bool:
         """Say whether any column can hold *text*: the database accepts no other even in a query."""
 
+    async def delete_notes(self, db: DatabaseConnection, note_ids: Sequence[int]) -> None:
+        """Delete these notes of triggers, so that no other program has to wait that adds one."""
+
     async def repair_triggers(self, db: DatabaseConnection) -> None:
         """Recreate the triggers; writes made without them have no notes. Call it inside a transaction.
 

@@ -97,6 +97,12 @@ _SNAPSHOT = (
     "SELECT (SELECT max(start) FROM smtd_era),"
     " EXISTS (SELECT 1 FROM smtd_dirty WHERE record IS NULL AND project IS NULL)"
 )
+#: Where the log has more or fewer keys than there are, a table was emptied while no process served it.
+_FORGET_TRIGGERS = (
+    "UPDATE smtd_head SET triggers = ''"
+    " WHERE (SELECT count(DISTINCT project_id, label) FROM django_store_record)"
+    " <> (SELECT count(*) FROM smtd_change WHERE digest IS NOT NULL OR problem <> '')"
+)
 _IS_LOGGED = "SELECT form = ? AND NOT EXISTS (SELECT 1 FROM smtd_dirty) FROM smtd_head"
 _NOTES = "SELECT concat_ws(' ', count(*), max(id)) FROM smtd_dirty"
 #: Seconds that the creation of a trigger waits for transactions of others: their next ones wait behind it.
@@ -218,6 +224,7 @@ class ServedMysql:
                 async with database.link() as link:
                     self._folding = (await collations.texts(link)).folding
                     self._made = await _made(link)
+                    await link.run(_FORGET_TRIGGERS)
             yield
 
     def listening_link(self, database: ServerDatabase) -> AbstractAsyncContextManager[ServerLink]:
@@ -264,6 +271,11 @@ class ServedMysql:
     async def is_logged(self, db: DatabaseConnection, form: str) -> bool:
         """See `Backend.is_logged`."""
         return bool(await db.value(_IS_LOGGED, (form,)))
+
+    async def delete_notes(self, db: DatabaseConnection, note_ids: Sequence[int]) -> None:
+        """See `Tables.delete_notes`."""
+        # One by one: a list of ids locks the gap after the last one (seen in MariaDB 10.11).
+        await db.run_many("DELETE FROM smtd_dirty WHERE id = ?", [(note_id,) for note_id in note_ids])
 
     async def notes_version(self, db: DatabaseConnection) -> str:
         """Return what changes with each note."""

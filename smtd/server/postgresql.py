@@ -12,7 +12,7 @@ from typing import Any
 
 from asyncpg import exceptions as pg
 
-from smtd.server import postgresql_lease
+from smtd.server import postgresql_lease, trigger_notes
 from smtd.server.accounts.rights import CREATE_RIGHTS
 from smtd.server.backend import Head, Replaced
 from smtd.server.lease import LeaseTable
@@ -168,6 +168,10 @@ class ServedPostgresql:
     async def is_logged(self, db: DatabaseConnection, form: str) -> bool:
         """See `Backend.is_logged`."""
         return bool(await db.value(_IS_LOGGED, (form,)))
+
+    async def delete_notes(self, db: DatabaseConnection, note_ids: Sequence[int]) -> None:
+        """See `Tables.delete_notes`."""
+        await trigger_notes.delete(db, note_ids)
 
     async def notes_version(self, db: DatabaseConnection) -> str:
         """Return what changes with each note."""

@@ -106,6 +106,9 @@ class ServedDialect(Protocol):
     async def is_logged(self, db: DatabaseConnection, form: str) -> bool:
         """Say whether the log has *form*, and no trigger has noted a write."""
 
+    async def delete_notes(self, db: DatabaseConnection, note_ids: Sequence[int]) -> None:
+        """See `Tables.delete_notes`."""
+
     async def notes_version(self, db: DatabaseConnection) -> str:
         """Return what changes with each note of a trigger."""
 
@@ -282,6 +285,9 @@ class RemoteBackend:
             return False
         made = str(await db.value("SELECT triggers FROM smtd_head"))
         return made == await self._serving.triggers_version(db)
+
+    async def delete_notes(self, db: DatabaseConnection, note_ids: Sequence[int]) -> None:
+        await self._serving.delete_notes(db, note_ids)
 
     async def repair_triggers(self, db: DatabaseConnection) -> None:
         if self._serving.has_transactional_ddl:

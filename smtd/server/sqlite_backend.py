@@ -160,6 +160,9 @@ class SqliteBackend:
     async def has_triggers(self, db: DatabaseConnection) -> bool:
         return await self._rows.has_triggers()
 
+    async def delete_notes(self, db: DatabaseConnection, note_ids: Sequence[int]) -> None:
+        await trigger_notes.delete(db, note_ids)
+
     async def repair_triggers(self, db: DatabaseConnection) -> None:
         await trigger_notes.repair_triggers(db)
 

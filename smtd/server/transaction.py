@@ -10,7 +10,7 @@ from typing import NamedTuple
 from smtd.errors import RecordUnusable
 from smtd.records import canonical
 from smtd.records.record import BAD_VALUE, Key, Record, bad_value
-from smtd.server import change_log, trigger_notes
+from smtd.server import change_log
 from smtd.server.accounts.rights import Right
 from smtd.server.backend import Tables
 from smtd.server.change_log import ChangeNumbers, Content
@@ -158,7 +158,7 @@ class WriteTransaction:
 
     async def delete_notes(self, numbers: Sequence[int]) -> None:
         """Delete the notes of the triggers with these *numbers*: the log has what they say."""
-        await trigger_notes.delete(self._db, numbers)
+        await self._tables.delete_notes(self._db, numbers)
 
     async def repair_triggers(self) -> None:
         """Recreate the triggers, and note that the log may lack what other programs wrote without them."""
