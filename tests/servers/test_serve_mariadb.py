@@ -221,3 +221,29 @@ async def test_write_compares_with_what_is_committed_by_then(
                 return [record_of(found).outcome for found in (before, now)]
 
         assert await backend.read(look) == ["", "theirs"]
+
+
+async def test_programs_need_not_wait_while_their_notes_are_deleted(
+    servers: list[ServerProcess], database: Database
+) -> None:
+    """Else InnoDB could end the save of an `smt` as one of two programs that wait for each other."""
+    await to_thread.run_sync(servers[0].stop)
+    await MysqlPlace(database).put(record("run"), record("last"))
+    hurried = ("SET SESSION innodb_lock_wait_timeout = 1", ())
+    edit = ("UPDATE django_store_record SET outcome = 'theirs' WHERE db_id = 1", ())
+    count = "SELECT count(*) FROM smtd_dirty"
+
+    async with open_backend(find(database.url), "lab", create=False) as backend:
+        assert backend is not None
+
+        async def enter(db: DatabaseConnection) -> None:
+            notes = [number for (number,) in await db.fetch("SELECT id FROM smtd_dirty")]
+            async with backend.writing(db):
+                await backend.lock_head(db)
+                await backend.records.seen(db, [key("run")])
+                await backend.delete_notes(db, notes)
+                await to_thread.run_sync(database.run_all, hurried, edit)
+
+        await backend.read(enter)
+
+    assert (await to_thread.run_sync(database.run, count))[0][0] == 2
