@@ -134,7 +134,8 @@ class Made(NamedTuple):
 
 async def _made(db: DatabaseConnection) -> Made:
     found = await db.fetch(_MADE)
-    return Made(*zip(*found, strict=True))
+    names, created, next_ids = zip(*found, strict=True) if found else ((), (), ())
+    return Made(names, created, next_ids)
 
 
 class ServedMysql:

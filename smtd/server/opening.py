@@ -34,7 +34,7 @@ _STATEMENTS = 256
 _SETTLED_AFTER = 2.0
 _CREATED = (
     "SELECT table_name, create_time FROM information_schema.tables WHERE table_schema = database()"
-    " AND table_type = 'BASE TABLE' ORDER BY table_name"
+    " AND (table_name LIKE 'django\\_%' OR table_name LIKE 'smtd\\_%') ORDER BY table_name"
 )
 
 
