@@ -90,9 +90,10 @@ _START = (
 )
 _HEAD = "SELECT seq, (SELECT max(start) FROM smtd_era), access, owner FROM smtd_head"
 #: The first statements of a transaction of the server, in this order; the third one begins its snapshot
-#: (docs/decisions.md). Until the commit no other client can insert a record.
+#: (docs/decisions.md). Until the commit no other client can insert a record. A shared lock: others that
+#: add to the newest record lock it themselves, and may hold what the server needs next.
 _LOCK = "SELECT seq, access, owner FROM smtd_head FOR UPDATE"
-_LOCK_END = "SELECT db_id FROM django_store_record ORDER BY db_id DESC LIMIT 1 FOR UPDATE"
+_LOCK_END = "SELECT db_id FROM django_store_record ORDER BY db_id DESC LIMIT 1 LOCK IN SHARE MODE"
 _SNAPSHOT = (
     "SELECT (SELECT max(start) FROM smtd_era),"
     " EXISTS (SELECT 1 FROM smtd_dirty WHERE record IS NULL AND project IS NULL)"

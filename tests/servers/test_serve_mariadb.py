@@ -223,7 +223,7 @@ async def test_write_compares_with_what_is_committed_by_then(
         assert await backend.read(look) == ["", "theirs"]
 
 
-async def test_programs_need_not_wait_while_their_notes_are_deleted(
+async def test_save_need_not_wait_while_others_are_entered(
     servers: list[ServerProcess], database: Database
 ) -> None:
     """Else InnoDB could end the save of an `smt` as one of two programs that wait for each other."""
@@ -231,6 +231,8 @@ async def test_programs_need_not_wait_while_their_notes_are_deleted(
     await MysqlPlace(database).put(record("run"), record("last"))
     hurried = ("SET SESSION innodb_lock_wait_timeout = 1", ())
     edit = ("UPDATE django_store_record SET outcome = 'theirs' WHERE db_id = 1", ())
+    add = "INSERT INTO django_store_datakey (path, digest, metadata, output_from_record_id)"
+    add += " VALUES ('a', '', '', 2)"
     count = "SELECT count(*) FROM smtd_dirty"
 
     async with open_backend(find(database.url), "lab", create=False) as backend:
@@ -242,8 +244,8 @@ async def test_programs_need_not_wait_while_their_notes_are_deleted(
                 await backend.lock_head(db)
                 await backend.records.seen(db, [key("run")])
                 await backend.delete_notes(db, notes)
-                await to_thread.run_sync(database.run_all, hurried, edit)
+                await to_thread.run_sync(database.run_all, hurried, edit, (add, ()))
 
         await backend.read(enter)
 
-    assert (await to_thread.run_sync(database.run, count))[0][0] == 2
+    assert (await to_thread.run_sync(database.run, count))[0][0] == 3
