@@ -97,10 +97,12 @@ def _postgresql(
     return postgresql.database(replace(_address(place), idle=idle), purpose=purpose)
 
 
-def _mysql(place: Place, *, is_served: bool = False) -> AbstractAsyncContextManager[ServerDatabase]:
+def _mysql(
+    place: Place, *, is_served: bool = False, idle: int = LONGEST_IDLE
+) -> AbstractAsyncContextManager[ServerDatabase]:
     from smtd.stores.django import mysql
 
-    return mysql.database(_address(place), is_served=is_served)
+    return mysql.database(replace(_address(place), idle=idle), is_served=is_served)
 
 
 def _address(place: Place) -> Address:
@@ -139,7 +141,7 @@ open_postgresql = partial(_database, _postgresql, "postgres")
 #: With connections of its own: its writer may wait for locks of pairs, while these wait for connections.
 open_served = partial(_database, partial(_postgresql, purpose="served", idle=_IDLE_SERVED), "postgres")
 open_mysql = partial(_database, _mysql, "mysql")
-open_served_mysql = partial(_database, partial(_mysql, is_served=True), "mysql")
+open_served_mysql = partial(_database, partial(_mysql, is_served=True, idle=_IDLE_SERVED), "mysql")
 
 
 def _triggers() -> Triggers:

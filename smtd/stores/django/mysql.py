@@ -46,7 +46,9 @@ _SETTINGS = (
     # At this level a locking read keeps others from inserting rows after the last one.
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     # By default the statistics of a table in MySQL 8 can be a day old.
-    "SET SESSION innodb_lock_wait_timeout = 10 /*!80000 , SESSION information_schema_stats_expiry = 0 */",
+    # MySQL has no limit for transactions that are idle.
+    "SET SESSION innodb_lock_wait_timeout = 10 /*!80000 , SESSION information_schema_stats_expiry = 0 */"
+    " /*M!100300 , SESSION idle_transaction_timeout = {idle} */",
 )
 #: On a connection with this setting, the triggers of smtd's server (`server/mysql_triggers.py`) note nothing.
 SILENCE = "SET @smtd_writes = 1"
@@ -368,7 +370,7 @@ async def _connect(address: Address, *, is_silent: bool) -> MysqlConnection:
     made = MysqlConnection(db)
     try:
         for setting in (*_SETTINGS, *([SILENCE] if is_silent else [])):
-            await made.run(setting)
+            await made.run(setting.format(idle=address.idle))
     except BaseException:
         db.close()
         raise
