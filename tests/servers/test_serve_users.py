@@ -13,6 +13,7 @@ from smtd.server.accounts.users_file import Account
 from tests.build import record
 from tests.server.process import ServerProcess
 from tests.server.served import USERS
+from tests.servers.clients import until_status
 from tests.servers.server import Database
 from tests.servers.test_serve_duty import holder_first, until_logged
 from tests.servers.test_serve_processes import clients
@@ -65,6 +66,7 @@ async def test_client_that_stays_at_one_server_is_not_disturbed_by_what_the_othe
     async with clients(servers) as (ada, ada_there), clients(servers, "bob") as (bob, _):
         await bob.make("Bobs")
         await bob.put(record("hidden"), "Bobs")
+        await until_status(ada_there, "records/Bobs/", 200)  # it has read its users file again
         here = (await ada.changes()).json["next"]
         there = (await ada_there.changes()).json["next"]
         await ada.put(record("run"))
