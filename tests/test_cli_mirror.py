@@ -159,15 +159,11 @@ def test_running_daemon_takes_the_pair_up(project: Project, tmp_path: Path) -> N
     assert [pair["in_sync"] for pair in status["pairs"]] == [3]
 
 
-@pytest.mark.parametrize(
-    ("target", "what"),
-    [(".", "is the store of this project itself"), ("http://127.0.0.1:1/", "cannot be reached")],
-)
-def test_mistake_is_a_sentence_and_changes_nothing(project: Project, target: str, what: str) -> None:
-    done = project.smtd("mirror", target, "--yes")
+def test_mistake_is_a_sentence_and_changes_nothing(project: Project) -> None:
+    done = project.smtd("mirror", ".", "--yes")
 
-    assert done.code in (2, 4)
-    assert what in done.err
+    assert done.code == 2
+    assert "is the store of this project itself" in done.err
     assert not project.config.exists()
 
 

@@ -17,7 +17,7 @@ from campaigns.serve.ledger import NOTHING, Held, Ledger
 from tests.server.process import server_process
 from tests.server.served import Reply
 
-KILLS = 12
+KILLS = 8
 
 
 def quiet(_text: str) -> None:

@@ -61,6 +61,7 @@ class _Place:
         if self._path is not None:
             try:
                 private.make_directory(self._path.parent)
+                regular.check([self._path])
                 self._handle = _locked(self._path)
             except OSError as exc:
                 log.info("the search index of the pages is not kept in %s: %s", self._path, denied.why(exc))

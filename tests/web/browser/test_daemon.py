@@ -141,7 +141,9 @@ def test_whole_way_of_a_person(visiting: Visiting, daemon: DaemonProcess, left: 
 
 
 @pytest.mark.parametrize(
-    ("size", "dark"), [((1280, 900), True), (TELEPHONE, False)], ids=["wide", "telephone"]
+    ("size", "dark"),
+    [((1280, 900), True), pytest.param(TELEPHONE, False, marks=pytest.mark.soak)],
+    ids=["wide", "telephone"],
 )
 def test_every_page_is_open_to_everybody(visiting: Visiting, size: tuple[int, int], dark: bool) -> None:
     """By axe, in the dark and by day, on a telephone; the page of hurtful records, too."""

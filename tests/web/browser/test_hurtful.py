@@ -79,7 +79,9 @@ def test_harm_is_text(hurt: Filler, someone: Person, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "dark"), [(DESKTOP, False), (TELEPHONE, True)], ids=["desktop, light", "telephone, dark"]
+    ("size", "dark"),
+    [pytest.param(DESKTOP, False, marks=pytest.mark.soak), (TELEPHONE, True)],
+    ids=["desktop, light", "telephone, dark"],
 )
 def test_everybody_can_use_every_page(
     hurt: Filler,
