@@ -8,9 +8,11 @@ import os
 import shutil
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import FrameType
+from zlib import crc32
 
 import pytest
 from blockbuster import BlockBuster
@@ -105,11 +107,31 @@ def pytest_collection() -> Generator[None, object, object]:
 PEERS = {"django_environment", "plain_environment", "dbm_environment", "running_server"}
 
 
+def _leave_half_to_soak(items: list[pytest.Item]) -> None:
+    """Leave every second case of the tests marked `halved` to `make soak`, always the same ones.
+
+    A test without cases, such as one of the contract of stores, is left to it by its name and class: the same
+    test is run for stores of other kinds.
+    """
+    cases: defaultdict[tuple[Path, type | None, str], list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("halved") and isinstance(item, pytest.Function):
+            cases[item.path, item.cls, item.originalname].append(item)
+    for (_, cls, name), found in cases.items():
+        if len(found) > 1:
+            left = found[1::2]
+        else:
+            left = found if cls is not None and crc32(f"{cls.__name__}.{name}".encode()) % 2 else []
+        for item in left:
+            item.add_marker("soak")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark tests that run real Sumatra; leave soak tests to `make soak`, and root tests to root."""
     for item in items:
         if PEERS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("peers")
+    _leave_half_to_soak(items)
     left = [
         item
         for item in items

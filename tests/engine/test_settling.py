@@ -22,6 +22,8 @@ from smtd.stores.django.sqlite import SqliteFile
 from tests.build import PROJECT, change, commented, full, key, record
 from tests.stores.places import DjangoPlace
 
+pytestmark = pytest.mark.halved
+
 HALF = record("new")
 WHOLE = change(full("new"), outcome="as expected")
 

@@ -25,6 +25,8 @@ from tests.sampling import sampled
 from tests.stores.asking import scan_of
 from tests.stores.server_place import ServerPlace
 
+pytestmark = pytest.mark.halved
+
 FAULTS: dict[str, Fault] = {
     "latency": faults.late,
     "cut at once": faults.cut(0),

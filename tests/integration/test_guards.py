@@ -24,6 +24,8 @@ from tests.stores.kept import RealPair
 from tests.stores.places import DjangoPlace, HastyTime, ShelfPlace, dumb_place, locked
 from tests.stores.server_place import ServerPlace
 
+pytestmark = pytest.mark.halved
+
 RECORDS = [full(f"run-{number}") for number in range(4)]
 LABELS = {one.label for one in RECORDS}
 

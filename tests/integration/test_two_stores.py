@@ -11,6 +11,8 @@ from tests.command import NOTHING, Smtd, written
 from tests.peers.environments import Environment
 from tests.peers.stores import PeerStore, copy_store
 
+pytestmark = pytest.mark.halved
+
 #: What a relational store cannot hold, or returns in another order (sumatra-formats 2.4).
 NOT_RELATIONAL = {"on_changed", "extra"}
 

@@ -16,6 +16,8 @@ from tests.build import PROJECT, full, record
 from tests.server.bulk import GET, WRITE, answered, asked, digest, get, ndjson, outcomes, post, wanted
 from tests.server.served import Client
 
+pytestmark = pytest.mark.halved
+
 GOOD = ndjson(wanted(record("one")), wanted(record("two")))
 
 

@@ -17,6 +17,8 @@ from tests.server.served import Client, Served, serving
 from tests.server.streams import streaming
 from tests.server.test_foreign_writes import LISTED, run
 
+pytestmark = pytest.mark.halved
+
 
 async def test_changes_are_numbered_in_their_order(ada: Client) -> None:
     """Each key with its last change; `since` is where to go on."""

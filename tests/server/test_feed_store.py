@@ -57,6 +57,7 @@ class TestFeedStore(ResumedContract):
         return made
 
 
+@pytest.mark.halved
 class TestFeedStoreOfAnotherVersion(ResumedContract):
     """The same where the server's digests mean nothing to the client: it reads the records."""
 

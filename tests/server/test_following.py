@@ -39,6 +39,8 @@ from tests.server.test_foreign_writes import LISTED
 from tests.servers.process import free_port
 from tests.stores.places import dumb_place
 
+pytestmark = pytest.mark.halved
+
 
 def place(root: str, name: str = "ada") -> Location:
     """Return what the user *name* sees of the server at *root*."""

@@ -22,6 +22,8 @@ from smtd.server.answers import RequestRefused
 from tests.build import PROJECT, change, full, record
 from tests.server.served import PASSWORD, Client, Served, serving
 
+pytestmark = pytest.mark.halved
+
 LISTED = f"records/{PROJECT}/"
 LOGIN = f"Authorization: {aiohttp.encode_basic_auth('ada', PASSWORD)}"
 

@@ -20,6 +20,7 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPr
 
 
 @pytest.mark.usefixtures("plain_client")
+@pytest.mark.halved
 class TestServedStore(SilentContract):
     """The contract, kept by a client that trusts nothing to be atomic, on a server where all is."""
 

@@ -24,6 +24,8 @@ from tests.build import PROJECT, change, commented, full, record, tagged
 from tests.server.granting import until
 from tests.server.served import Client, Served, serving
 
+pytestmark = pytest.mark.halved
+
 LISTED = f"records/{PROJECT}/"
 
 

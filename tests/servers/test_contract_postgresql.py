@@ -10,6 +10,7 @@ from tests.stores.contract import StoreContract
 from tests.stores.places import Place
 
 
+@pytest.mark.halved
 class TestDjangoInPostgresql(StoreContract):
     """The contract for a server."""
 

@@ -21,6 +21,8 @@ from tests.servers.server import PASSWORD, USER, Database, DatabaseServer
 from tests.stores.kept import RealPair
 from tests.stores.places import DjangoPlace
 
+pytestmark = pytest.mark.halved
+
 #: `make test` tries one of these for each server.
 CASES = sampled(product(SERVERS, [Dump.reload, Dump.restore]), 3)
 OLD = [full(f"old-{number}") for number in range(3)]

@@ -23,6 +23,7 @@ def shared(
         yield server, database
 
 
+@pytest.mark.halved
 class TestFeedStore(ResumedContract):
     """The contract, kept by a client that follows the feed."""
 
@@ -41,6 +42,7 @@ class TestFeedStore(ResumedContract):
 
 @pytest.mark.soak
 @pytest.mark.usefixtures("plain_client")
+@pytest.mark.halved
 class TestServedStore(SilentContract):
     """The contract, kept by a client that knows no feed, and trusts nothing to be atomic."""
 

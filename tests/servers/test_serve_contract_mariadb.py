@@ -23,6 +23,7 @@ def shared(
         yield server, database
 
 
+@pytest.mark.halved
 class TestFeedStore(ResumedContract):
     """The contract, kept by a client that follows the feed."""
 

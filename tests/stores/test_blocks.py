@@ -22,6 +22,8 @@ from tests.stores.asking import create, replace, scan_of
 from tests.stores.places import DjangoPlace, copied
 from tests.stores.tracked import changed, tracked
 
+pytestmark = pytest.mark.halved
+
 #: Records with a value in every column, some with shared rows and some without.
 RECORDS = [
     full("full-1"),

@@ -43,6 +43,7 @@ class TestShelfOnDumb(ResumedContract):
         return dumb_place(tmp_path / "records")
 
 
+@pytest.mark.halved
 class TestShelfThatRests(ResumedContract):
     """The contract for a shelf that keeps nothing between two calls, as large ones between cycles."""
 
@@ -56,6 +57,7 @@ class TestShelfThatRests(ResumedContract):
         return RestingPlace(dumb_place(tmp_path / "records"))
 
 
+@pytest.mark.halved
 class TestShelfOnSqlite3(ResumedContract):
     """The contract for a shelf in the file of dbm.sqlite3."""
 

@@ -37,6 +37,8 @@ from tests.stores.asking import (
 from tests.stores.interrupting import left_behind, running
 from tests.stores.places import CORPUS, OWNED, DjangoPlace, copied
 
+pytestmark = pytest.mark.halved
+
 NEW = create(record("new"))
 
 

@@ -42,6 +42,7 @@ class RenamedPlace(MemoryPlace):
         return {Key(shown[key.project], key.label): form for key, form in super().forms().items()}
 
 
+@pytest.mark.halved
 class TestRenamedStore(ResumedContract):
     """The contract with other names of projects."""
 

@@ -17,6 +17,8 @@ from tests.sampling import SOAK
 from tests.stores.places import DjangoPlace
 from tests.stores.tracked import tracked
 
+pytestmark = pytest.mark.halved
+
 RECORDS = [full("full-1"), record("plain-1"), tagged(record("plain-2"), "a tag"), record("plain-3")]
 #: What another program does and reverts: an edit, a tag, another label, a deletion.
 DEEDS = {

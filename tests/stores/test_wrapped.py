@@ -78,6 +78,7 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(retrying, name, 0.0)
 
 
+@pytest.mark.halved
 class TestRetryingStore(ResumedContract):
     """The contract for a store around one that fails two of three calls."""
 
@@ -86,6 +87,7 @@ class TestRetryingStore(ResumedContract):
         return WrappedPlace(lambda store: RetryingStore(MoodyStore(store)))
 
 
+@pytest.mark.halved
 class TestLimitedStore(ResumedContract):
     """The contract for stores that share one token."""
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from smtd.output.layout import columns
 from tests.daemon.process import PATIENCE
+from tests.forkserver import client
 
 _PART = re.compile(r"\x1b\[(\??)([\d;]*)([A-Za-z])|\r|\n|[^\x1b\r\n]+")
 _PREFIX = re.compile(r"\x1b\[?\??[\d;]*$")
@@ -181,6 +182,7 @@ def on_terminal(
     set_size(master, width, height)
 
     def control() -> None:
+        client.hears_sigint()
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 

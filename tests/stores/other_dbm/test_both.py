@@ -36,6 +36,7 @@ def place(kind: Driver, tmp_path: Path, dbm_environment: Environment) -> ShelfPl
 
 
 @each_kind
+@pytest.mark.halved
 class TestShelfOfAnotherDbm(ResumedContract):
     """The contract for both kinds."""
 

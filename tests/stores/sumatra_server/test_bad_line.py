@@ -35,6 +35,7 @@ PASSING = [
 ]
 
 
+@pytest.mark.halved
 class TestServerByABadLine(SilentContract):
     """The contract for the store that `registry.open_store` makes, which retries failed requests."""
 

@@ -25,6 +25,8 @@ from tests.peers.server import PASSWORD, SumatraServer
 from tests.stores.asking import create
 from tests.stores.server_place import ServerPlace, on_a_line
 
+pytestmark = pytest.mark.halved
+
 
 class Crowd:
     """Makes requests wait for each other, and counts how many are there at once."""
