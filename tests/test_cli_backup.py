@@ -76,5 +76,5 @@ def test_store_that_cannot_be_copied_is_an_error(smtd: Smtd, tmp_path: Path, ric
 
     assert (missing.code, shelf.code) == (2, 2)
     assert "the server has no store yet" in missing.err
-    assert "is not an SQLite store" in shelf.err
+    assert "it is no SQLite file" in shelf.err
     assert not (tmp_path / "copy.sqlite").exists()

@@ -20,6 +20,8 @@ from tests.build import record
 from tests.stores.kept import RealPair
 from tests.stores.places import DjangoPlace
 
+pytestmark = pytest.mark.halved
+
 OLD = [record(f"old-{number}") for number in range(30)]
 EDIT = "UPDATE django_store_record SET outcome = 'seen' WHERE label = 'old-0'"
 

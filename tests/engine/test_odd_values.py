@@ -23,6 +23,8 @@ from tests.peers.server import SumatraServer
 from tests.stores.places import DjangoPlace, Place, ShelfPlace, dumb_place, sqlite3_place
 from tests.stores.server_place import ServerPlace
 
+pytestmark = pytest.mark.halved
+
 KINDS: dict[str, Callable[[Path], Place]] = {
     "dumb": lambda directory: dumb_place(directory / "dumb"),
     "sqlite3": lambda directory: sqlite3_place(directory / "sqlite3"),

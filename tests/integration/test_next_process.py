@@ -18,6 +18,8 @@ from smtd.stores.shelf.store import ShelfStore
 from tests.build import RUNNING, change, commented, key, record, tagged
 from tests.stores.places import DjangoPlace, dumb_place
 
+pytestmark = pytest.mark.halved
+
 MADE = [record(f"run-{number}") for number in range(30)]
 
 

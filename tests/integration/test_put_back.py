@@ -27,7 +27,7 @@ from tests.peers.environments import Environment
 from tests.stores.kept import RealPair, RealPlace
 from tests.stores.places import DjangoPlace, contents, dumb_place, foreign_place, sqlite3_place
 
-pytestmark = pytest.mark.disk
+pytestmark = [pytest.mark.disk, pytest.mark.halved]
 
 OLD = [full(f"old-{number}") for number in range(4)]
 NEW = [full(f"new-{number}") for number in range(3)]

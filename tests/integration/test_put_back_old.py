@@ -14,7 +14,7 @@ from tests.stores import old_databases as old
 from tests.stores.kept import RealPair
 from tests.stores.places import DjangoPlace
 
-pytestmark = pytest.mark.disk
+pytestmark = [pytest.mark.disk, pytest.mark.halved]
 
 
 class OldPlace:

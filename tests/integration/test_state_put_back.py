@@ -14,7 +14,7 @@ from tests.integration.test_put_back import run
 from tests.stores.kept import RealPair
 from tests.stores.places import DjangoPlace, dumb_place
 
-pytestmark = pytest.mark.disk
+pytestmark = [pytest.mark.disk, pytest.mark.halved]
 
 OLD = [full(f"old-{number}") for number in range(5)]
 #: What is restored; "right" is a shelf.

@@ -26,6 +26,8 @@ from tests.server.process import ServerProcess, server_process
 from tests.server.served import PASSWORD, Client
 from tests.server.streams import streaming
 
+pytestmark = pytest.mark.halved
+
 #: A request that schemathesis made; its parts may be anything that JSON can express.
 Case: TypeAlias = Any
 LOGIN = ("ada", PASSWORD)

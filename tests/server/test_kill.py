@@ -17,6 +17,8 @@ from campaigns.serve.ledger import NOTHING, Held, Ledger
 from tests.server.process import server_process
 from tests.server.served import Reply
 
+pytestmark = pytest.mark.halved
+
 KILLS = 8
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
+import pytest
 from anyio import to_thread
 
 from smtd.server.change_log import Content, LogRow
@@ -30,6 +31,7 @@ def peak(pid: int) -> Callable[[], int]:
     return lambda: most() - before
 
 
+@pytest.mark.soak
 async def test_feed_reads_no_more_than_it_sends(server: ServerProcess) -> None:
     """Records that are too large for it are left where they are."""
     root = await to_thread.run_sync(lambda: server.root)

@@ -25,6 +25,8 @@ from tests.server.browsing import Browser
 from tests.server.granting import grant
 from tests.server.served import Client, Served, serving
 
+pytestmark = pytest.mark.halved
+
 TABLE = {"name": PROJECT}
 RUN = {"project": PROJECT, "label": "run"}
 

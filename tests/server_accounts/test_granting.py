@@ -185,7 +185,7 @@ async def test_removed_user_is_shut_out_and_leaves_no_right(
         (["ada", "*", "owner"], "only an admin owns all projects"),
         (["ada", "\x1b[2J", "read", "--store", "{store}"], r"there is no project '\x1b[2J'"),
         (["ada", PROJECT, "admin"], "'admin' is not one of"),
-        (["ada", PROJECT, "read", "--store", "http://127.0.0.1:1/"], "is not an SQLite store"),
+        (["ada", PROJECT, "read", "--store", "http://127.0.0.1:1/"], "it is no SQLite file"),
         (["ada", PROJECT, "read", "--store", "{store}.gone"], "there is no record store"),
     ],
 )

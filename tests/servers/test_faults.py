@@ -25,6 +25,8 @@ from tests.servers.place import DatabasePlace, emptied, place_of
 from tests.servers.server import DatabaseServer
 from tests.stores.asking import scan_of
 
+pytestmark = pytest.mark.halved
+
 #: The statements at which it breaks: each, or some if time matters.
 EVERY = 1 if os.environ.get("SMTD_SOAK") else 40
 BEFORE = [full("merged"), record("edited"), record("gone"), full("left alone")]

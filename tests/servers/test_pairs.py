@@ -22,6 +22,8 @@ from tests.servers.programs import lacking
 from tests.stores.places import DjangoPlace, Place, dumb_place
 from tests.stores.server_place import ServerPlace, whole_seconds
 
+pytestmark = pytest.mark.halved
+
 KINDS = [kind for kind in ("shelf", "sqlite", "http", "postgresql", "mariadb") if kind not in lacking()]
 SYNCED = {"left": (0, 0, 0), "right": (0, 0, 0)}
 RECORDS = [whole_seconds(one) for one in (full("one"), full("two"), record("three"), full("four"))]

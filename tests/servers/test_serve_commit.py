@@ -18,6 +18,8 @@ from tests.server.streams import streaming
 from tests.servers.served import new_store
 from tests.servers.server import DatabaseServer
 
+pytestmark = pytest.mark.halved
+
 LISTED = f"records/{PROJECT}/"
 
 

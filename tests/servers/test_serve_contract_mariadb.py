@@ -12,6 +12,8 @@ from tests.servers.server import Database, DatabaseServer
 from tests.stores.contract import ResumedContract
 from tests.stores.samples import ALL
 
+pytestmark = pytest.mark.soak
+
 
 @pytest.fixture(scope="module")
 def shared(
@@ -23,7 +25,6 @@ def shared(
         yield server, database
 
 
-@pytest.mark.halved
 class TestFeedStore(ResumedContract):
     """The contract, kept by a client that follows the feed."""
 

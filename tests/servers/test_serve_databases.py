@@ -32,6 +32,8 @@ from tests.servers.postgresql import postgresql
 from tests.servers.served import COUNT, new_store, served
 from tests.servers.server import Database, DatabaseServer
 
+pytestmark = pytest.mark.halved
+
 OTHER_EXECUTABLE = "UPDATE django_store_executable SET version = '9'"
 LISTED = f"records/{PROJECT}/"
 #: What starts a server whose commits survive a crash.

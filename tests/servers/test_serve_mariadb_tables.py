@@ -24,7 +24,8 @@ from tests.servers.mariadb import mariadb
 from tests.servers.served import new_store, served
 from tests.servers.server import PASSWORD, USER, Database, DatabaseServer
 
-pytestmark = pytest.mark.halved
+pytestmark = pytest.mark.soak
+
 
 LISTED = f"records/{PROJECT}/"
 #: The last table that was made when the creation of tables was interrupted.

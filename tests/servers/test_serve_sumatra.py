@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from anyio import to_thread
 
 from tests.build import PROJECT, record
@@ -16,6 +17,8 @@ from tests.peers.stores import PeerStore
 from tests.server.served import PASSWORD, Client
 from tests.servers.served import COUNT, new_store, served
 from tests.servers.server import Database, DatabaseServer
+
+pytestmark = pytest.mark.halved
 
 MANY = 5
 

@@ -23,6 +23,8 @@ from tests.stores import seen as sumatra
 from tests.stores.places import Place, dumb_place
 from tests.stores.sumatra.contract import SumatraContract, as_in_a_database, copy, differing
 
+pytestmark = pytest.mark.halved
+
 
 @pytest.fixture
 def database(database_server: DatabaseServer) -> Database:

@@ -15,6 +15,8 @@ from tests.command import Smtd
 from tests.forkserver import client
 from tests.stores.places import dumb_place
 
+pytestmark = pytest.mark.halved
+
 #: Scans a shelf in a process of its own; prints the result, and what the child processes took.
 SCAN = """
 import json, resource, sys

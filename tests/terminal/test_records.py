@@ -172,6 +172,7 @@ def test_wait_for_the_daemon_counts_what_it_does(tmp_path: Path, daemon: DaemonP
     assert b"\r\x1b[Kpair: left " in terminal.raw
 
 
+@pytest.mark.soak
 def test_wait_for_a_decision_counts_what_it_does(tmp_path: Path, daemon: DaemonProcess) -> None:
     """`smtd-ctl deletes reject`, which brings thousands of records back."""
     labels = [f"run-{number}" for number in range(MANY)]

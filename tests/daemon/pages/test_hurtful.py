@@ -14,6 +14,8 @@ from tests.daemon.pages.visitor import Visitor, address, keys
 from tests.daemon.process import DaemonProcess, daemon_process, pair_of, synced
 from tests.daemon.sqlite_stores import labels, put
 
+pytestmark = pytest.mark.halved
+
 #: What no page may have: markup of a record, and characters that control a terminal or a direction.
 HURTS = re.compile(
     "<script>document|<img src=x|</textarea>|[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\u200b]"

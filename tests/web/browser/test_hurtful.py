@@ -14,6 +14,8 @@ from tests.build import MOMENT, change, record
 from tests.web.filling import Filler
 from tests.web.person import DESKTOP, TELEPHONE, Person
 
+pytestmark = pytest.mark.halved
+
 #: Markup, a script, an attribute that ends, a control sequence, reversed text.
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"' onfocus=alert(3) \x1b[31m\u202eevil"
 LABEL = "x<script>alert(0)</script>\u202e"
