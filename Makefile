@@ -19,7 +19,7 @@ CORE = merge engine journal
 COMMA = ,
 SPACE = $(subst ,, )
 
-.PHONY: help demo test test-root check man merging soak bench coverage coverage-all mutation test-all lock clean
+.PHONY: help demo test test-slow test-root check man merging soak bench coverage coverage-all mutation test-all lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -30,6 +30,9 @@ demo: $(READY)  ## sync sample stores, and show what happens
 
 test: $(READY)  ## run the tests
 	$(BIN)/pytest $(PYTEST_FLAGS)
+
+test-slow: $(READY)  ## run the tests that take seconds each
+	SMTD_SLOW=1 $(BIN)/pytest $(PYTEST_FLAGS) -m slow
 
 test-root: $(READY)  ## run, as root, the tests that only root can
 	$(BIN)/pytest -m root

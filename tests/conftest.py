@@ -24,7 +24,7 @@ from tests import scratch
 from tests.command import Smtd, has_terminals
 from tests.forkserver import foreign, shelves
 from tests.integration import disks
-from tests.sampling import SOAK
+from tests.sampling import SLOW, SOAK
 from tests.servers import programs
 
 #: The same examples everywhere and every time: a test that fails here fails on every machine. More,
@@ -127,7 +127,7 @@ def _leave_half_to_soak(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark tests that run real Sumatra; leave soak tests to `make soak`, and root tests to root."""
+    """Mark tests that run real Sumatra; leave soak, slow and root tests to those who ask for them."""
     for item in items:
         if PEERS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("peers")
@@ -135,7 +135,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left = [
         item
         for item in items
-        if (not SOAK and item.get_closest_marker("soak")) or (not ROOT and item.get_closest_marker("root"))
+        if (not SOAK and item.get_closest_marker("soak"))
+        or (not SLOW and item.get_closest_marker("slow"))
+        or (not ROOT and item.get_closest_marker("root"))
     ]
     if left:
         config.hook.pytest_deselected(items=left)

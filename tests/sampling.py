@@ -10,6 +10,8 @@ import pytest
 
 #: Whether this is `make soak`, which also tries what takes too long for each change.
 SOAK = bool(os.environ.get("SMTD_SOAK"))
+#: Whether slow tests run, too: in `make test-slow` and `make soak`.
+SLOW = SOAK or bool(os.environ.get("SMTD_SLOW"))
 
 
 def sampled(values: Iterable[Any], every: int, *, first: int = 0) -> list[Any]:

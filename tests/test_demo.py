@@ -108,7 +108,7 @@ def test_demo_that_is_ended_leaves_nothing_behind(smtd: Smtd) -> None:
     assert list(smtd.directory.glob("smtd-demo-*")) == []
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 def test_demo_keeps_its_directory_on_request(smtd: Smtd) -> None:
     """And says how to go on with it."""
     answer = smtd("demo", "--keep")

@@ -108,6 +108,7 @@ def test_race_that_loses_a_word_is_reported(tmp_path: Path, monkeypatch: pytest.
     assert "cycle" in tally.losses[0]
 
 
+@pytest.mark.slow
 def test_laptops_around_a_server_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One story, in which nothing is lost, doubled or unexplained."""
     # Tests shorten the unit of waits; on a busy machine it must still become longer than a write takes.
@@ -118,6 +119,7 @@ def test_laptops_around_a_server_lose_nothing(tmp_path: Path, monkeypatch: pytes
     assert set(tally.counts) >= {"tag", "cycles", "kills"}
 
 
+@pytest.mark.slow
 def test_daemon_keeps_up_with_constant_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For some seconds, with a few pairs."""
     monkeypatch.setattr(steady, "PAIRS", 5)
@@ -128,6 +130,7 @@ def test_daemon_keeps_up_with_constant_change(tmp_path: Path, monkeypatch: pytes
     assert any("lag p50" in note for note in tally.notes)
 
 
+@pytest.mark.slow
 def test_server_and_daemon_under_constant_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some seconds of it, with a few clients: all hear of all changes, and the processes are looked at."""
     monkeypatch.setattr(endurance, "CLIENTS", 10)

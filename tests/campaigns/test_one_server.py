@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from campaigns.laptops import campaign as laptops
 from campaigns.laptops.server import Server
 from tests.campaigns.test_two_servers import check, told_at
@@ -11,6 +13,7 @@ from tests.servers.served import new_store, served
 from tests.servers.server import DatabaseServer
 
 
+@pytest.mark.slow
 def test_laptops_at_a_server_on_mariadb_that_is_killed_lose_nothing(
     tmp_path: Path, mariadb_server: DatabaseServer
 ) -> None:

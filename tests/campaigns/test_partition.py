@@ -16,6 +16,7 @@ def quiet(_text: str) -> None:
     """Report nothing."""
 
 
+@pytest.mark.slow
 def test_partition_heals_and_nothing_is_lost(tmp_path: Path) -> None:
     """Every word that was written on either side of the cut is on both, and what was deleted is gone."""
     tally = campaign.run_with(tmp_path, 2.0, 50, quiet)

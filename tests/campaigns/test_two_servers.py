@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import anyio
+import pytest
 
 from campaigns.campaign import Tally
 from campaigns.laptops import campaign as laptops
@@ -36,6 +37,7 @@ def check(tally: Tally) -> None:
     assert tally.counts["cycles"] > 0
 
 
+@pytest.mark.slow
 def test_laptops_at_two_servers_of_which_one_is_killed_lose_nothing(
     tmp_path: Path, postgresql_server: DatabaseServer
 ) -> None:

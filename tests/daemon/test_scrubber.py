@@ -182,6 +182,7 @@ async def test_difference_that_no_cycle_can_sync_is_found(
     assert [finding.fields for finding in (await pair.verify()).findings] == [("outcome",)]
 
 
+@pytest.mark.slow
 async def test_background_scrub_continues_after_a_restart(
     locations: Both[Location], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,7 @@ class Mirrors:
             self._last[name] = self._daemon.wait_event(done, self._last[name])["id"]
 
 
+@pytest.mark.slow
 def test_a_working_day_is_mirrored_to_a_file_and_to_a_server(
     project: SumatraProject, server: SumatraServer, tmp_path: Path
 ) -> None:

@@ -178,6 +178,7 @@ def test_altered_record_on_a_server_is_found_by_a_deep_scrub(
     assert (after.code, after.out) == (0, "lab: 2 compared, 2 equal\n")
 
 
+@pytest.mark.slow
 def test_altered_record_on_a_server_is_found_in_the_background(
     mirrored: str, server: SumatraServer, tmp_path: Path
 ) -> None:

@@ -142,6 +142,7 @@ async def test_change_arrives_after_the_server_restarted(
         await until(has(store, "more"))
 
 
+@pytest.mark.slow
 async def test_server_that_stays_away_is_noticed(
     tmp_path: Path, server: ServerProcess, ada: Client, fast: None
 ) -> None:
@@ -169,6 +170,7 @@ async def test_server_that_forgot_all_numbers_is_compared_at_once(
         await until(has(store, "more"))
 
 
+@pytest.mark.slow
 async def test_server_that_was_restored_gets_back_what_it_lacks(
     tmp_path: Path, server: ServerProcess, ada: Client, fast: None
 ) -> None:

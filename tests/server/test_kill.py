@@ -32,6 +32,7 @@ def ledger() -> Ledger:
     return Ledger(Tally("kills"))
 
 
+@pytest.mark.slow
 def test_killed_server_has_all_that_it_acknowledged(tmp_path: Path) -> None:
     """Clients continue from their cursors and hold the same records; the feed reported nothing false."""
     tally = campaign.run(tmp_path, KILLS, quiet)

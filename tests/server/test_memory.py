@@ -31,7 +31,7 @@ def peak(pid: int) -> Callable[[], int]:
     return lambda: most() - before
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 async def test_feed_reads_no_more_than_it_sends(server: ServerProcess) -> None:
     """Records that are too large for it are left where they are."""
     root = await to_thread.run_sync(lambda: server.root)

@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 
+import pytest
 import trustme
 
 from tests.daemon.process import PATIENCE
@@ -106,6 +107,7 @@ def test_restart_refuses_no_client(tmp_path: Path) -> None:
     assert answered == [True] * 5
 
 
+@pytest.mark.slow
 def test_clients_that_come_during_a_restart_are_all_answered(tmp_path: Path) -> None:
     """Also those that the process which ends has accepted at the last moment."""
     answers, is_over = Counter[str](), threading.Event()

@@ -26,6 +26,7 @@ def local(django_environment: Environment, tmp_path: Path) -> RemoteProject:
     return begun_on_a_shelf(tmp_path / "local", django_environment)
 
 
+@pytest.mark.slow
 def test_same_work_as_on_a_shelf_leaves_the_same_records(remote: RemoteProject, local: RemoteProject) -> None:
     """Field by field, whole: a run is five saves, comments and tags are edits, and deletions delete."""
     assert work(remote) == work(local)
@@ -42,6 +43,7 @@ def test_same_work_as_on_a_shelf_leaves_the_same_records(remote: RemoteProject, 
     assert seen["one"]["datastore"]["parameters"]["root"] == "/elsewhere"
 
 
+@pytest.mark.slow
 def test_label_of_any_sort(remote: RemoteProject) -> None:
     """Sumatra allows them, and asks for them as they are."""
     # For smt, "last" is the newest record: here the one of that label.

@@ -12,7 +12,7 @@ from tests.servers.server import Database, DatabaseServer
 from tests.stores.contract import ResumedContract
 from tests.stores.samples import ALL
 
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

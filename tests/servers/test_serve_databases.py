@@ -195,6 +195,7 @@ async def test_store_that_others_made_is_served_without_triggers(
 
 
 @pytest.mark.parametrize("run", RUN)
+@pytest.mark.slow
 async def test_database_that_restarts_is_served_again(tmp_path: Path, run: str) -> None:
     """Meanwhile requests get 503 with a sentence, and no write is acknowledged that is not there later."""
     manager = RUN[run]()

@@ -77,6 +77,7 @@ async def until_in_feed(client: Client, label: str, **expected: Any) -> list[Any
             await anyio.sleep(0.05)
 
 
+@pytest.mark.slow
 async def test_stopped_process_loses_the_duty_and_finds_that_out(
     servers: list[ServerProcess], database: Database
 ) -> None:
@@ -164,6 +165,7 @@ async def until_waiting(database: Database, words: str) -> None:
     await to_thread.run_sync(wait_until, lambda: bool(database.run(query, f"%{words}%")))
 
 
+@pytest.mark.slow
 async def test_idle_servers_write_nothing(servers: list[ServerProcess], database: Database) -> None:
     """To keep the duty costs no transaction: pairs of the same database would take each for a write."""
     await holder_first(servers)

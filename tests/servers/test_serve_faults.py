@@ -9,6 +9,7 @@ from pathlib import Path
 
 import aiohttp
 import anyio
+import pytest
 from anyio import to_thread
 
 from smtd.stores.django.server import LONGEST_IDLE
@@ -23,6 +24,7 @@ from tests.servers.test_serve_processes import clients
 KEEPALIVE, DEFAULT_KEEPALIVE = 20.0, 7200.0
 
 
+@pytest.mark.slow
 async def test_process_that_is_stopped_in_a_write_delays_others_for_seconds(
     servers: list[ServerProcess], database: Database
 ) -> None:

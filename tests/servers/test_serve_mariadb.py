@@ -74,6 +74,7 @@ def test_second_process_is_refused_until_the_first_one_ends(
     second.start()
 
 
+@pytest.mark.slow
 async def test_process_that_was_stopped_writes_nothing_beside_its_successor(
     servers: list[ServerProcess], second: ServerProcess, database: Database
 ) -> None:
@@ -122,6 +123,7 @@ async def test_lost_connection_is_no_reason_to_end(servers: list[ServerProcess],
         await to_thread.run_sync(until_entered, database)
 
 
+@pytest.mark.slow
 async def test_killed_process_loses_nothing_that_it_acknowledged(
     servers: list[ServerProcess], database: Database
 ) -> None:

@@ -31,7 +31,7 @@ from tests.servers.served import new_store, served
 from tests.servers.server import Database, DatabaseServer, elsewhere
 from tests.servers.test_serve_duty import Observed
 
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.slow
 
 #: Seconds for which this test's own statements wait for a lock.
 PATIENT = f"SET SESSION innodb_lock_wait_timeout = {LONGEST_IDLE}"

@@ -24,7 +24,7 @@ from tests.servers.mariadb import mariadb
 from tests.servers.served import new_store, served
 from tests.servers.server import PASSWORD, USER, Database, DatabaseServer
 
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.slow
 
 
 LISTED = f"records/{PROJECT}/"

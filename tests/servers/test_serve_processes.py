@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import anyio
+import pytest
 from anyio import to_thread
 
 from campaigns.campaign import Tally
@@ -115,6 +116,7 @@ async def test_fifty_writers_through_two_processes_lose_no_word(servers: list[Se
         assert ledger.tally.counts["answers to writers"] == WRITERS * ROUNDS
 
 
+@pytest.mark.slow
 async def test_killed_process_loses_nothing_that_it_acknowledged(
     servers: list[ServerProcess], database: Database
 ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import pytest
 from anyio import to_thread
 
 from smtd.server.accounts import users_file
@@ -31,6 +32,7 @@ async def edit(server: ServerProcess, change: Callable[[dict[str, Account]], dic
     await to_thread.run_sync(users_file.edit, server.directory / "users", change)
 
 
+@pytest.mark.slow
 async def test_server_whose_users_file_differs_says_so_once(
     servers: list[ServerProcess], tmp_path: Path, database: Database
 ) -> None:

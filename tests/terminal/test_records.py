@@ -103,6 +103,7 @@ def loud(label: str, end: str) -> Record:
     return change(record(label, version=end), stdout_stderr=LOUD + end)
 
 
+@pytest.mark.slow
 def test_five_megabytes_of_output_show_where_they_differ(tmp_path: Path) -> None:
     """On some lines, as text, at once; and so in every command that names the record."""
     put(tmp_path / "left.sqlite", loud("loud", "the left end"))
@@ -159,6 +160,7 @@ def test_sync_on_a_terminal_counts_what_it_does(tmp_path: Path, daemon: DaemonPr
     assert f"{MANY:,} records of {PROJECT} in sync" in terminal.seen.replace("3000", "3,000")
 
 
+@pytest.mark.slow
 def test_wait_for_the_daemon_counts_what_it_does(tmp_path: Path, daemon: DaemonProcess) -> None:
     """`smtd-ctl sync now`; at the end the line is gone."""
     daemon.ctl("pause", "pair")
@@ -172,7 +174,7 @@ def test_wait_for_the_daemon_counts_what_it_does(tmp_path: Path, daemon: DaemonP
     assert b"\r\x1b[Kpair: left " in terminal.raw
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 def test_wait_for_a_decision_counts_what_it_does(tmp_path: Path, daemon: DaemonProcess) -> None:
     """`smtd-ctl deletes reject`, which brings thousands of records back."""
     labels = [f"run-{number}" for number in range(MANY)]

@@ -167,6 +167,7 @@ async def hangs(_line: Line, _request: web.BaseRequest) -> web.StreamResponse:
     raise AssertionError
 
 
+@pytest.mark.slow
 async def test_silent_server_gets_one_retry(server: SumatraServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two timeouts are enough, however many requests there are; one answer resets that."""
     monkeypatch.setattr(session, "SILENCE", 1.0)

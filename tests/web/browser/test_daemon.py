@@ -145,6 +145,7 @@ def test_whole_way_of_a_person(visiting: Visiting, daemon: DaemonProcess, left: 
     [((1280, 900), True), pytest.param(TELEPHONE, False, marks=pytest.mark.soak)],
     ids=["wide", "telephone"],
 )
+@pytest.mark.slow
 def test_every_page_is_open_to_everybody(visiting: Visiting, size: tuple[int, int], dark: bool) -> None:
     """By axe, in the dark and by day, on a telephone; the page of hurtful records, too."""
     with visiting(size=size, dark=dark) as someone:
@@ -153,6 +154,7 @@ def test_every_page_is_open_to_everybody(visiting: Visiting, size: tuple[int, in
         assert someone.page.title() != "hurt"
 
 
+@pytest.mark.slow
 def test_page_before_a_decision_is_open_to_everybody(visiting: Visiting) -> None:
     """With text of twice the size, too."""
     with visiting() as someone:

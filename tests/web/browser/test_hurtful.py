@@ -85,6 +85,7 @@ def test_harm_is_text(hurt: Filler, someone: Person, path: str) -> None:
     [pytest.param(DESKTOP, False, marks=pytest.mark.soak), (TELEPHONE, True)],
     ids=["desktop, light", "telephone, dark"],
 )
+@pytest.mark.slow
 def test_everybody_can_use_every_page(
     hurt: Filler,
     visitor: Callable[..., AbstractContextManager[Person]],
