@@ -132,6 +132,7 @@ def busy() -> Iterator[int]:
         yield door.getsockname()[1]
 
 
+@pytest.mark.slow
 def test_address_in_use_by_another_program_is_an_error(smtd: Smtd, busy: int) -> None:
     """Whatever it answers, or if it answers nothing."""
     answer = served(smtd, f'listen = "127.0.0.1:{busy}"')

@@ -98,6 +98,7 @@ def test_programs_that_save_old_reads_lose_nothing(tmp_path: Path) -> None:
     assert set(tally.counts) >= {"run", "comment", "tag", "delete", "cycles", "cycles that ended early"}
 
 
+@pytest.mark.slow
 def test_race_that_loses_a_word_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If smtd's writes were dropped from the log, the races would show it."""
     monkeypatch.setattr("smtd.journal.write_log._KEPT", 0)

@@ -26,6 +26,7 @@ def test_server_that_is_killed_is_linearizable(tmp_path: Path) -> None:
     assert "followers that had to start again" not in tally.counts
 
 
+@pytest.mark.slow
 def test_two_stores_that_pass_for_one_are_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is whole by itself; a client that goes from one to the other sees that they are not the same."""
     monkeypatch.setattr(campaign, "PATIENCE", 1.0)

@@ -46,6 +46,7 @@ def test_laptops_at_two_servers_of_which_one_is_killed_lose_nothing(
         check(told_at(server, tmp_path))
 
 
+@pytest.mark.slow
 def test_two_servers_of_one_database_are_linearizable(
     tmp_path: Path, postgresql_server: DatabaseServer
 ) -> None:

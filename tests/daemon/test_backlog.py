@@ -85,6 +85,7 @@ async def test_count_is_renewed_when_the_store_changes(journal: Journal, tmp_pat
     assert [first, again, await counted.count()] == [1, 1, 2]
 
 
+@pytest.mark.slow
 async def test_count_is_unknown_if_no_store_can_be_read(journal: Journal, tmp_path: Path) -> None:
     """A missing store has not lost its records, so none of them waits."""
     locations = files(tmp_path)

@@ -6,6 +6,8 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
+
 from smtd.records.record import Executable
 from tests.build import full, record
 from tests.daemon.process import daemon_process, pair_of, wait_until
@@ -101,6 +103,7 @@ def test_short_outage_of_a_store_is_not_reported(tmp_path: Path, left: Path, rig
         program.wait("offline", "recovered")
 
 
+@pytest.mark.slow
 def test_webhook_and_heartbeat_are_real_requests(tmp_path: Path, left: Path, right: Path) -> None:
     """Neither waits for the other, and no address is shown anywhere."""
     quarrel(left, right)

@@ -93,6 +93,7 @@ def test_previous_server_restarts_if_the_new_one_cannot_start(tmp_path: Path, us
         assert "there is no store new" in daemon.ctl("pair", "add", "other", "left", "new").err
 
 
+@pytest.mark.slow
 async def test_previous_server_that_cannot_restart_is_retried(
     tmp_path: Path, users: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

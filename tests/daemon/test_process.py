@@ -326,6 +326,7 @@ def test_directory_for_a_socket_that_was_never_made_is_removed(tmp_path: Path) -
         assert {each.name for each in daemon.socket.parent.iterdir()} == {daemon.socket.name, "notify"}
 
 
+@pytest.mark.slow
 def test_sigterm_in_a_cycle_ends_the_daemon_at_once(tmp_path: Path, left: Path, right: Path) -> None:
     """The next start finishes what the cycle had begun."""
     put(left, *(full(f"run-{number}", stdout_stderr="x" * 20_000) for number in range(400)))
@@ -514,6 +515,7 @@ def kept_waiting(daemon: DaemonProcess, path: Path) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("reloading", [False, True])
+@pytest.mark.slow
 def test_lock_of_another_program_does_not_delay_the_shutdown(
     reloading: bool, daemon: DaemonProcess, left: Path
 ) -> None:
@@ -530,6 +532,7 @@ def test_lock_of_another_program_does_not_delay_the_shutdown(
         assert not daemon.socket.exists()
 
 
+@pytest.mark.slow
 def test_lock_of_another_program_delays_no_verb(daemon: DaemonProcess, left: Path, tmp_path: Path) -> None:
     """A pair that has to wait is removed at once, and the work that it has begun ends by itself."""
     daemon.ctl("pair", "add", "more", left, tmp_path / "more.sqlite")
@@ -576,6 +579,7 @@ def test_requested_cycle_does_not_wait_for_a_burst_to_settle(tmp_path: Path, lef
         assert labels(right) == {"run", "more"}
 
 
+@pytest.mark.slow
 def test_reload_continues_when_its_client_leaves(daemon: DaemonProcess, left: Path, right: Path) -> None:
     """No pair ends without its replacement."""
     first = daemon.wait_event(synced)
@@ -635,6 +639,7 @@ print(*sorted(set({heavy}) & set(sys.modules)))
     assert imported == ""
 
 
+@pytest.mark.slow
 def test_store_that_appears_after_the_start_is_noticed(tmp_path: Path, left: Path, right: Path) -> None:
     """For example on a disk that is mounted later: the daemon watches its place before it exists."""
     away = tmp_path / "away"

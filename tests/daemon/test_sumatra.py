@@ -116,6 +116,7 @@ def test_a_working_day_is_mirrored_to_a_file_and_to_a_server(
     assert all(duration for *_, duration in shown)
 
 
+@pytest.mark.slow
 def test_mirror_fills_a_recreated_record_store(
     project: SumatraProject, server: SumatraServer, tmp_path: Path
 ) -> None:
@@ -201,6 +202,7 @@ def test_sumatra_saves_while_the_daemon_writes_to_the_same_file(
     assert len(outcomes) == 55
 
 
+@pytest.mark.slow
 def test_corrected_password_is_used_without_a_reload(
     project: SumatraProject, server: SumatraServer, tmp_path: Path
 ) -> None:

@@ -151,6 +151,7 @@ def is_finding(event: Event) -> bool:
     return bool(event["event"] == "finding")
 
 
+@pytest.mark.slow
 def test_altered_record_on_a_server_is_found_by_a_deep_scrub(
     mirrored: str, server: SumatraServer, tmp_path: Path, left: Path
 ) -> None:
@@ -203,6 +204,7 @@ def test_altered_record_on_a_server_is_found_in_the_background(
     assert [one["id"] for one in told] == [event["id"]]
 
 
+@pytest.mark.slow
 def test_edit_on_a_server_that_a_scrub_sees_first_is_copied(
     mirrored: str, server: SumatraServer, tmp_path: Path
 ) -> None:

@@ -107,6 +107,7 @@ async def test_older_records_get_a_share_of_rare_looks(world, clock):
     assert {label for each in found for label in each} == {*LABELS}
 
 
+@pytest.mark.slow
 async def test_looks_in_quick_succession_make_no_more_requests(world, clock):
     """A burst of changes on this side costs the server nothing, and stops no read that is due."""
     found = [await reads(world, clock, 0.8) for _ in range(100)]

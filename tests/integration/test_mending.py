@@ -26,6 +26,7 @@ def stores(
     return shelf, database
 
 
+@pytest.mark.slow
 def test_input_data_removed_by_smt_delete_is_restored(stores: tuple[PeerStore, PeerStore], smtd: Smtd):
     """Deleting the producer in SQLite empties its consumer; smtd restores that, and carries the deletion."""
     shelf, database = stores

@@ -286,6 +286,7 @@ async def test_wrong_password_is_reported_and_deletes_nothing(
     assert "mistaken" not in answer.out + answer.err
 
 
+@pytest.mark.slow
 async def test_refused_record_is_retried_at_growing_intervals(
     mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,6 +132,7 @@ def test_first_five_minutes_work(project: RemoteProject, server: ServerProcess, 
     assert token in (project.smt_directory / "project").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_ways_to_use_the_server_work(project: RemoteProject, server: ServerProcess, token: str) -> None:
     """smtd mirrors a project, smt syncs it, and it moves to the server."""
     _, configure, mirror, sync = map(shlex.split, lines("How people use it"))

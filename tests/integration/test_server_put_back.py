@@ -26,6 +26,7 @@ def copied(source: Path, target: Path) -> None:
         one.backup(other)
 
 
+@pytest.mark.slow
 async def test_restored_server_gets_a_day_of_work_again(
     server: SumatraServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

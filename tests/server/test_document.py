@@ -185,6 +185,7 @@ def test_invalid_request_is_refused_as_documented(root: str, name: str) -> None:
     check()
 
 
+@pytest.mark.slow
 def test_invalid_line_is_not_carried_out(root: str) -> None:
     """A line that is wrong inside its record is refused alone; any other fault refuses the request."""
     lines = DOCUMENT["paths"]["/api/v1/records:write"]["post"]["requestBody"]["content"][

@@ -99,6 +99,7 @@ def has(store: Location, label: str) -> Callable[[], Awaitable[bool]]:
     return found
 
 
+@pytest.mark.slow
 async def test_hour_with_nothing_to_do_costs_two_requests_at_most(
     tmp_path: Path, server: ServerProcess, ada: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,6 +187,7 @@ async def test_server_that_was_restored_gets_back_what_it_lacks(
         assert await has(store, "more")()
 
 
+@pytest.mark.slow
 async def test_dead_line_is_given_up_after_some_silence(
     tmp_path: Path, server: ServerProcess, ada: Client, fast: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,7 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
         yield made
 
 
+@pytest.mark.slow
 async def test_look_at_large_records_keeps_one_answer_in_memory(
     server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -282,6 +282,7 @@ async def test_large_record_is_stored(served: Served) -> None:
     assert "record" not in event
 
 
+@pytest.mark.slow
 async def test_client_that_reads_no_answer_is_disconnected(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,6 +296,7 @@ async def test_client_that_reads_no_answer_is_disconnected(
         await until(lambda: not is_connected(port))
 
 
+@pytest.mark.slow
 async def test_clients_that_read_no_answers_do_not_fill_the_memory(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,6 +320,7 @@ async def test_clients_that_read_no_answers_do_not_fill_the_memory(
     assert not answers.LargeAnswer.pending
 
 
+@pytest.mark.slow
 async def test_unread_stream_is_closed(served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is let go, and makes room for another."""
     monkeypatch.setattr(answers, "SEND_TIMEOUT", 0.5)

@@ -190,6 +190,7 @@ def insisted(project: RemoteProject, *arguments: str) -> int:
             return refused
 
 
+@pytest.mark.slow
 async def test_deletion_by_smt_of_what_it_has_not_seen(
     server: ServerProcess, project: RemoteProject, tmp_path: Path
 ) -> None:
@@ -222,6 +223,7 @@ async def test_deletion_by_smt_of_what_it_has_not_seen(
         assert (await pair.same())[key("seen")].outcome == "carried"
 
 
+@pytest.mark.slow
 async def test_edits_of_a_record_that_smt_still_saves(
     server: ServerProcess, project: RemoteProject, tmp_path: Path
 ) -> None:

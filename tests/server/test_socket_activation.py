@@ -90,6 +90,7 @@ def test_server_takes_over_the_socket_of_systemd(tmp_path: Path) -> None:
         assert healthy(server.port)
 
 
+@pytest.mark.slow
 def test_restart_refuses_no_client(tmp_path: Path) -> None:
     """Those that come while the server is away wait, and are answered by the next process."""
     answered: list[bool] = []

@@ -129,6 +129,7 @@ def test_killed_run_leaves_what_was_saved(remote: RemoteProject) -> None:
     assert found["dependencies"]
 
 
+@pytest.mark.slow
 def test_writes_of_smt_into_the_served_file_are_noticed(
     server: ServerProcess, remote: RemoteProject, django_environment: Environment, tmp_path: Path
 ) -> None:

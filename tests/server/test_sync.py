@@ -96,6 +96,7 @@ def requests(server: ServerProcess) -> Counter[str]:
     return made
 
 
+@pytest.mark.slow
 async def test_server_that_was_restored_loses_no_record(
     tmp_path: Path, smtd: Smtd, server: ServerProcess
 ) -> None:
@@ -135,6 +136,7 @@ async def test_other_smtd_may_use_the_served_file(tmp_path: Path) -> None:
     assert place.run("SELECT DISTINCT label FROM smtd_dirty WHERE label IS NOT NULL") == [("full",)]
 
 
+@pytest.mark.slow
 async def test_server_of_another_version_is_synced_as_any(tmp_path: Path, smtd: Smtd) -> None:
     """Its digests mean nothing here: edits and deletions of both sides arrive, and no word is lost."""
     shelf = dumb_place(tmp_path / "shelf")

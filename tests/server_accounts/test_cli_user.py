@@ -363,6 +363,7 @@ def test_file_is_private_at_every_step_without_a_umask(user: Command, smtd: Smtd
     assert {path.name for path in user.directory.iterdir()} == {"users", ".users.lock"}
 
 
+@pytest.mark.slow
 def test_two_who_are_added_at_once_are_both_there(user: Command) -> None:
     """Each waits until it is alone, and only then reads what is there: two of one name are not both added."""
     user.add("eve")

@@ -98,6 +98,7 @@ async def run(directory: Path, left: TestStore, place: DatabasePlace) -> Any:
 
 
 @pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.soak), "after"])
+@pytest.mark.slow
 async def test_cycle_after_a_broken_connection_converges(
     database_server: DatabaseServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:

@@ -335,6 +335,7 @@ async def test_commit_of_others_is_durable_before_it_is_agreed_on(place: Postgre
         assert await other.fetchval("SELECT CAST(pg_current_snapshot() AS text)") == before
 
 
+@pytest.mark.slow
 async def test_server_without_durability_is_busy(
     place: PostgresqlPlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,7 @@ def shelved(plain_environment: Environment, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.mark.parametrize("database_server", sampled(SERVERS, 2), indirect=True)
+@pytest.mark.slow
 async def test_project_moves_to_a_database_and_works_there(
     shelved: Path,
     django_environment: Environment,

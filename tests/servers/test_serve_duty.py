@@ -101,6 +101,7 @@ async def test_stopped_process_loses_the_duty_and_finds_that_out(
         assert (await of_stopped.put(record("own"))).status == 201
 
 
+@pytest.mark.slow
 async def test_process_that_lost_the_duty_enters_nothing_until_it_has_it_again(
     tmp_path: Path, database: Database
 ) -> None:

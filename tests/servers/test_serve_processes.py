@@ -224,6 +224,7 @@ async def test_cursor_of_one_process_is_good_at_another_that_starts_later(
             assert (reply.status, [one["label"] for one in reply.json["changes"]]) == (200, ["two"])
 
 
+@pytest.mark.slow
 async def test_other_process_takes_over_what_other_programs_write(
     servers: list[ServerProcess], database: Database
 ) -> None:
@@ -243,6 +244,7 @@ async def test_other_process_takes_over_what_other_programs_write(
             assert labels == ["past-0", "past-1"]
 
 
+@pytest.mark.slow
 async def test_write_in_the_moment_of_a_takeover_is_found_without_triggers(
     tmp_path: Path, postgresql_server: DatabaseServer
 ) -> None:

@@ -29,6 +29,7 @@ async def done(database: Database, work: Callable[..., Any], *words: Any, **more
     await to_thread.run_sync(wait_until, lambda: not database.run("SELECT 1 FROM smtd_dirty LIMIT 1"))
 
 
+@pytest.mark.slow
 async def test_sumatra_works_beside_the_servers(
     tmp_path: Path, database_server: DatabaseServer, django_environment: Environment
 ) -> None:

@@ -144,6 +144,7 @@ async def test_many_records_are_read_as_sumatra_sees_them(
     assert peer.dump() == seen
 
 
+@pytest.mark.slow
 async def test_sumatra_reads_every_record_of_a_shelf_in_a_database(
     rich_shelf: Path, place: DatabasePlace, peer: PeerStore
 ) -> None:

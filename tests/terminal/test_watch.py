@@ -199,6 +199,7 @@ def three_seconds(daemon: DaemonProcess) -> None:
         clock.send_signal(signal.SIGINT)
 
 
+@pytest.mark.slow
 def test_watch_without_a_terminal_prints_a_line_for_each_change(
     daemon: DaemonProcess, tmp_path: Path
 ) -> None:

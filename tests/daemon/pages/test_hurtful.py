@@ -64,6 +64,7 @@ def test_page_shows_hurtful_records_as_text(guest: Visitor, path: str) -> None:
     assert "49 %s" not in answer.text
 
 
+@pytest.mark.slow
 def test_hurtful_record_is_decided_by_its_exact_name(tmp_path: Path) -> None:
     """Whatever its label has; the label comes back from the form as it was."""
     left, right = tmp_path / "left.sqlite", tmp_path / "right.sqlite"

@@ -131,6 +131,7 @@ async def test_writing_equal_records_leaves_a_rich_shelf_unchanged(rich: ShelfPl
     assert rich.forms() == before
 
 
+@pytest.mark.slow
 async def test_shelf_that_sumatra_has_open_is_read_by_its_old_index(
     rich: ShelfPlace, rich_peer: PeerStore
 ) -> None:
@@ -149,6 +150,7 @@ async def test_shelf_that_sumatra_has_open_is_read_by_its_old_index(
     assert scan.unreadable == {}
 
 
+@pytest.mark.slow
 async def test_only_own_writes_get_lost_in_a_shelf_that_sumatra_has_open(
     rich: ShelfPlace, rich_peer: PeerStore
 ) -> None:

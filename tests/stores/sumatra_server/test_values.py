@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from smtd.records import canonical
@@ -89,6 +90,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.slow
 async def test_odd_values_arrive_exactly_or_are_refused(server: SumatraServer) -> None:
     """No value is altered, nothing of a refused one stays, and each reason has a next step."""
     taken = {label: full(label, **fields) for label, fields in TAKEN.items()}

@@ -188,6 +188,7 @@ def test_everything_works_without_scripts(visiting: Visiting, daemon: DaemonProc
     assert held(right)["run-00"].version == "left-version"
 
 
+@pytest.mark.slow
 def test_double_click_sends_a_form_once(visiting: Visiting, daemon: DaemonProcess, left: Path) -> None:
     """And the person sees what it did, not that it was done already."""
     write(left, commented(held(left)["run-09"], "more"))
