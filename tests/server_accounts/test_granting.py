@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from anyio import to_thread
 
@@ -294,6 +295,9 @@ async def test_smt_is_let_in_by_a_token_in_the_place_of_a_password(
         project.comment("first", "by token")
         return project.labels()
 
+    with anyio.fail_after(10):  # the server reads its users again within a second
+        while (await served.client("bob", token).get("records/")).status != 200:
+            await anyio.lowlevel.checkpoint()
     assert await to_thread.run_sync(work) == ["first"]
     assert (await served.client("bob").get("records/Tokens/first/")).json["outcome"].strip() == "by token"
     assert (await served.client("ada").get("records/Tokens/")).status == 403
