@@ -77,8 +77,9 @@ def test_person_types_the_address_of_the_server_and_answers_three_questions(
 
     said = terminal.shown.decode()
     assert "3 records go there, 0 records come here" in said
-    assert f"pair {PROJECT.lower()} is set up; 3 records in sync" in said
-    assert "no daemon runs: start one with smtd run" in said
+    assert f"pair {PROJECT.lower()} is set up" in said
+    assert "3 records in sync" in said
+    assert "no daemon syncs it yet: start one with smtd run" in said
     assert PASSWORD not in said
     kept = project.config.with_name("server.password")
     assert (kept.read_text(), kept.stat().st_mode & 0o777) == (f"{PASSWORD}\n", 0o600)
@@ -118,6 +119,32 @@ def test_script_gets_one_object_and_a_second_run_says_that_it_is_set_up(
     assert (first.code, second.code) == (0, 0), first.err
     assert (first.json["new"], first.json["sync"]["in_sync"], first.json["daemon"]) == (True, 3, False)
     assert (second.json["new"], second.json["pair"]) == (False, first.json["pair"])
+
+
+def test_password_in_the_address_goes_into_a_private_file(project: Project, lab: ServerProcess) -> None:
+    done = project.smtd("mirror", lab.address, "--yes", "--json")
+    again = project.smtd("mirror", lab.root, "--json")
+
+    assert (done.code, again.code) == (0, 0), done.err
+    assert PASSWORD not in project.config.read_text() + done.out + done.err
+    store = load(project.config).stores["server"]
+    assert (store.location, store.username) == (f"{lab.root}records/", "ada")
+    assert Path(store.password_file or "").read_text() == f"{PASSWORD}\n"
+    assert again.json["new"] is False
+    assert project.smtd("check").code == 0
+
+
+def test_pair_with_settings_of_its_own_is_left_to_the_daemon(project: Project, tmp_path: Path) -> None:
+    """A second run syncs nothing by settings that are not those of the pair."""
+    copy = DjangoPlace(tmp_path / "copy.sqlite")
+    assert project.smtd("mirror", copy.path, "--yes").code == 0
+    project.config.write_text(f'{project.config.read_text()}mode = "right-to-left"\n')
+    anyio.run(project.store.put, record("only-here"))
+
+    done = project.smtd("mirror", copy.path, "--yes", "--json")
+
+    assert (done.code, done.json["new"], done.json["sync"]) == (0, False, None), done.err
+    assert "only-here" not in project.smtd("list", copy.path).out
 
 
 def test_nobody_to_ask_changes_nothing(project: Project, lab: ServerProcess, password: Path) -> None:

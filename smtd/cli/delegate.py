@@ -37,14 +37,14 @@ def sync(
     words = [locations.left.identity, locations.right.identity]
     try:
         socket = socket_path(None)
-        found = _ask_daemon(socket, PATIENCE, verb="pair of", stores=words, state=str(state.absolute()))
+        found = ask_daemon(socket, PATIENCE, verb="pair of", stores=words, state=str(state.absolute()))
     except (DaemonNotRunning, UsageError):  # UsageError: this user has no place for a socket
         return None
     if found["pair"] is None or (everything and found["projects"] is not None):
         return None
     if projects is not None and sorted(projects) != found["projects"]:
         return None
-    answer = _ask_daemon(
+    answer = ask_daemon(
         socket,
         None,
         progress,
@@ -60,9 +60,13 @@ def sync(
     return report
 
 
-def _ask_daemon(
+def ask_daemon(
     socket: str, patience: float | None, show: Progress | None = None, **request: Any
 ) -> dict[str, Any]:
+    """Return the result of *request*; *show* gets the progress. Blocks. Raises what the daemon answers.
+
+    *patience*: seconds to wait for an answer (None: no limit).
+    """
     for answer in ask(socket, request, patience):
         if not answer.get("ok"):
             raise _error(answer)

@@ -14,14 +14,14 @@ import anyio
 import click
 from yarl import URL
 
-from smtd import pairing, private, regular
-from smtd.cli import show, user_service
+from smtd import pairing, private
+from smtd.cli import passwords, show, user_service
 from smtd.cli.config_edit import ConfigFile, Keys
 from smtd.cli.login import LoggedIn, log_in
 from smtd.cli.say import complain, say, say_json
-from smtd.cli.state import configuration_file, state_directory, usual_files
-from smtd.cli.stores import located
-from smtd.config import Config
+from smtd.cli.state import configuration, configuration_file, state_directory, usual_files
+from smtd.cli.stores import located, same_place
+from smtd.config import Config, StoreConfig
 from smtd.engine.pair import Policy
 from smtd.engine.report import PairReport, Progress
 from smtd.errors import StoreElsewhere, UsageError
@@ -67,17 +67,17 @@ def run(request: MirrorRequest) -> int:
     directory = current_project(Path.cwd())
     project = located(str(directory), file.config, None)
     found = _existing(file.config, directory, request.target)
-    setup = None
     if found is None:
         setup = _prepared(request, file, directory, project)
         plan = _preview(setup, state_directory(None, file.config), request)
-        _show(setup, plan, file.path)
+        if not (request.as_json and request.yes):
+            _show(setup, plan, file.path)
         if not (request.yes or _confirmed(request)):
             complain("smtd: nothing was changed")
             return 1
         _store(setup, file)
-    name = found or (setup.name if setup is not None else "")
-    return _first_sync(request, file.config, name, is_new=found is None)
+        return _first_sync(request, setup.name, setup)
+    return _first_sync(request, found, None)
 
 
 def remove(chosen: Path | None, pair: str | None) -> int:
@@ -111,14 +111,11 @@ def _existing(config: Config, directory: Path, target: str) -> str | None:
 
 
 def _is_at(place: str, target: str) -> bool:
-    """Say whether the store at *place* is that which a person calls *target*."""
-    if "://" in target:
-        return place.rstrip("/").removesuffix("/records") == target.rstrip("/").removesuffix("/records")
-    return "://" not in place and _absolute(place) == _absolute(target)
-
-
-def _absolute(place: str) -> Path:
-    return Path(place).expanduser().absolute()
+    """Say whether the store at *place* is that which a person calls *target*, with a user or without."""
+    if "://" in place and "://" in target:
+        one, other = (str(URL(each).with_user(None)).rstrip("/") for each in (place, target))
+        return one.removesuffix("/records") == other.removesuffix("/records")
+    return same_place(place, target)
 
 
 def _pair_of(config: Config, directory: Path) -> str:
@@ -134,7 +131,7 @@ def _pair_of(config: Config, directory: Path) -> str:
 
 
 def _is_project(place: str, directory: Path) -> bool:
-    return "://" not in place and _absolute(place) == directory.absolute()
+    return same_place(place, str(directory))
 
 
 def _prepared(request: MirrorRequest, file: ConfigFile, directory: Path, project: Location) -> Setup:
@@ -154,7 +151,8 @@ def _prepared_for(
         raise UsageError(f"{target} is the store of this project itself; name another one")
     given = None
     if request.password_file is not None:
-        given = _first_line(request.password_file)
+        asked = StoreConfig(place, password_file=str(request.password_file))
+        given = passwords.password(_nickname(target), asked)
     logged_in = LoggedIn(target, (), None)
     if target.driver.server is not None:
         logged_in = log_in(target, request.user, given, may_ask=not request.no_input)
@@ -188,25 +186,26 @@ def _nickname(target: Location) -> str:
 
 
 def _secret(request: MirrorRequest, file: ConfigFile, name: str, found: LoggedIn) -> tuple[Path, str] | None:
-    if found.password is None or request.password_file is not None:
+    password = found.password or _typed_password(request.target)
+    if password is None or request.password_file is not None:
         return None
-    return file.path.absolute().with_name(f"{name}.password"), found.password
+    return file.path.absolute().with_name(f"{name}.password"), password
+
+
+def _typed_password(target: str) -> str | None:
+    return URL(target).password if "://" in target else None
 
 
 def _store_keys(target: str, found: LoggedIn, password_file: Path | None) -> Keys:
-    keys = {"location": target if "://" in target else str(Path(target).expanduser().absolute())}
+    """Return what the configuration gets of a store; an address never has a password there."""
+    if "://" not in target:
+        return {"location": str(Path(target).expanduser().absolute())}
+    keys = {"location": str(URL(target).with_user(None))}
+    if found.location.access.username is not None:
+        keys["username"] = found.location.access.username
     if password_file is not None:
-        if found.location.access.username is not None:
-            keys["username"] = found.location.access.username
         keys["password_file"] = str(password_file.absolute())
     return keys
-
-
-def _first_line(file: Path) -> str:
-    try:
-        return regular.read(file, 64 * 1024).decode().partition("\n")[0]
-    except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(f"the password file {file} cannot be read ({exc})") from exc
 
 
 def _policy(setup: Setup) -> Policy:
@@ -260,22 +259,31 @@ def _store(setup: Setup, file: ConfigFile) -> None:
     file.add(setup.stores, setup.name, {"left": setup.sides.left, "right": setup.sides.right})
 
 
-def _first_sync(request: MirrorRequest, config: Config, name: str, *, is_new: bool) -> int:
-    """Have the daemon sync the pair, or this process if there is none; say how it goes on."""
+def _first_sync(request: MirrorRequest, name: str, setup: Setup | None) -> int:
+    """Have the daemon sync the pair, or this process if there is none and the pair is new (*setup*).
+
+    A pair that was there before may have settings of its own, so only the daemon syncs it.
+    """
     has_daemon = (user_service.is_running() or user_service.start()) and _has_pair(name)
+    report: Mapping[str, Any] | None = None
     with show.progress(quiet=request.as_json) as progress:
         if has_daemon:
             report = _by_daemon(name, progress)
-        else:
-            report = _here(config, name, state_directory(None, config), progress)
+        elif setup is not None:
+            report = _here(setup, state_directory(None, configuration(request.config)), progress)
+    is_ok = report is None or bool(report["ok"])
     if request.as_json:
-        pair = {"ok": report["ok"], "pair": name, "new": is_new, "daemon": has_daemon, "sync": report}
-        say_json(pair)
+        is_new = setup is not None
+        say_json({"ok": is_ok, "pair": name, "new": is_new, "daemon": has_daemon, "sync": report})
+        return 0 if is_ok else 1
+    say(f"pair {name} {'was set up before' if setup is None else 'is set up'}")
+    if report is not None:
+        _say_result(report, name)
+    if has_daemon:
+        say("the daemon syncs every change from now on: smtd-ctl status")
     else:
-        done = "is set up" if is_new else "was set up before"
-        say(f"pair {name} {done}; {plural(report['in_sync'], 'record')} in sync")
-        _say_next(report, name, has_daemon)
-    return 0 if report["ok"] else 1
+        say("no daemon syncs it yet: start one with smtd run, or as a service (systemd/README.md)")
+    return 0 if is_ok else 1
 
 
 def _has_pair(name: str) -> bool:
@@ -292,25 +300,21 @@ def _by_daemon(name: str, progress: Progress) -> dict[str, Any]:
     return report
 
 
-def _here(config: Config, name: str, state: Path, progress: Progress) -> dict[str, Any]:
-    pair = config.pairs[name]
-    locations = Both(pair.left, pair.right).map(lambda side: located(side, config, None, may_be_new=True))
-    setup = Setup(name, Both(pair.left, pair.right), locations, {}, None)
+def _here(setup: Setup, state: Path, progress: Progress) -> dict[str, Any]:
+    """Run the first cycle of a new pair, whose settings are the defaults, in this process."""
 
     async def sync() -> PairReport:
-        async with open_journal(state) as journal, pairing.open_stores(locations) as stores:
-            return await pairing.sync(journal, name, locations, stores, _policy(setup), progress=progress)
+        async with open_journal(state) as journal, pairing.open_stores(setup.locations) as stores:
+            run = partial(pairing.sync, journal, setup.name, setup.locations, stores, _policy(setup))
+            return await run(progress=progress)
 
     return shapes.pair(anyio.run(sync))
 
 
-def _say_next(report: Mapping[str, Any], name: str, has_daemon: bool) -> None:
+def _say_result(report: Mapping[str, Any], name: str) -> None:
+    say(f"{plural(report['in_sync'], 'record')} in sync")
     for kind, verb in (("conflicts", "conflicts"), ("held", "holds")):
         if report[kind]:
             say(f"{plural(len(report[kind]), 'record')} wait for you: smtd-ctl {verb} {name}")
     for each in report["failed"][: show.MOST]:
         say(f"failed: {each['project']}/{each['label']}: {each['error']}")
-    if has_daemon:
-        say("the daemon syncs every change from now on: smtd-ctl status")
-    else:
-        say("no daemon runs: start one with smtd run, or as a service (systemd/README.md)")

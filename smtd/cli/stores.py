@@ -88,7 +88,9 @@ def _configured(word: str, config: Config) -> tuple[str, StoreConfig] | None:
     """Return name and settings of the configured store with the name or location *word*, or None."""
     if word in config.stores:
         return word, config.stores[word]
-    return next(((name, store) for name, store in config.stores.items() if _same(store.location, word)), None)
+    return next(
+        ((name, store) for name, store in config.stores.items() if same_place(store.location, word)), None
+    )
 
 
 def _access(name: str, store: StoreConfig, passwords: Callable[[str, StoreConfig], str | None]) -> Access:
@@ -105,7 +107,8 @@ def _access(name: str, store: StoreConfig, passwords: Callable[[str, StoreConfig
     )
 
 
-def _same(one: str, other: str) -> bool:
+def same_place(one: str, other: str) -> bool:
+    """Say whether *one* and *other* are the same address, or name the same path."""
     if "://" in one or "://" in other:
         return one.rstrip("/") == other.rstrip("/")
     try:

@@ -6,10 +6,10 @@ import subprocess
 import time
 from typing import Any
 
+from smtd.cli.delegate import ask_daemon
 from smtd.cli.socket_path import socket_path
-from smtd.control.client import ask
 from smtd.engine.report import Progress
-from smtd.errors import DaemonNotRunning, SmtdError, UsageError
+from smtd.errors import DaemonNotRunning, UsageError
 
 #: The unit of a user's daemon.
 UNIT = "smtd.service"
@@ -27,20 +27,8 @@ def is_running() -> bool:
 
 
 def request(verb: str, show: Progress | None = None, **more: Any) -> dict[str, Any]:
-    """Return the result of *verb*; *show* gets the progress. Blocks. Raises what the daemon answers."""
-    patience = PATIENCE if show is None else None
-    for answer in ask(socket_path(None), {"verb": verb, **more}, patience):
-        if not answer.get("ok"):
-            error = SmtdError(answer.get("error", "the daemon gave no reason; see its log"))
-            error.exit_code = int(answer.get("code", 1))
-            raise error
-        result: dict[str, Any] = answer["result"]
-        if "progress" not in result:
-            return result
-        for pair in result["progress"]:
-            if show is not None:
-                show(pair["state"], pair["total"] - (pair["pending"] or 0), pair["total"])
-    raise DaemonNotRunning("the daemon stopped without an answer; see its log")
+    """Return the result of *verb*, as `delegate.ask_daemon` does; with *show* it may take any time."""
+    return ask_daemon(socket_path(None), PATIENCE if show is None else None, show, verb=verb, **more)
 
 
 def start() -> bool:

@@ -1,7 +1,7 @@
 """The lease on a duty that one of several processes has: who may take it, and whether this process has it.
 
 The holder renews it each second. If the holder is stopped (a suspended machine, SIGSTOP) the lease runs out,
-and another process takes it. So whoever acts for the duty checks the lease in the transaction that acts
+and another process takes it. So a process that acts for the duty checks the lease in the same transaction
 (fencing): a process that continues after a stop may still believe that it has it.
 """
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from smtd.web.assets import Asset
+from smtd.web.templates import Templates, Visit
 
 #: Nothing is loaded from another host, no script or style is in a page itself, no other site shows a page in
 #: a frame, and no form goes elsewhere.
@@ -51,7 +51,19 @@ def see(address: str) -> web.Response:
     return web.Response(status=HTTPStatus.SEE_OTHER, headers={**HEADERS, "Location": address})
 
 
-def asset(found: Asset) -> web.Response:
-    """Return a file, which the browser may keep: another content has another address."""
+def error(templates: Templates, path: str, exc: PageError) -> web.Response:
+    """Return the page at *path* that says what went wrong."""
+    html = templates.page("error.html", Visit(path), title=exc.status.phrase, sentence=str(exc))
+    return page(html, exc.status)
+
+
+def asset(templates: Templates, name: str) -> web.Response:
+    """Return the file *name*, which the browser may keep: another content has another address.
+
+    Raises PageError if there is no such file.
+    """
+    found = templates.site.assets.get(name)
+    if found is None:
+        raise PageError(HTTPStatus.NOT_FOUND, "There is no such file.")
     kept = {**HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}
     return web.Response(body=found.content, content_type=found.media_type, charset="utf-8", headers=kept)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from smtd.errors import UsageError
 from smtd.records.record import DataKey, Key, Parameters, Record
 from smtd.web.forms import Form
+from smtd.web.records import index_file
 from smtd.web.records.index import Indexed, SearchIndex, opened
 from smtd.web.records.query import PagePlace, RecordQuery, fields, of_form, token
 from tests.build import MOMENT, OUTPUT, PROJECT, full, record, tagged
@@ -215,3 +219,8 @@ def test_link_of_a_sorted_column_keeps_the_filters() -> None:
     asked = of_form(PROJECT, Form([("q", "x"), ("tag", "t")]))
 
     assert fields(asked, sort="label")["q"] == "x"
+
+
+def test_sqlite_without_full_text_search_is_named_in_a_sentence() -> None:
+    with closing(sqlite3.connect(":memory:")) as db, pytest.raises(UsageError, match="has no FTS5"):
+        index_file._create(db, "CREATE VIRTUAL TABLE words USING fts5_that_is_not_here(text)")

@@ -84,21 +84,21 @@ class LocalPages:
         try:
             return await self._answer(request, path)
         except PageError as exc:
-            return self._error(path, exc)
+            return answers.error(self._templates, path, exc)
         except SmtdError as exc:
-            return self._error(path, page_error(exc))
+            return answers.error(self._templates, path, page_error(exc))
         except ConnectionError:
             raise
         except Exception:
             log.exception("a page (%s) cannot be shown", path)
             sentence = "The page cannot be shown: a bug in smtd. The log of the daemon says more."
-            return self._error(path, PageError(HTTPStatus.INTERNAL_SERVER_ERROR, sentence))
+            return answers.error(self._templates, path, PageError(HTTPStatus.INTERNAL_SERVER_ERROR, sentence))
 
     async def _answer(self, request: web.Request, path: str) -> web.StreamResponse:
         await self._check_peer(request)
         method = "GET" if request.method == "HEAD" else request.method
         if path.startswith(assets.ASSETS):
-            return self._asset(path.removeprefix(assets.ASSETS))
+            return answers.asset(self._templates, path.removeprefix(assets.ASSETS))
         if path == "/open":
             return self._open(request, method)
         session = self._access.session(request.cookies.get(self._cookie))
@@ -145,13 +145,3 @@ class LocalPages:
     def _closed(self, path: str, *, used: bool = False) -> web.Response:
         html = self._templates.page("closed.html", Visit(path), used=used)
         return answers.page(html, HTTPStatus.FORBIDDEN)
-
-    def _asset(self, name: str) -> web.Response:
-        found = self._templates.site.assets.get(name)
-        if found is None:
-            raise PageError(HTTPStatus.NOT_FOUND, "There is no such file.")
-        return answers.asset(found)
-
-    def _error(self, path: str, exc: PageError) -> web.Response:
-        html = self._templates.page("error.html", Visit(path), title=exc.status.phrase, sentence=str(exc))
-        return answers.page(html, exc.status)

@@ -15,7 +15,8 @@ from anyio import to_thread
 
 import smtd
 from smtd.errors import StoreError
-from smtd.server.accounts.rights import Right, rights_of
+from smtd.server.accounts.rights import Right, User, rights_of
+from smtd.server.accounts.sessions import LoginSession
 from smtd.server.answers import RequestRefused
 from smtd.server.caller import Authenticating, Caller
 from smtd.server.database import ServedDatabase
@@ -94,30 +95,32 @@ class Pages:
         try:
             return await self._answer(request, path, origin)
         except PageError as exc:
-            return self._error(path, exc)
+            return answers.error(self._templates, path, exc)
         except RequestRefused as exc:
-            return self._error(path, PageError(exc.status, f"{str(exc)[:1].upper()}{str(exc)[1:]}."))
+            return answers.error(
+                self._templates, path, PageError(exc.status, f"{str(exc)[:1].upper()}{str(exc)[1:]}.")
+            )
         except StoreError as exc:
             log.warning("the server cannot show a page: %s", exc)
             sentence = "The store cannot be read now. Try again in a moment; the log of the server says more."
-            return self._error(path, PageError(HTTPStatus.SERVICE_UNAVAILABLE, sentence))
+            return answers.error(self._templates, path, PageError(HTTPStatus.SERVICE_UNAVAILABLE, sentence))
         except sqlite3.Error as exc:
             log.warning("the search index of the pages cannot be read: %s", exc)
             sentence = (
                 "The search index cannot be read now; the server makes it again. Try again in a moment."
             )
-            return self._error(path, PageError(HTTPStatus.SERVICE_UNAVAILABLE, sentence))
+            return answers.error(self._templates, path, PageError(HTTPStatus.SERVICE_UNAVAILABLE, sentence))
         except ConnectionError:
             raise
         except Exception:
             log.exception("a page (%s) cannot be shown", path)
             sentence = "The page cannot be shown: a bug in smtd. The log of the server says more."
-            return self._error(path, PageError(HTTPStatus.INTERNAL_SERVER_ERROR, sentence))
+            return answers.error(self._templates, path, PageError(HTTPStatus.INTERNAL_SERVER_ERROR, sentence))
 
     async def _answer(self, request: web.Request, path: str, origin: Origin) -> web.StreamResponse:
         method = "GET" if request.method == "HEAD" else request.method
         if path.startswith(assets.ASSETS):
-            return self._asset(path.removeprefix(assets.ASSETS))
+            return answers.asset(self._templates, path.removeprefix(assets.ASSETS))
         if path == _LOGIN:
             return await self._logins.answer(request, method, origin)
         if path == "/logout":
@@ -125,18 +128,21 @@ class Pages:
         show = self._shows.get((method, path))
         if show is None:
             raise PageError(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} is not possible here.")
-        caller_now = partial(self._caller, request, origin)
-        caller = await caller_now()
+        session = await self._logins.session(request)
+        caller = await self._caller(session, origin)
         if caller is None:
             return answers.see(self._login_address(request, method))
-        token = await self._logins.token(request)
+        token = "" if session is None else session[1].token
         notice = _NOTICES.get(forms.query(request).one("done"), "")
         visit = Visit(path, caller.username, token, notice)
-        return await show(PageRequest(request, caller, visit, caller_now))
+        return await show(PageRequest(request, caller, visit, partial(self._caller_now, request, origin)))
 
-    async def _caller(self, request: web.Request, origin: Origin) -> Caller | None:
-        """Return who sent *request*, by their cookie; None if they have to log in."""
-        user = await self._logins.user(request)
+    async def _caller_now(self, request: web.Request, origin: Origin) -> Caller | None:
+        return await self._caller(await self._logins.session(request), origin)
+
+    async def _caller(self, session: tuple[User, LoginSession] | None, origin: Origin) -> Caller | None:
+        """Return the user of *session* with their rights; None if they have to log in."""
+        user = None if session is None else session[0]
         if user is None and self._anonymous is Right.NONE:
             return None
         await self._database.refresh()
@@ -146,13 +152,3 @@ class Pages:
     def _login_address(self, request: web.Request, method: str) -> str:
         wanted = request.rel_url.raw_path_qs if method == "GET" else "/"
         return self._templates.site.address(_LOGIN, next=wanted)
-
-    def _asset(self, name: str) -> web.Response:
-        found = self._templates.site.assets.get(name)
-        if found is None:
-            raise PageError(HTTPStatus.NOT_FOUND, "There is no such file.")
-        return answers.asset(found)
-
-    def _error(self, path: str, exc: PageError) -> web.Response:
-        html = self._templates.page("error.html", Visit(path), title=exc.status.phrase, sentence=str(exc))
-        return answers.page(html, exc.status)

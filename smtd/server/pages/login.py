@@ -27,22 +27,13 @@ class Logins:
         self._templates = templates
         self._authenticator = authenticator
 
-    async def user(self, request: web.Request) -> User | None:
-        """Return the user whose session *request* belongs to; None if there is none."""
-        found = await self._found(request)
-        return None if found is None else found[0]
-
-    async def token(self, request: web.Request) -> str:
-        """Return the token that forms of this session carry (empty: there is no session)."""
-        found = await self._found(request)
-        return "" if found is None else found[1].token
-
-    async def _found(self, request: web.Request) -> tuple[User, LoginSession] | None:
+    async def session(self, request: web.Request) -> tuple[User, LoginSession] | None:
+        """Return the session that *request* belongs to, and its user; None if there is none."""
         cookie = request.cookies.get(_COOKIE)
         return None if cookie is None else await self._authenticator.session(cookie)
 
     async def answer(self, request: web.Request, method: str, origin: Origin) -> web.Response:
-        """Show the form, or log in whoever sent it. Raises PageError."""
+        """Show the form, or log in the person who sent it. Raises PageError."""
         if method == "GET":
             return self._form(forms.query(request).one("next", "/"))
         if method != "POST":
@@ -64,7 +55,8 @@ class Logins:
         """End the session. Raises PageError."""
         if request.method != "POST":
             raise PageError(HTTPStatus.METHOD_NOT_ALLOWED, "Log out by the button of a page.")
-        await forms.read(request, await self.token(request))
+        found = await self.session(request)
+        await forms.read(request, _NO_TOKEN if found is None else found[1].token)
         answer = answers.see(self._templates.site.address("/login"))
         self._set_cookie(answer, "", 0, origin)
         return answer

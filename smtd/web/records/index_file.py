@@ -16,6 +16,7 @@ from pathlib import Path
 from anyio import CancelScope, to_thread
 
 from smtd import denied, private, regular
+from smtd.errors import UsageError
 from smtd.sqlite import Connection, connect, script
 
 log = logging.getLogger("smtd")
@@ -30,7 +31,8 @@ async def connections(path: Path | None) -> AsyncIterator[tuple[Connection, Conn
     """Yield a connection that writes to the index at *path*, and one that reads, for a `with` block.
 
     The index is empty if the file is missing, of another version or damaged. If *path* is None, or another
-    process uses the file, it is a new one that is removed afterwards. Raises OSError, sqlite3.Error.
+    process uses the file, it is a new one that is removed afterwards. Raises OSError, sqlite3.Error,
+    UsageError.
     """
     place = _Place(path)
     chosen = await to_thread.run_sync(place.take)
@@ -107,9 +109,22 @@ def _make(path: Path) -> None:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("BEGIN")
         for statement in script((resources.files("smtd.web.records") / "schema.sql").read_text("utf-8")):
-            db.execute(statement)
+            _create(db, statement)
         db.execute(f"PRAGMA user_version = {VERSION}")
         db.execute("COMMIT")
+
+
+def _create(db: sqlite3.Connection, statement: str) -> None:
+    """Execute *statement*. Raises UsageError if SQLite here cannot search texts."""
+    try:
+        db.execute(statement)
+    except sqlite3.OperationalError as exc:
+        if "no such module: fts5" not in str(exc):
+            raise
+        raise UsageError(
+            "the SQLite of this Python has no FTS5, which the pages of the server need for their search;"
+            " use a Python whose SQLite has it"
+        ) from exc
 
 
 @contextmanager
