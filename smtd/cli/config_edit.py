@@ -12,7 +12,7 @@ from typing import Any, cast
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from smtd import private, regular
+from smtd import durable, private, regular
 from smtd.config import Config, load
 from smtd.errors import UsageError
 from smtd.text import shown
@@ -77,7 +77,7 @@ class ConfigFile:
                 self.config = load(draft)
                 if self._before is not None:
                     draft.chmod(self._file.stat().st_mode & 0o777)
-                draft.replace(self._file)
+                durable.replace(draft, self._file)
             finally:
                 draft.unlink(missing_ok=True)
         except OSError as exc:
