@@ -14,9 +14,9 @@ from smtd.server.transaction import WriteTransaction
 _ACTIONS = {Right.READ: "read project", Right.WRITE: "change project", Right.OWNER: "delete project"}
 
 
-def require_right(database: ServedDatabase, caller: Caller, right: Right, project: str) -> ProjectInfo:
+async def require_right(database: ServedDatabase, caller: Caller, right: Right, project: str) -> ProjectInfo:
     """Return *project* if *caller* has *right* in it. Raises RequestRefused (404: no such project; 403)."""
-    info = database.projects.get(project)
+    info = await database.project(project)
     if info is None:
         raise no_project(project)
     if not caller.may(right, project):

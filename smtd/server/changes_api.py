@@ -20,6 +20,7 @@ from smtd.errors import StoreError
 from smtd.server import answers
 from smtd.server.accounts.rights import Right
 from smtd.server.answers import COMMON_HEADERS, RequestRefused, found
+from smtd.server.authorization import require_right
 from smtd.server.caller import Caller, Reauthenticate, View
 from smtd.server.database import ServedDatabase
 from smtd.server.feed import ChangeEvent, Feed, Subscription
@@ -138,12 +139,7 @@ class ChangesApi:
     async def _check(self, wanted: FeedRequest, caller: Caller) -> int:
         """Check the request, and return the number of the caller's view. Raises RequestRefused."""
         if wanted.project is not None:
-            if wanted.project not in self._database.projects:
-                raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no project {wanted.project}")
-            if not caller.may(Right.READ, wanted.project):
-                raise RequestRefused(
-                    HTTPStatus.FORBIDDEN, f"{caller.name} has no right to read project {wanted.project}"
-                )
+            await require_right(self._database, caller, Right.READ, wanted.project)
         if not self._database.is_complete:
             raise RequestRefused(
                 HTTPStatus.SERVICE_UNAVAILABLE,

@@ -23,7 +23,7 @@ from smtd.server.change_log import ChangeNumbers, Eras, LogRow
 from smtd.server.commits import Committed, Listeners
 from smtd.server.current import CurrentRecord, FeedPage, current_record, with_record
 from smtd.server.freshness import Freshness
-from smtd.server.memory import Everything, Memory, load_access, load_everything
+from smtd.server.memory import Everything, Memory, ProjectInfo, find_project, load_access, load_everything
 from smtd.server.record_sizes import LARGEST_RECORD, count_fitting, sizes
 from smtd.server.transaction import WriteTransaction, tagged_labels
 from smtd.stores.django.connection import DatabaseConnection
@@ -288,6 +288,17 @@ class ServedDatabase(Memory):
         """Return the labels of the records in *project* that have one of *tags*."""
         held = [tag for tag in tags if self.backend.can_hold(tag)]
         return await self.read(partial(tagged_labels, project=project, tags=held)) if held else []
+
+    async def project(self, name: str) -> ProjectInfo | None:
+        """Return the project whose id is *name*; None if there is none.
+
+        A project that memory lacks is looked for in the database: another program may have made it, or put it
+        back from a backup, a moment ago.
+        """
+        info = self.projects.get(name)
+        if info is None and self.backend.can_hold(name):
+            info = await self.read(partial(find_project, name=name))
+        return info
 
     async def existing(self, projects: Collection[str]) -> set[str]:
         """Return those of *projects* that exist now: others may have made one a moment ago."""

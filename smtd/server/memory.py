@@ -92,11 +92,20 @@ class Memory:
         self.rights = {name: rights for name, rights in kept.items() if rights}
 
 
+async def find_project(db: DatabaseConnection, name: str) -> ProjectInfo | None:
+    """Return the project whose id is *name*; None if there is none."""
+    query = "SELECT id, name, description FROM django_store_project WHERE id = ?"
+    for found, title, text in await db.fetch(query, (name,)):
+        if found == name:  # a database may take ids for equal that differ in case
+            return _info(title, text)
+    return None
+
+
 async def load_access(db: DatabaseConnection) -> ProjectAccess:
     """Read the projects and rights."""
     found = await db.fetch("SELECT id, name, description FROM django_store_project")
     projects = {
-        name: ProjectInfo(encodable(str(title or "")), encodable(str(text or "")))
+        name: _info(title, text)
         for name, title, text in found
         if isinstance(name, str) and encodable(name) == name  # no address can contain any other id
     }
@@ -108,6 +117,10 @@ async def load_access(db: DatabaseConnection) -> ProjectAccess:
         rights.setdefault(str(user), []).append((str(project), str(user), str(level)))
     stale = await db.value(f"SELECT count(*) FROM smtd_right WHERE {STALE_RIGHT}")
     return ProjectAccess(projects, rights, bool(stale))
+
+
+def _info(title: object, text: object) -> ProjectInfo:
+    return ProjectInfo(encodable(str(title or "")), encodable(str(text or "")))
 
 
 async def load_views(db: DatabaseConnection) -> dict[str, dict[str, int]]:

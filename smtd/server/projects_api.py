@@ -76,7 +76,7 @@ class ProjectsApi:
         return found(record_form.encoded(projects), kind)
 
     async def _get(self, request: web.Request, project: str, caller: Caller, base: str) -> web.Response:
-        info = require_right(self._database, caller, Right.READ, project)
+        info = await require_right(self._database, caller, Right.READ, project)
         kind = media_type(request.headers.get("Accept", ""), "project")
         tags = [tag for tag in request.query.get("tags", "").split(",") if tag][:_MOST_TAGS]
         listing = await self._listings.of(project)
@@ -130,7 +130,7 @@ class ProjectsApi:
         return empty(await self._writer.submit(put))
 
     async def _delete(self, request: web.Request, project: str, caller: Caller, base: str) -> web.Response:
-        require_right(self._database, caller, Right.OWNER, project)
+        await require_right(self._database, caller, Right.OWNER, project)
         has_begun = False
 
         def begin() -> None:

@@ -64,7 +64,7 @@ class RecordsApi:
         )
 
     async def _get(self, request: web.Request, key: Key, caller: Caller) -> web.Response:
-        require_right(self._database, caller, Right.READ, key.project)
+        await require_right(self._database, caller, Right.READ, key.project)
         kind = media_type(request.headers.get("Accept", ""), "record")
         row, is_certain = await self._database.last_change(key)
         if row is not None and is_certain and row.content.digest is not None:
@@ -99,7 +99,7 @@ class RecordsApi:
     async def _put(
         self, request: web.Request, key: Key, caller: Caller, reauthenticate: Reauthenticate
     ) -> web.Response:
-        require_right(self._database, caller, Right.WRITE, key.project)
+        await require_right(self._database, caller, Right.WRITE, key.project)
         with await self._bodies.read(request, LARGEST) as body:
             parse = partial(_parsed, body, key)
             sent = await to_thread.run_sync(parse) if len(body) > LARGE else parse()
@@ -108,7 +108,7 @@ class RecordsApi:
         return empty(status, {"ETag": etag(content.validator or "")})
 
     async def _delete(self, request: web.Request, key: Key, caller: Caller) -> web.Response:
-        require_right(self._database, caller, Right.WRITE, key.project)
+        await require_right(self._database, caller, Right.WRITE, key.project)
         headers = request.headers
 
         async def delete(transaction: WriteTransaction) -> None:

@@ -14,7 +14,7 @@ from smtd.server import change_log
 from smtd.server.accounts.rights import Right
 from smtd.server.backend import Tables
 from smtd.server.change_log import ChangeNumbers, Content
-from smtd.server.memory import MOST_VIEWS, STALE_RIGHT, ProjectInfo
+from smtd.server.memory import MOST_VIEWS, STALE_RIGHT, ProjectInfo, find_project
 from smtd.stores.django import rows
 from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.reader import DecodedRow, key_of
@@ -199,10 +199,7 @@ class WriteTransaction:
 
     async def project(self, name: str) -> ProjectInfo | None:
         """Return the name and description of the project whose id is *name*; None if there is none."""
-        query = "SELECT id, name, description FROM django_store_project WHERE id = ?"
-        # A database may take ids for equal that differ in case.
-        found = [tuple(info) for one, *info in await self._db.fetch(query, (name,)) if one == name]
-        return ProjectInfo(*map(str, found[0])) if found else None
+        return await find_project(self._db, name)
 
     async def last_number(self, project: str) -> int:
         """Return the number of the last change in *project*, as `ServedDatabase.listing` does."""
