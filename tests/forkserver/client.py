@@ -187,7 +187,7 @@ def for_commands() -> ForkServer:
     """Return the fork server for smtd's commands and the daemon."""
     modules = ("smtd.cli.main", "smtd.cli.sync", "smtd.cli.run", "smtd.cli.ctl", *_COMMANDS, *_LATER)
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    prepare = ["tests.forkserver.shelves:fork_for_children"]
+    prepare = ["tests.forkserver.shelves:fork_for_children", "smtd.web.templates:compiled"]
     return ForkServer(modules, env=env, hidden=["smtd.cli.ctl"], prepare=prepare)
 
 
