@@ -18,8 +18,8 @@ MOST_CONNECTIONS = 500
 BACKLOG = 128
 #: Seconds that a TLS handshake may take, and seconds without accepting connections when handles run out.
 HANDSHAKE_TIMEOUT, SHORTAGE_PAUSE = 20.0, 1.0
-#: Seconds to wait at the end for the handshakes of clients that were just accepted.
-LAST_HANDSHAKES = 0.2
+#: Seconds to wait at the end for the handshakes and the first requests of clients that were just accepted.
+LAST_ARRIVALS = 0.5
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -32,11 +32,9 @@ class Acceptor:
         self._connections: dict[asyncio.BaseProtocol, _Connection] = {}
         #: Idle connections, without a request in progress; the one idle for longest comes first.
         self._idle: dict[_Connection, None] = {}
-        #: Connections that are not established yet.
-        self._starting: set[_Connection] = set()
-        #: Set when one of them is.
-        self._started = anyio.Event()
         self._closed = anyio.Event()
+        #: Set when a connection has its first request, or is closed.
+        self._arrived = anyio.Event()
 
     async def accept(self, listeners: Sequence[socket.socket]) -> None:
         """Accept connections from *listeners* until cancelled; established ones stay open after that."""
@@ -53,27 +51,30 @@ class Acceptor:
                     connection = _Connection(self, self._handlers())
                     self._connections[connection.handler] = connection
                     self._idle[connection] = None
-                    group.start_soon(self._start, connection, sock)
+                    group.start_soon(connection.start, sock)
 
             try:
                 async with anyio.create_task_group() as accepting:
                     for listener in listeners:
                         accepting.start_soon(accept_from, listener)
             finally:
-                await self._finish_handshakes()
+                await self._await_arrivals()
 
-    async def _finish_handshakes(self) -> None:
-        """Wait for the connections that are being established, and then close those that are not yet.
+    async def _await_arrivals(self) -> None:
+        """Wait for the first requests of those who were just accepted; then close what is not established.
 
-        To close all at once would reset clients that the system has told that they are connected. Those that
-        are established have the grace of the handlers for their first request.
+        To close all at once would cut off clients whom the system has told that they are connected. What an
+        established connection has asked for by then has the grace of the handlers.
         """
-        with anyio.move_on_after(LAST_HANDSHAKES, shield=True):
-            while self._starting:
-                self._started = anyio.Event()
-                await self._started.wait()
-        for connection in list(self._starting):
-            connection.abort()
+        since = anyio.current_time() - LAST_ARRIVALS
+        arriving = [one for one in self._connections.values() if one.is_arriving(since)]
+        with anyio.move_on_after(LAST_ARRIVALS, shield=True):
+            while any(one.handler in self._connections and not one.has_asked for one in arriving):
+                self._arrived = anyio.Event()
+                await self._arrived.wait()
+        for connection in list(self._connections.values()):
+            if not connection.is_established:
+                connection.abort()
 
     async def _make_room(self) -> None:
         while len(self._connections) >= MOST_CONNECTIONS:
@@ -90,6 +91,8 @@ class Acceptor:
         connection = None if handler is None else self._connections.get(handler)
         if connection is not None:
             self._idle.pop(connection, None)
+            connection.has_asked = True
+            self._arrived.set()
         try:
             yield
         finally:
@@ -101,14 +104,7 @@ class Acceptor:
         self._connections.pop(connection.handler, None)
         self._idle.pop(connection, None)
         self._closed.set()
-
-    async def _start(self, connection: _Connection, sock: socket.socket) -> None:
-        self._starting.add(connection)
-        try:
-            await connection.start(sock)
-        finally:
-            self._starting.discard(connection)
-            self._started.set()
+        self._arrived.set()
 
 
 async def _accept(listener: socket.socket) -> socket.socket:
@@ -131,10 +127,22 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, acceptor: Acceptor, handler: asyncio.Protocol) -> None:
         self.handler = handler
+        #: It has sent a request.
+        self.has_asked = False
+        self._accepted = anyio.current_time()
         self._acceptor = acceptor
         self._transport: asyncio.BaseTransport | None = None
         #: Shielded: at the end of the server it is aborted, but not at once.
         self._starting = anyio.CancelScope(shield=True)
+
+    @property
+    def is_established(self) -> bool:
+        """Whether its handshake is done, if the server has TLS."""
+        return self._transport is not None
+
+    def is_arriving(self, since: float) -> bool:
+        """Say whether a first request may come: it is not established yet, or was accepted after *since*."""
+        return not self.has_asked and (not self.is_established or self._accepted > since)
 
     async def start(self, sock: socket.socket) -> None:
         """Start the connection, with a TLS handshake if the server has TLS; close *sock* if that fails."""

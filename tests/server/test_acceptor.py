@@ -109,7 +109,7 @@ async def test_client_that_was_just_accepted_is_answered_when_the_server_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The system has told it that it is connected: its handshake and its request are on their way."""
-    monkeypatch.setattr(acceptor, "LAST_HANDSHAKES", 5.0)
+    monkeypatch.setattr(acceptor, "LAST_ARRIVALS", 5.0)
     authority, context = trustme.CA(), ssl.create_default_context()
     authority.configure_trust(context)
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
@@ -124,6 +124,23 @@ async def test_client_that_was_just_accepted_is_answered_when_the_server_ends(
             line = await TLSStream.wrap(connection, hostname="127.0.0.1", ssl_context=context)
             await line.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert (await line.receive()).startswith(b"HTTP/1.1 200")
+
+
+async def test_client_that_has_not_asked_yet_is_answered_when_the_server_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its connection and its request, a busy machine may let others run."""
+    monkeypatch.setattr(acceptor, "LAST_ARRIVALS", 5.0)
+    async with serving(tmp_path) as server, connections(server.root, 1, b"") as (connection,):
+        await anyio.wait_all_tasks_blocked()
+        server.stop()
+        with anyio.move_on_after(0.1) as quiet:
+            await connection.receive()
+
+        assert quiet.cancelled_caught
+        await connection.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        with anyio.fail_after(10):
+            assert (await connection.receive()).startswith(b"HTTP/1.1 200")
 
 
 async def test_client_without_a_handshake_does_not_keep_a_server_that_ends(tmp_path: Path) -> None:
