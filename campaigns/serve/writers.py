@@ -149,10 +149,11 @@ class Neighbour:
     ledger: Ledger
     chance: Random
     words: Iterator[str]
+    is_over: Callable[[], bool] = lambda: False
 
     async def write(self, _client: Client) -> None:
-        """Write or remove one record after the other until cancelled."""
-        while True:
+        """Write or remove one record after the other until it *is_over*, or until cancelled."""
+        while not self.is_over():
             label, word = self.chance.choice(self.labels), next(self.words)
             if self.ledger.holds(label).outcome is not None and self.chance.random() < 0.25:
                 self.ledger.wants(label, None)

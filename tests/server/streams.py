@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import aiohttp
 import anyio
 
+from tests.daemon.process import PATIENCE
 from tests.server.served import Client
 
 
@@ -31,8 +32,8 @@ class Stream:
         self._rest = b""
 
     async def block(self) -> Event | None:
-        """Return what comes next, within ten seconds; None at the end."""
-        with anyio.fail_after(10):
+        """Return what comes next, within PATIENCE seconds; None at the end."""
+        with anyio.fail_after(PATIENCE):
             while b"\n\n" not in self._rest:
                 part = await self.answer.content.readany()
                 if not part:

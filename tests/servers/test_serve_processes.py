@@ -23,15 +23,16 @@ from tests.build import record
 from tests.daemon.process import wait_until
 from tests.sampling import SOAK
 from tests.server.process import ServerProcess
-from tests.server.served import PASSWORD, Client
+from tests.server.served import PASSWORD, Client, Reply
 from tests.servers.place import PostgresqlPlace, place_of
 from tests.servers.served import served
 from tests.servers.server import Database, DatabaseServer
 
 SEED = 27
 WRITERS, LABELS, ROUNDS = 50, 20, 4
-#: How often one of two servers is killed, and the least seconds of load, and answers, before each kill.
-KILLS, LOAD, ANSWERS = (6 if SOAK else 3), 0.7, 25
+#: How often one of two servers is killed, and before each kill the least seconds of load, answers, and writes
+#: past the servers.
+KILLS, LOAD, ANSWERS, WRITES = (6 if SOAK else 3), 0.7, 25, 2
 #: Seconds after which a client counts as stuck.
 PATIENCE = 60.0
 
@@ -74,6 +75,13 @@ async def caught_up(followers: list[tuple[Follower, Client]]) -> None:
 async def until_entered(database: Database) -> None:
     """Wait until a server has entered what others wrote."""
     await to_thread.run_sync(wait_until, lambda: not database.run("SELECT 1 FROM smtd_dirty LIMIT 1"))
+
+
+async def until_committed(database: Database) -> None:
+    """Wait until PostgreSQL has done what a killed process still told it to."""
+    others = "datname = current_database() AND pid <> pg_backend_pid()"
+    asked = f"SELECT 1 FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND {others}"
+    await to_thread.run_sync(wait_until, lambda: not database.run(asked))
 
 
 def digests(held: dict[str, Held]) -> dict[str, str]:
@@ -126,6 +134,7 @@ async def test_killed_process_loses_nothing_that_it_acknowledged(
         for turn in range(KILLS):
             async with clients(servers) as both:
                 await siege.load(both, killed=servers[1])
+            await until_committed(database)
             await siege.check(first)
             await to_thread.run_sync(servers[1].start)
             assert siege.ledger.tally.wrong == [], turn
@@ -133,6 +142,20 @@ async def test_killed_process_loses_nothing_that_it_acknowledged(
         assert siege.ledger.tally.counts["answers to writers"] > 20 * KILLS
         assert siege.ledger.tally.counts["writes past the server"] > KILLS
         assert "followers that had to start again" not in siege.ledger.tally.counts
+
+
+class UntilOver(Client):
+    """A client that sends nothing any more once the load is over, and hears the answer to what it has sent.
+
+    What a client no longer waits for, a busy server may still do while the records are compared.
+    """
+
+    is_over = False
+
+    async def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
+        if self.is_over:
+            raise aiohttp.ClientError("the load is over")
+        return await super().ask(method, path, body, **headers)
 
 
 class Siege:
@@ -158,22 +181,34 @@ class Siege:
         ]
 
     async def load(self, both: list[Client], killed: ServerProcess) -> None:
-        """Write through *both*, and past them, until one is *killed*."""
+        """Write through *both*, and past them, until one is *killed*, and a little longer."""
         first, second = both
-        async with anyio.create_task_group() as group:
+        senders = [UntilOver(each.root, each.session, each.login) for each in both]
+        self._neighbour.is_over = lambda: senders[0].is_over
+        async with anyio.create_task_group() as listening:
             for follower, client in zip(self._followers, (first, second, second), strict=True):
-                group.start_soon(self._until_cut, follower.follow, client)
-            for writer, client in zip(self._writers, cycle(both), strict=False):
-                group.start_soon(self._until_cut, writer.write, client)
-            group.start_soon(self._until_cut, self._neighbour.write, first)
-            counts, before = self.ledger.tally.counts, self.ledger.tally.counts["answers to writers"]
-            await anyio.sleep(LOAD)
-            while counts["answers to writers"] < before + ANSWERS:  # noqa: ASYNC110 - there is no event
-                await anyio.sleep(0.05)
-            killed.signal(signal.SIGKILL)
-            await to_thread.run_sync(killed.ended)
-            await anyio.sleep(LOAD / 2)
-            group.cancel_scope.cancel()
+                listening.start_soon(self._until_cut, follower.follow, client)
+            async with anyio.create_task_group() as writing:
+                for writer, client in zip(self._writers, cycle(senders), strict=False):
+                    writing.start_soon(self._until_cut, writer.write, client)
+                writing.start_soon(self._neighbour.write, first)
+                await self._loaded()
+                killed.signal(signal.SIGKILL)
+                await to_thread.run_sync(killed.ended)
+                await anyio.sleep(LOAD / 2)
+                for each in senders:
+                    each.is_over = True
+            listening.cancel_scope.cancel()
+
+    async def _loaded(self) -> None:
+        """Wait until enough was written for a kill to meet something."""
+        counts, before = self.ledger.tally.counts, self.ledger.tally.counts.copy()
+        await anyio.sleep(LOAD)
+        while (  # noqa: ASYNC110 - there is no event
+            counts["answers to writers"] < before["answers to writers"] + ANSWERS
+            or counts["writes past the server"] < before["writes past the server"] + WRITES
+        ):
+            await anyio.sleep(0.05)
 
     async def _until_cut(self, work: Any, client: Client) -> None:
         with suppress(aiohttp.ClientError):
