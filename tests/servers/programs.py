@@ -8,13 +8,14 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
-from tests.peers.environments import PeerFailed, cache, environment, only_one
+from tests.peers.debian import unpacked
+from tests.peers.environments import PeerFailed, environment
 
 #: Packages that Debian's MariaDB needs and not every machine has: no services, and no data.
 _PACKAGES = ("mariadb-server-core", "liburing2", "libaio1", "libnuma1", "libpmem1", "libndctl6", "libdaxctl1")
+#: Other releases of Debian have other names, or do not need them.
 _MORE = ("libfmt9", "libsnappy1v5")
 
 
@@ -42,35 +43,10 @@ def mariadb() -> Path:
     """Return the root of a system with MariaDB; Debian's, unpacked, if this machine has none."""
     if (installed := shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin")) is not None:
         return Path(installed).parents[2]
-    root = cache() / "mariadb"
-    with only_one(root.with_name("mariadb.lock")):
-        if not root.exists():
-            _unpack(root)
-    return root
-
-
-def _unpack(root: Path) -> None:
-    unfinished = root.with_name("mariadb.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
     try:
-        if shutil.which("apt-get") is None:
-            raise NoServer("no mariadbd here, and no apt-get to fetch Debian's mariadb-server-core with")
-        _quiet("apt-get", "download", "-q", *_PACKAGES, cwd=unfinished)
-        for package in _MORE:  # other releases of Debian have other names, or do not need them
-            _quiet("apt-get", "download", "-q", package, cwd=unfinished, check=False)
-        for file in unfinished.glob("*.deb"):
-            _quiet("dpkg", "-x", file.name, ".", cwd=unfinished)
-            file.unlink()
-        unfinished.rename(root)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _quiet(*command: str, cwd: Path, check: bool = True) -> None:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-    if check and done.returncode:
-        raise NoServer(f"{' '.join(command)} failed: {done.stderr.strip()}")
+        return unpacked("mariadb", _PACKAGES, _MORE)
+    except PeerFailed as exc:
+        raise NoServer(f"no mariadbd here: {exc}") from exc
 
 
 @functools.cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
@@ -12,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.server.process import ServerProcess, server_process
+from tests.web import chromium
 from tests.web.filling import Filler
 from tests.web.person import ARGUMENTS, Person, person
 
@@ -20,7 +20,7 @@ from tests.web.person import ARGUMENTS, Person, person
 def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=[*ARGUMENTS])
+        found = playwright.chromium.launch(executable_path=chromium.program(), args=[*ARGUMENTS])
         yield found
         found.close()
 
