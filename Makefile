@@ -19,7 +19,7 @@ CORE = merge engine journal
 COMMA = ,
 SPACE = $(subst ,, )
 
-.PHONY: help demo test test-slow test-root check man merging soak bench coverage coverage-all mutation test-all lock clean
+.PHONY: help demo test test-slow test-root check man docs screenshots merging soak bench coverage coverage-all mutation test-all lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -47,8 +47,16 @@ man: $(READY)  ## build man pages and shell completions, in build/share
 	rm -rf build/share
 	$(BIN)/python docs/manual.py build/share
 
-merging: $(READY)  ## generate docs/merging.md again from the code that decides
-	$(BIN)/python -m docs.merging docs/merging.md
+docs: $(READY)  ## build the site of the documents, in build/site, and check every link
+	$(BIN)/pip install --quiet --require-hashes -r requirements-docs.txt
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	$(BIN)/python -m docs.site build/site
+
+screenshots: $(READY)  ## take the pictures in docs/images again, with chromium
+	$(BIN)/python -m docs.screenshots docs/images
+
+merging: $(READY)  ## generate docs/explanation/merging.md again from the code that decides
+	$(BIN)/python -m docs.merging docs/explanation/merging.md
 
 soak: $(READY)  ## run every campaign (two hours), whole sweeps, and a minute of many programs on one database
 	$(BIN)/python -m campaigns --write
@@ -93,7 +101,7 @@ test-all:  ## run the tests on every Python from 3.10 on that this machine has
 	    test -n "$$passed" -a -z "$$failed"; \
 	}
 
-lock:  ## generate requirements-dev.txt and requirements-mutation.txt again
+lock:  ## generate requirements-dev.txt, requirements-mutation.txt and requirements-docs.txt again
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet uv
@@ -103,6 +111,9 @@ lock:  ## generate requirements-dev.txt and requirements-mutation.txt again
 	UV_PYTHON_DOWNLOADS=never .venv-lock/bin/uv pip compile pyproject.toml --group dev --group mutation \
 	    --universal --python-version 3.10 --generate-hashes -c requirements-dev.txt \
 	    --no-annotate --custom-compile-command "make lock" --quiet -o requirements-mutation.txt
+	UV_PYTHON_DOWNLOADS=never .venv-lock/bin/uv pip compile pyproject.toml --group dev --group docs \
+	    --universal --python-version 3.10 --generate-hashes -c requirements-dev.txt \
+	    --no-annotate --custom-compile-command "make lock" --quiet -o requirements-docs.txt
 	rm -rf .venv-lock
 
 clean:  ## remove everything that make and the tools have built here

@@ -1,4 +1,4 @@
-"""Print docs/merging.md, the tables of outcomes, as the code that decides has them: `make merging`."""
+"""Print docs/explanation/merging.md, the tables of outcomes, as the code that decides has them."""
 
 from __future__ import annotations
 
@@ -104,7 +104,8 @@ OF_PROVENANCE = """\
 All other fields say which experiment it was. No person edits them: if they differ, two runs have the same
 label. A record that only one side changed, as when it was deleted and its label used again, takes the place
 of the other; else no rule may decide which is the true one. Only the end of a run may come from one side.
-(Output and input data that Sumatra itself took away from a finished run are given back: formats.md.)
+(Output and input data that Sumatra itself took away from a finished run are given back:
+[Formats](../formats.md).)
 """
 
 

@@ -14,10 +14,10 @@ from smtd.daemon.status import PairStatus, State
 from tests.test_layers import RANKS
 
 ROOT = Path(__file__).parents[1]
-CONTROL = (ROOT / "docs" / "control.md").read_text("utf-8")
+CONTROL = (ROOT / "docs" / "reference" / "control.md").read_text("utf-8")
 DOCUMENTS = sorted(
     path.relative_to(ROOT).as_posix()
-    for place in ("*.md", "docs/*.md", "systemd/*.md")
+    for place in ("*.md", "docs/**/*.md", "systemd/*.md")
     for path in ROOT.glob(place)
 )
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")

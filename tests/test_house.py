@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomli.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 LOCK = (ROOT / "requirements-dev.txt").read_text("utf-8")
 MUTATION = (ROOT / "requirements-mutation.txt").read_text("utf-8")
+DOCS = (ROOT / "requirements-docs.txt").read_text("utf-8")
 
 FILES = [
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "pyproject.toml"),
@@ -28,6 +29,8 @@ TARGETS = [
     "coverage",
     "coverage-all",
     "mutation",
+    "docs",
+    "screenshots",
     "merging",
     "man",
     "test-all",
@@ -50,7 +53,7 @@ def test_top_level_is_complete(path):
     assert (ROOT / path).exists()
 
 
-@pytest.mark.parametrize("lock", [LOCK, MUTATION], ids=["dev", "mutation"])
+@pytest.mark.parametrize("lock", [LOCK, MUTATION, DOCS], ids=["dev", "mutation", "docs"])
 def test_lock_has_only_pins_and_hashes(lock):
     """Every line is a pin, a hash or a comment: no address, no option of an index."""
     strange = [line for line in lock.splitlines() if not LOCK_LINE.fullmatch(line)]
@@ -59,9 +62,17 @@ def test_lock_has_only_pins_and_hashes(lock):
     assert "://" not in lock
 
 
-def test_mutation_testing_only_adds_to_the_lock():
-    """So it can be installed into the environment of the tests."""
-    assert {*LOCK.splitlines()} - {*MUTATION.splitlines()} == set()
+@pytest.mark.parametrize("more", [MUTATION, DOCS], ids=["mutation", "docs"])
+def test_other_locks_only_add_to_the_lock(more):
+    """So both can be installed into the environment of the tests; a package may be needed in more cases."""
+    pins = [{line.partition(" ; ")[0].rstrip(" \\") for line in lock.splitlines()} for lock in (LOCK, more)]
+
+    assert pins[0] - pins[1] == set()
+
+
+def test_mutation_testing_and_the_site_are_locked():
+    """Each in a lock of its own."""
+    assert re.search(r"^mkdocs-material==", DOCS, re.MULTILINE)
     assert re.search(r"^mutmut==", MUTATION, re.MULTILINE)
 
 
@@ -90,7 +101,7 @@ def test_ci_runs_check_and_test():
     script = ROOT / ".ci" / "run"
 
     assert os.access(script, os.X_OK)
-    assert "for target in check test" in script.read_text("utf-8")
+    assert "for target in check docs test" in script.read_text("utf-8")
 
 
 @pytest.mark.parametrize("program", ["systemd-analyze", "man"])

@@ -298,7 +298,7 @@ def _local(moment: int) -> str:
 
 
 def _shape(account: Account, projects: Mapping[str, str]) -> dict[str, Any]:
-    """Return what may be shown of a user, in the form that docs/json.md describes."""
+    """Return what may be shown of a user, in the form that docs/reference/json.md describes."""
     return {
         "name": account.name,
         "admin": account.admin,

@@ -2,7 +2,7 @@
 
 A client sends one request, `{"verb": "status", …}`, and reads answers until the daemon closes the connection.
 Usually there is one, `{"ok": true, "result": {…}}` or `{"ok": false, "error": "…", "code": 1}`; `events` with
-`follow` sends one for each event. docs/control.md lists the verbs.
+`follow` sends one for each event. docs/reference/control.md lists the verbs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The requests of the control socket about the daemon and its pairs; docs/control.md describes each verb."""
+"""The requests of the control socket about the daemon and its pairs, as in docs/reference/control.md."""
 
 from __future__ import annotations
 

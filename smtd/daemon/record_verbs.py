@@ -1,4 +1,4 @@
-"""The requests of the control socket about single records and cycles; docs/control.md describes each verb."""
+"""The requests of the control socket about records and cycles, as in docs/reference/control.md."""
 
 from __future__ import annotations
 

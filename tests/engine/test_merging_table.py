@@ -1,4 +1,4 @@
-"""Two users make every edit of docs/merging.md on two stores, and get what the page says."""
+"""Two users make every edit of docs/explanation/merging.md on two stores, and get what the page says."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from smtd.stores.registry import open_store
 from tests.build import PROJECT
 from tests.sampling import sampled
 
-PAGE = Path(merging.__file__).with_name("merging.md")
+PAGE = Path(merging.__file__).parent / "explanation" / "merging.md"
 _TABLES: dict[str, tuple[Policy, Mapping[str, Case]]] = {
     "fields": (MIRROR, dict(field_cases())),
     **{

@@ -1,4 +1,4 @@
-"""Two users edit the same record with real Sumatra on two machines: the result is that of docs/merging.md."""
+"""Two users edit a record with real Sumatra on two machines: docs/explanation/merging.md has the result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`smtd sync OLD NEW --timezone ZONE`, as in docs/upgrading.md, with stores that real Sumatra made."""
+"""`smtd sync OLD NEW --timezone ZONE` of docs/how-to/old-sumatra.md, with stores of real Sumatra."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real proxies before a server, configured as docs/server.md has it; and what must hold behind each."""
+"""Real proxies before a server, configured as docs/how-to/tls.md has it; and what must hold behind each."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from tests.server.served import PASSWORD, Client
 from tests.server.streams import streaming
 from tests.servers.process import free_port
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "server.md").read_text("utf-8")
+GUIDE = (Path(__file__).parents[2] / "docs" / "how-to" / "tls.md").read_text("utf-8")
 
 
 def from_guide(language: str) -> str:
-    """Return the one configuration in *language* that docs/server.md has."""
+    """Return the one configuration in *language* that docs/how-to/tls.md has."""
     (found,) = re.findall(rf"^```{language}\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
     return str(found)
 

@@ -1,4 +1,4 @@
-"""A server behind Caddy, by the configuration that docs/server.md has."""
+"""A server behind Caddy, by the configuration that docs/how-to/tls.md has."""
 
 from __future__ import annotations
 

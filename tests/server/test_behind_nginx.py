@@ -1,4 +1,4 @@
-"""A server behind nginx, by the configuration that docs/server.md has; and one that compresses everything."""
+"""A server behind nginx, configured as docs/how-to/tls.md has it; and one that compresses everything."""
 
 from __future__ import annotations
 

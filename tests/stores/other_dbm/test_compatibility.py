@@ -1,4 +1,4 @@
-"""The table in docs/compatibility.md has the results of this test for each Sumatra and each kind of store."""
+"""The table in docs/reference/compatibility.md has these results for each Sumatra and kind of store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.stores import old_databases
 from tests.stores.old_exports import SHAPES
 from tests.stores.places import CORPUS, DjangoPlace, by_module, sqlite3_pickles
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "compatibility.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "compatibility.md"
 #: The shelves that real Sumatra made, by their version of Sumatra and Python.
 SHELVES = {
     "0.2.1, Python 2.7": "c021_py27",

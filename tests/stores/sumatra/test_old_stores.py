@@ -1,4 +1,4 @@
-"""Real Sumatra 0.8.1 works with what smtd makes of an old store; docs/upgrading.md has the steps."""
+"""Real Sumatra 0.8.1 works with what smtd makes of an old store; docs/how-to/old-sumatra.md has the steps."""
 
 from __future__ import annotations
 

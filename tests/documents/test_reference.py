@@ -1,0 +1,175 @@
+"""The reference lacks nothing, and what is quoted from the program is there."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+import pytest
+import yaml
+
+from docs import commands, configuration, hooks, reasons, site
+from smtd import errors
+from smtd.cli import ctl, main
+from smtd.config import Config, MaxDeletes
+from smtd.merge.reasons import Code
+from tests.documents.blocks import PAGES, ROOT
+
+#: Figures of reports and of single values, whose names are keys of JSON, too.
+SHAPES = ROOT / "smtd" / "output" / "shapes.py"
+TROUBLESHOOTING = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
+
+
+def test_every_command_and_option_is_in_the_reference() -> None:
+    """Of both programs."""
+    page = commands.page()
+
+    assert [line for line in command_lines() if f"### {line}\n" not in page] == []
+    assert [option for option in options() if f"`{option}" not in page and f", {option}" not in page] == []
+
+
+def command_lines() -> Iterator[str]:
+    """Yield each command as it is typed."""
+    todo: list[tuple[str, click.Command]] = [("smtd", main.main)]
+    while todo:
+        line, command = todo.pop()
+        if isinstance(command, click.Group):
+            todo += [(f"{line} {name}", each) for name, each in command.commands.items()]
+        else:
+            yield line
+    yield from ("smtd-ctl status", "smtd-ctl sync now", "smtd-ctl deletes reject", "smtd-ctl web")
+
+
+def options() -> set[str]:
+    """Return the long options of all verbs of smtd-ctl."""
+    found: set[str] = set()
+    todo: list[argparse.ArgumentParser] = [ctl.parser()]
+    while todo:
+        for action in todo.pop()._actions:
+            found |= {each for each in action.option_strings if each.startswith("--")}
+            if isinstance(action, argparse._SubParsersAction):
+                todo += action.choices.values()
+    return found - {"--version"}
+
+
+def test_every_key_of_the_configuration_is_explained() -> None:
+    """Its section, its default, and what it is for."""
+    structs = [each for _, each in sorted(configuration.SECTIONS.items())]
+    page = configuration.page()
+
+    assert len(structs) == len(msgspec.structs.fields(Config))
+    for section, struct in configuration.SECTIONS.items():
+        for field in msgspec.structs.fields(struct):
+            assert configuration.explained(section, field.name), field.name
+            assert f"| `{field.name}` |" in page
+    assert all(field.name in page for field in msgspec.structs.fields(MaxDeletes))
+
+
+def test_every_exit_code_is_in_the_reference() -> None:
+    """With each class of errors that leads to it."""
+    page = reasons.exit_codes()
+    kinds = [
+        kind for kind in vars(errors).values() if isinstance(kind, type) and kind is not errors.SmtdError
+    ]
+
+    assert [code for code in (0, 1, 2, 3, 4, 5, 130) if f"| {code} |" not in page] == []
+    for kind in kinds:
+        if issubclass(kind, errors.SmtdError):
+            assert re.search(rf"^\| {kind.exit_code} \|.*`{kind.__name__}`", page, re.MULTILINE), kind
+
+
+def test_every_reason_is_in_troubleshooting() -> None:
+    """With what it says."""
+    page = reasons.table()
+
+    assert [code for code in Code if code is not Code.TEXT and f"| `{code.value}` | " not in page] == []
+    assert "|  |  |" not in page
+
+
+def test_every_key_of_json_is_explained() -> None:
+    """Each key that a report, an event or a list has is on one of the two pages."""
+    pages = [(ROOT / "docs" / "reference" / f"{name}.md").read_text("utf-8") for name in ("json", "control")]
+    keys = {
+        key.value
+        for node in ast.walk(ast.parse(SHAPES.read_text("utf-8")))
+        if isinstance(node, ast.Dict)
+        for key in node.keys
+        if isinstance(key, ast.Constant) and isinstance(key.value, str)
+    }
+
+    assert len(keys) > 30
+    assert [
+        key for key in sorted(keys) if not any(f'"{key}"' in page or f"`{key}`" in page for page in pages)
+    ] == []
+
+
+def test_every_message_in_troubleshooting_is_one_of_the_program() -> None:
+    """As it is written in the code, between what differs from case to case."""
+    code = "\n".join(path.read_text("utf-8") for path in (ROOT / "smtd").rglob("*.py"))
+    words = re.sub(r'"\s*f?"', "", code)
+    before, _, _ = TROUBLESHOOTING.partition("\n## A record: every reason")
+    rows = re.findall(r"^\| (`.*?) \| ", before, re.MULTILINE)
+    quoted = [
+        part.strip() for row in rows for text in re.findall(r"`([^`]+)`", row) for part in text.split("…")
+    ]
+
+    assert len(rows) > 25
+    assert [part for part in quoted if len(part) > 3 and part not in words] == []
+
+
+def test_every_page_is_in_the_site_and_behind_a_door_of_the_readme() -> None:
+    """No page is lost."""
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))["nav"]
+    listed = set(re.findall(r"[\w./-]+\.md", str(nav)))
+    pages = {page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")}
+    doors = (ROOT / "README.md").read_text("utf-8")
+
+    assert pages - listed == set()
+    assert [
+        page for page in sorted(pages - {"index.md", "formats.md"}) if f"(docs/{page})" not in doors
+    ] == []
+
+
+def test_every_part_made_from_the_code_has_its_place() -> None:
+    """And no page asks for another one."""
+    asked = [name for page in PAGES for name in hooks._PART.findall((ROOT / page).read_text("utf-8"))]
+
+    assert sorted(asked) == sorted(hooks.PARTS)
+
+
+@pytest.mark.parametrize(
+    ("link", "there"),
+    [
+        ("[a](../reference/json.md#x)", "[a](../reference/json.md#x)"),
+        ("[a](../../systemd/README.md)", "[a](../repository/systemd/README.md)"),
+        ("[a](../../systemd/)", "[a](../repository/systemd/README.md)"),
+        ("[a](https://host/x.md)", "[a](https://host/x.md)"),
+        ("```\n[a](../../x)\n```", "```\n[a](../../x)\n```"),
+    ],
+)
+def test_links_of_the_repository_become_links_of_the_site(link: str, there: str) -> None:
+    """Those in code stay."""
+    assert hooks.in_site(link, "how-to/page.md") == there
+
+
+@pytest.mark.parametrize(
+    ("page", "problem"),
+    [
+        ('<script src="https://cdn.example/x.js"></script>', "a.html loads https://cdn.example/x.js"),
+        ('<link rel="stylesheet" href="//fonts.example/x.css">', "a.html loads //fonts.example/x.css"),
+        ('<a href="b.html">b</a>', "a.html links to b.html, which is not there"),
+        ('<a href="#b">b</a>', "a.html links to #b, which is not there"),
+        ('<a href="#b">b</a><p id="b">', ""),
+        ('<a href="https://cdn.example/">b</a>', ""),
+    ],
+)
+def test_site_is_checked(page: str, problem: str, tmp_path: Path) -> None:
+    """For links that lead nowhere, and for what is loaded from other hosts."""
+    (tmp_path / "a.html").write_text(page, "utf-8")
+
+    assert list(site.problems(tmp_path)) == ([problem] if problem else [])
