@@ -107,6 +107,11 @@ def pytest_collection() -> Generator[None, object, object]:
 PEERS = {"django_environment", "plain_environment", "dbm_environment", "running_server"}
 
 
+#: Its tests come first. pytest-xdist takes tests from the end of the queue of a process that has many left;
+#: for some of these the other process would start a browser, too, which takes seconds.
+BROWSER = Path(__file__).parent / "web" / "browser"
+
+
 def _leave_half_to_soak(items: list[pytest.Item]) -> None:
     """Leave every second case of the tests marked `halved` to `make soak`, always the same ones.
 
@@ -141,7 +146,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ]
     if left:
         config.hook.pytest_deselected(items=left)
-        items[:] = [item for item in items if item not in set(left)]
+    gone = set(left)
+    items[:] = sorted(
+        (item for item in items if item not in gone), key=lambda item: item.path.parent != BROWSER
+    )
 
 
 def pytest_collection_finish() -> None:
