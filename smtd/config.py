@@ -8,7 +8,6 @@ spelling.
 from __future__ import annotations
 
 import bisect
-import difflib
 import re
 import stat
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ import tomli
 from smtd import configured_secrets, configured_server, denied, private, regular
 from smtd.configured_secrets import Where, tables
 from smtd.errors import UsageError
+from smtd.spelling import did_you_mean
 from smtd.text import shown
 from smtd.textfile import decode
 
@@ -270,8 +270,7 @@ def _problems(value: Any, kind: Any, where: Where) -> Iterator[tuple[Where, str]
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, 1)
-    return f"unknown key {name!r}" + (f", did you mean {close[0]!r}?" if close else "")
+    return f"unknown key {name!r}{did_you_mean(name, known)}"
 
 
 def _misnamed(document: dict[str, Any]) -> Iterator[tuple[Where, str]]:
@@ -288,9 +287,7 @@ def _dangling(document: dict[str, Any]) -> Iterator[tuple[Where, str]]:
         for side in ("left", "right"):
             name = table.get(side)
             if isinstance(name, str) and name not in stores:
-                close = difflib.get_close_matches(name, stores, 1)
-                hint = f", did you mean {close[0]!r}?" if close else ""
-                yield ("pairs", pair, side), f"there is no store {name!r}{hint}"
+                yield ("pairs", pair, side), f"there is no store {name!r}{did_you_mean(name, stores)}"
         if table.get("left") is not None and table.get("left") == table.get("right"):
             yield ("pairs", pair, "right"), "both sides are the same store"
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 from collections.abc import Collection, Iterator
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
+
+from smtd.spelling import did_you_mean
 
 #: The keys that lead to a value.
 _Where: TypeAlias = tuple[str, ...]
@@ -88,6 +89,4 @@ def _proxies(proxies: Any) -> Iterator[tuple[_Where, str]]:
 
 def _unknown_store(name: Any, stores: Collection[str]) -> Iterator[tuple[_Where, str]]:
     if isinstance(name, str) and name not in stores:
-        close = difflib.get_close_matches(name, list(stores), 1)
-        hint = f", did you mean {close[0]!r}?" if close else ""
-        yield ("server", "store"), f"there is no store {name!r}{hint}"
+        yield ("server", "store"), f"there is no store {name!r}{did_you_mean(name, stores)}"

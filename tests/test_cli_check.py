@@ -102,7 +102,7 @@ def test_mistakes_in_the_configuration_are_reported_before_any_store(smtd: Smtd)
     assert (answer.code, answer.out) == (2, "")
     assert [line.split(":", 2)[1:] for line in answer.err.splitlines()][1:] == [
         ["4", " pairs.one: it needs the key right"],
-        ["5", " pairs.one.left: there is no store 'la', did you mean 'lab'?"],
+        ["5", " pairs.one.left: there is no store 'la'; did you mean 'lab'?"],
     ]
 
 

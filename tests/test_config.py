@@ -178,12 +178,12 @@ def test_all_mistakes_are_reported_at_once_with_line_and_spelling(mistakes):
     """One look at the message is enough to repair the whole file."""
     assert mistakes(EVERYTHING_WRONG) == [
         "2: daemon.log_level: Invalid enum value 'loud'",
-        "3: daemon.statedir: unknown key 'statedir', did you mean 'state_dir'?",
-        "7: stores.laptop.pol_interval: unknown key 'pol_interval', did you mean 'poll_interval'?",
+        "3: daemon.statedir: unknown key 'statedir'; did you mean 'state_dir'?",
+        "7: stores.laptop.pol_interval: unknown key 'pol_interval'; did you mean 'poll_interval'?",
         "9: stores.lab: it needs the key location",
         "10: stores.lab.username: Expected `str | null`, got `int`",
         "11: stores.lab.poll_interval: 'soon' is not a duration such as '200ms', '30s' or '5m'",
-        "14: pairs.one.left: there is no store 'laptob', did you mean 'laptop'?",
+        "14: pairs.one.left: there is no store 'laptob'; did you mean 'laptop'?",
         "16: pairs.one.mode: Invalid enum value 'both-ways'",
         "17: pairs.one.max_deletes.count: Expected `int`, got `str`",
         "17: pairs.one.max_deletes.share: '20' is not a percentage such as '20%'",
@@ -191,7 +191,7 @@ def test_all_mistakes_are_reported_at_once_with_line_and_spelling(mistakes):
         "22: pairs.two.settle: '200' is not a duration such as '200ms', '30s' or '5m'",
         "23: pairs.two.projects: Expected `object | array | null`, got `int`",
         "25: pairs.three: it needs the key left",
-        "28: notifiy: unknown key 'notifiy', did you mean 'notify'?",
+        "28: notifiy: unknown key 'notifiy'; did you mean 'notify'?",
     ]
 
 
@@ -235,7 +235,7 @@ def test_all_mistakes_are_reported_at_once_with_line_and_spelling(mistakes):
         ),
         ("[notify]\ncommand = []", "2: notify.command: it names no program"),
         ("[notify]\noffline_after = 'soon'", "2: notify.offline_after: 'soon' is not a duration such as"),
-        ("[notify]\nweb_hook = 'x'", "2: notify.web_hook: unknown key 'web_hook', did you mean 'webhook'?"),
+        ("[notify]\nweb_hook = 'x'", "2: notify.web_hook: unknown key 'web_hook'; did you mean 'webhook'?"),
         (
             "[stores.a]\nlocation = '/a'\npoll_interval = '0s'",
             "3: stores.a.poll_interval: '0s' would overload the server; use at least 100ms",
@@ -391,7 +391,7 @@ def test_mistake_in_the_server_section_is_reported_with_its_key(mistakes):
     told = mistakes("[server]\nanonymous = 'write'\nuser_file = 'x'\n")
 
     assert re.match(r"2: server\.anonymous: Invalid enum value 'write'", told[0])
-    assert told[1] == "3: server.user_file: unknown key 'user_file', did you mean 'users_file'?"
+    assert told[1] == "3: server.user_file: unknown key 'user_file'; did you mean 'users_file'?"
     assert Config().server is None
 
 

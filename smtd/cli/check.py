@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +20,7 @@ from smtd.daemon.settings import PairSettings
 from smtd.errors import SmtdError, UsageError
 from smtd.merge.sides import Both
 from smtd.output.counts import plural
+from smtd.spelling import did_you_mean
 from smtd.stores.driver import Server
 from smtd.stores.location import Location
 from smtd.stores.registry import open_store
@@ -97,9 +97,8 @@ def _missing_projects(config: Config, found: Mapping[str, Collection[str]]) -> I
         for left, right in names.items():
             if left == "*" or left in found[pair.left] or right in found[pair.right]:
                 continue
-            close = difflib.get_close_matches(left, known, 1)
-            hint = f"did you mean {close[0]!r}?" if close else "smtd list shows what a store has"
-            problem = SmtdError(f"pair {name}: neither store has a project {left!r}; {hint}")
+            hint = did_you_mean(left, known, "smtd list shows what a store has")
+            problem = SmtdError(f"pair {name}: neither store has a project {left!r}{hint}")
             complain(f"smtd: {problem}")
             yield problem
 

@@ -29,6 +29,7 @@ from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
 from smtd.output import shapes
 from smtd.output.counts import plural
+from smtd.spelling import did_you_mean
 from smtd.stores.discovery import current_project
 from smtd.stores.location import Location
 
@@ -86,7 +87,8 @@ def remove(chosen: Path | None, pair: str | None) -> int:
     name = pair or _pair_of(file.config, current_project(Path.cwd()))
     if name not in file.config.pairs:
         known = ", ".join(file.config.pairs) or "none"
-        raise UsageError(f"there is no pair {name!r} in {file.path}; its pairs: {known}")
+        hint = did_you_mean(name, file.config.pairs, f"its pairs: {known}")
+        raise UsageError(f"there is no pair {name!r} in {file.path}{hint}")
     removed = file.config.pairs[name]
     served = None if file.config.server is None else file.config.server.store
     others = {

@@ -9,7 +9,8 @@ from pathlib import Path
 from smtd.cli import passwords
 from smtd.cli.proxies import proxy_for
 from smtd.config import Config, StoreConfig, is_timezone
-from smtd.errors import UsageError
+from smtd.errors import StoreUnreachable, UsageError
+from smtd.spelling import nearest
 from smtd.stores.access import Access
 from smtd.stores.discovery import current_project, find
 from smtd.stores.location import Location
@@ -57,7 +58,12 @@ def located(
         word = configured[1].location
     if timezone is not None and not access.timezone:
         access = replace(access, timezone=timezone)
-    location = find(word, access, may_be_new=may_be_new)
+    try:
+        location = find(word, access, may_be_new=may_be_new)
+    except StoreUnreachable as exc:
+        if (likely := nearest(word, config.stores)) is None or configured is not None:
+            raise
+        raise StoreUnreachable(f"{exc}; did you mean the configured store {likely!r}?") from exc
     if "://" in word and location.access.password is None and location.access.token is None:
         location = _by_netrc(location)
     if location.driver.server is not None and location.driver.server.over_http:

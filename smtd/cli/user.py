@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import getpass
 import sys
 import time
@@ -27,6 +26,7 @@ from smtd.server.accounts import credentials, users_file
 from smtd.server.accounts.rights import Right
 from smtd.server.accounts.users_file import Account, StoredToken
 from smtd.server.project_rights import ProjectRights, of_store
+from smtd.spelling import did_you_mean
 from smtd.stores.location import Location
 from smtd.textfile import decode
 
@@ -216,9 +216,7 @@ def _edit_one(path: Path, name: str, change: Callable[[Account], Account]) -> No
 def _found(name: str, accounts: Mapping[str, Account]) -> Account:
     if account := accounts.get(name):
         return account
-    close = difflib.get_close_matches(name, accounts, 1)
-    hint = f"did you mean {close[0]}?" if close else "smtd user list shows all"
-    raise UsageError(f"there is no user {name!r}; {hint}")
+    raise UsageError(f"there is no user {name!r}{did_you_mean(name, accounts, 'smtd user list shows all')}")
 
 
 def _check_new(name: str, accounts: Mapping[str, Account]) -> None:

@@ -31,6 +31,7 @@ from smtd.journal.history import History
 from smtd.journal.journal import Journal
 from smtd.merge.sides import Both
 from smtd.output.counts import plural
+from smtd.spelling import did_you_mean
 from smtd.stores.location import Location
 from smtd.systemd import Notifier
 from smtd.text import encodable
@@ -214,7 +215,8 @@ class Daemon:
         self._refuse_known(name)
         for word in (pair.left, pair.right):
             if "://" not in word and word not in self._config.stores and not Path(word).is_absolute():
-                raise UsageError(f"there is no store {word}; name a configured store, or give a full path")
+                hint = did_you_mean(word, self._config.stores, "name a configured store, or give a full path")
+                raise UsageError(f"there is no store {word}{hint}")
         one = settings.of(self._config, {name: pair})[name]
         await to_thread.run_sync(self._located, one, self._config)  # may take a while: not under the lock
         async with self._changing:
@@ -236,9 +238,14 @@ class Daemon:
                     raise UsageError(
                         f"pair {name} is in the configuration; remove it there and run smtd-ctl reload"
                     )
-                raise UsageError(f"there is no pair {name}; smtd-ctl pair list shows the pairs")
+                raise self.no_pair(name)
             await self._remember({key: pair for key, pair in self._added.items() if key != name})
             await self._reconcile(settings.of(self._config, self._added))
+
+    def no_pair(self, name: str) -> UsageError:
+        """Return the error that there is no pair *name*."""
+        hint = did_you_mean(name, sorted(self._pairs), "smtd-ctl pair list shows the pairs")
+        return UsageError(f"there is no pair {name}{hint}")
 
     def _report_hidden(self) -> None:
         """Report the added pairs that are not used because configured pairs have their names."""

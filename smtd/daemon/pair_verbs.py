@@ -22,6 +22,7 @@ from smtd.daemon.worker import Worker
 from smtd.engine.report import PairReport
 from smtd.errors import SmtdError, StoreUnreachable, UsageError
 from smtd.output import shapes
+from smtd.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from smtd.daemon.pages.page_server import PageServer
@@ -64,9 +65,10 @@ class Verbs:
         return list(self._verbs)
 
     def __call__(self, asked: Asked) -> Answers:
-        verb = self._verbs.get(asked["verb"])
-        if verb is None:
-            raise UsageError(f"this daemon (smtd {__version__}) does not know the verb {asked['verb']!r}")
+        name = asked["verb"]
+        if (verb := self._verbs.get(name)) is None:
+            hint = did_you_mean(name, self._verbs)
+            raise UsageError(f"this daemon (smtd {__version__}) does not know the verb {name!r}{hint}")
         return verb(asked)
 
     async def _status(self, asked: Asked) -> Answers:
@@ -223,7 +225,7 @@ class Verbs:
         for worker in self._daemon.workers:
             if worker.name == name:
                 return worker
-        raise UsageError(f"there is no pair {name}; smtd-ctl pair list shows the pairs")
+        raise self._daemon.no_pair(name)
 
     def _chosen(self, asked: Asked, *, must_name: bool = False) -> list[Worker]:
         """Return the workers of the pairs that the request names, or all; names may be globs."""
@@ -237,7 +239,7 @@ class Verbs:
                 one.name: one for one in workers if fnmatchcase(one.name, name)
             }
             if not found and name != "*":
-                raise UsageError(f"there is no pair {name}; smtd-ctl pair list shows the pairs")
+                raise self._daemon.no_pair(name)
             chosen |= found
         return list(chosen.values())
 

@@ -9,6 +9,7 @@ import msgspec
 
 from smtd.engine import deciding
 from smtd.engine.actions import ActionKind, Plan
+from smtd.engine.likely_key import hint
 from smtd.engine.pair import Pair
 from smtd.errors import UsageError
 from smtd.journal.history import HistoryEntry
@@ -19,6 +20,8 @@ from smtd.records.record import FIELDS, Key, Record
 
 #: Entries of the history that are shown for one record.
 _LATEST = 5
+#: Where the records are, for a user who names one that does not exist.
+_LISTED = "smtd list shows the records of a store"
 
 
 class Past(msgspec.Struct, frozen=True):
@@ -68,7 +71,7 @@ async def explain(pair: Pair, key: Key) -> Explanation:
     found = _planned(plan, key) or await _refused(pair, key) or _unplanned(plan, key)
     if agreed is None and not entries and found.rule.code is Code.ABSENT:
         raise UsageError(
-            f"neither side has {key}, and smtd has no history of it; smtd list shows the records of a store"
+            f"neither side has {key}, and smtd has no history of it{await hint(pair, key, _LISTED)}"
         )
     known = None
     if agreed is not None:
@@ -152,7 +155,7 @@ async def show(pair: Pair, key: Key) -> RecordDiff:
     left, right = [(await pair.stores[side].read([key])).get(key) for side in SIDES]
     agreed = await pair.journal.ancestor(key)
     if left is None and right is None and agreed is None:
-        raise UsageError(f"neither side has {key}; smtd list shows the records of a store")
+        raise UsageError(f"neither side has {key}{await hint(pair, key, _LISTED)}")
     differing = [] if left is None or right is None else list(canonical.differences(left, right))
     named = Both(left, right)
     fields = {

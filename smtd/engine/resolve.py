@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from smtd.engine import cycle, deciding
 from smtd.engine import plan as planning
 from smtd.engine.actions import Plan
+from smtd.engine.likely_key import waiting_hint
 from smtd.engine.pair import Pair
 from smtd.engine.report import Hold, PairReport, empty_report
 from smtd.errors import PlanChanged, UsageError
@@ -76,7 +77,8 @@ async def _decide(pair: Pair, wish: Resolution, recheck: Collection[Key]) -> tup
     if not keys:
         what = "held deletion" if wish.choice in OF_DELETIONS else "conflict"
         listed = "holds" if wish.choice in OF_DELETIONS else "conflicts"
-        raise UsageError(f"no {what} matches; smtd-ctl {listed} lists them")
+        waiting, otherwise = _waiting(plan, wish.choice), f"smtd-ctl {listed} lists them"
+        raise UsageError(f"no {what} matches{waiting_hint(wish.project, wish.labels[0], waiting, otherwise)}")
     projects = {key.project for key in keys} if wish.choice is Choice.BOTH else ()
     taken = {project: await _labels(pair, project) for project in projects}
     decisions = _decisions(plan, keys, wish.choice, taken)

@@ -172,6 +172,12 @@ def test_conflicts_are_resolved_one_by_one_by_glob_or_all_at_once(
             2,
             "there is no pair nobody; smtd-ctl pair list shows the pairs",
         ),
+        (("explain", "pari", PROJECT, "same"), 2, "there is no pair pari; did you mean 'pair'?"),
+        (
+            ("explain", "pair", PROJECT, "smae"),
+            2,
+            "neither side has MyProject/smae, and smtd has no history of it; did you mean 'MyProject/same'?",
+        ),
         (("deletes", "approve", "pair"), 2, "no held deletion matches; smtd-ctl holds lists them"),
         (
             ("explain", "pair", PROJECT, "x"),

@@ -212,7 +212,7 @@ def test_reload_does_not_disturb_unchanged_pairs(daemon: DaemonProcess, tmp_path
     assert daemon.status()["last_cycle"] == before
     daemon.config.write_text(text + more.replace("right", "rihgt"), "utf-8")
     answer = daemon.ctl("reload")
-    assert (answer.code, "unknown key 'rihgt', did you mean 'right'?" in answer.err) == (2, True)
+    assert (answer.code, "unknown key 'rihgt'; did you mean 'right'?" in answer.err) == (2, True)
     daemon.signal(signal.SIGHUP)
     event = daemon.wait_event(lambda event: event["event"] == "not reloaded")
     assert "rihgt" in event["problem"]
@@ -477,7 +477,7 @@ def test_impossible_pair_is_refused(asked: DaemonProcess) -> None:
     assert "it needs the key right" in add("new")
     assert "cannot be the name of a pair" in add(" ", right="/tmp/x.sqlite")
     assert "'soon' is not a duration" in add("new", right="/tmp/x.sqlite", settle="soon")
-    assert "unknown key 'mod', did you mean 'mode'?" in add("new", right="/tmp/x.sqlite", mod="two-way")
+    assert "unknown key 'mod'; did you mean 'mode'?" in add("new", right="/tmp/x.sqlite", mod="two-way")
     assert "there is no store lap; name a configured store, or give a full path" in add("new", right="lap")
     assert "is on both sides; name two" in add("new", right=left)
     assert len(asked.ctl("pair", "list").out.splitlines()) == 1

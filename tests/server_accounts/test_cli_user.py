@@ -239,7 +239,7 @@ def test_unknown_user_is_reported_with_the_likely_one(user: Command, words: list
     answer = user(*words, "adda")
 
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err == "smtd: there is no user 'adda'; did you mean ada?\n"
+    assert answer.err == "smtd: there is no user 'adda'; did you mean 'ada'?\n"
     assert user.file.read_bytes() == before
 
 

@@ -5,7 +5,6 @@ The server may be running, and notices changes at once. Every function blocks.
 
 from __future__ import annotations
 
-import difflib
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from smtd import denied
 from smtd.errors import StoreUnreachable, UsageError
 from smtd.server.accounts.rights import Right
+from smtd.spelling import did_you_mean
 from smtd.sqlite import ERRORS, opened, store_error
 
 
@@ -105,9 +105,8 @@ def _check_project(db: sqlite3.Connection, store: Path, project: str) -> None:
 
 def no_project(project: str, known: Sequence[str], store: str) -> UsageError:
     """Return the error that *store*, whose projects are *known*, has no *project*."""
-    close = difflib.get_close_matches(project, known, 1)
-    hint = f"did you mean {close[0]!r}?" if close else f"smtd list {store} shows its projects"
-    return UsageError(f"there is no project {project!r} in {store}; {hint}")
+    hint = did_you_mean(project, known, f"smtd list {store} shows its projects")
+    return UsageError(f"there is no project {project!r} in {store}{hint}")
 
 
 def never_served(store: str) -> UsageError:
