@@ -55,10 +55,15 @@ def contents() -> Iterator[tuple[str, str]]:
 
 def pages() -> Iterator[tuple[str, str]]:
     """Give name and text of each man page: one for each command of smtd, and one for all of smtd-ctl."""
-    yield from _pages_of(click.Context(main.main, info_name="smtd"))
+    yield from _pages_of(_context(main.main, "smtd"))
     parser = ctl.parser()
     about = {"description": _as_name(parser.description), "version": __version__, "manual_title": "smtd"}
     yield parser.prog, str(Manpage(parser, _data=about))
+
+
+def _context(command: click.Command, path: str) -> click.Context:
+    """Return the context of *command*; one with a parent would have the arguments of that in its path."""
+    return click.Context(command, info_name=path, **main.main.context_settings)
 
 
 def _pages_of(context: click.Context) -> Iterator[tuple[str, str]]:
@@ -66,7 +71,7 @@ def _pages_of(context: click.Context) -> Iterator[tuple[str, str]]:
     # click-man would cut it after 45 letters.
     command.short_help = _as_name(command.get_short_help_str(limit=200))
     for name, part in getattr(command, "commands", {}).items():
-        yield from _pages_of(click.Context(part, info_name=name, parent=context))
+        yield from _pages_of(_context(part, f"{context.command_path} {name}"))
     yield context.command_path.replace(" ", "-"), generate_man_page(context, version=f"smtd {__version__}")
 
 

@@ -17,9 +17,9 @@ _MOST: Final = 1000
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the one of *known* that the unknown *word* most likely stands for.
 
-    It differs in upper and lower case only, or it is the only one that begins with *word*, or it is the most
-    alike. None: none is alike, several are equally likely, or the likely one differs in its digits only.
-    Names with other digits are other things: the pair lab2 is not a misspelt lab1.
+    It differs in upper and lower case only, or in the order of its letters, or it is the only one that begins
+    with *word*, or it is the most alike. None: none is alike, several are equally likely, or the likely one
+    differs in its digits only. Names with other digits are other things: the pair lab2 is no misspelt lab1.
     """
     if any(letter in word for letter in "*?["):  # a glob, which may match nothing
         return None
@@ -27,6 +27,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     folded = word.casefold()
     for fitting in (
         [name for name in names if name.casefold() == folded],
+        [name for name in names if _is_reordered(folded, name)],
         [name for name in names if len(folded) >= _PREFIX and name.casefold().startswith(folded)],
         _most_alike(folded, names) if len(names) <= _MOST else [],
     ):
@@ -61,8 +62,13 @@ def _most_alike(folded: str, names: Sequence[str]) -> list[str]:
         if matcher.ratio() > best:
             best, found = matcher.ratio(), []
         found.append(name)
-    return [] if any(_differ_in_digits_only(folded, name.casefold()) for name in found) else found
+    return [] if any(_digits_differ(folded, name) for name in found) else found
 
 
-def _differ_in_digits_only(one: str, other: str) -> bool:
-    return re.sub(r"\d+", "0", one) == re.sub(r"\d+", "0", other)
+def _is_reordered(folded: str, name: str) -> bool:
+    return sorted(name.casefold()) == sorted(folded) and not _digits_differ(folded, name)
+
+
+def _digits_differ(folded: str, name: str) -> bool:
+    """Say whether *name* differs from *folded* in its digits only."""
+    return re.sub(r"\d+", "0", folded) == re.sub(r"\d+", "0", name.casefold())

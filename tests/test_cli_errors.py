@@ -51,13 +51,13 @@ def smtd(here):
 
 #: The words of a command, its message, and its exit code.
 ERRORS = [
-    (["sync"], "Missing argument 'LEFT'", 2),
+    (["sync"], "name two stores to sync once", 2),
     (["sync", "a.sqlite", "b.sqlite", "c.sqlite"], "unexpected extra argument", 2),
     (["sync", "a.sqlite", "b.sqlite", "--mode", "both"], "'both' is not one of", 2),
     (["sync", "a.sqlite", "b.sqlite", "--deletes", "no"], "'no' is not one of", 2),
     (["sync", "a.sqlite", "b.sqlite", "--unfinished", "no"], "'no' is not one of", 2),
-    (["sync", "a.sqlite", "b.sqlite", "--what"], "No such option", 2),
-    (["synch"], "No such command", 2),
+    (["sync", "a.sqlite", "b.sqlite", "--what"], "no option", 2),
+    (["synch"], "no command", 2),
     (["sync", "a.sqlite", "a.sqlite"], "is on both sides; name two different stores", 2),
     (["sync", "a.sqlite", "./a.sqlite"], "is on both sides; name two different stores", 2),
     (["sync", "a.sqlite"], "project", 2),

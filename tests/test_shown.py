@@ -96,7 +96,7 @@ VERBS = {
     "undo": (["undo", "1", "--dry-run"], b"delete P"),
     "pair list": (["pair", "list"], b"two-way"),
     "another pair": (["status", f"none{EVIL}"], b"there is no pair none"),
-    "another verb": ([f"none{EVIL}"], b"invalid choice"),
+    "another verb": ([f"none{EVIL}"], b"no command"),
 }
 
 
@@ -109,7 +109,7 @@ COMMANDS = {
     ),
     "check": (["-c", "config.toml", "check"], b"records of P"),
     "a file of another name": (["list", f"none{EVIL}.sqlite"], b"there is no record store at none"),
-    "another command": ([f"none{EVIL}"], b"No such command"),
+    "another command": ([f"none{EVIL}"], b"no command"),
 }
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from smtd import denied, durable, private
-from smtd.cli.say import say
+from smtd.cli.say import say, say_json
 from smtd.cli.user import served
 from smtd.errors import StoreUnreachable, UsageError
 from smtd.paths import expanded
@@ -16,7 +16,7 @@ from smtd.sqlite import ERRORS, opened
 PATIENCE = 30.0
 
 
-def run(config: Path | None, store: str | None, file: Path) -> int:
+def run(config: Path | None, store: str | None, file: Path, *, as_json: bool = False) -> int:
     """Copy *store* (None: the one of the server) to the new *file*, and return the exit code.
 
     Raises UsageError if there is no such store, or *file* exists or cannot be created, and StoreUnreachable
@@ -24,7 +24,10 @@ def run(config: Path | None, store: str | None, file: Path) -> int:
     """
     source, target = served(store, config), expanded(file).absolute()
     if source is None:
-        raise UsageError("the server has no store yet; run smtd serve, or name the store with --store")
+        raise UsageError(
+            "the server has no store yet; run smtd serve, or name the store with --store; --journal copies"
+            " the daemon's journal"
+        )
     if not isinstance(source, Path):
         raise UsageError(f"{source} is not a file; back it up with the tools of its server, such as pg_dump")
     try:
@@ -41,7 +44,11 @@ def run(config: Path | None, store: str | None, file: Path) -> int:
         if isinstance(exc, (*ERRORS, OSError)):
             raise StoreUnreachable(f"{source} cannot be copied to {target}: {exc}; no file was left") from exc
         raise
-    say(f"{target}  {target.stat().st_size:,} bytes")
+    size = target.stat().st_size
+    if as_json:
+        say_json({"file": str(target), "bytes": size})
+    else:
+        say(f"{target}  {size:,} bytes")
     return 0
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
+from argparse import SUPPRESS
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from smtd.cli.parser import VerbParser
 from smtd.cli.progress_line import ProgressLine
 from smtd.cli.say import complain, say
 from smtd.cli.socket_path import socket_path
@@ -16,36 +17,49 @@ from smtd.output.local_time import with_local_times
 #: The most seconds that an answer may take that needs no store.
 PATIENCE = 10.0
 
-_PAIR_HELP = {"*": "a pair or a glob [default: all]", "+": "a pair or a glob; '*' means all", "1": "a pair"}
-
-#: Options before or after the verb; the parser for the other place sets no value.
-_JSON: dict[str, Any] = {"action": "store_true", "help": "print one JSON object and nothing else"}
-_SOCKET: dict[str, Any] = {"metavar": "FILE", "help": "the control socket"}
+_PAIR_HELP = {
+    "*": "A pair or a glob. [default: all]",
+    "+": "A pair or a glob; '*' means all.",
+    "1": "A pair.",
+}
+#: Options before or after the verb. The configuration is for what `smtd` does with the same words.
+_COMMON: dict[str, dict[str, Any]] = {
+    "--json": {"action": "store_true", "help": "Print one JSON object and nothing else."},
+    "--config": {"metavar": "FILE", "help": "The configuration file."},
+    "--socket": {"metavar": "FILE", "help": "The control socket."},
+}
 
 Result = dict[str, Any]
 
 
 def add_verb(
-    verbs: Any, name: str, do: Callable[[Any], int], text: str, *, pairs: str = ""
-) -> argparse.ArgumentParser:
-    """Add the verb *name*, which calls *do*, and return its parser; *pairs*: how many, as nargs, or "1"."""
-    verb: argparse.ArgumentParser = verbs.add_parser(
-        name, help=text, description=f"{text[0].upper()}{text[1:]}."
-    )
-    verb.set_defaults(do=do)
+    verbs: Any, name: str, do: Callable[[Any], int], text: str, *, pairs: str = "", more: str = ""
+) -> VerbParser:
+    """Add the verb *name*, which calls *do*, and return its parser; *pairs*: how many, as nargs, or "1".
+
+    *text* says what it does in one sentence, *more* what else a user has to know.
+    """
+    verb: VerbParser = verbs.add_parser(name, help=text, description=f"{text}\n\n{more}".strip())
+    verb.set_defaults(do=do, parser=verb)
     if pairs == "1":
         verb.add_argument("pair", metavar="PAIR", help=_PAIR_HELP[pairs])
     elif pairs:
         verb.add_argument("pairs", metavar="PAIR", nargs=pairs, help=_PAIR_HELP[pairs])
-    verb.add_argument("--json", default=argparse.SUPPRESS, **_JSON)
-    verb.add_argument("--socket", default=argparse.SUPPRESS, **_SOCKET)
+    add_options(verb, default=SUPPRESS)
     return verb
 
 
-def add_options(top: argparse.ArgumentParser) -> None:
-    """Add the options that can stand before the verb, too."""
-    top.add_argument("--socket", **_SOCKET)
-    top.add_argument("--json", **_JSON)
+def add_group(verbs: Any, name: str, text: str) -> Any:
+    """Add the word *name*, which verbs follow, and return where to add these."""
+    group: VerbParser = verbs.add_parser(name, help=text, description=text)
+    add_options(group, default=SUPPRESS)
+    return group.add_subparsers(metavar="COMMAND", required=True)
+
+
+def add_options(parser: VerbParser, **more: Any) -> None:
+    """Add the options that can stand before the verb or after it; the latter place sets no default."""
+    for name, meaning in _COMMON.items():
+        parser.add_argument(*(["-c"] if name == "--config" else []), name, **meaning, **more)
 
 
 def ask_daemon(arguments: Any, verb: str, patience: float | None = PATIENCE, **more: Any) -> Result:
@@ -74,8 +88,11 @@ def result_of(answer: dict[str, Any] | None) -> Result:
     return found
 
 
-def print_reports(found: Result, *, planned: bool = False) -> None:
-    """Print what cycles did, or with *planned* would do, and the conflicts, holds and failures left."""
+def print_reports(found: Result, program: str, *, planned: bool = False) -> None:
+    """Print what cycles did, or with *planned* would do, and the conflicts, holds and failures left.
+
+    *program* is what the user called, for the commands that follow.
+    """
     for pair in found["pairs"]:
         for side in ("left", "right"):
             one = pair[side]
@@ -87,23 +104,23 @@ def print_reports(found: Result, *, planned: bool = False) -> None:
             what = f"{action['action']} {action['project']}/{action['label']} on {where}"
             say(f"  {what}: {action['reason']}")
         if planned and pair.get("actions"):
-            say(f"  to run exactly this plan: smtd-ctl sync now {pair['pair']} --plan {pair['plan']}")
+            say(f"  to run exactly this plan: {program} sync now {pair['pair']} --plan {pair['plan']}")
         for kind in ("conflict", "held", "failed"):
             for each in pair["conflicts" if kind == "conflict" else kind]:
-                say(f"{kind}: {each['project']}/{each['label']}: {problem_and_remedy(each)}")
-    print_errors(found)
+                say(f"{kind}: {each['project']}/{each['label']}: {problem_and_remedy(each, program)}")
+    print_errors(found, program)
 
 
-def print_errors(found: Result) -> None:
+def print_errors(found: Result, program: str) -> None:
     """Print why pairs have no result."""
     for error in found["errors"]:
-        complain(f"smtd-ctl: pair {error['pair']}: {error['error']}")
+        complain(f"{program}: pair {error['pair']}: {error['error']}")
 
 
-def problem_and_remedy(each: Result) -> str:
+def problem_and_remedy(each: Result, program: str) -> str:
     """Return the problem of a record, and its remedy."""
     if "fields" in each:
-        return f"{conflicting(each['fields'])}; use smtd-ctl resolve to take left, right or both"
+        return f"{conflicting(each['fields'])}; use {program} resolve to take left, right or both"
     return with_local_times(f"{each['reason']}; {each['next']}" if "reason" in each else str(each["error"]))
 
 

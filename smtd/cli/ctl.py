@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from smtd import __version__
 from smtd.cli import records, status, streams, verify, waiting, web
-from smtd.cli.client import PATIENCE, add_options, add_verb, ask_daemon, print_reports, result_of
+from smtd.cli.client import PATIENCE, add_group, add_options, add_verb, ask_daemon, print_reports, result_of
+from smtd.cli.parser import VerbParser
 from smtd.cli.say import complain_of, say, say_json
 from smtd.cli.socket_path import socket_path
 from smtd.control.client import ask
 from smtd.errors import SmtdError
-from smtd.text import shown_lines
 
 #: A bare name with one of these endings is that of a file, even if it does not exist yet.
 _STORE_SUFFIXES = (".sqlite", ".sqlite3", ".db", ".shelf", ".json")
@@ -31,99 +30,106 @@ def main() -> None:
     sys.exit(streams.exit_code(code, "smtd-ctl"))
 
 
-def run(words: Sequence[str]) -> int:
-    """Run the command with the arguments *words*, and return the exit code."""
-    arguments = parser().parse_args(words)
+def run(words: Sequence[str], program: str = "smtd-ctl") -> int:
+    """Run the command with the arguments *words*, and return the exit code.
+
+    *program* is what the user called: `smtd-ctl`, or `smtd`, which has the same verbs.
+    """
+    arguments = parser(program).parse_words(words)
     try:
         code: int = arguments.do(arguments)
     except SmtdError as exc:
-        complain_of("smtd-ctl", exc)
+        complain_of(program, exc)
         return exc.exit_code
     except KeyboardInterrupt:
         return 130
     return code
 
 
-class _Parser(argparse.ArgumentParser):
-    """Shows wrong arguments with control characters escaped: they may be names of files."""
-
-    def error(self, message: str) -> NoReturn:
-        super().error(shown_lines(message))
-
-
-def parser() -> argparse.ArgumentParser:
+def parser(program: str = "smtd-ctl") -> VerbParser:
     """Return the parser of the command line; the man page and the completions are made from it, too."""
-    top = _Parser(
-        prog="smtd-ctl",
-        description="Control the smtd daemon.",
+    top = VerbParser(
+        prog=program,
+        description="Control the smtd daemon.\n\nThese commands of smtd need a running daemon; this program"
+        " starts faster.",
         epilog="Exit codes: 0 done; 1 done, but something remains (a conflict, a hold, a failed record);"
         " 2 wrong usage or configuration; 3 no daemon answers; 4 a store cannot be reached or read;"
         " 5 done, but the output cannot be written.",
     )
-    top.add_argument("--version", action="version", version=f"smtd-ctl {__version__}")
+    version = f"{program}, version {__version__}"
+    top.add_argument("--version", action="version", version=version, help="Show the version and exit.")
+    top.set_defaults(program=program)
     add_options(top)
     verbs = top.add_subparsers(metavar="COMMAND", required=True)
     status.add_to(verbs)
-    sync = verbs.add_parser("sync", help="run a cycle").add_subparsers(metavar="WHAT", required=True)
-    now = add_verb(sync, "now", _sync("sync now"), "run a cycle now and wait for it", pairs="*")
+    _add_sync(add_group(verbs, "sync", "Have the daemon sync now, or show what it would do."))
+    verify.add_to(verbs)
+    add_verb(verbs, "pause", _plain("pause"), "Stop syncing pairs until they are resumed.", pairs="+")
+    add_verb(verbs, "resume", _plain("resume"), "Resume paused pairs.", pairs="+")
+    _add_pair(add_group(verbs, "pair", "Add, remove and list pairs while the daemon runs."))
+    waiting.add_to(verbs)
+    records.add_to(verbs)
+    web.add_to(verbs)
+    events = add_verb(verbs, "events", _events, "Print events, one JSON object per line.")
+    events.add_argument("--since", metavar="ID", type=int, default=0, help="Only events after ID.")
+    events.add_argument("--last", metavar="N", type=int, help="Only the last N events and new ones.")
+    events.add_argument("--follow", action="store_true", help="Keep printing new events.")
+    more = "smtd backup copies the store of smtd's own server instead, unless it has the option --journal."
+    backup = add_verb(verbs, "backup", _backup, "Copy the journal of the daemon to a new file.", more=more)
+    backup.add_argument("file", metavar="FILE", help="The new file; it must not exist yet.")
+    backup.add_argument("--journal", action="store_true", help="The same, in the words of smtd backup.")
+    add_verb(verbs, "reload", _reload, "Reload the configuration.")
+    add_verb(verbs, "stop", _plain("stop"), "Stop the daemon.")
+    return top
+
+
+def _add_sync(verbs: Any) -> None:
+    now = add_verb(verbs, "now", _sync("sync now"), "Run a cycle now and wait for it.", pairs="*")
     now.add_argument(
-        "--include-unfinished", action="store_true", help="also sync records whose runs are not over"
+        "--include-unfinished", action="store_true", help="Also sync records whose runs are not over."
     )
-    now.add_argument("--plan", metavar="ID", help="only if it matches plan ID")
-    plan = add_verb(sync, "plan", _sync("sync plan"), "show what the next cycle would do", pairs="*")
+    now.add_argument("--plan", metavar="ID", help="Only if it matches plan ID.")
+    plan = add_verb(verbs, "plan", _sync("sync plan"), "Show what the next cycle would do.", pairs="*")
     for verb in (now, plan):
         verb.add_argument(
             "--timeout",
             type=float,
             metavar="SECONDS",
-            help="stop waiting after SECONDS; the cycle continues [default: no limit]",
+            help="Stop waiting after SECONDS; the cycle continues. [default: no limit]",
         )
-    verify.add_to(verbs)
-    add_verb(verbs, "pause", _plain("pause"), "stop syncing these pairs until they are resumed", pairs="+")
-    add_verb(verbs, "resume", _plain("resume"), "resume these pairs", pairs="+")
-    _add_pair(verbs.add_parser("pair", help="add, remove and list pairs"))
-    waiting.add_to(verbs)
-    records.add_to(verbs)
-    web.add_to(verbs)
-    events = add_verb(verbs, "events", _events, "print events, one JSON object per line")
-    events.add_argument("--since", metavar="ID", type=int, default=0, help="only events after ID")
-    events.add_argument("--last", metavar="N", type=int, help="only the last N events and new ones")
-    events.add_argument("--follow", action="store_true", help="keep printing new events")
-    backup = add_verb(verbs, "backup", _backup, "copy the journal to a new file while the daemon runs")
-    backup.add_argument("file", metavar="FILE", help="new file to write; it must not exist yet")
-    add_verb(verbs, "reload", _reload, "reload the configuration")
-    add_verb(verbs, "stop", _plain("stop"), "stop the daemon")
-    return top
 
 
-def _add_pair(pair: argparse.ArgumentParser) -> None:
-    verbs = pair.add_subparsers(metavar="WHAT", required=True)
-    add = add_verb(verbs, "add", _pair_add, "add a pair of stores to keep in sync")
-    add.add_argument("name", metavar="NAME", help="name of the new pair")
+def _add_pair(verbs: Any) -> None:
+    add = add_verb(verbs, "add", _pair_add, "Add a pair of stores to keep in sync.")
+    add.add_argument("name", metavar="NAME", help="The name of the new pair.")
     for side in ("left", "right"):
-        text = "a configured store, a project directory, a file or an address"
+        text = "A configured store, a project directory, a file or an address."
         add.add_argument(side, metavar=side.upper(), help=text)
     add.add_argument(
         "--project",
         dest="projects",
         action="append",
         metavar="NAME",
-        help="only this project (repeatable); '*' means all",
+        help="Only this project (repeatable; '*' means all).",
     )
     for name, words, text in (
-        ("--mode", ("two-way", "left-to-right", "right-to-left"), "direction in which changes are synced"),
-        ("--deletes", ("propagate", "keep"), "whether to delete a record that was deleted on the other side"),
+        ("--mode", ("two-way", "left-to-right", "right-to-left"), "Direction in which changes are synced."),
+        (
+            "--deletes",
+            ("propagate", "keep"),
+            "Whether to delete a record that was deleted on the other side.",
+        ),
         (
             "--unfinished",
             ("hold", "mirror"),
-            "sync a record only when its run is over, or while it runs, too",
+            "Whether to sync a record only when its run is over, or also while it runs.",
         ),
     ):
         add.add_argument(name, choices=words, default=words[0], help=f"{text} [default: {words[0]}]")
-    add_verb(verbs, "remove", _pair_remove, "remove a pair that was added with pair add").add_argument(
-        "name", metavar="NAME"
+    add_verb(verbs, "remove", _pair_remove, "Remove a pair that was added with pair add.").add_argument(
+        "name", metavar="NAME", help="The name of the pair."
     )
-    add_verb(verbs, "list", _pair_list, "list the pairs and their stores")
+    add_verb(verbs, "list", _pair_list, "List the pairs and their stores.")
 
 
 def _plain(verb: str) -> Callable[[Any], int]:
@@ -151,7 +157,7 @@ def _sync(verb: str) -> Callable[[Any], int]:
         if arguments.json:
             say_json(found)
         else:
-            print_reports(found, planned=verb == "sync plan")
+            print_reports(found, arguments.program, planned=verb == "sync plan")
         codes = [int(error["code"]) for error in found["errors"]]
         return max(int(not found["ok"]), *codes, 0)
 
@@ -218,6 +224,15 @@ def _pair_remove(arguments: Any) -> int:
     if arguments.json:
         say_json(found)
     return 0
+
+
+def pair_names() -> list[str]:
+    """Return the names of the daemon's pairs; none if no daemon answers."""
+    try:
+        answers = [*ask(socket_path(None), {"verb": "pair list"}, PATIENCE)]
+        return [str(pair["pair"]) for pair in result_of(answers[0])["pairs"]]
+    except (SmtdError, IndexError):
+        return []
 
 
 def _pair_list(arguments: Any) -> int:

@@ -4,108 +4,51 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
 from smtd import __version__
-from smtd.cli import logs, streams, user_verbs
-from smtd.cli.say import complain, complain_of
-from smtd.errors import SmtdError
-from smtd.text import shown
+from smtd.cli import forwarded, logs, user_verbs
+from smtd.cli.commands import Argument, CommandGroup, common_options, json_option
 
 _TIMEZONE = click.option(
     "--timezone",
     metavar="ZONE",
     help="Time zone of times written by Sumatra before 0.8, such as Europe/Paris. [default: this machine's]",
 )
-#: What newer versions of click raise if the verb is missing: its text is the whole help, on several lines.
-_Help: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 MODES = ("two-way", "left-to-right", "right-to-left")
 
 
-def _remember(ctx: click.Context, _option: click.Parameter, file: Path | None) -> None:
-    """Store the configuration file for the command; one after the verb overrides one before it."""
-    if file is not None:
-        ctx.obj = file
-
-
-def _config_option() -> click.Option:
-    """Return the option for the configuration file, which can stand before or after the verb."""
-    return click.Option(
-        ["-c", "--config"],
-        metavar="FILE",
-        type=click.Path(path_type=Path),
-        expose_value=False,
-        callback=_remember,
-        help="The configuration file.",
-    )
-
-
-@contextmanager
-def _escaping_errors() -> Iterator[None]:
-    """Escape control characters in click's errors about wrong arguments: they may be names of files."""
-    try:
-        yield
-    except _Help:
-        raise
-    except click.UsageError as exc:
-        raise click.UsageError(shown(exc.format_message()), exc.ctx) from None
-
-
-class _Command(click.Group):
-    """A group whose errors become one sentence on standard error, and an exit code."""
-
-    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """Add a command, with the option for the configuration file."""
-        cmd.params.append(_config_option())
-        super().add_command(cmd, name)
-
-    def make_context(self, *words: Any, **options: Any) -> click.Context:
-        with _escaping_errors():
-            return super().make_context(*words, **options)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            with _escaping_errors():
-                return super().invoke(ctx)
-        except SmtdError as exc:
-            complain_of("smtd", exc)
-            ctx.exit(exc.exit_code)
-        except KeyboardInterrupt:
-            complain("smtd: stopped; the next run continues from here")
-            ctx.exit(130)
-
-    def main(self, *words: Any, **options: Any) -> Any:
-        streams.install()
-        try:
-            return super().main(*words, **options)
-        except SystemExit as exc:
-            code = exc.code if isinstance(exc.code, int) else 0
-            raise SystemExit(streams.exit_code(code, "smtd")) from None
-
-
 @click.group(
-    cls=_Command, params=[_config_option()], context_settings={"help_option_names": ["-h", "--help"]}
+    cls=CommandGroup,
+    params=[json_option(), *common_options()],
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""Exit codes: 0 done; 1 done, but something remains (a conflict, a hold, a failed record);
+    2 wrong usage or configuration; 3 no daemon answers; 4 a store cannot be reached or read; 5 done, but the
+    output cannot be written.""",
 )
-@click.version_option(__version__, prog_name="smtd")
+@click.version_option(__version__, prog_name="smtd", help="Show the version and exit.")
 def main() -> None:
     """Keep Sumatra record stores in sync.
 
-    Exit codes: 0 done; 1 done, but something remains (a conflict, a hold, a failed record);
-    2 wrong usage or configuration; 4 a store cannot be reached or read; 5 done, but the output
-    cannot be written.
+    The options below may stand before the command or after it. smtd-ctl has the commands that need a running
+    daemon, and starts faster.
     """
     handler = logs.handler(sys.stderr, logs.Formatter("smtd: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
-@main.command()
-@click.argument("left")
-@click.argument("right", required=False)
+@main.command(cls=forwarded.SyncCommand)
+@click.argument("left", cls=Argument, about="The first store.", shell_complete=forwarded.sync_verbs)
+@click.argument(
+    "right",
+    cls=Argument,
+    required=False,
+    about="The second store. [default: the current project's]",
+    shell_complete=forwarded.sync_pairs,
+)
 @click.option(
     "--project",
     "projects",
@@ -157,13 +100,14 @@ def main() -> None:
 )
 @click.pass_obj
 def sync(config: Path | None, /, left: str, right: str | None, as_json: bool, **options: Any) -> None:
-    """Sync LEFT and RIGHT once.
+    """Sync two stores once; or now: have the daemon sync.
 
     LEFT and RIGHT are project directories, shelves, SQLite files, exports (.json), addresses of
     Sumatra Servers (http://…, https://…) or databases (postgresql://…, mysql://…, mariadb://…), or
     names of configured stores. A project directory selects only its project. Without RIGHT, smtd syncs
     LEFT with the store of the current Sumatra project, and only that project. smtd remembers the pair,
-    so the next sync also carries over edits and deletions.
+    so the next sync also carries over edits and deletions. To sync a store that is called now or plan,
+    write ./now, or -- before it.
     """
     from smtd.cli.sync import Request, run
 
@@ -172,7 +116,7 @@ def sync(config: Path | None, /, left: str, right: str | None, as_json: bool, **
 
 
 @main.command("list")
-@click.argument("location")
+@click.argument("location", cls=Argument, about="The store.")
 @click.option(
     "--project",
     "projects",
@@ -206,7 +150,7 @@ def run(config: Path | None, /, socket: str | None) -> None:
 
 
 @main.command()
-@click.argument("location", required=False)
+@click.argument("location", cls=Argument, required=False, about="The store. [default: one of its own]")
 @click.option(
     "--listen",
     metavar="HOST:PORT",
@@ -231,7 +175,7 @@ def serve(config: Path | None, /, location: str | None, listen: str | None, sock
 
 
 @main.command()
-@click.argument("target")
+@click.argument("target", cls=Argument, about="The store on the other side.")
 @click.option("--name", metavar="PAIR", help="The name of the pair. [default: that of the project]")
 @click.option("--user", metavar="NAME", help="The user at a server. [default: asks]")
 @click.option(
@@ -257,7 +201,9 @@ def mirror(config: Path | None, /, target: str, **options: Any) -> None:
 
 
 @main.command()
-@click.argument("pair", required=False)
+@click.argument(
+    "pair", cls=Argument, required=False, about="The pair. [default: that of the current project]"
+)
 @click.pass_obj
 def unmirror(config: Path | None, /, pair: str | None) -> None:
     """Stop syncing PAIR, and remove it from the configuration.
@@ -270,22 +216,31 @@ def unmirror(config: Path | None, /, pair: str | None) -> None:
 
 
 @main.command()
-@click.argument("file", type=click.Path(path_type=Path, readable=False))
+@click.argument("file", cls=Argument, type=click.Path(path_type=Path, readable=False), about="The new file.")
+@click.option(
+    "--journal", is_flag=True, help="Copy the journal of the daemon instead, as smtd-ctl backup does."
+)
 @click.option(
     "--store",
     metavar="LOCATION",
     help="The store: an SQLite file, or its name. [default: the one that smtd serve uses]",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @click.pass_obj
-def backup(config: Path | None, /, file: Path, store: str | None) -> None:
-    """Copy the store of smtd's own server to the new FILE.
+def backup(config: Path | None, /, file: Path, store: str | None, *, journal: bool, as_json: bool) -> None:
+    """Copy the server's store, or the daemon's journal, to a file.
 
-    The server keeps running. The copy has all records, the rights in single projects, and the numbers of
-    the feed; copy the users file as well. (smtd-ctl backup copies the journal of the daemon.)
+    Without --journal it is the store of smtd's own server, which keeps running. The copy has all records, the
+    rights in single projects, and the numbers of the feed; copy the users file as well. (smtd-ctl backup
+    always copies the journal.)
     """
+    if journal and store is not None:
+        raise click.UsageError("--journal and --store exclude each other; give one of them")
+    if journal:
+        sys.exit(forwarded.back_up_journal(file, as_json=as_json))
     from smtd.cli.backup import run as copy
 
-    sys.exit(copy(config, store, file))
+    sys.exit(copy(config, store, file, as_json=as_json))
 
 
 @main.command()
@@ -318,10 +273,13 @@ def demo(keep: bool) -> None:
     sys.exit(play(keep=keep))
 
 
-@main.group(cls=_Command)
+@main.group()
 def user() -> None:
     """Manage the users of smtd's own server."""
 
 
 for _verb in user_verbs.VERBS:
     user.add_command(_verb)
+for _name, _forwarded in forwarded.commands().items():
+    if _name not in main.commands:
+        main.add_command(_forwarded)

@@ -22,29 +22,29 @@ _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 
 def add_to(verbs: Any) -> None:
     """Add the verbs about records and cycles to the parser's *verbs*."""
-    _add_record(add_verb(verbs, "explain", _explain, "explain the state of a record", pairs="1"))
-    _add_record(add_verb(verbs, "show", _show, "show a record field by field", pairs="1"))
-    history = add_verb(verbs, "history", _history, "list what smtd wrote")
-    history.add_argument("pair", metavar="PAIR", nargs="?", help="only this pair")
-    history.add_argument("--label", metavar="LABEL", help="only labels matching LABEL")
-    history.add_argument("--cycle", metavar="N", type=int, help="only this cycle")
-    history.add_argument("--limit", metavar="N", type=int, default=100, help="show at most N [default: 100]")
+    _add_record(add_verb(verbs, "explain", _explain, "Explain the state of a record.", pairs="1"))
+    _add_record(add_verb(verbs, "show", _show, "Show a record field by field.", pairs="1"))
+    history = add_verb(verbs, "history", _history, "List what smtd wrote.")
+    history.add_argument("pair", metavar="PAIR", nargs="?", help="Only this pair.")
+    history.add_argument("--label", metavar="LABEL", help="Only labels matching LABEL.")
+    history.add_argument("--cycle", metavar="N", type=int, help="Only this cycle.")
+    history.add_argument("--limit", metavar="N", type=int, default=100, help="Show at most N. [default: 100]")
     history.add_argument(
-        "--check", action="store_true", help="check the integrity of the history instead of listing it"
+        "--check", action="store_true", help="Check the integrity of the history instead of listing it."
     )
-    undo = add_verb(verbs, "undo", _undo, "restore both sides to their state before a cycle")
-    undo.add_argument("cycle", metavar="CYCLE", type=int, help="its number in the output of smtd-ctl history")
-    undo.add_argument("--dry-run", action="store_true", help="show what would be done, without doing it")
-    restore = add_verb(verbs, "restore", _restore, "restore an earlier version of a record", pairs="1")
+    undo = add_verb(verbs, "undo", _undo, "Restore both sides to their state before a cycle.")
+    undo.add_argument("cycle", metavar="CYCLE", type=int, help="Its number in the history.")
+    undo.add_argument("--dry-run", action="store_true", help="Show what would be done, without doing it.")
+    restore = add_verb(verbs, "restore", _restore, "Restore an earlier version of a record.", pairs="1")
     _add_record(restore)
     restore.add_argument(
-        "--at", metavar="TIME", required=True, help="a time, such as 2026-11-25T13:00, or an age, such as 2h"
+        "--at", metavar="TIME", required=True, help="A time, such as 2026-11-25T13:00, or an age, such as 2h."
     )
 
 
 def _add_record(verb: Any) -> None:
-    verb.add_argument("project", metavar="PROJECT", help="project of the record")
-    verb.add_argument("label", metavar="LABEL", help="label of the record")
+    verb.add_argument("project", metavar="PROJECT", help="The project of the record.")
+    verb.add_argument("label", metavar="LABEL", help="The label of the record.")
 
 
 def _explain(arguments: Any) -> int:
@@ -155,7 +155,7 @@ def _undo(arguments: Any) -> int:
             say(f"{found['pair']}: {would}{what}")
         for each in found["refused"]:
             what = f"{each['project']}/{each['label']} on the {each['side']}"
-            complain(f"smtd-ctl: not undone: {what}: {with_local_times(each['error'])}")
+            complain(f"{arguments.program}: not undone: {what}: {with_local_times(each['error'])}")
     return int(bool(found["refused"]))
 
 
@@ -168,7 +168,9 @@ def _restore(arguments: Any) -> int:
             done = [f"{found[side][name]} {name}" for name in ("created", "updated") if found[side][name]]
             say(f"{side:<6} {found[side]['location']}  {', '.join(done) or 'unchanged'}")
         for each in found["failed"]:
-            complain(f"smtd-ctl: {each['project']}/{each['label']}: {with_local_times(each['error'])}")
+            complain(
+                f"{arguments.program}: {each['project']}/{each['label']}: {with_local_times(each['error'])}"
+            )
     return int(bool(found["failed"]))
 
 

@@ -16,10 +16,10 @@ from smtd.output.local_time import local_now
 
 def add_to(verbs: Any) -> None:
     """Add the verb to the parser's *verbs*."""
-    add_verb(verbs, "status", _status, "show the state of all pairs", pairs="*").add_argument(
+    add_verb(verbs, "status", _status, "Show the state of all pairs.", pairs="*").add_argument(
         "--watch",
         action="store_true",
-        help="keep showing it, with the last events; q quits. Without a terminal: a line for each change",
+        help="Keep showing it, with the last events; q quits. Without a terminal: a line for each change.",
     )
 
 

@@ -13,8 +13,8 @@ from smtd.output.local_time import with_local_times
 
 def add_to(verbs: Any) -> None:
     """Add the verb to the parser's *verbs*."""
-    verify = add_verb(verbs, "verify", _verify, "compare the actual contents of both sides", pairs="*")
-    verify.add_argument("--deep", action="store_true", help="read every record of both stores")
+    verify = add_verb(verbs, "verify", _verify, "Compare the actual contents of both sides.", pairs="*")
+    verify.add_argument("--deep", action="store_true", help="Read every record of both stores.")
 
 
 def _verify(arguments: Any) -> int:
@@ -29,12 +29,12 @@ def _verify(arguments: Any) -> int:
     if arguments.json:
         say_json(found)
     else:
-        _show_proofs(found)
+        _show_proofs(found, arguments.program)
     codes = [int(error["code"]) for error in found["errors"]]
     return max(int(not found["ok"]), *codes, 0)
 
 
-def _show_proofs(found: Result) -> None:
+def _show_proofs(found: Result, program: str) -> None:
     for pair in found["pairs"]:
         counts = [f"{pair['compared']:,} compared", f"{pair['equal']:,} equal"]
         for kind, word in (("explained", "known difference"), ("findings", "unexpected difference")):
@@ -47,4 +47,4 @@ def _show_proofs(found: Result) -> None:
             say(f"known: {each['project']}/{each['label']}: {reason}{fields}")
         for each in pair["findings"]:
             say(f"found: {each['project']}/{each['label']}: {each['what']}; {each['next']}")
-    print_errors(found)
+    print_errors(found, program)

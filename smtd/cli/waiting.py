@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from smtd.cli.client import Result, add_verb, ask_daemon, conflicting, print_reports
+from smtd.cli.client import Result, add_group, add_verb, ask_daemon, conflicting, print_reports
 from smtd.cli.say import say, say_json
 from smtd.cli.shell_words import command, literal
 from smtd.errors import UsageError
@@ -23,32 +23,31 @@ _RESOLVED = ("undone", "decided")
 
 def add_to(verbs: Any) -> None:
     """Add the verbs about what waits to the parser's *verbs*."""
-    add_verb(verbs, "conflicts", _listed("conflicts"), "list records that both sides changed", pairs="*")
+    add_verb(verbs, "conflicts", _listed("conflicts"), "List the records that both sides changed.", pairs="*")
     _add_resolve(verbs)
-    add_verb(verbs, "holds", _listed("holds"), "list held actions and why", pairs="*")
-    deletes = verbs.add_parser("deletes", help="approve or reject held deletions")
-    what = deletes.add_subparsers(metavar="WHAT", required=True)
+    add_verb(verbs, "holds", _listed("holds"), "List held actions, and why they are held.", pairs="*")
+    what = add_group(verbs, "deletes", "Approve or reject held deletions.")
     for name, text in (
-        ("approve", "carry out held deletions"),
-        ("reject", "restore the records where they were deleted"),
+        ("approve", "Carry out held deletions."),
+        ("reject", "Restore the records where they were deleted."),
     ):
         verb = add_verb(what, name, _deletes(name), text, pairs="1")
-        verb.add_argument("labels", metavar="LABEL", nargs="*", help="a label or a glob [default: all]")
-        verb.add_argument("--project", metavar="NAME", help="only in this project [default: all]")
+        verb.add_argument("labels", metavar="LABEL", nargs="*", help="A label or a glob. [default: all]")
+        verb.add_argument("--project", metavar="NAME", help="Only in this project. [default: all]")
 
 
 def _add_resolve(verbs: Any) -> None:
-    resolve = add_verb(verbs, "resolve", _resolve, "resolve conflicts", pairs="1")
-    resolve.add_argument("project", metavar="PROJECT", nargs="?", help="a name; with --all also a glob")
-    resolve.add_argument("labels", metavar="LABEL", nargs="*", help="names; with --all also globs")
+    resolve = add_verb(verbs, "resolve", _resolve, "Resolve conflicts.", pairs="1")
+    resolve.add_argument("project", metavar="PROJECT", nargs="?", help="A name; with --all also a glob.")
+    resolve.add_argument("labels", metavar="LABEL", nargs="*", help="A name; with --all also a glob.")
     resolve.add_argument(
         "--take",
         choices=("left", "right", "both"),
         required=True,
-        help="keep the record of this side, or both (the right one under another label)",
+        help="Keep the record of this side, or both (the right one under another label).",
     )
     resolve.add_argument(
-        "--all", action="store_true", help="resolve all conflicts matching PROJECT and LABEL"
+        "--all", action="store_true", help="Resolve all conflicts matching PROJECT and LABEL."
     )
 
 
@@ -72,7 +71,7 @@ def _decided(arguments: Any, verb: str, **asked: Any) -> int:
     if arguments.json:
         say_json(found)
     else:
-        print_reports({**found, "errors": []})
+        print_reports({**found, "errors": []}, arguments.program)
     return 0 if found["ok"] else 1
 
 
@@ -82,7 +81,8 @@ def _listed(what: str) -> Callable[[Any], int]:
         if arguments.json:
             say_json(found)
             return int(bool(found[what]))
-        program = ["smtd-ctl"] if arguments.socket is None else ["smtd-ctl", "--socket", arguments.socket]
+        socket = [] if arguments.socket is None else ["--socket", arguments.socket]
+        program = [arguments.program, *socket]
         for number, group in enumerate(groups(found[what])):
             if number:
                 say("")

@@ -19,9 +19,9 @@ _SOON = 3.0
 
 def add_to(verbs: Any) -> None:
     """Add the verb to the parser's *verbs*."""
-    web = add_verb(verbs, "web", _web, "open the daemon's pages in a browser, or print a link to them")
+    web = add_verb(verbs, "web", _web, "Open the daemon's pages in a browser, or print a link.")
     web.add_argument(
-        "--print", dest="only_print", action="store_true", help="print the link; do not open a browser"
+        "--print", dest="only_print", action="store_true", help="Print the link; do not open a browser."
     )
 
 
