@@ -153,6 +153,8 @@ def load(path: Path) -> Config:
         found = path.stat()
     except (OSError, ValueError) as exc:
         why = shown(str(denied.unread(exc) if isinstance(exc, OSError) else exc))
+        if isinstance(exc, FileNotFoundError):
+            why = f"it does not exist; write it with smtd init -c {place}, or name another file"
         raise ConfigError(f"the configuration {place} cannot be read: {why}") from exc
     try:
         document = tomli.loads(text)

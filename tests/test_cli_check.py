@@ -145,7 +145,7 @@ def test_missing_configuration_is_an_error_with_the_places_searched(smtd: Smtd) 
     assert (answer.code, answer.out) == (2, "")
     assert answer.err == (
         f"smtd: no configuration found: neither {usual} nor /etc/smtd/config.toml exists;"
-        " create one, or name one with -c\n"
+        " smtd init writes one, smtd mirror sets up the mirror of a project, and -c names another file\n"
     )
 
 

@@ -278,7 +278,7 @@ def test_file_name_cannot_forge_lines_of_the_error(tmp_path):
 
 
 UNREADABLE = {
-    "absent": (lambda path: None, "it does not exist; create it, or name another file"),
+    "absent": (lambda path: None, "it does not exist; write it with smtd init -c .*, or name another file"),
     "not text": (lambda path: path.write_bytes(b"\xff\xfe"), "it is saved as UTF-16"),
     "a loop": (lambda path: path.symlink_to(path), "Too many levels of symbolic links; fix this, or name"),
     "a directory": (

@@ -166,5 +166,6 @@ def test_wheel_contains_pages_and_completions(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
 
     with zipfile.ZipFile(wheel) as file:
+        assert "smtd/config.example.toml" in file.namelist()  # for smtd init
         found = {name.partition("/data/share/")[2] for name in file.namelist()}
     assert found >= CONTENTS.keys()

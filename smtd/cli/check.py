@@ -12,7 +12,7 @@ from anyio import to_thread
 
 from smtd.cli import check_server
 from smtd.cli.say import complain, say
-from smtd.cli.state import configuration_file, usual_files
+from smtd.cli.state import required_file
 from smtd.cli.stores import located
 from smtd.config import Config, ServerConfig, load
 from smtd.daemon import settings
@@ -39,9 +39,7 @@ def run(chosen: Path | None, changes: DatabaseChanges) -> int:
     """Print what was found about the stores and the server, and return the exit code."""
     if changes.install_notify and changes.remove_notify:
         raise UsageError("--install-notify and --remove-notify exclude each other; give one of them")
-    if (file := configuration_file(chosen)) is None:
-        places = " nor ".join(map(str, usual_files()))
-        raise UsageError(f"no configuration found: neither {places} exists; create one, or name one with -c")
+    file = required_file(chosen)
     config = load(file)
     pairs = settings.of(config, {})
     problems, projects = anyio.run(_check_stores, config, changes)

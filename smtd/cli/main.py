@@ -175,6 +175,20 @@ def serve(config: Path | None, /, location: str | None, listen: str | None, sock
 
 
 @main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@click.pass_obj
+def init(config: Path | None, /, *, as_json: bool) -> None:
+    """Write a commented configuration where there is none.
+
+    It shows every key, and only you can read it. In the directory of a project, it has this project as its
+    first store. An existing file is never overwritten; -c names another one.
+    """
+    from smtd.cli.new_config import run as write
+
+    sys.exit(write(config, as_json=as_json))
+
+
+@main.command()
 @click.argument("target", cls=Argument, about="The store on the other side.")
 @click.option("--name", metavar="PAIR", help="The name of the pair. [default: that of the project]")
 @click.option("--user", metavar="NAME", help="The user at a server. [default: asks]")

@@ -19,9 +19,9 @@ from smtd.cli import passwords, show, user_service
 from smtd.cli.config_edit import ConfigFile, Keys
 from smtd.cli.login import LoggedIn, log_in
 from smtd.cli.say import complain, say, say_json
-from smtd.cli.state import configuration, configuration_file, state_directory, usual_files
+from smtd.cli.state import configuration, configuration_file, required_file, state_directory, usual_files
 from smtd.cli.stores import located, same_place
-from smtd.config import Config, StoreConfig
+from smtd.config import Config, StoreConfig, load
 from smtd.engine.pair import Policy
 from smtd.engine.report import PairReport, Progress
 from smtd.errors import StoreElsewhere, UsageError
@@ -83,7 +83,9 @@ def run(request: MirrorRequest) -> int:
 
 def remove(chosen: Path | None, pair: str | None) -> int:
     """Remove *pair* (None: that of the current project) from the configuration; its stores stay."""
-    file = ConfigFile(configuration_file(chosen) or usual_files()[0])
+    path = required_file(chosen)
+    load(path)  # says so if it does not exist
+    file = ConfigFile(path)
     name = pair or _pair_of(file.config, current_project(Path.cwd()))
     if name not in file.config.pairs:
         known = ", ".join(file.config.pairs) or "none"

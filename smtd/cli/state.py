@@ -36,6 +36,22 @@ def _may_be_there(file: Path) -> bool:
         return True
 
 
+def required_file(chosen: Path | None) -> Path:
+    """Return the configuration file as `configuration_file` does. Raises UsageError if there is none."""
+    if (file := configuration_file(chosen)) is None:
+        raise UsageError(no_configuration())
+    return file
+
+
+def no_configuration() -> str:
+    """Return the sentence that there is no configuration: where smtd looked, and what makes one."""
+    places = " nor ".join(map(str, usual_files()))
+    return (
+        f"no configuration found: neither {places} exists; smtd init writes one, smtd mirror sets up the"
+        " mirror of a project, and -c names another file"
+    )
+
+
 def usual_files() -> list[Path]:
     """Return the files that may have the configuration if no file is named, in this order."""
     home = _directory("XDG_CONFIG_HOME", ".config")
