@@ -52,11 +52,11 @@ def held(path: Path) -> dict[str, Record]:
     return anyio.run(read)
 
 
-def write(path: Path, *records: Record, deleted: Sequence[str] = ()) -> None:
+def write(path: Path, *records: Record, deleted: Sequence[str] = (), project: str = PROJECT) -> None:
     """Write *records* to the store at *path*, new or changed, and delete others."""
     before = held(path) if path.exists() else {}
     changes = [
-        Change(key(label), record, digest(before[label]) if label in before else None)
+        Change(key(label, project), record, digest(before[label]) if label in before else None)
         for label, record in [
             *((each.label, each) for each in records),
             *((label, None) for label in deleted),

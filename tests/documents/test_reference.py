@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import yaml
 
-from docs import commands, configuration, hooks, reasons, site
+from docs import commands, configuration, hooks, reasons, screenshots, site
 from smtd import errors
 from smtd.cli import ctl, main
 from smtd.config import Config, MaxDeletes
@@ -173,3 +173,15 @@ def test_site_is_checked(page: str, problem: str, tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text(page, "utf-8")
 
     assert list(site.problems(tmp_path)) == ([problem] if problem else [])
+
+
+def test_pictures_are_small_and_used() -> None:
+    """A page loads soon, and no picture is left over."""
+    pictures = sorted((ROOT / "docs" / "images").iterdir())
+    text = "\n".join((ROOT / page).read_text("utf-8") for page in PAGES)
+
+    assert [path.name for path in pictures if path.stat().st_size > screenshots.LARGEST] == []
+    assert [path.name for path in pictures if f"images/{path.name}" not in text] == []
+    assert {path.stem for path in pictures} == {
+        each.name for each in (*screenshots.OF_THE_DAEMON, *screenshots.OF_THE_SERVER)
+    }
