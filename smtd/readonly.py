@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from smtd import denied
@@ -21,6 +23,12 @@ _LOCAL = frozenset(
 _VERSION, _WAL = 18, 2
 #: Parts of SQLite's errors if it cannot create a file, or may not write.
 _SAID = ("unable to open", "readonly")
+#: The endings of the files that SQLite keeps beside a database.
+_BESIDE = ("-wal", "-shm", "-journal")
+
+
+class Obstructed(sqlite3.OperationalError):
+    """SQLite lacks a permission or a place to write; the text says which, and what to do next."""
 
 
 def address(path: Path) -> str:
@@ -37,6 +45,24 @@ def is_frozen(path: Path) -> bool:
     return _is_unwritable(path) and not any(map(_has_content, beside))
 
 
+@contextmanager
+def explaining(path: Path | None) -> Iterator[None]:
+    """Translate SQLite's errors for the database at *path* (None: translate nothing); see `explained`."""
+    try:
+        yield
+    except sqlite3.OperationalError as exc:
+        if path is None:
+            raise
+        raise explained(path, exc) from exc.__cause__
+
+
+def explained(path: Path, exc: sqlite3.OperationalError) -> sqlite3.OperationalError:
+    """Return Obstructed if that is why SQLite raised *exc* for the database at *path*, else *exc*. Blocks."""
+    if isinstance(exc, Obstructed) or not (why := obstacle(path, exc)):
+        return exc
+    return Obstructed(why)
+
+
 def obstacle(path: Path, exc: Exception) -> str:
     """Return why SQLite raised *exc* for the database at *path*, with the next step (empty: another reason).
 
@@ -46,8 +72,18 @@ def obstacle(path: Path, exc: Exception) -> str:
         return ""
     if reason := denied.at(path):
         return reason
-    if os.access(path.parent, os.W_OK) or not path.is_file():
-        return ""
+    has_directory = os.access(path.parent, os.W_OK) or not path.is_file()
+    if not has_directory and (reason := _without_directory(path)):
+        return reason
+    files = [path] if "readonly" in str(exc) else []
+    for file in (*files, *(Path(f"{path}{ending}") for ending in _BESIDE)):
+        if reason := denied.at(file, write=True):
+            return reason
+    return "" if has_directory else denied.in_directory(path.parent)
+
+
+def _without_directory(path: Path) -> str:
+    """Return why the database at *path* cannot be read where SQLite can create no file (empty: it can)."""
     with suppress(OSError), open(path, "rb") as file:
         if file.read(_VERSION + 1)[_VERSION:] != bytes([_WAL]):
             return _cut_off(path)

@@ -39,9 +39,12 @@ class Connection:
     #: See `stores/django/connection.py`: SQLite lets only one client write at a time.
     exclusive, for_update, for_share = True, "", ""
 
-    def __init__(self, db: aiosqlite.Connection, guard: Guard | None = None) -> None:
+    def __init__(
+        self, db: aiosqlite.Connection, guard: Guard | None = None, file: Path | None = None
+    ) -> None:
         self._db = db
         self._guard = guard or Guard()
+        self._file = file
         self._one_transaction = anyio.Lock()
         #: The thread of the connection while `at_once` runs a coroutine in it; else None.
         self._inside: int | None = None
@@ -84,10 +87,11 @@ class Connection:
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run *work* in the thread of the connection, always to its end, and return its result."""
+        run = partial(_explained, self._file, work)
         if self._inside == get_ident():
-            return work(self._db._conn)
+            return run(self._db._conn)
         with CancelScope(shield=True):
-            found: T = await _crossing(self._db, work)
+            found: T = await _crossing(self._db, run)
         return found
 
     async def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
@@ -241,6 +245,11 @@ def _do(todo: list[Callable[[sqlite3.Connection], T]], done: list[T], db: sqlite
         raise RuntimeError(f"a coroutine in the connection's thread raised {type(exc).__name__}") from exc
 
 
+def _explained(file: Path | None, work: Callable[[sqlite3.Connection], T], db: sqlite3.Connection) -> T:
+    with readonly.explaining(file):
+        return work(db)
+
+
 def _rows(db: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> list[Row]:
     """Return all rows of one query, and leave no cursor open. Blocks."""
     with closing(db.execute(sql, parameters)) as cursor:
@@ -267,13 +276,16 @@ async def connect(
     is_frozen = await to_thread.run_sync(readonly.is_frozen, Path(path))
     place = readonly.address(Path(path)) if is_frozen else path
     with CancelScope(shield=True):
-        db = await aiosqlite.connect(
-            place,
-            isolation_level=None,
-            timeout=patience,
-            uri=is_frozen,
-            cached_statements=JOURNAL_STATEMENTS if trusted else statements,
-        )
+        try:
+            db = await aiosqlite.connect(
+                place,
+                isolation_level=None,
+                timeout=patience,
+                uri=is_frozen,
+                cached_statements=JOURNAL_STATEMENTS if trusted else statements,
+            )
+        except sqlite3.OperationalError as exc:
+            raise await to_thread.run_sync(readonly.explained, Path(path), exc) from exc.__cause__
     try:
         await db.execute("PRAGMA foreign_keys = ON")
         # FULL does not sync the directory: the removed rollback journal can come back after a power cut, and
@@ -281,7 +293,7 @@ async def connect(
         await db.execute("PRAGMA synchronous = EXTRA")
         if not trusted:
             await _crossing(db, guard.install)
-        yield Connection(db, guard)
+        yield Connection(db, guard, Path(path))
     except BaseException:
         with CancelScope(shield=True):
             await db.interrupt()
@@ -311,6 +323,7 @@ def opened(
     if readonly.is_frozen(path):
         address = readonly.address(path)
     with (
+        readonly.explaining(path),
         guard.watching(),
         closing(sqlite3.connect(address, uri=True, timeout=patience, isolation_level=None)) as db,
     ):

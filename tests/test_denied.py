@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from smtd import denied
+from tests.build import full
+from tests.daemon.sqlite_stores import put
 
 #: Root may read any file, unless it gives up these rights.
 ORDINARY = [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
@@ -55,6 +57,46 @@ def test_sync_without_permission_is_an_error(place: Path, shut: str, named: str)
     assert "permission denied at " in done.stderr
     assert named in done.stderr
     assert STEP in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("shut", "mode", "expected"),
+    [
+        ("stores/new.sqlite", 0o444, "new.sqlite; allow this user to read and write it"),
+        ("stores", 0o555, "stores; allow this user to create files in this directory"),
+        ("state/journal.sqlite", 0o444, "journal.sqlite; allow this user to read and write it"),
+    ],
+)
+def test_sync_that_may_read_but_not_write_says_so(
+    place: Path, shut: str, mode: int, expected: str, tmp_path: Path
+) -> None:
+    """SQLite itself says only that a database is read-only, or that it cannot open a file."""
+    put(tmp_path / "left.sqlite", full("run"))
+    (place / "state" / "journal.sqlite").touch()
+    (place / shut).chmod(mode)
+    command = [*ORDINARY, sys.executable, "-m", "smtd", "sync", "--state", "state"]
+
+    done = subprocess.run(
+        [*command, "left.sqlite", "stores/new.sqlite"], capture_output=True, text=True, cwd=place, check=False
+    )
+
+    assert done.returncode == 4
+    assert "permission denied at " in done.stderr
+    assert expected in done.stderr
+
+
+def test_program_without_permission_is_reported_with_the_step() -> None:
+    """A password command, for example."""
+    assert denied.unrun(PermissionError(errno.EACCES, "Permission denied", "pass")) == (
+        "permission denied; allow this user to run it (chmod +x)"
+    )
+
+
+def test_operation_that_is_not_permitted_counts_as_denied() -> None:
+    """For example on a file that is marked immutable."""
+    assert denied.why(PermissionError(errno.EPERM, "Operation not permitted", "/x")).startswith(
+        "permission denied at /x; allow"
+    )
 
 
 def test_other_reasons_are_not_reported_as_denied() -> None:

@@ -35,7 +35,7 @@ def run(config: Path | None, store: str | None, file: Path, *, as_json: bool = F
     except FileExistsError:
         raise UsageError(f"{target} already exists; name a new file") from None
     except OSError as exc:
-        raise UsageError(f"{target} cannot be created: {denied.why(exc)}") from exc
+        raise UsageError(f"{target} cannot be created: {denied.unwritten(exc)}") from exc
     try:
         _copy(source, target)
         durable.sync([target])

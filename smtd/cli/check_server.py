@@ -136,8 +136,8 @@ def _try_to_bind(host: str, port: int) -> None:
 def _no_address(host: str, port: int, exc: OSError) -> SmtdError:
     if exc.errno == errno.EACCES:
         return UsageError(
-            f"this user may not listen on port {port}; choose one above 1023, or let systemd give the right"
-            " (AmbientCapabilities=CAP_NET_BIND_SERVICE)"
+            f"permission denied: this user may not listen on port {port}; choose one above 1023, or let"
+            " systemd give the right (AmbientCapabilities=CAP_NET_BIND_SERVICE)"
         )
     if exc.errno == errno.EADDRNOTAVAIL:
         return UsageError(f"{host} is not an address of this machine; listen on one of its own")
@@ -174,7 +174,7 @@ async def _store(config: Config, server: ServerConfig) -> str:
     await to_thread.run_sync(store_lock.check_names, path, str(path))
     held = await _held(await to_thread.run_sync(find, str(path)))
     if not await to_thread.run_sync(os.access, path, os.W_OK):
-        raise StoreUnreachable(f"{path} cannot be served: this user may not write it; run smtd as its owner")
+        raise StoreUnreachable(f"{path} cannot be served: {denied.at(path, write=True)}")
     return f"{path} with {held}"
 
 
@@ -214,10 +214,8 @@ def _place(config: Config, server: ServerConfig) -> Path | Location:
 def _check_new(path: Path) -> None:
     """Raise StoreUnreachable if no file can be created at *path*. Blocks."""
     place = next(each for each in path.parents if each.exists())
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise StoreUnreachable(
-            f"{path} cannot be created: {denied.why(PermissionError(errno.EACCES, '', str(place)))}"
-        )
+    if why := denied.in_directory(place):
+        raise StoreUnreachable(f"{path} cannot be created: {why}")
 
 
 async def _other_users(config: Config, server: ServerConfig, chosen: Path) -> SmtdError | None:

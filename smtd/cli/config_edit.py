@@ -12,7 +12,7 @@ from typing import Any, cast
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from smtd import durable, private, regular
+from smtd import denied, durable, private, regular
 from smtd.config import Config, load
 from smtd.errors import UsageError
 from smtd.text import shown
@@ -63,7 +63,7 @@ class ConfigFile:
         except FileNotFoundError:
             return None
         except OSError as exc:
-            raise UsageError(f"{shown(str(self.path))} cannot be read ({exc.strerror})") from exc
+            raise UsageError(f"{shown(str(self.path))} cannot be read: {denied.unread(exc)}") from exc
 
     def _replace(self, text: str) -> None:
         """Write *text* if the file is as it was, and smtd accepts the new one; in one step."""
@@ -83,7 +83,7 @@ class ConfigFile:
         except OSError as exc:
             place = shown(str(self.path))
             raise UsageError(
-                f"{place} cannot be written ({exc.strerror}); name a file of your own with -c"
+                f"{place} cannot be written: {denied.unwritten(exc)}; or name a file of your own with -c"
             ) from exc
         self._before = text.encode()
 

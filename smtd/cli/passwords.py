@@ -93,6 +93,7 @@ def _command_output(name: str, command: list[str], what: str) -> str:
         )
     except (OSError, ValueError, subprocess.TimeoutExpired) as exc:
         why = "it took too long" if isinstance(exc, subprocess.TimeoutExpired) else str(exc)
+        why = denied.unrun(exc) if isinstance(exc, OSError) else why
         raise UsageError(f"the {what} command of store {name} cannot be used: {why}") from None
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]

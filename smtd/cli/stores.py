@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from smtd import denied
 from smtd.cli import passwords
 from smtd.cli.proxies import proxy_for
 from smtd.config import Config, StoreConfig, is_timezone
@@ -77,9 +78,13 @@ def _current() -> Path:
         return current_project(Path.cwd())
     except OSError as exc:
         raise UsageError(
-            f"the current directory cannot be read ({exc.strerror}); change to another one, or name two"
+            f"the current directory cannot be read ({_reason(exc)}); change to another one, or name two"
             " locations"
         ) from exc
+
+
+def _reason(exc: OSError) -> str:
+    return "permission denied" if denied.is_denial(exc) else exc.strerror or str(exc)
 
 
 def _by_netrc(location: Location) -> Location:

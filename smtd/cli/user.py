@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from smtd import denied
 from smtd.cli import own_server
 from smtd.cli.say import complain, say, say_json
 from smtd.cli.state import configuration, state_directory
@@ -250,7 +251,7 @@ def _first_line() -> str:
     try:
         return decode(sys.stdin.buffer.readline(_LONGEST_LINE)).split("\n", 1)[0]
     except (OSError, ValueError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else exc
+        why = denied.why(exc) if isinstance(exc, OSError) else exc
         raise UsageError(f"the password on standard input cannot be read: {why}") from None
 
 

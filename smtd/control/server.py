@@ -18,7 +18,7 @@ import anyio
 from anyio import to_thread
 from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
 
-from smtd import private
+from smtd import denied, private
 from smtd.control.protocol import LARGEST_REQUEST, MOST_CLIENTS, PATIENCE, addressed
 from smtd.errors import DaemonRuns, SmtdError, UsageError
 
@@ -105,9 +105,8 @@ async def _listener(path: Path) -> SocketListener:
 def _not_made(path: Path, exc: OSError | ValueError) -> UsageError:
     if isinstance(exc, ValueError):
         return UsageError(f"the control socket {path} cannot be created: {exc}")
-    return UsageError(
-        f"the control socket {path} cannot be created: {exc.strerror}; name another one (--socket)"
-    )
+    why = denied.unwritten(exc)
+    return UsageError(f"the control socket {path} cannot be created: {why}; or name another one (--socket)")
 
 
 async def _accepted(listener: SocketListener) -> SocketStream:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from smtd import private, regular, textfile
+from smtd import denied, private, regular, textfile
 from smtd.config import ConfigError, PairConfig, check_pair
 from smtd.errors import UsageError
 
@@ -28,7 +28,7 @@ def write(file: Path, pairs: Mapping[str, PairConfig]) -> None:
     try:
         private.replace(file, data)
     except OSError as exc:
-        raise UsageError(f"{file} cannot be written: {exc.strerror}") from exc
+        raise UsageError(f"{file} cannot be written: {denied.unwritten(exc)}") from exc
 
 
 def read(file: Path) -> Added:
@@ -41,7 +41,8 @@ def read(file: Path) -> Added:
     except FileNotFoundError:
         return Added(pairs)
     except OSError as exc:
-        return Added(pairs, _set_aside(file, exc.strerror or str(exc)))
+        what = "cannot be read" if denied.is_denial(exc) else "is damaged"
+        return Added(pairs, _set_aside(file, denied.why(exc), what))
     except (ValueError, RecursionError, msgspec.MsgspecError, ConfigError) as exc:
         return Added(pairs, _set_aside(file, str(exc)))
     damage = []
@@ -57,14 +58,14 @@ def read(file: Path) -> Added:
     return Added(pairs, problem)
 
 
-def _set_aside(file: Path, damage: str) -> str:
-    """Rename the damaged *file*, and return a message for the user."""
-    why = f"the file of added pairs {file} is damaged ({damage})"
+def _set_aside(file: Path, damage: str, what: str = "is damaged") -> str:
+    """Rename the *file*, of which *what* is wrong because of *damage*; return a message for the user."""
+    why = f"the file of added pairs {file} {what} ({damage})"
     name = f"{file.name}.damaged-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
     places = (file.with_name(f"{name}{ending}") for ending in ("", *(f"-{n}" for n in range(2, 1000))))
     place = next(place for place in places if not place.exists())
     try:
         file.rename(place)
     except OSError as exc:
-        return f"{why} and cannot be moved aside: {exc.strerror}; repair or remove it"
+        return f"{why} and cannot be moved aside: {denied.unwritten(exc)}; repair or remove it"
     return f"{why}; it is kept as {place}; add the missing pairs again"

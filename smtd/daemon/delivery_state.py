@@ -10,7 +10,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from smtd import private, regular
+from smtd import denied, private, regular
 from smtd.daemon.notice import Delivered
 from smtd.records.record import BAD_BYTES
 
@@ -68,7 +68,8 @@ class DeliveredFile:
         except OSError as exc:
             if not self._failing:
                 log.error(
-                    "%s cannot be written: %s; a restart may repeat notifications", self._path, exc.strerror
+                    "%s cannot be written: %s; a restart may repeat notifications",
+                    *(self._path, denied.unwritten(exc)),
                 )
             self._failing = True
         else:

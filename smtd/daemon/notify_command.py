@@ -13,6 +13,7 @@ import anyio
 import msgspec
 from anyio.abc import Process
 
+from smtd import denied
 from smtd.daemon.delivery import Undelivered
 from smtd.daemon.notice import Notice
 
@@ -41,7 +42,7 @@ async def deliver(command: Sequence[str], notice: Notice) -> None:
                     start_new_session=True,
                 )
         except (OSError, ValueError) as exc:
-            why = exc.strerror if isinstance(exc, OSError) else "it contains a zero byte"
+            why = denied.unrun(exc) if isinstance(exc, OSError) else "it contains a zero byte"
             raise Undelivered(f"the command {command[0]} cannot be run: {why}") from None
         its_input.close()
         its_output.close()

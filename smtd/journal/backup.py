@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from threading import Event
 
-from smtd import private
+from smtd import denied, private
 from smtd.errors import JournalError, UsageError
 from smtd.journal import entries
 from smtd.journal.pair import PairJournal
@@ -42,7 +42,7 @@ def copy(journal: Path, target: Path, given_up: Event) -> int:
     except FileExistsError:
         raise UsageError(f"{target} already exists; name a new file") from None
     except OSError as exc:
-        raise UsageError(f"{target} cannot be created: {exc.strerror}") from exc
+        raise UsageError(f"{target} cannot be created: {denied.unwritten(exc)}") from exc
     try:
         _fill(journal, target, given_up)
         return target.stat().st_size

@@ -18,7 +18,7 @@ from typing import Any
 import anyio
 from anyio import CancelScope, to_thread
 
-from smtd import denied, private, regular
+from smtd import denied, private, readonly, regular
 from smtd.errors import JournalError
 from smtd.journal import backup, witness
 from smtd.journal.events import EventLog
@@ -130,7 +130,7 @@ class _JournalConnection(Connection):
     """
 
     def __init__(self, db: Connection, path: Path) -> None:
-        super().__init__(db.raw)
+        super().__init__(db.raw, file=path)
         self._path = path
         self.damaged = False
 
@@ -167,8 +167,8 @@ def _translating(path: Path) -> Iterator[None]:
     except ERRORS as exc:
         raise JournalError(f"the journal {path} {_wrong(exc)}") from exc
     except OSError as exc:
-        step = "" if isinstance(exc, regular.NotRegular) else "; fix this first"
-        raise JournalError(f"the journal {path} cannot be used: {exc.strerror}{step}") from exc
+        step = "" if isinstance(exc, regular.NotRegular) or denied.is_denial(exc) else "; fix this first"
+        raise JournalError(f"the journal {path} cannot be used: {denied.why(exc)}{step}") from exc
 
 
 def _wrong(exc: Exception) -> str:
@@ -178,6 +178,8 @@ def _wrong(exc: Exception) -> str:
             f"is damaged ({exc}); stop every smtd and start it again: it keeps the file, syncs the stores"
             " from scratch and deletes nothing"
         )
+    if isinstance(exc, readonly.Obstructed):
+        return f"cannot be used: {exc}; nothing is lost"
     if "no such" in str(exc):
         return (
             f"is incomplete ({exc}); move it away (smtd then syncs the stores from scratch and deletes"

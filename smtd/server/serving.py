@@ -13,6 +13,7 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskStatus
 
+from smtd import denied
 from smtd.errors import SmtdError, StoreUnreachable, UsageError
 from smtd.server.acceptor import listeners
 from smtd.server.application import Application
@@ -210,7 +211,11 @@ async def _listeners(settings: ServerSettings) -> AsyncIterator[list[socket.sock
         found = found or await listeners(settings.host, settings.port)
     except OSError as exc:
         place, why = f"{settings.host}:{settings.port}", exc.strerror or exc
-        raise UsageError(f"cannot listen on {place} ({why}); choose another address") from exc
+        step = "choose another address"
+        if denied.is_denial(exc):
+            why = "permission denied"
+            step = "choose a port above 1023, or let systemd give the right (CAP_NET_BIND_SERVICE)"
+        raise UsageError(f"cannot listen on {place} ({why}); {step}") from exc
     try:
         yield found
     finally:

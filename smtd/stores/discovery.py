@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from smtd import denied, readonly, regular
+from smtd import denied, regular
 from smtd.errors import StoreRefused, StoreUnreachable, UsageError
 from smtd.filestat import identity
 from smtd.paths import expanded, is_from_windows
@@ -267,5 +267,5 @@ def _in_database(path: Path) -> Driver | None:
             return None
         if isinstance(exc, SchemaCodeBlocked):
             raise StoreRefused(f"{path} {exc}") from exc
-        raise StoreUnreachable(f"{path} cannot be read: {readonly.obstacle(path, exc) or exc}") from exc
+        raise StoreUnreachable(f"{path} cannot be read: {exc}") from exc
     raise StoreRefused(f"{path} is an SQLite file, but not a Sumatra record store")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 
+from smtd import denied
 from smtd.errors import StoreRefused
 
 
@@ -21,3 +22,8 @@ def certificate_error(name: str, exc: BaseException | None) -> StoreRefused | No
         f"the certificate of {name} is not trusted ({why}); if your lab issued it, name the authority in"
         " ca_file"
     )
+
+
+def unusable(exc: OSError) -> str:
+    """Return why a file of certificates cannot be used, with the next step if permission is denied."""
+    return str(exc) if isinstance(exc, ssl.SSLError) else denied.unread(exc)

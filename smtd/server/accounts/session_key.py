@@ -6,7 +6,7 @@ import logging
 import os
 from pathlib import Path
 
-from smtd import private, regular
+from smtd import denied, private, regular
 from smtd.server.accounts.sessions import KEY_BYTES
 from smtd.text import shown
 
@@ -22,7 +22,7 @@ def load(users_file: Path) -> bytes | None:
     try:
         return _read(path) or _make(path)
     except OSError as exc:
-        log.info("sessions of pages will end with this process: %s (%s)", shown(str(path)), exc.strerror)
+        log.info("sessions of pages will end with this process: %s (%s)", shown(str(path)), denied.why(exc))
         return None
 
 

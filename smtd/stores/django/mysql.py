@@ -21,7 +21,8 @@ from anyio import CancelScope, move_on_after, to_thread
 from asyncmy import converters, errors
 from asyncmy.constants import ER, FIELD_TYPE
 
-from smtd.errors import LoginRefused, RecordUnusable, StoreBusy, StoreError, StoreUnreachable
+from smtd import denied
+from smtd.errors import LoginRefused, RecordUnusable, StoreBusy, StoreError, StoreRefused, StoreUnreachable
 from smtd.records.record import Key
 from smtd.stores.django import collations
 from smtd.stores.django.collations import Texts
@@ -310,15 +311,21 @@ class Mysql:
         if isinstance(exc, errors.MySQLError):
             number, *said = exc.args if exc.args else (0, str(exc))
             said_of = f"{name}: {said[0] if said else number}"
-            if number in _ACCESS_DENIED:
-                return LoginRefused(f"{said_of}; check the user, the password and the name of the database")
+            if number in _LOGIN_REFUSED:
+                return LoginRefused(f"{said_of}; check the user and the password")
+            if number in _DENIED:
+                return StoreRefused(f"permission denied: {said_of}; ask for the permission (GRANT)")
+            if number in _READ_ONLY:
+                return StoreRefused(f"{said_of}; name the server that takes writes")
+            if number == _UNKNOWN_DATABASE:
+                return StoreRefused(f"{said_of}; check its name, or create the database first")
             if number in _CONNECTION_FAILED:
                 return StoreUnreachable(f"{name} cannot be reached; check the server and the network")
             if number in _TRANSIENT or isinstance(exc, errors.InterfaceError):
                 return StoreBusy(f"{said_of}; smtd tries again")
             return StoreUnreachable(f"{name} cannot be used: {said[0] if said else number}")
         if isinstance(exc, OSError):
-            return StoreUnreachable(f"{name} cannot be reached: {exc.strerror or exc}")
+            return StoreUnreachable(f"{name} cannot be reached: {denied.why(exc)}")
         return None
 
 
@@ -333,9 +340,11 @@ async def _has_binlog(db: DatabaseConnection) -> bool:
 
 #: Errors for comparing texts of two character sets.
 _MIXED_CHARSETS = frozenset({1267, 1270, 1271, 3854})
-#: Errors for a login or a database that is refused, for a server that cannot be reached, and for failures
-#: that the next attempt may not meet.
-_ACCESS_DENIED = frozenset({1044, 1045, 1049, 1142, 1698})
+#: Errors for a login that is refused, for what the user may not do, for a server that only reads, for one
+#: that cannot be reached, and for failures that the next attempt may not meet.
+_LOGIN_REFUSED = frozenset({1045, 1698})
+_DENIED, _READ_ONLY = frozenset({1044, 1142, 1143, 1227, 1370}), frozenset({1290, 1836})
+_UNKNOWN_DATABASE = 1049
 _CONNECTION_FAILED = frozenset({2002, 2003, 2005})
 _TRANSIENT = frozenset({1020, 1040, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1927, 2006, 2013, 2055})
 #: Errors for a lock that another client holds, a row that another one changed since the snapshot (MariaDB

@@ -14,6 +14,7 @@ import asyncpg
 from anyio import CancelScope, to_thread
 from asyncpg import exceptions as pg
 
+from smtd import denied
 from smtd.errors import LoginRefused, StoreBusy, StoreError, StoreRefused, StoreUnreachable
 from smtd.records.record import Key
 from smtd.stores.django import passfile
@@ -292,8 +293,12 @@ class Postgresql:
             return LoginRefused(f"login to {name} failed: {exc}; check the user and the password")
         if isinstance(exc, pg.InvalidCatalogNameError):
             return StoreRefused(f"{name} does not exist ({exc}); create the database first")
-        if isinstance(exc, (pg.InsufficientPrivilegeError, pg.ReadOnlySQLTransactionError)):
-            return StoreRefused(f"this user may not use {name}: {exc}; ask for the permission")
+        if isinstance(exc, pg.InsufficientPrivilegeError):
+            return StoreRefused(
+                f"permission denied: this user may not use {name} ({exc}); ask for it (GRANT)"
+            )
+        if isinstance(exc, pg.ReadOnlySQLTransactionError):
+            return StoreRefused(f"{name} only reads ({exc}); name the server that takes writes")
         if isinstance(exc, pg.LockNotAvailableError):
             return StoreBusy(f"other programs keep writing to {name}; smtd tries again")
         if isinstance(exc, ConnectionRefusedError):
@@ -307,7 +312,7 @@ class Postgresql:
         if isinstance(exc, (TimeoutError, asyncio.TimeoutError)):
             return StoreUnreachable(f"{name} does not answer; check the server and the network")
         if isinstance(exc, OSError):
-            return StoreUnreachable(f"{name} cannot be reached: {exc.strerror or exc}")
+            return StoreUnreachable(f"{name} cannot be reached: {denied.why(exc)}")
         if isinstance(exc, (asyncpg.PostgresError, asyncpg.InterfaceError)):
             return StoreUnreachable(f"{name} cannot be used: {exc}")
         return None

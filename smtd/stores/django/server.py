@@ -24,7 +24,7 @@ from smtd.stores.django.pool import Pool
 from smtd.stores.django.row_versions import RowVersionTracker, VersionSql
 from smtd.stores.django.rows import Columns
 from smtd.stores.django.server_mark import ServerMark
-from smtd.stores.tls import certificate_error
+from smtd.stores.tls import certificate_error, unusable
 from smtd.text import encodable
 
 #: The most records of one transaction: others wait for it in a queue (measured: 0.1 s at most).
@@ -80,7 +80,8 @@ class Address:
             regular.check([] if self.ca_file is None else [Path(self.ca_file)])
             context = ssl.create_default_context(cafile=self.ca_file)
         except OSError as exc:
-            raise StoreRefused(f"the ca_file {self.ca_file} of {self.name} cannot be used: {exc}") from exc
+            why = unusable(exc)
+            raise StoreRefused(f"the ca_file {self.ca_file} of {self.name} cannot be used: {why}") from exc
         context.check_hostname = self.mode == "verify-full"
         return context
 

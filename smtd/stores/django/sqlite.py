@@ -140,10 +140,8 @@ class SqliteFile:
         """Say whether there are no tables yet. Raises StoreUnreachable where SQLite cannot create files."""
         try:
             return await _is_empty(db)
-        except sqlite3.OperationalError as exc:
-            if reason := await to_thread.run_sync(readonly.obstacle, self.path, exc):
-                raise StoreUnreachable(f"{self._name} cannot be used: {reason}") from exc
-            raise
+        except readonly.Obstructed as exc:
+            raise StoreUnreachable(f"{self._name} cannot be used: {exc}") from exc
 
     async def _connect(self) -> Connection:
         if self._raw is None:

@@ -33,7 +33,7 @@ from smtd.stores.http import address
 from smtd.stores.http import answer as answers
 from smtd.stores.http.answer import DOCUMENT, LISTING, SLOWEST, Slow, TooLarge
 from smtd.stores.http.concurrency import AT_ONCE, Concurrency
-from smtd.stores.tls import certificate_error
+from smtd.stores.tls import certificate_error, unusable
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -100,8 +100,8 @@ class Trust:
         try:
             regular.check([] if self.ca_file is None else [Path(self.ca_file)])
             context = ssl.create_default_context(cafile=self.ca_file)
-        except (OSError, ssl.SSLError) as exc:
-            raise StoreRefused(f"the certificates in {self.ca_file} cannot be used: {exc}") from exc
+        except OSError as exc:
+            raise StoreRefused(f"the certificates in {self.ca_file} cannot be used: {unusable(exc)}") from exc
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE

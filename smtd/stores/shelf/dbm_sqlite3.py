@@ -89,7 +89,7 @@ class Sqlite3File:
         except SchemaCodeBlocked as exc:
             raise StoreRefused(f"the shelf {self._path} {exc}") from exc
         except sqlite3.OperationalError as exc:
-            reason = readonly.obstacle(self._path, exc) or f"{exc}; try again later"
+            reason = str(exc) if isinstance(exc, readonly.Obstructed) else f"{exc}; try again later"
             raise StoreUnreachable(f"the shelf {self._path} cannot be used: {reason}") from exc
         except ERRORS as exc:
             raise StoreRefused(

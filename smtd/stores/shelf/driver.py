@@ -10,6 +10,7 @@ from typing import Literal
 
 from anyio import to_thread
 
+from smtd import denied
 from smtd.errors import StoreUnreachable
 from smtd.stores.base import Store
 from smtd.stores.driver import Driver, Files, Place, ProjectEntry
@@ -46,7 +47,7 @@ async def _create_dumb(place: Place) -> None:
     try:
         await to_thread.run_sync(DumbFile(place.path).create)
     except OSError as exc:
-        raise StoreUnreachable(f"the shelf {place} cannot be created: {exc.strerror}") from exc
+        raise StoreUnreachable(f"the shelf {place} cannot be created: {denied.unwritten(exc)}") from exc
 
 
 def _is_gnu(path: Path, start: bytes) -> bool:
