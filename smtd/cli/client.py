@@ -10,6 +10,7 @@ from smtd.cli.parser import VerbParser
 from smtd.cli.progress_line import ProgressLine
 from smtd.cli.say import complain, say
 from smtd.cli.socket_path import socket_path
+from smtd.cli.status_table import NO_PAIRS
 from smtd.control.client import ask
 from smtd.errors import SmtdError
 from smtd.output.local_time import with_local_times
@@ -93,6 +94,8 @@ def print_reports(found: Result, program: str, *, planned: bool = False) -> None
 
     *program* is what the user called, for the commands that follow.
     """
+    if not found["pairs"] and not found["errors"]:
+        say(NO_PAIRS)
     for pair in found["pairs"]:
         for side in ("left", "right"):
             one = pair[side]

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from smtd import __version__
-from smtd.cli import records, status, streams, verify, waiting, web
+from smtd.cli import outcomes, records, status, streams, verify, waiting, web
 from smtd.cli.client import PATIENCE, add_group, add_options, add_verb, ask_daemon, print_reports, result_of
 from smtd.cli.parser import VerbParser
 from smtd.cli.say import complain_of, say, say_json
 from smtd.cli.socket_path import socket_path
+from smtd.cli.status_table import NO_PAIRS
 from smtd.control.client import ask
 from smtd.errors import SmtdError
 
@@ -137,6 +138,9 @@ def _plain(verb: str) -> Callable[[Any], int]:
         found = ask_daemon(arguments, verb, pairs=getattr(arguments, "pairs", []))
         if arguments.json:
             say_json(found)
+        else:
+            for line in outcomes.lines(verb, found):
+                say(line)
         return 0
 
     return do
@@ -195,9 +199,8 @@ def _reload(arguments: Any) -> int:
     if arguments.json:
         say_json(found)
         return 0
-    for what, names in found.items():
-        if names:
-            say(f"{what}: {', '.join(names)}")
+    for line in outcomes.lines("reload", found):
+        say(line)
     return 0
 
 
@@ -210,6 +213,8 @@ def _pair_add(arguments: Any) -> int:
     found = ask_daemon(arguments, "pair add", None, name=arguments.name, pair=pair)
     if arguments.json:
         say_json(found)
+    else:
+        say(f"{arguments.name}: added")
     return 0
 
 
@@ -223,6 +228,8 @@ def _pair_remove(arguments: Any) -> int:
     found = ask_daemon(arguments, "pair remove", None, name=arguments.name)
     if arguments.json:
         say_json(found)
+    else:
+        say(f"{arguments.name}: removed; both stores stay as they are")
     return 0
 
 
@@ -243,6 +250,8 @@ def _pair_list(arguments: Any) -> int:
         for pair in found["pairs"]:
             added = "  (added)" if pair["added"] else ""
             say(f"{pair['pair']}: {pair['left']} {pair['mode']} {pair['right']}{added}")
+        if not found["pairs"]:
+            say(NO_PAIRS)
     return 0
 
 

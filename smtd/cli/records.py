@@ -104,6 +104,8 @@ def _history(arguments: Any) -> int:
             say("")
         for line in cycle_lines(cycle):
             say(line)
+    if not found["history"]:
+        say("No history: smtd has written nothing that matches.")
     if found["history"] and arguments.cycle is None and len(found["history"]) == arguments.limit:
         last = found["history"][-1]["cycle"]
         say(f"cycle {last} may have more records, and there may be earlier cycles: --cycle {last}, --limit N")

@@ -7,22 +7,25 @@ import os
 import socket
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import anyio
 
-from smtd.cli import gc_tuning, logs
+from smtd.cli import gc_tuning, greeting, logs
 from smtd.cli.own_server import only_serving, wanted_server
 from smtd.cli.proxies import proxy_for
+from smtd.cli.say import complain
 from smtd.cli.socket_path import new_socket_path
-from smtd.cli.state import configuration, state_directory
+from smtd.cli.state import configuration, configuration_file, state_directory
 from smtd.cli.stores import Passwords, located
 from smtd.config import Config
 from smtd.daemon import malloc
 from smtd.daemon.daemon import Dependencies
 from smtd.daemon.service import run
+from smtd.daemon.settings import PairSettings
 from smtd.errors import UsageError
 from smtd.stores.location import Location
 from smtd.systemd import Notifier, passed_sockets
@@ -82,11 +85,28 @@ def main(config: Path | None, control: str | None, serving: Serving | None = Non
         lambda config_now: wanted_server(config_now, config, state, passwords, sockets),
         keeps_pairs=serving is None,
         apply=apply,
+        started=partial(_greet, config, control, keeps_pairs=serving is None),
     )
     gc_tuning.tune()
     malloc.limit_arenas()
     anyio.run(partial(run, dependencies))
     return 0
+
+
+def _greet(
+    config: Path | None, control: str | None, pairs: Sequence[PairSettings], *, keeps_pairs: bool
+) -> None:
+    """Tell a person at a terminal what runs, and how to look at it and to stop it."""
+    if sys.stderr.isatty():
+        found = greeting.lines(
+            configuration_file(config),
+            new_socket_path(control),
+            pairs,
+            is_usual=control is None,
+            keeps_pairs=keeps_pairs,
+        )
+        for line in found:
+            complain(line)
 
 
 def _configuration(chosen: Path | None, serving: Serving | None) -> Config:

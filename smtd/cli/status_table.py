@@ -23,7 +23,7 @@ _HEAD = (
 )
 #: Columns whose cells are aligned to the right.
 _NUMBERS = range(2, 8)
-_NO_PAIRS = "no pairs: add one with smtd-ctl pair add or in the configuration"
+NO_PAIRS = "no pairs: add one with smtd-ctl pair add or in the configuration"
 
 Pair = dict[str, Any]
 
@@ -35,7 +35,7 @@ def status_lines(pairs: list[Pair], *, width: int | None = None, colour: bool = 
     with its notes. No line has more than *width* columns, and nothing is left out.
     """
     if not pairs:
-        return [_NO_PAIRS] if width is None else wrapped(_NO_PAIRS, width)
+        return [NO_PAIRS] if width is None else wrapped(NO_PAIRS, width)
     rows = [_HEAD, *map(_row, pairs)]
     widths = [max(columns(row[column]) for row in rows) for column in range(len(_HEAD))]
     lines = [_line(row, widths) for row in rows]

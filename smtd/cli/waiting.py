@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from smtd.cli import outcomes
 from smtd.cli.client import Result, add_group, add_verb, ask_daemon, conflicting, print_reports
 from smtd.cli.say import say, say_json
 from smtd.cli.shell_words import command, literal
@@ -87,6 +88,10 @@ def _listed(what: str) -> Callable[[Any], int]:
             if number:
                 say("")
             for line in group_lines(group, program):
+                say(line)
+        if not found[what]:
+            pairs = ask_daemon(arguments, "status", pairs=arguments.pairs)["pairs"]
+            for line in outcomes.nothing_waits(what, pairs):
                 say(line)
         return int(bool(found[what]))
 

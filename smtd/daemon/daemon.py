@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -60,7 +60,7 @@ class Dependencies:
     *watchdog* is the timeout of systemd's watchdog in seconds (None: no watchdog). *ending* is called when
     the shutdown begins. *proxy_for* returns the proxy for an address (None: no proxy). *server* returns the
     server to run (None: none); it blocks, and raises SmtdError. Without *keeps_pairs* the daemon only serves.
-    *apply* is called with each configuration that takes effect.
+    *apply* is called with each configuration that takes effect, and *started* with the pairs when all runs.
     """
 
     state: Path
@@ -75,6 +75,7 @@ class Dependencies:
     server: Callable[[Config], WantedServer | None] = lambda config: None
     keeps_pairs: bool = True
     apply: Callable[[Config], None] = lambda config: None
+    started: Callable[[Sequence[PairSettings]], None] = lambda pairs: None
 
 
 @dataclass(eq=False, slots=True)
@@ -162,6 +163,7 @@ class Daemon:
         async with serving(self._dependencies.socket, handler, self._group):
             self.events.add("started", pairs=len(self._pairs))
             notifier.ready()
+            self._dependencies.started([worker.settings for worker in self.workers])
             self._group.start_soon(self._beat)
             await self._stopped.wait()
             notifier.stopping()
@@ -198,7 +200,8 @@ class Daemon:
             finally:
                 notifier.ready()
         self.events.add("reloaded", **done)
-        log.info("configuration reloaded")
+        changes = "; ".join(f"{what} {', '.join(names)}" for what, names in done.items() if names)
+        log.info("configuration reloaded: %s", changes or "no pair has changed")
         return done
 
     def _use(self, config: Config) -> None:

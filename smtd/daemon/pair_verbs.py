@@ -135,14 +135,14 @@ class Verbs:
         yield {"pair": None}
 
     async def _pause(self, asked: Asked) -> Answers:
-        for worker in self._chosen(asked, must_name=True):
-            worker.pause()
-        yield {}
+        chosen = self._chosen(asked, must_name=True)
+        changed = [worker.name for worker in chosen if worker.pause()]
+        yield {"pairs": [worker.name for worker in chosen], "changed": changed}
 
     async def _resume(self, asked: Asked) -> Answers:
-        for worker in self._chosen(asked, must_name=True):
-            worker.resume()
-        yield {}
+        chosen = self._chosen(asked, must_name=True)
+        changed = [worker.name for worker in chosen if worker.resume()]
+        yield {"pairs": [worker.name for worker in chosen], "changed": changed}
 
     async def _pair_add(self, asked: Asked) -> Answers:
         name = fields.text(asked, "name")

@@ -12,6 +12,7 @@ import msgspec
 
 from smtd.daemon.events import Events, now
 from smtd.daemon.notice import Condition, Trouble
+from smtd.daemon.pair_log import PairLog
 from smtd.daemon.settings import PairSettings
 from smtd.daemon.status import PairStatus, Proven, SideStatus, State
 from smtd.engine.report import PairReport, SideReport
@@ -48,6 +49,7 @@ class StatusTracker:
         self._events = events
         self._note = note
         self._unhealthy: State | None = None
+        self._log = PairLog(settings.name)
 
     @property
     def state(self) -> State:
@@ -98,6 +100,7 @@ class StatusTracker:
         if report.wrote or before != tuple(counts.values()):
             self._report("synced", left=_counts(report.left), right=_counts(report.right), **counts)
         self.transition("paused" if paused else "idle")
+        self._log.succeeded(report)
         self._note(Condition(self._name, conflicts=report.conflicts, holds=report.held))
 
     def confirmed(self) -> None:
@@ -112,9 +115,21 @@ class StatusTracker:
         self.transition(state)
         self._note(Condition(self._name, state, str(exc)))
 
-    def backlog(self, records: int | None) -> None:
-        """Record how many *records* wait while the pair is offline (None: unknown)."""
+    def backlog(self, records: int | None, *, next_try: float) -> None:
+        """Record how many *records* wait while the pair is offline (None: unknown).
+
+        *next_try*: the seconds until smtd tries again.
+        """
         self._status.pending = records
+        self._log.waits(records, next_try)
+
+    def paused(self) -> None:
+        """Record that a person paused the pair."""
+        self._log.paused()
+
+    def resumed(self) -> None:
+        """Record that a person resumed the pair."""
+        self._log.resumed()
 
     def proven(self, proven: Proven, findings: Collection[Finding]) -> None:
         """Record how much a scrub has proven, and its *findings*."""
@@ -136,11 +151,11 @@ class StatusTracker:
         self._status.state = state
         if state in ("offline", "halted") and state != self._unhealthy:
             self._unhealthy = state
-            log.warning("pair %s is %s: %s", self._name, state, self._status.problem)
+            (self._log.offline if state == "offline" else self._log.halted)(self._status.problem or "")
             self._report(state, problem=self._status.problem)
         elif state == "idle" and self._unhealthy:
             self._unhealthy = None
-            log.info("pair %s has recovered", self._name)
+            self._log.recovered()
             self._report("recovered")
 
     def _report(self, what: str, **facts: object) -> None:

@@ -106,15 +106,23 @@ class Worker:
                     await job.done.wait()
             raise
 
-    def pause(self) -> None:
-        """Run only requested cycles from now on; a running cycle continues."""
+    def pause(self) -> bool:
+        """Run only requested cycles from now on; a running cycle continues. Say whether that is new."""
+        is_new = not self.paused
+        if is_new:
+            self._tracker.paused()
         self._schedule.pause()
         self._wake()
+        return is_new
 
-    def resume(self) -> None:
-        """End a pause, and sync changes made during it now."""
+    def resume(self) -> bool:
+        """End a pause, and sync changes made during it now. Say whether there was a pause."""
+        was_paused = self.paused
+        if was_paused:
+            self._tracker.resumed()
         self._schedule.resume()
         self._wake()
+        return was_paused
 
     def proven(self, proven: Proven, findings: Collection[Finding]) -> None:
         """Show the progress and the findings of the scrub of the pair."""
@@ -278,7 +286,8 @@ class Worker:
     async def _count_backlog(self) -> None:
         """Show how many records wait while a store is unreachable; a change still wakes the worker."""
         found = await self._caught(self._backlog.count)
-        self._tracker.backlog(None if isinstance(found, SmtdError) else found)
+        records = None if isinstance(found, SmtdError) else found
+        self._tracker.backlog(records, next_try=self._schedule.next_poll - anyio.current_time())
 
     def _progressed(self, phase: str, done: int, total: int) -> None:
         self.last_progress = anyio.current_time()

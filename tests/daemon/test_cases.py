@@ -155,7 +155,7 @@ def test_conflicts_are_resolved_one_by_one_by_glob_or_all_at_once(
     assert (rest.pair["ok"], rest.pair["left"]["updated"], rest.pair["conflicts"]) == (True, 1, [])
     kept = {"a1": "1111", "a2": "1111", "a2-2": "2222", "b": "2222"}
     assert left.versions() == right.versions() == {**kept, "same": "2f1c0de"}
-    assert error(daemon.ctl("conflicts")) == (0, "", "")
+    assert error(daemon.ctl("conflicts")) == (0, "", "No conflicts.\n")
 
 
 @pytest.mark.parametrize(

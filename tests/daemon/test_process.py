@@ -105,7 +105,8 @@ def test_options_may_precede_or_follow_the_verb(asked: DaemonProcess) -> None:
     assert asked.ctl("--socket", asked.socket, "pair", "list").code == 0
     assert asked.ctl("--socket", other, "pair", "list", "--socket", asked.socket).code == 0
     assert asked.ctl("pause", "pair", "--socket", other).code == 3
-    assert asked.ctl("pause", "pair", "--json").json == asked.ctl("--json", "resume", "pair").json == {}
+    paused, resumed = asked.ctl("pause", "pair", "--json"), asked.ctl("--json", "resume", "pair")
+    assert paused.json == resumed.json == {"pairs": ["pair"], "changed": ["pair"]}
 
 
 def test_sync_now_waits_for_its_result(daemon: DaemonProcess, left: Path) -> None:
@@ -206,7 +207,7 @@ def test_reload_does_not_disturb_unchanged_pairs(daemon: DaemonProcess, tmp_path
     more = f'{stores}[pairs.more]\nleft = "left"\nright = "more"\n'
     daemon.config.write_text(text + more, "utf-8")
 
-    assert daemon.ctl("reload").out == "added: more\n"
+    assert daemon.ctl("reload").out == "configuration reloaded\nadded: more\n"
 
     daemon.wait_event(lambda event: synced(event) and event["pair"] == "more")
     assert daemon.status()["last_cycle"] == before
