@@ -74,10 +74,15 @@ def in_directory(path: Path) -> str:
 
     Blocks.
     """
+    if not os.path.isdir(path):
+        is_there = os.path.lexists(path)
+        return (
+            f"{shown(str(path))} is not a directory"
+            if is_there
+            else f"there is no directory {shown(str(path))}"
+        )
     if os.access(path, os.W_OK | os.X_OK):
         return ""
-    if not path.is_dir():
-        return f"there is no directory {shown(str(path))}; create it"
     return is_on_read_only(path) or (
         f"permission denied at {shown(str(path))}; allow this user to create files in this directory"
         " (chmod), or run smtd as its owner"

@@ -40,13 +40,18 @@ def test_check_reaches_and_reports_each_store(smtd: Smtd, tmp_path: Path, server
         """,
     )
 
-    lines = answer.out.splitlines()
     assert (answer.code, answer.err) == (0, "")
-    assert lines[0] == f"left         {tmp_path}/left.sqlite  1 record of {PROJECT}"
-    assert lines[1] == f"new          {tmp_path}/new.sqlite  does not exist yet; the first sync creates it"
-    assert lines[2] == f"lab          {server.url}  Mine"
-    assert lines[3] == "3 stores, 1 pair: all is well"
+    assert answer.out.splitlines() == [
+        f"\u2713 left         {tmp_path}/left.sqlite  1 record of {PROJECT}; can be written",
+        f"\u2713 new          {tmp_path}/new.sqlite  does not exist yet; the first sync creates it",
+        f"\u2713 lab          {server.url}  Mine; whether this user may write cannot be tried on a Sumatra"
+        " Server without a trace",
+        f"\u2713 state        {smtd.home}/smtd",
+        "\u2713 pair one     left <-> new  all projects",
+        "3 stores, 1 pair: all is well",
+    ]
     assert not (tmp_path / "new.sqlite").exists()
+    assert not (smtd.home / "smtd").exists()
 
 
 def test_all_unreachable_stores_are_reported_at_once(
@@ -78,19 +83,15 @@ def test_all_unreachable_stores_are_reported_at_once(
     )
 
     assert answer.code == 4
-    assert answer.out.splitlines()[0].startswith("left ")
-    told = answer.err.splitlines()
-    assert [line.partition(": ")[2].partition(":")[0] for line in told] == [
-        "store broken",
-        "store away",
-        "store lab",
-        "pair one",
-    ]
+    assert answer.out.splitlines()[0].startswith("\u2713 left ")
+    told = [line for line in answer.out.splitlines() if line[0] == "\u2717"]
+    assert [line[2:15].rstrip() for line in told] == ["broken", "away", "lab", "pair one"]
     assert "is not a record store" in told[0]
     assert "there is no directory" in told[1]
     assert "shows no projects to this user: check the user name and the password" in told[2]
     assert "is on both sides; name two different stores" in told[3]
-    assert "mistaken" not in answer.err
+    assert answer.out.splitlines()[-1] == "5 stores, 1 pair: 4 problems"
+    assert "mistaken" not in answer.out + answer.err
 
 
 def test_mistakes_in_the_configuration_are_reported_before_any_store(smtd: Smtd) -> None:
@@ -112,8 +113,8 @@ def test_server_that_shows_no_project_is_exit_code_1(smtd: Smtd, server: Sumatra
         smtd, f'[stores.lab]\nlocation = "{server.url}"\nusername = "ada"\npassword = "mistaken"\n'
     )
 
-    assert (answer.code, answer.out) == (1, "")
-    assert answer.err.startswith(f"smtd: store lab: {server.url} shows no projects to this user")
+    assert (answer.code, answer.err) == (1, "")
+    assert answer.out.startswith(f"\u2717 lab          {server.url} shows no projects to this user")
 
 
 def test_project_that_neither_store_has_is_exit_code_1(smtd: Smtd, tmp_path: Path) -> None:
@@ -127,13 +128,11 @@ def test_project_that_neither_store_has_is_exit_code_1(smtd: Smtd, tmp_path: Pat
     missing = checked(smtd, f'{stores}{pair}["{PROJECT}", "MyProjet", "xyz"]')
     renamed = checked(smtd, f'{stores}{pair}{{ "{PROJECT}" = "mine" }}')
 
-    assert (missing.code, missing.err.splitlines()) == (
-        1,
-        [
-            f"smtd: pair one: neither store has a project 'MyProjet'; did you mean '{PROJECT}'?",
-            "smtd: pair one: neither store has a project 'xyz'; smtd list shows what a store has",
-        ],
-    )
+    assert missing.code == 1
+    assert [line for line in missing.out.splitlines() if line[0] == "\u2717"] == [
+        f"\u2717 pair one     neither store has a project 'MyProjet'; did you mean '{PROJECT}'?",
+        "\u2717 pair one     neither store has a project 'xyz'; smtd list shows what a store has",
+    ]
     assert (renamed.code, renamed.err) == (0, "")
 
 

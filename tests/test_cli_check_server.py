@@ -34,9 +34,10 @@ def served(smtd: Smtd, lines: str = "", stores: str = "", *, has_users: bool = T
 
 def errors(answer: Answer) -> list[str]:
     """Return the errors of the server, sentence by sentence."""
-    lines = answer.err.splitlines()
-    assert all(line.startswith("smtd: server: ") for line in lines), lines
-    return [line.removeprefix("smtd: server: ") for line in lines]
+    assert answer.err == ""
+    lines = [line for line in answer.out.splitlines() if line.startswith("\u2717")]
+    assert all(line.startswith("\u2717 server       ") for line in lines), lines
+    return [line.removeprefix("\u2717 server       ") for line in lines]
 
 
 def test_check_reports_a_server_that_can_start(smtd: Smtd, tmp_path: Path) -> None:
@@ -46,7 +47,8 @@ def test_check_reports_a_server_that_can_start(smtd: Smtd, tmp_path: Path) -> No
     store = smtd.home / "smtd" / "server" / "records.sqlite"
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.splitlines() == [
-        f"server       {ROOT}  {store} does not exist yet; the server creates it; 4 users",
+        f"\u2713 server       {ROOT}  {store} does not exist yet; the server creates it; 4 users",
+        f"\u2713 state        {smtd.home}/smtd",
         "0 stores, 0 pairs, 1 server: all is well",
     ]
     assert not store.parent.exists()
@@ -60,8 +62,9 @@ def test_check_reads_the_store_of_the_server(smtd: Smtd, tmp_path: Path) -> None
 
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.splitlines() == [
-        f"lab          {tmp_path}/lab.sqlite  1 record of {PROJECT}",
-        f"server       {ROOT}  {tmp_path}/lab.sqlite with 1 record of {PROJECT}; 4 users",
+        f"\u2713 lab          {tmp_path}/lab.sqlite  1 record of {PROJECT}; can be written",
+        f"\u2713 server       {ROOT}  {tmp_path}/lab.sqlite with 1 record of {PROJECT}; 4 users",
+        f"\u2713 state        {smtd.home}/smtd",
         "1 store, 0 pairs, 1 server: all is well",
     ]
 
@@ -96,8 +99,8 @@ def test_missing_store_is_reported_once(smtd: Smtd, tmp_path: Path) -> None:
     answer = served(smtd, 'store = "lab"', f'[stores.lab]\nlocation = "{tmp_path}/no/lab.sqlite"')
 
     assert answer.code == 4
-    assert len(answer.err.splitlines()) == 1
-    assert answer.err.startswith("smtd: store lab: ")
+    (sentence,) = [line for line in answer.out.splitlines() if line.startswith("\u2717")]
+    assert sentence.startswith("\u2717 lab ")
 
 
 def test_server_without_users_is_reported(smtd: Smtd) -> None:

@@ -24,7 +24,7 @@ RANKS = [
     {"smtd.records", "smtd.sqlite", "smtd.filestat", "smtd.gather", "smtd.backoff", "smtd.wakeup"}
     | {"smtd.private", "smtd.textfile", "smtd.paths", "smtd.configured_secrets", "smtd.configured_server"},
     {"smtd.merge", "smtd.config", "smtd.stores.base", "smtd.stores.legacy.sources", "smtd.stores.tls"}
-    | {"smtd.stores.access", "smtd.stores.incarnation", "smtd.server.accounts"},
+    | {"smtd.stores.access", "smtd.stores.file_trial", "smtd.stores.incarnation", "smtd.server.accounts"},
     {"smtd.stores.index", "smtd.stores.driver"},
     {"smtd.stores.wrapped", "smtd.stores.row_cache", "smtd.stores.location"},
     {"smtd.journal", "smtd.control.protocol", "smtd.control.fields"}

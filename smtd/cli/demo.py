@@ -108,7 +108,7 @@ class Demo:
         """Write a configuration that has nothing to do with this user's."""
         stores = {"laptop": self.shelf, "lab": self.database}
         lines = [
-            f'[daemon]\nlog_level = "warning"\nstate_dir = {json.dumps(str(self.directory / "state"))}',
+            f'[daemon]\nlog_level = "error"\nstate_dir = {json.dumps(str(self.directory / "state"))}',
             *(f"[stores.{name}]\nlocation = {json.dumps(str(at.path))}" for name, at in stores.items()),
             '[pairs.demo]\nleft = "laptop"\nright = "lab"\n',
         ]

@@ -265,13 +265,17 @@ def backup(config: Path | None, /, file: Path, store: str | None, *, journal: bo
     help="Install change triggers on Sumatra's tables in PostgreSQL databases with notify = true.",
 )
 @click.option("--remove-notify", is_flag=True, help="Remove these triggers from all PostgreSQL databases.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @click.pass_obj
-def check(config: Path | None, /, **changes: bool) -> None:
-    """Check the configuration and reach every store in it."""
-    from smtd.cli.check import DatabaseChanges
-    from smtd.cli.check import run as inspect
+def check(config: Path | None, /, as_json: bool, **changes: bool) -> None:
+    """Check the configuration, and whether each pair could sync.
 
-    sys.exit(inspect(config, DatabaseChanges(**changes)))
+    smtd opens, reads and tries to write to each store, as far as that leaves no trace.
+    """
+    from smtd.cli.check import run as inspect
+    from smtd.cli.check_stores import DatabaseChanges
+
+    sys.exit(inspect(config, DatabaseChanges(**changes), as_json=as_json))
 
 
 @main.command()

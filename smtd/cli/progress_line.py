@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from smtd.cli import streams
@@ -57,6 +58,19 @@ class ProgressLine:
         text = f"{len(at_work):,} of {plural(len(pairs), 'pair')} at work"
         counts = _counted(self._sum, "all", at_work, now)
         return f"{text}: {counts}" if counts else text
+
+
+@contextmanager
+def working_on(name: str) -> Iterator[None]:
+    """Show *name* on a terminal during a `with` block: a server that is silent takes its time."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    print(f"\r\033[Kchecking {shown(name)} ...", end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 def _counted(rate: Rate, phase: str, pairs: Sequence[dict[str, Any]], now: float) -> str:

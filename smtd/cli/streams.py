@@ -89,6 +89,16 @@ def terminal_size(descriptor: int) -> os.terminal_size:
     return size if min(size) > 0 else os.terminal_size((80, 24))
 
 
+def has_unicode() -> bool:
+    """Say whether standard output takes more than ASCII: a locale of C or POSIX promises no more."""
+    try:
+        "\u2713".encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except UnicodeEncodeError:
+        return False
+    # Python writes UTF-8 in these locales, too, whatever the terminal understands.
+    return os.environ.get("LC_ALL") not in ("C", "POSIX")
+
+
 def is_lost() -> bool:
     """Say whether standard output has failed."""
     return _output is not None and _output.error is not None

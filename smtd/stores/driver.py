@@ -149,6 +149,11 @@ class ProjectEntry(NamedTuple):
     key: str
 
 
+#: Tries to write to projects with some names in the store at a place, as far as that leaves no trace. Returns
+#: what could not be tried, as a clause (empty: nothing). Raises StoreError if a write would fail.
+TryWrite: TypeAlias = Callable[["Place", Collection[str]], Awaitable[str]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Driver:
     """One kind of store: either `files` or `server` is set.
@@ -162,6 +167,8 @@ class Driver:
     files: Files | None = None
     server: Server | None = None
     project: ProjectEntry | None = None
+    #: None: smtd only reads such a store, or cannot try.
+    try_write: TryWrite | None = None
 
     def __repr__(self) -> str:
         return f"Driver({self.name!r})"

@@ -115,11 +115,11 @@ KEEPS = (
 
 @pytest.mark.parametrize(
     ("projects", "said"),
-    [("", f"smtd: {KEEPS}\n"), ('projects = ["*"]', ""), ('projects = ["Mine"]', "")],
+    [("", [KEEPS]), ('projects = ["*"]', []), ('projects = ["Mine"]', [])],
     ids=["not named", "all", "named"],
 )
 def test_check_reports_a_pair_that_synced_more_before(
-    smtd: Smtd, tmp_path: Path, projects: str, said: str
+    smtd: Smtd, tmp_path: Path, projects: str, said: list[str]
 ) -> None:
     """Only if a store has more; it is no mistake."""
     here = project(tmp_path / "here", "Mine", MINE, THEIRS)
@@ -128,7 +128,8 @@ def test_check_reports_a_pair_that_synced_more_before(
 
     answer = smtd("-c", config, "check")
 
-    assert (answer.code, answer.err) == (0, said)
+    warnings = [line.partition(" p ")[2].strip() for line in answer.out.splitlines() if line[0] == "!"]
+    assert (answer.code, answer.err, warnings) == (0, "", said)
 
 
 def test_check_refuses_directories_of_two_projects(smtd: Smtd, tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_check_refuses_directories_of_two_projects(smtd: Smtd, tmp_path: Path) -
     answer = smtd("-c", config, "check")
 
     assert answer.code == 2
-    assert 'choose the projects to sync in pair p: projects = ["NAME"], ["*"] for all' in answer.err
+    assert 'choose the projects to sync in pair p: projects = ["NAME"], ["*"] for all' in answer.out
 
 
 @pytest.fixture

@@ -352,8 +352,8 @@ def test_check_warns_of_a_server_without_durability(postgresql_database: Databas
     answer = smtd("check")
 
     assert answer.code == 0
-    assert "fsync is off on this server" in answer.err
-    assert answer.err.count("set fsync = on") == 1
+    assert "! lab          fsync is off on this server" in answer.out
+    assert answer.out.count("set fsync = on") == 1
 
 
 # Notices
@@ -378,10 +378,10 @@ def test_check_creates_the_tables_on_request(postgresql_server: DatabaseServer, 
     again = smtd("check", "--create")
 
     assert (silent.code, asked.code, again.code) == (4, 0, 0)
-    assert "no Sumatra tables yet" in silent.err
+    assert "no Sumatra tables yet" in silent.out
     assert f"{database.shown}  tables created; 0 records of no projects" in asked.out
     assert "tables created" not in again.out
-    assert PASSWORD not in silent.err + asked.out
+    assert PASSWORD not in silent.out + asked.out
 
 
 def test_check_installs_and_removes_notices(postgresql_database: Database, smtd: Smtd) -> None:

@@ -9,10 +9,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from anyio import to_thread
+
 from smtd.errors import UsageError
 from smtd.sqlite import opened
+from smtd.stores import file_trial
 from smtd.stores.base import Store
-from smtd.stores.django import address, file_mark, schema
+from smtd.stores.django import address, file_mark, schema, write_trial
 from smtd.stores.django.database import translating_errors
 from smtd.stores.django.server import LONGEST_IDLE, Address, ServerDatabase
 from smtd.stores.django.server_store import ServerStore
@@ -27,6 +30,7 @@ from smtd.stores.driver import (
     ProjectEntry,
     Server,
     Triggers,
+    TryWrite,
 )
 
 _PROJECT = ProjectEntry("DjangoRecordStore", "db_file")
@@ -70,9 +74,15 @@ def _is_leftover(path: Path, beside: Sequence[str]) -> bool:
     return True
 
 
+async def _try_file(place: Place, projects: Collection[str]) -> str:
+    await to_thread.run_sync(file_trial.in_database, place.path, str(place))
+    return ""
+
+
 SQLITE = Driver(
     name="django",
     open=_open_file,
+    try_write=_try_file,
     files=Files(
         what="an SQLite file",
         watched=("", "-wal"),
@@ -137,6 +147,16 @@ async def _open_database(
         yield ServerStore(database, str(place))
 
 
+def _try_server(
+    connect: Callable[[Place], AbstractAsyncContextManager[ServerDatabase]], sequences: str = ""
+) -> TryWrite:
+    async def try_write(place: Place, projects: Collection[str]) -> str:
+        await write_trial.on_server(connect, place, sequences)
+        return ""
+
+    return try_write
+
+
 open_postgresql = partial(_database, _postgresql, "postgres")
 #: With connections of its own: its writer may wait for locks of pairs, while these wait for connections.
 open_served = partial(_database, partial(_postgresql, purpose="served", idle=_IDLE_SERVED), "postgres")
@@ -164,6 +184,7 @@ async def _subscribe(place: Place, changed: Callable[[], None]) -> AsyncIterator
 POSTGRESQL = Driver(
     name="postgresql",
     open=partial(_open_database, open_postgresql),
+    try_write=_try_server(open_postgresql, write_trial.SEQUENCES_OF_POSTGRESQL),
     server=Server(
         schemes=("postgres", "postgresql"),
         parse=partial(address.parsed, "postgresql", 5432),
@@ -176,6 +197,7 @@ POSTGRESQL = Driver(
 MYSQL = Driver(
     name="mysql",
     open=partial(_open_database, open_mysql),
+    try_write=_try_server(open_mysql),
     server=Server(
         schemes=("mysql", "mariadb"),
         parse=partial(address.parsed, "mysql", 3306),

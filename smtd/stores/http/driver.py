@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -67,6 +67,13 @@ async def _open(place: Place) -> AsyncIterator[Store]:
         yield plain if api is None else FeedStore(api, plain)
 
 
+async def _try_write(place: Place, projects: Collection[str]) -> str:
+    async with _connected(place) as session:
+        from smtd.stores.http import write_trial
+
+        return await write_trial.on_server(session, str(place), projects)
+
+
 @asynccontextmanager
 async def _subscribe(place: Place, changed: Callable[[], None]) -> AsyncIterator[Announcements]:
     async with _connected(place) as session, AsyncExitStack() as stack:
@@ -83,6 +90,7 @@ async def _subscribe(place: Place, changed: Callable[[], None]) -> AsyncIterator
 HTTP = Driver(
     name="http",
     open=_open,
+    try_write=_try_write,
     server=Server(
         schemes=tuple(_PORTS), parse=_parse, over_http=True, hides_projects=True, subscribe=_subscribe
     ),

@@ -127,6 +127,8 @@ class _Request(NamedTuple):
     body: bytes | None = None
     content_type: str = "application/json"
     path: tuple[str, ...] = ()
+    #: The state that the target must have, as If-Match (empty: any).
+    condition: str = ""
 
 
 class Session:
@@ -212,6 +214,13 @@ class Session:
         """
         return await self._once(self._of_records("PUT", path, body))
 
+    async def rehearse(self, project: str) -> Answer:
+        """Return the answer to a PUT that changes nothing in *project*, and does not create it.
+
+        Only smtd's own server obeys the condition; do not ask another one.
+        """
+        return await self._once(self._of_records("PUT", (project,), b"{}")._replace(condition="*"))
+
     async def delete(self, *path: str) -> Answer:
         """Return the answer to a DELETE, which is sent once, or not at all, like a PUT."""
         return await self._once(self._of_records("DELETE", path, None))
@@ -261,6 +270,8 @@ class Session:
     async def _answer(self, request: _Request) -> tuple[Answer, Mapping[str, str]]:
         """Send one request; return answer and headers. Raises TooLarge, Slow, and what aiohttp raises."""
         body, content = request.body, {"Content-Type": request.content_type}
+        if request.condition:
+            content["If-Match"] = request.condition
         # Sending a body takes time, too. Headers that come byte by byte may take some, but not for ever.
         with anyio.move_on_after(CONNECT + SILENCE + len(body or b"") / SLOWEST) as scope:
             async with self._session.request(

@@ -42,6 +42,12 @@ class DbmFile(Protocol):
     def flush(self) -> None:
         """Make durable what other programs have written. Raises OSError if the disk fails."""
 
+    def try_write(self) -> str:
+        """Try what a write needs as far as that leaves no trace; return what could not be tried, as a clause.
+
+        Raises OSError, and StoreError for the reason why a write would fail.
+        """
+
     def replace(self, swaps: Mapping[bytes, Swap]) -> set[bytes]:
         """Make the *swaps* whose keys still have their old values, and return those keys.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from smtd import readonly
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.sqlite import ERRORS, flush, opened
+from smtd.stores import file_trial
 from smtd.stores.base import Token
 from smtd.stores.shelf.swaps import Swap, unchanged
 from smtd.untrusted import SchemaCodeBlocked
@@ -62,6 +63,11 @@ class Sqlite3File:
         if self._path.exists():
             with self._open():
                 flush(self._path)
+
+    def try_write(self) -> str:
+        """Roll a change back."""
+        file_trial.in_database(self._path, f"the shelf {self._path}")
+        return ""
 
     def replace(self, swaps: Mapping[bytes, Swap]) -> set[bytes]:
         """Make the *swaps* whose keys still have their old values, in one transaction; return those keys."""

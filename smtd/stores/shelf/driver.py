@@ -13,7 +13,7 @@ from anyio import to_thread
 from smtd import denied
 from smtd.errors import StoreUnreachable
 from smtd.stores.base import Store
-from smtd.stores.driver import Driver, Files, Place, ProjectEntry
+from smtd.stores.driver import Driver, Files, Place, ProjectEntry, TryWrite
 from smtd.stores.incarnation import DatabaseMarks, FileMarks, number
 from smtd.stores.shelf import ndbm
 from smtd.stores.shelf.contents import DbmFile
@@ -43,6 +43,18 @@ def _open(file: Callable[[Place], DbmFile]) -> Callable[[Place], AbstractAsyncCo
     return open
 
 
+def _try_write(file: Callable[[Place], DbmFile]) -> TryWrite:
+    """Return a function that tries to write to the shelf in the dbm file that *file* returns for a place."""
+
+    async def try_write(place: Place, projects: Collection[str]) -> str:
+        try:
+            return await to_thread.run_sync(file(place).try_write)
+        except OSError as exc:
+            raise StoreUnreachable(f"the shelf {place} cannot be written: {denied.why(exc)}") from exc
+
+    return try_write
+
+
 async def _create_dumb(place: Place) -> None:
     try:
         await to_thread.run_sync(DumbFile(place.path).create)
@@ -63,11 +75,28 @@ def _is_sqlite3(db: sqlite3.Connection, tables: Collection[str]) -> bool:
     return "Dict" in tables and "django_store_record" not in tables
 
 
+def _dumb(place: Place) -> DbmFile:
+    return DumbFile(place.path)
+
+
+def _gnu(place: Place) -> DbmFile:
+    return GnuFile(place.path, place.access.python)
+
+
+def _ndbm(place: Place) -> DbmFile:
+    return NdbmFile(place.path, place.access.python)
+
+
+def _sqlite3(place: Place) -> DbmFile:
+    return Sqlite3File(place.path)
+
+
 # dbm.dumb, gdbm and Berkeley DB reuse or waste free space, and never make their files smaller.
 
 DUMB = Driver(
     name="dumb",
-    open=_open(lambda place: DumbFile(place.path)),
+    open=_open(_dumb),
+    try_write=_try_write(_dumb),
     files=Files(
         what=_WHAT,
         endings=(".dat", ".dir", ".bak"),
@@ -80,13 +109,15 @@ DUMB = Driver(
 )
 GNU = Driver(
     name="gnu",
-    open=_open(lambda place: GnuFile(place.path, place.access.python)),
+    open=_open(_gnu),
+    try_write=_try_write(_gnu),
     files=Files(what=_WHAT, begins=_is_gnu, marks=FileMarks(never_shrinks=True, is_swapped=True)),
     project=_PROJECT,
 )
 NDBM = Driver(
     name="ndbm",
-    open=_open(lambda place: NdbmFile(place.path, place.access.python)),
+    open=_open(_ndbm),
+    try_write=_try_write(_ndbm),
     files=Files(
         what=_WHAT, begins=_is_ndbm, added=".db", marks=FileMarks(never_shrinks=True, is_swapped=True)
     ),
@@ -94,7 +125,8 @@ NDBM = Driver(
 )
 SQLITE3 = Driver(
     name="sqlite3",
-    open=_open(lambda place: Sqlite3File(place.path)),
+    open=_open(_sqlite3),
+    try_write=_try_write(_sqlite3),
     files=Files(
         what=_WHAT,
         watched=("", "-wal"),

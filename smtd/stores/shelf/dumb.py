@@ -20,6 +20,7 @@ from typing import BinaryIO, TypeAlias
 from smtd import durable, private, regular
 from smtd.errors import StoreUnreachable
 from smtd.filestat import NotSettled, marked, read_settled, signature
+from smtd.stores import file_trial
 from smtd.stores.base import Token
 from smtd.stores.shelf import ownership
 from smtd.stores.shelf.swaps import Swap, unchanged
@@ -104,6 +105,17 @@ class DumbFile:
     def flush(self) -> None:
         """Make durable what other programs have written: Sumatra syncs nothing."""
         durable.sync(self._files)
+
+    def try_write(self) -> str:
+        """Try the permissions and the lock of smtd."""
+        name = f"the shelf {self._base}"
+        file_trial.to_file(self._dat, name)
+        for file in self._files:
+            file_trial.in_directory(file, name)
+        if self._dat.exists():
+            with regular.opened(self._dat, os.O_RDWR | os.O_APPEND) as lock:
+                self._lock(lock)
+        return ""
 
     def replace(self, swaps: Mapping[bytes, Swap]) -> set[bytes]:
         """Make the *swaps* whose keys still have their old values; return those keys.

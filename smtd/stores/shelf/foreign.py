@@ -22,6 +22,7 @@ from typing import BinaryIO
 from smtd import durable, regular
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.filestat import NotSettled
+from smtd.stores import file_trial
 from smtd.stores.shelf import open_files, ownership
 from smtd.stores.shelf.swaps import Swap, unchanged
 
@@ -105,6 +106,13 @@ class ForeignFile(ABC):
             durable.sync([copy])
             self._swap(path, content, copy)
         return set(new)
+
+    def try_write(self) -> str:
+        """Try the permissions, and whether another program has the file open."""
+        file_trial.in_directory(self._path, f"the shelf {self._path}")
+        if open_files.is_open_elsewhere(os.stat(self._path)):
+            return "another program (smt run?) has it open now: writes wait until that program ends"
+        return ""
 
     def flush(self) -> None:
         """Make durable what other programs have written."""

@@ -1,0 +1,68 @@
+"""Try to write to a database as far as that leaves no trace: with statements that change no row."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from smtd.errors import StoreRefused
+from smtd.stores.django.connection import DatabaseConnection
+from smtd.stores.django.database import translating_errors
+from smtd.stores.django.mapping import MEMBERSHIPS, PREFIX, SHARED
+from smtd.stores.django.server import ServerDatabase
+from smtd.stores.driver import Place
+
+_THROUGH = tuple(each.through for each in MEMBERSHIPS)
+#: The tables into which smtd inserts rows; whose rows it changes, with a column; from which it deletes.
+_INSERTS = ("project", "record", *SHARED, "taggeditem", *_THROUGH)
+_UPDATES = {"record": "label", "datakey": "path"}
+_DELETES = ("record", "datakey", "taggeditem", *_THROUGH)
+
+#: The query for PostgreSQL's sequences that this user may not use; no statement without rows needs them.
+SEQUENCES_OF_POSTGRESQL = (
+    "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_depend d ON d.objid = c.oid AND d.deptype = 'a'"
+    f" JOIN pg_class t ON t.oid = d.refobjid AND t.relname LIKE '{PREFIX}%' AND pg_table_is_visible(t.oid)"
+    " WHERE c.relkind = 'S' AND NOT has_sequence_privilege(c.oid, 'USAGE') ORDER BY 1"
+)
+
+
+class _RolledBack(Exception):
+    """Ends a transaction that is not to be committed."""
+
+
+async def on_server(
+    connect: Callable[[Place], AbstractAsyncContextManager[ServerDatabase]], place: Place, sequences: str = ""
+) -> None:
+    """Run each kind of statement that a write needs on the database at *place*, and roll all back.
+
+    *sequences*: a query for those that this user may not use (empty: the server has none). Raises StoreError.
+    """
+    async with connect(place) as database:
+        with translating_errors(database):
+            async with database.session() as db, _rolled_back(db):
+                for statement in _statements():
+                    await db.run(statement)
+                denied = [str(name) for (name,) in await db.fetch(sequences)] if sequences else []
+    if denied:
+        what = f"the sequence {denied[0]} of {place}"
+        raise StoreRefused(f"permission denied: this user may not use {what}; ask for it (GRANT USAGE)")
+
+
+@asynccontextmanager
+async def _rolled_back(db: DatabaseConnection) -> AsyncIterator[None]:
+    try:
+        async with db.writing():
+            yield
+            raise _RolledBack
+    except _RolledBack:
+        pass
+
+
+def _statements() -> Iterator[str]:
+    """Yield statements that need the privileges of a write, but find no row."""
+    for table in dict.fromkeys(_INSERTS):
+        yield f"INSERT INTO {PREFIX}{table} SELECT * FROM {PREFIX}{table} WHERE 1 = 0"
+    for table, column in _UPDATES.items():
+        yield f"UPDATE {PREFIX}{table} SET {column} = {column} WHERE 1 = 0"
+    for table in dict.fromkeys(_DELETES):
+        yield f"DELETE FROM {PREFIX}{table} WHERE 1 = 0"
