@@ -279,6 +279,25 @@ def check(config: Path | None, /, as_json: bool, **changes: bool) -> None:
 
 
 @main.command()
+@click.option(
+    "--output",
+    metavar="FILE",
+    type=click.Path(path_type=Path, readable=False),
+    help="Write to the new FILE, which only you can read.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@click.pass_obj
+def doctor(config: Path | None, /, output: Path | None, as_json: bool) -> None:
+    """Collect what a bug report needs, without secrets.
+
+    Versions, configuration, state directory, daemon, log, stores, disks and limits. It changes nothing.
+    """
+    from smtd.cli.doctor import run as examine
+
+    sys.exit(examine(config, output, as_json=as_json))
+
+
+@main.command()
 @click.option("--keep", is_flag=True, help="Keep the directory, and print how to go on with it.")
 def demo(keep: bool) -> None:
     """Demonstrate smtd on sample stores in a temporary directory.

@@ -76,6 +76,9 @@ class Administration(Protocol):
     async def risk(self) -> str:
         """Return why a crash of the server can lose commits, with the remedy; empty: it cannot."""
 
+    async def version(self) -> str:
+        """Return the name and version of the server."""
+
     async def make(self) -> bool:
         """Create the tables as Sumatra's first command would; say whether there were none."""
 

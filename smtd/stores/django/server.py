@@ -242,6 +242,12 @@ class ServerDatabase:
             async with self._pool.link() as link:
                 return await self._dialect.risk(link)
 
+    async def version(self) -> str:
+        """Return the name and version of the server."""
+        with translating_errors(self):
+            async with self._pool.link() as link:
+                return f"{self.kind} {await link.value('SELECT version()')}"
+
     async def create(self) -> None:
         """Do nothing: on a server, a user creates the tables (`smtd check --create`)."""
 
