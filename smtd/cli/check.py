@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import anyio
@@ -13,6 +12,7 @@ from smtd import denied
 from smtd.cli import check_pairs, check_report, check_server, check_stores, streams
 from smtd.cli.check_report import PartFinding, Report
 from smtd.cli.check_stores import DatabaseChanges
+from smtd.cli.login import with_typed_login
 from smtd.cli.progress_line import working_on
 from smtd.cli.say import say, say_json
 from smtd.cli.state import required_file, state_directory
@@ -23,13 +23,13 @@ from smtd.errors import SmtdError, UsageError
 from smtd.stores.location import Location
 
 
-def run(chosen: Path | None, changes: DatabaseChanges, *, as_json: bool) -> int:
+def run(chosen: Path | None, changes: DatabaseChanges, *, as_json: bool, no_input: bool) -> int:
     """Print what was found about the stores, the pairs and the server, and return the exit code."""
     if changes.install_notify and changes.remove_notify:
         raise UsageError("--install-notify and --remove-notify exclude each other; give one of them")
     file = required_file(chosen)
     config = load(file)
-    locate = partial(located, config=config, timezone=None, may_be_new=True)
+    locate = _locator(config, may_ask=not no_input)
     report = anyio.run(_report, config, file, changes, locate)
     if as_json:
         say_json(check_report.as_json(report))
@@ -37,6 +37,28 @@ def run(chosen: Path | None, changes: DatabaseChanges, *, as_json: bool) -> int:
         for line in check_report.lines(report, is_unicode=streams.has_unicode()):
             say(line)
     return max((error.exit_code for error in report.errors), default=0)
+
+
+def _locator(config: Config, *, may_ask: bool) -> Callable[[str], Location]:
+    """Find all stores, and ask for the passwords that nothing has; return what gives the location of a store.
+
+    The caller of that gets the SmtdError of a store that was not found. Blocks.
+    """
+    known: dict[str, Location | SmtdError] = {}
+    for name in config.stores:
+        try:
+            location = located(name, config, None, may_be_new=True)
+            known[name] = with_typed_login(location, may_ask=may_ask)
+        except SmtdError as exc:
+            known[name] = exc
+
+    def locate(name: str) -> Location:
+        found = known[name]
+        if isinstance(found, SmtdError):
+            raise found
+        return found
+
+    return locate
 
 
 async def _report(

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 
 from smtd import pairing
+from smtd.cli.login import with_typed_login
 from smtd.cli.say import complain, say, say_json
 from smtd.cli.state import configuration
 from smtd.cli.stores import located
@@ -21,10 +22,17 @@ from smtd.stores.registry import open_store
 
 
 def run(
-    name: str, projects: tuple[str, ...], *, timezone: str | None, config: Path | None, as_json: bool
+    name: str,
+    projects: tuple[str, ...],
+    *,
+    timezone: str | None,
+    config: Path | None,
+    as_json: bool,
+    no_input: bool,
 ) -> int:
     """Print the records of a store, newest first, and return the exit code."""
     location = located(name, configuration(config), timezone)
+    location = with_typed_login(location, may_ask=not no_input)
     if not projects and location.project is not None:
         projects = (location.project,)
     scan, records = anyio.run(partial(_read, location, () if pairing.ALL in projects else projects))

@@ -18,6 +18,7 @@ _TIMEZONE = click.option(
     metavar="ZONE",
     help="Time zone of times written by Sumatra before 0.8, such as Europe/Paris. [default: this machine's]",
 )
+_NO_INPUT = click.option("--no-input", is_flag=True, help="Ask for nothing; fail instead.")
 MODES = ("two-way", "left-to-right", "right-to-left")
 
 
@@ -98,6 +99,7 @@ def main() -> None:
     type=click.Path(path_type=Path, readable=False),
     help="Directory of the journal.",
 )
+@_NO_INPUT
 @click.pass_obj
 def sync(config: Path | None, /, left: str, right: str | None, as_json: bool, **options: Any) -> None:
     """Sync two stores once; or now: have the daemon sync.
@@ -126,14 +128,15 @@ def sync(config: Path | None, /, left: str, right: str | None, as_json: bool, **
 )
 @_TIMEZONE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@_NO_INPUT
 @click.pass_obj
 def list_records(
-    config: Path | None, /, location: str, projects: tuple[str, ...], timezone: str | None, as_json: bool
+    config: Path | None, /, location: str, projects: tuple[str, ...], timezone: str | None, **options: bool
 ) -> None:
     """List the records of the store at LOCATION."""
     from smtd.cli.list_records import run
 
-    sys.exit(run(location, projects, timezone=timezone, config=config, as_json=as_json))
+    sys.exit(run(location, projects, timezone=timezone, config=config, **options))
 
 
 @main.command()
@@ -199,7 +202,7 @@ def init(config: Path | None, /, *, as_json: bool) -> None:
     help="A file with the password or token of the user. [default: asks, and makes one]",
 )
 @click.option("--yes", is_flag=True, help="Set it up without asking.")
-@click.option("--no-input", is_flag=True, help="Ask for nothing; fail instead.")
+@_NO_INPUT
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @click.pass_obj
 def mirror(config: Path | None, /, target: str, **options: Any) -> None:
@@ -266,8 +269,9 @@ def backup(config: Path | None, /, file: Path, store: str | None, *, journal: bo
 )
 @click.option("--remove-notify", is_flag=True, help="Remove these triggers from all PostgreSQL databases.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@_NO_INPUT
 @click.pass_obj
-def check(config: Path | None, /, as_json: bool, **changes: bool) -> None:
+def check(config: Path | None, /, as_json: bool, no_input: bool, **changes: bool) -> None:
     """Check the configuration, and whether each pair could sync.
 
     smtd opens, reads and tries to write to each store, as far as that leaves no trace.
@@ -275,7 +279,7 @@ def check(config: Path | None, /, as_json: bool, **changes: bool) -> None:
     from smtd.cli.check import run as inspect
     from smtd.cli.check_stores import DatabaseChanges
 
-    sys.exit(inspect(config, DatabaseChanges(**changes), as_json=as_json))
+    sys.exit(inspect(config, DatabaseChanges(**changes), as_json=as_json, no_input=no_input))
 
 
 @main.command()

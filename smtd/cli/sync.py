@@ -11,6 +11,7 @@ import anyio
 
 from smtd import pairing
 from smtd.cli import delegate, gc_tuning, show
+from smtd.cli.login import with_typed_login
 from smtd.cli.say import complain, say_json
 from smtd.cli.state import configuration, state_directory
 from smtd.cli.stores import located
@@ -43,6 +44,7 @@ class Request:
     timezone: str | None = None
     state: Path | None = None
     config: Path | None = None
+    no_input: bool = False
 
 
 def run(request: Request, *, as_json: bool) -> int:
@@ -104,8 +106,10 @@ async def sync(
 
 
 def _locations(request: Request, config: Config) -> Both[Location]:
-    left = located(request.left, config, request.timezone)
+    may_ask = not request.no_input
+    left = with_typed_login(located(request.left, config, request.timezone), may_ask=may_ask)
     right = located(request.right, config, request.timezone, may_be_new=request.right is not None)
+    right = with_typed_login(right, may_ask=may_ask)
     if str(left) == str(right) or left.shares_file(right):
         raise UsageError(f"{left} is on both sides; name two different stores")
     return Both(left, right)

@@ -48,6 +48,8 @@ ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE = 4, 0.5, 30.0
 #: The size in bytes from which a body is parsed in a thread, one at a time.
 LARGE = 2**18
 
+#: What a failed login means if there was none.
+_NO_LOGIN = "it needs a user and a password; set username and password_command in the configuration"
 _UNITS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
 _BUSY = frozenset((429, 502, 503, 504))
 
@@ -140,7 +142,7 @@ class Session:
         self.base = str(base)
         #: What distinguishes it from sessions with other servers, and of other users. Never shown.
         self.identity = self.base, "" if login is None else login.header["Authorization"]
-        self._mistake = (login or Login).mistake
+        self._mistake = _NO_LOGIN if login is None else login.mistake
         self._session = session
         # Not headers of the aiohttp session, which would be sent to a proxy, too.
         self._headers = {"Accept": "application/json"} | ({} if login is None else login.header)
