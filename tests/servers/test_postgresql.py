@@ -384,6 +384,25 @@ def test_check_creates_the_tables_on_request(postgresql_server: DatabaseServer, 
     assert PASSWORD not in silent.out + asked.out
 
 
+@pytest.mark.slow
+def test_check_reports_a_sequence_that_may_not_be_used(postgresql_database: Database, smtd: Smtd) -> None:
+    """Tables that Sumatra made have them; a statement that inserts no row does not need them."""
+    user = f"writer_{postgresql_database.name}"
+    postgresql_database.run_all(
+        ("CREATE SEQUENCE django_store_tag_id_old OWNED BY django_store_tag.id", ()),
+        (f"CREATE ROLE {user} LOGIN PASSWORD 'pw'", ()),
+        (f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {user}", ()),
+    )
+    configured(smtd, postgresql_database.url.replace("smt:pw-of-smt@", f"{user}:pw@"))
+
+    denied = smtd("check")
+    postgresql_database.run(f"GRANT USAGE ON SEQUENCE django_store_tag_id_old TO {user}")
+    granted = smtd("check")
+
+    assert "permission denied: this user may not use the sequence django_store_tag_id_old of" in denied.out
+    assert "; can be written\n" in granted.out
+
+
 def test_check_installs_and_removes_notices(postgresql_database: Database, smtd: Smtd) -> None:
     """Triggers are created only on request, and leave nothing behind."""
     triggers = "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal"

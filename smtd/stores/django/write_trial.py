@@ -22,7 +22,7 @@ _DELETES = ("record", "datakey", "taggeditem", *_THROUGH)
 SEQUENCES_OF_POSTGRESQL = (
     "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_depend d ON d.objid = c.oid AND d.deptype = 'a'"
     f" JOIN pg_class t ON t.oid = d.refobjid AND t.relname LIKE '{PREFIX}%' AND pg_table_is_visible(t.oid)"
-    " WHERE c.relkind = 'S' AND NOT has_sequence_privilege(c.oid, 'USAGE') ORDER BY 1"
+    " WHERE CASE WHEN c.relkind = 'S' THEN NOT has_sequence_privilege(c.oid, 'USAGE') END ORDER BY 1"
 )
 
 
