@@ -11,10 +11,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import HTTPCookieProcessor, ProxyHandler, build_opener
 
 import pytest
 
-from tests.command import Answer, Smtd
+from tests.command import Answer, Smtd, has_terminals
+from tests.dialog import at_terminal
 
 #: Seconds of processor time of all its processes; it takes some four, and a second or two of waiting.
 SOON = 8.0
@@ -119,3 +121,39 @@ def test_demo_keeps_its_directory_on_request(smtd: Smtd) -> None:
         assert smtd("-c", kept / "config.toml", "check").code == 0
     finally:
         shutil.rmtree(kept)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not has_terminals(), reason="a pseudo-terminal (/dev/pts) is not here")
+def test_demo_on_a_terminal_opens_the_page_and_waits_for_the_person(smtd: Smtd) -> None:
+    """The browser gets the link; the daemon behind it runs until the person presses Enter."""
+    browser = smtd.directory / "browser"
+    browser.write_text('#!/bin/sh\necho "$1" > "$0.asked"\n')
+    browser.chmod(0o755)
+    smtd.more |= {"BROWSER": str(browser), "TMPDIR": str(smtd.directory)}
+
+    with at_terminal(["demo"], smtd.variables()) as terminal:
+        terminal.answers(b"Press Enter to end the demo.", b"")
+        link = (smtd.directory / "browser.asked").read_text().strip()
+        with build_opener(ProxyHandler({}), HTTPCookieProcessor()).open(link, timeout=30) as answer:
+            page = answer.read()
+        terminal.answers(b"Press Enter", b"\n")
+        code = terminal.end()
+
+    assert b"<h1>Mirror</h1>" in page
+    assert code == 0
+    assert b"What next:" in terminal.shown
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not has_terminals(), reason="a pseudo-terminal (/dev/pts) is not here")
+def test_demo_on_a_terminal_without_a_browser_prints_the_link(smtd: Smtd) -> None:
+    """A person can open it on this machine, or forward the port."""
+    smtd.more |= {"BROWSER": "", "DISPLAY": "", "WAYLAND_DISPLAY": "", "TMPDIR": str(smtd.directory)}
+
+    with at_terminal(["demo"], smtd.variables()) as terminal:
+        terminal.answers(b"Press Enter", b"\n")
+        code = terminal.end()
+
+    assert code == 0
+    assert re.search(rb"\nhttp://127\.0\.0\.1:\d+/open\?token=", terminal.shown)

@@ -68,6 +68,9 @@ class Demo:
             self._conflict()
             _say("Both stores have the same records. Sync again: nothing to do.")
             code = max(self._run("smtd-ctl", "sync", "now"), self._run("smtd-ctl", "status"))
+            if _has_person():
+                _say("Look around in the page: History can undo each step. Press Enter to end the demo.")
+                sys.stdin.readline()
             self._run("smtd-ctl", "stop")
         click.echo(_NEXT, nl=False)
         return code
@@ -75,6 +78,9 @@ class Demo:
     def _edits(self) -> None:
         self._wait(_wrote)
         self._run("smtd-ctl", "status")
+        if _has_person():
+            _say("A page in your browser shows it live, and what follows:")
+            self._run("smtd-ctl", "web")
         _say("demo-0 gets a tag on the laptop, and demo-1 an outcome in the lab. The daemon carries both:")
         edit(self.shelf, "demo-0", {"tags": frozenset({"_finished_", "figure-2"})})
         self._wait(_wrote)
@@ -178,6 +184,11 @@ def main(*, keep: bool) -> int:
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
+
+
+def _has_person() -> bool:
+    """Say whether somebody watches the demo, who can open a page and end it."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _say(text: str) -> None:

@@ -307,7 +307,8 @@ def demo(keep: bool) -> None:
     """Demonstrate smtd on sample stores in a temporary directory.
 
     It plays real commands: a sync by the daemon, edits, a deletion and its undo, a conflict and its
-    resolution. Then it removes the directory.
+    resolution. On a terminal it also opens the page of the daemon in a browser, or prints a link to it, and
+    ends when you press Enter. Then it removes the directory.
     """
     from smtd.cli.demo import main as play
 
