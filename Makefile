@@ -49,7 +49,7 @@ man: $(READY)  ## build man pages and shell completions, in build/share
 
 docs: $(READY)  ## build the site of the documents, in build/site, and check every link
 	$(BIN)/pip install --quiet --require-hashes -r requirements-docs.txt
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	$(BIN)/python -m docs.site build/site
 
 screenshots: $(READY)  ## take the pictures in docs/images again, with chromium

@@ -62,7 +62,9 @@ def _choices(action: argparse.Action) -> str:
 
 def _section(name: str, usage: str, about: str, options: Sequence[tuple[str, str]]) -> Iterator[str]:
     sentence = f"{about[:1].upper()}{about[1:]}".strip()
-    yield f"### {name}\n\n```text\n{usage}\n```\n\n{sentence}{'' if sentence.endswith('.') else '.'}\n"
+    yield f"### {name}\n\n```text\n{usage}\n```\n\n{sentence}{'' if sentence.endswith(('.', ')')) else '.'}\n"
+    # What is only named is in the usage already.
+    options = [(each, text) for each, text in options if text]
     if options:
         rows = [f"| `{_cell(each)}` | {_cell(text)} |" for each, text in options]
         yield "\n".join(["| argument | means |", "|---|---|", *rows, ""])

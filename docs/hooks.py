@@ -1,7 +1,8 @@
 """Hooks of mkdocs (mkdocs.yml): pages made from the code, and files of the repository outside of docs/.
 
-A page has a line `<!-- made: NAME -->` where the part NAME of `PARTS` belongs. Links are those of the
-repository, so that they work there, too; in the site a file outside of docs/ is below repository/.
+A page has `<!-- made: NAME -->` and `<!-- end -->` where the part NAME of `PARTS` belongs; what is between
+them is for readers of the repository. Links are those of the repository, so that they work there, too; in the
+site a file outside of docs/ is below repository/.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "exit codes": reasons.exit_codes,
     "reasons": reasons.table,
 }
-_PART = re.compile(r"^<!-- made: (.+) -->$", re.MULTILINE)
+_PART = re.compile(r"^<!-- made: ([^\n]+) -->$.*?^<!-- end -->$", re.MULTILINE | re.DOTALL)
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(\]\()([^()#\s]+)((?:#[^()\s]*)?\))")
 #: Where the site has files from outside of docs/.

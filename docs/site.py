@@ -41,7 +41,9 @@ def problems(site: Path) -> Iterator[str]:
         for address in page.loaded:
             if is_elsewhere(address):
                 yield f"{name} loads {address}"
-        # The page for what is not there has addresses that begin at the root of the site.
+            elif name != "404.html" and not leads_somewhere(path, address, pages):
+                yield f"{name} shows {address}, which is not there"
+        # The page 404.html has addresses that begin at the root of the site.
         for address in page.links if name != "404.html" else ():
             if not is_elsewhere(address) and not leads_somewhere(path, address, pages):
                 yield f"{name} links to {address}, which is not there"
@@ -53,7 +55,12 @@ def is_elsewhere(address: str) -> bool:
 
 
 def leads_somewhere(path: Path, address: str, pages: dict[Path, Page]) -> bool:
-    """Say whether the link *address* of the page at *path* has its page, and its anchor there."""
+    """Say whether the link *address* of the page at *path* has its page, and its anchor there.
+
+    A picture in the address itself is there.
+    """
+    if address.startswith("data:"):
+        return True
     file, anchor = urldefrag(address)
     target = (path.parent / unquote(file)).resolve() if file else path
     if target.is_dir():
@@ -65,5 +72,8 @@ def leads_somewhere(path: Path, address: str, pages: dict[Path, Page]) -> bool:
 
 if __name__ == "__main__":
     found = list(problems(Path(sys.argv[1]).resolve()))
-    print("\n".join(found) or f"the site is in {sys.argv[1]}")
+    print(
+        "\n".join(found)
+        or f"the site is in {sys.argv[1]}; to search in it: python3 -m http.server -d {sys.argv[1]}"
+    )
     sys.exit(bool(found))
