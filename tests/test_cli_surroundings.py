@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from smtd.cli.socket_path import new_socket_path, socket_path
+from smtd.cli.socket_path import any_socket_path, new_socket_path, socket_path
 from smtd.cli.state import configuration, state_directory
 from smtd.cli.stores import located
 from smtd.config import Config, DaemonConfig
@@ -136,6 +136,19 @@ def test_suspended_daemon_hides_no_other(cron: Path, monkeypatch: pytest.MonkeyP
         waiting.connect(str(stopped))
 
         assert socket_path(None) == str(cron / ".cache" / "smtd" / "control.sock")
+
+
+def test_server_is_asked_where_no_daemon_answers(cron: Path) -> None:
+    """`smtd serve` may run beside the daemon of its user, and commands are for that first."""
+    server = new_socket_path(None, is_server=True)
+    assert server == str(cron / ".cache" / "smtd" / "server.sock")
+    with listening(Path(server)):
+        assert any_socket_path(None) == server
+        assert socket_path(None) == new_socket_path(None)
+        Path(server).parent.rename(cron / "kept")
+        with listening(Path(new_socket_path(None))):
+            (cron / "kept" / "server.sock").rename(server)
+            assert any_socket_path(None) == new_socket_path(None)
 
 
 def test_named_socket_is_the_only_one_used(cron: Path, monkeypatch: pytest.MonkeyPatch) -> None:

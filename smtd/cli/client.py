@@ -9,7 +9,7 @@ from typing import Any
 from smtd.cli.parser import VerbParser
 from smtd.cli.progress_line import ProgressLine
 from smtd.cli.say import complain, say
-from smtd.cli.socket_path import socket_path
+from smtd.cli.socket_path import any_socket_path
 from smtd.cli.status_table import NO_PAIRS
 from smtd.control.client import ask
 from smtd.errors import SmtdError
@@ -67,7 +67,7 @@ def ask_daemon(arguments: Any, verb: str, patience: float | None = PATIENCE, **m
     """Return the result of one request. Raises the error that the daemon answers with."""
     progress = ProgressLine()
     try:
-        for answer in ask(socket_path(arguments.socket), {"verb": verb, **more}, patience):
+        for answer in ask(any_socket_path(arguments.socket), {"verb": verb, **more}, patience):
             found = result_of(answer)
             if "progress" not in found:
                 return found

@@ -12,7 +12,7 @@ from smtd.cli import outcomes, records, status, streams, verify, waiting, web
 from smtd.cli.client import PATIENCE, add_group, add_options, add_verb, ask_daemon, print_reports, result_of
 from smtd.cli.parser import VerbParser
 from smtd.cli.say import complain_of, say, say_json
-from smtd.cli.socket_path import socket_path
+from smtd.cli.socket_path import any_socket_path
 from smtd.cli.status_table import NO_PAIRS
 from smtd.control.client import ask
 from smtd.errors import SmtdError
@@ -174,7 +174,7 @@ def _events(arguments: Any) -> int:
         asked["last"] = arguments.last
     if arguments.follow:
         streams.end_with_reader()
-    for answer in ask(socket_path(arguments.socket), asked, None if arguments.follow else PATIENCE):
+    for answer in ask(any_socket_path(arguments.socket), asked, None if arguments.follow else PATIENCE):
         say_json(result_of(answer))
         if streams.is_lost():
             break

@@ -38,6 +38,11 @@ def only_serving(config: Config, location: str | None, listen: str | None) -> Co
     return msgspec.structs.replace(config, pairs={}, server=server)
 
 
+def server_directory(state: Path) -> Path:
+    """Return the directory of the server's own files in the state directory."""
+    return state / "server"
+
+
 def _check_listen(listen: str) -> None:
     try:
         configured_server.address(listen)
@@ -73,7 +78,7 @@ def wanted_server(
         None if server.key_file is None else expanded(server.key_file),
         Right.of(server.anonymous),
         tuple(sockets),
-        state / "server" / "pages.sqlite",
+        server_directory(state) / "pages.sqlite",
     )
     settings.check()
     access = NO_SETTINGS if isinstance(store, Path) else store.access
@@ -83,7 +88,7 @@ def wanted_server(
 
 def own_store(state: Path) -> Path:
     """Return the path of the store that the server creates for itself in the state directory."""
-    return state / "server" / "records.sqlite"
+    return server_directory(state) / "records.sqlite"
 
 
 def served_store(

@@ -15,7 +15,7 @@ from pathlib import Path
 import anyio
 
 from smtd.cli import gc_tuning, greeting, logs
-from smtd.cli.own_server import only_serving, wanted_server
+from smtd.cli.own_server import only_serving, server_directory, wanted_server
 from smtd.cli.proxies import proxy_for
 from smtd.cli.say import complain
 from smtd.cli.socket_path import new_socket_path
@@ -48,6 +48,8 @@ def main(config: Path | None, control: str | None, serving: Serving | None = Non
     """Run the daemon until it is stopped, and return the exit code."""
     found = _configuration(config, serving)
     state = state_directory(None, found).absolute()
+    # A server has a state and a socket of its own: it may run beside a daemon of the same user.
+    own_state = state if serving is None else server_directory(state)
     _log(found)
     passwords = Passwords()
     sockets = _passed_sockets()
@@ -73,8 +75,8 @@ def main(config: Path | None, control: str | None, serving: Serving | None = Non
 
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     dependencies = Dependencies(
-        state,
-        Path(new_socket_path(control)),
+        own_state,
+        Path(new_socket_path(control, is_server=serving is not None)),
         load,
         locate,
         passwords.forget,

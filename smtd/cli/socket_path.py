@@ -11,6 +11,8 @@ from smtd.errors import UsageError
 
 #: The most seconds for a socket to accept a connection if a daemon serves it.
 PATIENCE = 1.0
+#: The sockets of `smtd run`, and of `smtd serve`, which may run beside it.
+_CONTROL, _SERVER = "control.sock", "server.sock"
 
 
 def socket_path(chosen: str | None) -> str:
@@ -26,31 +28,43 @@ def socket_path(chosen: str | None) -> str:
     return (there or places or [_unknown()])[0]
 
 
-def new_socket_path(chosen: str | None) -> str:
-    """Return where a daemon creates its control socket. Raises UsageError if no place is known."""
-    return next(_places(chosen), None) or _unknown()
+def any_socket_path(chosen: str | None) -> str:
+    """Return `socket_path`; but that of `smtd serve` if no daemon answers, and a server does."""
+    servers = [place for place in _places(chosen, _SERVER) if os.path.exists(place)]
+    if not servers:
+        return socket_path(chosen)
+    answering = (place for place in (*_places(chosen), *servers) if os.path.exists(place) and _answers(place))
+    return next(answering, None) or socket_path(chosen)
 
 
-def _places(chosen: str | None) -> Iterator[str]:
+def new_socket_path(chosen: str | None, *, is_server: bool = False) -> str:
+    """Return where a daemon, or a server, creates its control socket.
+
+    Raises UsageError if no place is known.
+    """
+    return next(_places(chosen, _SERVER if is_server else _CONTROL), None) or _unknown()
+
+
+def _places(chosen: str | None, name: str = _CONTROL) -> Iterator[str]:
     """Yield the places of the socket: the named one, else those of systemd, XDG and the home directory."""
     if given := chosen or os.environ.get("SMTD_SOCKET"):
         yield os.path.expanduser(given)
         return
     if given := os.environ.get("RUNTIME_DIRECTORY"):
-        yield os.path.join(given.split(":")[0], "control.sock")
+        yield os.path.join(given.split(":")[0], _CONTROL)
         return
     runtime, login = os.environ.get("XDG_RUNTIME_DIR"), f"/run/user/{os.getuid()}"
     if runtime:
-        yield _in(runtime)
+        yield _in(runtime, name)
     if runtime != login and os.access(login, os.W_OK):
-        yield _in(login)
+        yield _in(login, name)
     # Without one, as in a simple shell on a server, a private directory of the user is used.
     if (home := os.path.expanduser("~/.cache")) != "~/.cache":
-        yield _in(home)
+        yield _in(home, name)
 
 
-def _in(directory: str) -> str:
-    return os.path.join(directory, "smtd", "control.sock")
+def _in(directory: str, name: str) -> str:
+    return os.path.join(directory, "smtd", name)
 
 
 def _answers(path: str) -> bool:

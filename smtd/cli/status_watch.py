@@ -13,7 +13,7 @@ from typing import Any
 from smtd.cli import streams
 from smtd.cli.client import PATIENCE, Result, result_of
 from smtd.cli.screen import Screen
-from smtd.cli.socket_path import socket_path
+from smtd.cli.socket_path import any_socket_path
 from smtd.cli.status_table import is_left, status_lines
 from smtd.control.client import ask
 from smtd.errors import SmtdError
@@ -54,7 +54,7 @@ class StatusFeed:
         while not self._ended.wait(INTERVAL):
             try:
                 for answer in ask(
-                    socket_path(self._socket), {"verb": "status", "pairs": self._pairs}, PATIENCE
+                    any_socket_path(self._socket), {"verb": "status", "pairs": self._pairs}, PATIENCE
                 ):
                     self.status, self.problem = result_of(answer), ""
             except SmtdError as exc:
@@ -65,7 +65,7 @@ class StatusFeed:
         asked: dict[str, Any] = {"verb": "events", "follow": True, "since": 0, "last": EVENTS}
         while not self._ended.is_set():
             try:
-                for answer in ask(socket_path(self._socket), asked):
+                for answer in ask(any_socket_path(self._socket), asked):
                     event = result_of(answer)
                     asked["since"] = event["id"]
                     self.events.append(event)

@@ -53,6 +53,20 @@ def put(server: ServerProcess, label: str) -> int:
     return ask(server, "PUT", f"{LISTED}{label}/", body)[0]
 
 
+def test_server_runs_beside_the_daemon_of_its_user(tmp_path: Path) -> None:
+    """As when somebody tries both on one machine: each has its own files in the state directory."""
+    with (
+        daemon_process(tmp_path, "") as daemon,
+        server_process(tmp_path / "lab", start=False) as server,
+    ):
+        server.smtd.home = daemon.smtd.home
+        server.start()
+
+        assert ask(server, "GET", "/healthz")[0] == 200
+        assert server.store.exists()
+        assert daemon.ctl("status").code == 0
+
+
 def test_server_creates_its_own_store(tmp_path: Path) -> None:
     """Private, at the first start; what was put there is there after the next one."""
     with server_process(tmp_path) as server:
