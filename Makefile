@@ -14,6 +14,8 @@ READY = $(VENV)/ready
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST_FLAGS ?= -n 4 --dist worksteal
 LOCK_FLAGS ?=
+# Errors alone: an old pip warns of how it installs a package that has no wheel.
+SILENT = --quiet --quiet
 # What decides, acts and remembers: every branch of it is taken by its own tests.
 CORE = merge engine journal
 COMMA = ,
@@ -123,7 +125,8 @@ clean:  ## remove everything that make and the tools have built here
 $(READY): requirements-dev.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "smtd needs Python 3.10 or newer, with its venv module:" \
 	    "install one, or name it with make PYTHON=/path/to/python3" >&2; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.txt
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@echo "== installing smtd and the tools of its tests into $(VENV), once: this takes a minute or two"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/pip install $(SILENT) --require-hashes -r requirements-dev.txt
+	@$(BIN)/pip install $(SILENT) --no-deps --no-build-isolation -e .
 	@touch $@

@@ -52,8 +52,10 @@ class MinimalRoot:
 
     def shell(self, line: str) -> Sequence[str]:
         """Return the words that run *line* there, as the user."""
-        enter = ["nsenter", f"--target={self.keeper}", "--mount", "--pid", "--"]
-        change = ["chroot", f"--userspec={USER}:{USER}", str(self.directory)]
+        # By their paths, as the variables are already those of the user.
+        nsenter, chroot = (shutil.which(program) or program for program in ("nsenter", "chroot"))
+        enter = [nsenter, f"--target={self.keeper}", "--mount", "--pid", "--"]
+        change = [chroot, f"--userspec={USER}:{USER}", str(self.directory)]
         return [*enter, *change, "/bin/bash", "-c", line]
 
 
@@ -124,7 +126,9 @@ def _reach(directory: Path) -> list[str]:
     named = {Path(word) for text in texts for word in re.findall(r"(?<![:\w/])(?:file://)?(/[\w./-]+)", text)}
     for file in (path for path in named if path.is_file()):
         give(directory, file, str(file))
-    return [str(path) for path in named if path.is_dir() and not (directory / str(path)[1:]).exists()]
+    # The files of an index are beside its `simple`.
+    lent = {path.parent if path.name == "simple" else path for path in named if path.is_dir()}
+    return [str(path) for path in lent if not (directory / str(path)[1:]).exists()]
 
 
 def _texts(source: Path) -> list[str]:
