@@ -236,7 +236,7 @@ def _pair_remove(arguments: Any) -> int:
 def pair_names() -> list[str]:
     """Return the names of the daemon's pairs; none if no daemon answers."""
     try:
-        answers = [*ask(socket_path(None), {"verb": "pair list"}, PATIENCE)]
+        answers = [*ask(any_socket_path(None), {"verb": "pair list"}, PATIENCE)]
         return [str(pair["pair"]) for pair in result_of(answers[0])["pairs"]]
     except (SmtdError, IndexError):
         return []
