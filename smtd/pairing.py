@@ -118,8 +118,8 @@ def _place(identity: str) -> str:
 
 def _gone(location: Location) -> StoreUnreachable:
     return StoreUnreachable(
-        f"{location} is missing, but was synced before; bring it back, or sync with another --state to fill a"
-        " new store"
+        f"{location} is missing, but was synced before; bring it back, or let smtd forget the pair"
+        " (smtd forget) to fill a new store"
     )
 
 

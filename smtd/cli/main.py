@@ -233,6 +233,25 @@ def unmirror(config: Path | None, /, pair: str | None) -> None:
 
 
 @main.command()
+@click.argument("pair", cls=Argument, required=False, about="The pair. [default: lists all]")
+@click.option("--yes", is_flag=True, help="Forget it without asking.")
+@click.option("--no-input", is_flag=True, help="Ask for nothing; fail instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@click.pass_obj
+def forget(config: Path | None, /, pair: str | None, **options: bool) -> None:
+    """Remove what the journal remembers of a pair.
+
+    PAIR is no longer configured: smtd unmirror, or smtd pair remove, comes first. smtd shows what goes, and
+    asks. What smtd wrote to this pair can then no longer be undone or restored. Both stores stay as they are.
+    If the pair is set up again, smtd compares the stores as if for the first time, and deletes nothing.
+    Without PAIR, it lists what the journal remembers.
+    """
+    from smtd.cli.forget import ForgetRequest, run
+
+    sys.exit(run(ForgetRequest(pair, config, **options)))
+
+
+@main.command()
 @click.argument("file", cls=Argument, type=click.Path(path_type=Path, readable=False), about="The new file.")
 @click.option(
     "--journal", is_flag=True, help="Copy the journal of the daemon instead, as smtd-ctl backup does."

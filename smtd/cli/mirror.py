@@ -100,7 +100,10 @@ def remove(chosen: Path | None, pair: str | None) -> int:
     file.remove(name, sorted(unused))
     if user_service.is_running():
         user_service.request("reload")
-    say(f"pair {name} is no longer synced; both stores stay as they are, and so does the history")
+    say(
+        f"pair {name} is no longer synced; both stores stay as they are, and so does the history"
+        f" (smtd forget {name} removes that)"
+    )
     return 0
 
 
@@ -310,7 +313,7 @@ def _here(setup: Setup, state: Path, progress: Progress) -> dict[str, Any]:
     async def sync() -> PairReport:
         async with open_journal(state) as journal, pairing.open_stores(setup.locations) as stores:
             run = partial(pairing.sync, journal, setup.name, setup.locations, stores, _policy(setup))
-            return await run(progress=progress)
+            return await run(progress=progress, ended=lambda pair: pair.journal.set_name(setup.name))
 
     return shapes.pair(anyio.run(sync))
 

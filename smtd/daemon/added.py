@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +30,17 @@ def write(file: Path, pairs: Mapping[str, PairConfig]) -> None:
         private.replace(file, data)
     except OSError as exc:
         raise UsageError(f"{file} cannot be written: {denied.unwritten(exc)}") from exc
+
+
+def peek(file: Path) -> dict[str, PairConfig]:
+    """Return the intact pairs in *file* without changing anything; none if it cannot be read. Blocks."""
+    pairs: dict[str, PairConfig] = {}
+    with suppress(OSError, ValueError, RecursionError):
+        found = json.loads(textfile.decode(regular.read(file, regular.SMALL)))
+        for name, table in found.items() if isinstance(found, dict) else ():
+            with suppress(ConfigError):
+                pairs[name] = check_pair(name, table)
+    return pairs
 
 
 def read(file: Path) -> Added:

@@ -29,6 +29,7 @@ from smtd.daemon.worker import Worker
 from smtd.errors import JournalError, SmtdError, UsageError
 from smtd.journal.history import History
 from smtd.journal.journal import Journal
+from smtd.journal.remembered import Remembered
 from smtd.merge.sides import Both
 from smtd.output.counts import plural
 from smtd.spelling import did_you_mean
@@ -135,6 +136,28 @@ class Daemon:
     def history(self) -> History:
         """The history of what smtd wrote, for all pairs."""
         return self._journal.history
+
+    async def remembered(self) -> list[tuple[Remembered, bool]]:
+        """Return what the journal remembers of each pair, and whether the daemon syncs that pair."""
+        return [(each, self._is_synced(each.stores, each.name)) for each in await self._journal.remembered()]
+
+    async def forget(self, stores: Both[str]) -> None:
+        """Forget the pair of *stores*, which the daemon does not sync.
+
+        Raises UsageError if it does, and as `Journal.forget` does.
+        """
+        async with self._changing:  # nobody adds the pair meanwhile
+            if self._is_synced(stores, None):
+                raise UsageError("the daemon syncs this pair; remove it before smtd forgets it")
+            await self._journal.forget(stores)
+
+    def _is_synced(self, stores: Both[str], name: str | None) -> bool:
+        """Say whether a worker has the two *stores*, or has not found its own yet and is called *name*."""
+        ways = ((stores.left, stores.right), (stores.right, stores.left))
+        return any(
+            worker.session.identities in ways or (not worker.session.identities and worker.name == name)
+            for worker in self.workers
+        )
 
     async def known_pairs(self) -> Mapping[int, tuple[str, str]]:
         """Return the identities of the stores of every pair in the journal, by the pair's number there."""

@@ -21,6 +21,7 @@ from smtd.daemon.verify import verified
 from smtd.daemon.worker import Worker
 from smtd.engine.report import PairReport
 from smtd.errors import SmtdError, StoreUnreachable, UsageError
+from smtd.merge.sides import Both
 from smtd.output import shapes
 from smtd.spelling import did_you_mean
 
@@ -48,6 +49,8 @@ class Verbs:
             "pair add": self._pair_add,
             "pair remove": self._pair_remove,
             "pair list": self._pair_list,
+            "remembered": self._remembered,
+            "forget": self._forget,
             "conflicts": partial(self._listed, "conflicts"),
             "holds": partial(self._listed, "held"),
             "events": self._events,
@@ -174,6 +177,21 @@ class Verbs:
                 for worker in self._daemon.workers
             ]
         }
+
+    async def _remembered(self, asked: Asked) -> Answers:
+        """Return what the journal in a state directory remembers; nothing if the daemon has another one."""
+        if asked.get("state") not in (None, str(self._daemon.state)):
+            yield {"pairs": None}
+            return
+        found = await self._daemon.remembered()
+        yield {"pairs": [shapes.remembered(each, synced=synced) for each, synced in found]}
+
+    async def _forget(self, asked: Asked) -> Answers:
+        stores = asked.get("stores")
+        if not isinstance(stores, list) or [type(each) for each in stores] != [str, str]:
+            raise UsageError("stores must be a list of the two stores of a pair, as remembered returns it")
+        await self._daemon.forget(Both(*stores))
+        yield {}
 
     async def _listed(self, what: str, asked: Asked) -> Answers:
         found = [

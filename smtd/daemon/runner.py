@@ -58,6 +58,8 @@ class PairRunner:
         self._progress = progress
         self._first_cycles = first_cycles
         self._warned_of_scope = False
+        #: The journal has the name of the pair, for the time when the pair is no longer configured.
+        self._is_named = False
         #: No cycle has ended yet: the first one may read both stores whole, and waits for half-saved records.
         self._is_first = True
 
@@ -146,6 +148,9 @@ class PairRunner:
         Called when a cycle has written all that it writes.
         """
         self._dirty.release(ChangeSource.REPORT)
+        if not self._is_named:
+            await pair.journal.set_name(self._settings.name)
+            self._is_named = True
         await self._warn_of_scope(pair)
         same = await self._session.mark_clean()
         self._dirty.release(ChangeSource.FILES)

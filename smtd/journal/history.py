@@ -236,7 +236,7 @@ class History:
         seals = await self._db.fetch("SELECT last, hash FROM seal ORDER BY last")
         entries = 0
         for (first, before), (last, expected) in pairwise(seals):
-            found, count = await self._sealed(first, last, before)
+            found, count = await self.sealed(first, last, before)
             entries += count
             if found != expected:
                 raise JournalError(
@@ -249,7 +249,8 @@ class History:
             raise JournalError(f"the history was altered: entry {beyond} was added to it")
         return Seal(entries, seals[-1][1].hex() if seals else "")
 
-    async def _sealed(self, first: int, last: int, before: bytes) -> tuple[bytes, int]:
+    async def sealed(self, first: int, last: int, before: bytes) -> tuple[bytes, int]:
+        """Return the seal after *before* of the entries after *first* up to *last*, and their number."""
         rows: list[Row] = []
         while page := await self._db.fetch(
             f"SELECT id, {_SEALED} FROM history WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",

@@ -10,7 +10,13 @@ import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,7 +26,7 @@ from anyio import CancelScope, to_thread
 
 from smtd import denied, private, readonly, regular
 from smtd.errors import JournalError
-from smtd.journal import backup, witness
+from smtd.journal import backup, remembered, witness
 from smtd.journal.events import EventLog
 from smtd.journal.history import History
 from smtd.journal.integrity import Loss, examine, is_damage
@@ -28,6 +34,7 @@ from smtd.journal.journal_lock import Use, using
 from smtd.journal.migrations import MIGRATIONS, migrate
 from smtd.journal.orientation import STRAIGHT, Orientation
 from smtd.journal.pair import PairJournal
+from smtd.journal.remembered import Remembered
 from smtd.journal.shutdown_marker import Note, read_note, write_note
 from smtd.merge.sides import Both
 from smtd.records import canonical
@@ -37,7 +44,7 @@ from smtd.text import encodable
 log = logging.getLogger("smtd")
 
 #: Raise this with any change of schema.sql, and add the migration of older journals to migrations.py.
-VERSION = 13
+VERSION = 14
 
 #: Seconds to wait for another process that syncs the same pair.
 PATIENCE = 10.0
@@ -106,6 +113,33 @@ class Journal:
         number, _, sides = found
         return PairJournal(self._db, number, sides, Both(left, right))
 
+    async def remembered(self) -> list[Remembered]:
+        """Return what the journal remembers of each pair."""
+        return await remembered.pairs(self._db)
+
+    async def forget(self, stores: Both[str]) -> None:
+        """Forget the pair of the two *stores*, if it is known; see `remembered.forget`.
+
+        Raises JournalError if another process has the pair locked for long.
+        """
+        for found in await self.remembered():
+            if found.stores == stores:
+                async with self._alone(found.number, stores.left, stores.right):
+                    await remembered.forget(self._db, found.number)
+
+    @asynccontextmanager
+    async def _locked(self, left: str, right: str) -> AsyncIterator[tuple[int, int, Orientation]]:
+        """Yield what `_find` returns of a pair, which is added if it is unknown, and lock the pair."""
+        while True:
+            found = await self._find(left, right) or await self._add(left, right)
+            async with self._alone(found[0], left, right):
+                if await self._find(left, right) == found:  # else another process has forgotten it
+                    yield found
+                    return
+
+    def _alone(self, number: int, left: str, right: str) -> AbstractAsyncContextManager[None]:
+        return _alone(self._directory / f"pair-{number}.lock", f"the pair {left} and {right}")
+
     @asynccontextmanager
     async def pair(self, left: str, right: str) -> AsyncIterator[PairJournal]:
         """Yield the part of the pair of two locations, and lock the pair against other processes.
@@ -114,8 +148,7 @@ class Journal:
         another version of the canonical form are deleted: the pair is then adopted anew. Raises JournalError
         if another process has the lock.
         """
-        number, version, sides = await self._find(left, right) or await self._add(left, right)
-        async with _alone(self._directory / f"pair-{number}.lock", f"the pair {left} and {right}"):
+        async with self._locked(left, right) as (number, version, sides):
             journal = PairJournal(self._db, number, sides, Both(left, right))
             await journal.begin()
             if version != canonical.VERSION:

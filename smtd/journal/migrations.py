@@ -241,6 +241,7 @@ CREATE TABLE figures (
     PRIMARY KEY (pair, hour)
 ) WITHOUT ROWID;
 """,
+    13: "ALTER TABLE pair ADD COLUMN name TEXT;",
 }
 
 

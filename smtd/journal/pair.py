@@ -88,6 +88,12 @@ class PairJournal:
         """
         return self._sides.side("left"), self._sides.side("right")
 
+    async def set_name(self, name: str) -> None:
+        """Remember that the configuration calls the pair *name*."""
+        await self._db.run(
+            "UPDATE pair SET name = ? WHERE id = ? AND name IS NOT ?", (name, self._pair, name)
+        )
+
     async def agreed(self, projects: Collection[str] | None) -> dict[Key, Both[Digest]]:
         """Return the agreed digests of *projects* (None: of all)."""
         return {

@@ -1,10 +1,12 @@
 -- Digests are of the version of the canonical form that the pair names. Records are encoded (records/record.py),
 -- and compressed with zlib in the history and if large. Times are ISO 8601 in UTC.
+-- `name` is the name under which the pair was configured last (NULL: it never was, or not since version 14).
 CREATE TABLE pair (
     id INTEGER PRIMARY KEY,
     left_location TEXT NOT NULL,
     right_location TEXT NOT NULL,
     canonical_version INTEGER NOT NULL,
+    name TEXT,
     UNIQUE (left_location, right_location)
 );
 -- The digest of each side at the last agreement on a key, and the cycle of that agreement.

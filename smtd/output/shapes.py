@@ -17,6 +17,7 @@ from smtd.engine.report import Conflict, Failure, Held, PairReport, PlannedActio
 from smtd.engine.scrub.findings import Finding, VerifyReport
 from smtd.engine.undo import Undone
 from smtd.journal.history import CycleSummary, HistoryEntry
+from smtd.journal.remembered import Remembered
 from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import Side
 from smtd.output.english import next_step, sentence
@@ -243,6 +244,21 @@ def entry(each: HistoryEntry, name: str, *, mirrored: bool = False) -> Shape:
         "action": each.action,
         "reason": sentence(why),
         "code": why.code.value,
+    }
+
+
+def remembered(each: Remembered, *, synced: bool) -> Shape:
+    """Return what the journal remembers of a pair, and whether that is *synced* now."""
+    return {
+        "pair": each.called,
+        "stores": [each.stores.left, each.stores.right],
+        "synced": synced,
+        "agreed": each.agreed,
+        "history": each.entries,
+        "bytes": each.size,
+        "since": each.since,
+        "until": each.until,
+        "unfinished": each.unfinished,
     }
 
 

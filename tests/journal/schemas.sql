@@ -1,4 +1,4 @@
---- from 1 to 12
+--- from 1 to 13
 -- Digests are of the canonical form whose version the pair names; records are encoded
 -- (records/record.py), and compressed with zlib in the history and if large. Times are ISO 8601 in UTC.
 CREATE TABLE pair (
@@ -18,7 +18,7 @@ CREATE TABLE agreed (
     right_digest BLOB NOT NULL,
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
---- from 6 to 12
+--- from 6 to 13
 -- The digest that each side had when they last agreed on a key, and the cycle in which they did.
 CREATE TABLE agreed (
     pair INTEGER NOT NULL REFERENCES pair,
@@ -29,7 +29,7 @@ CREATE TABLE agreed (
     cycle INTEGER,
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
---- from 1 to 12
+--- from 1 to 13
 -- The record that they agreed on: the ancestor of a later merge.
 CREATE TABLE ancestor (
     pair INTEGER NOT NULL REFERENCES pair,
@@ -54,7 +54,7 @@ CREATE TABLE intent (
     origin BLOB,
     PRIMARY KEY (pair, project, label, side)
 ) WITHOUT ROWID;
---- from 6 to 12
+--- from 6 to 13
 -- Writes that have begun and are not known to have ended: the digest that the key had and that it is
 -- to have (NULL: none). `before` and `wanted` are the records that go with them, where both are there;
 -- `origin` is what the other side held, where that is not the result itself; `history` is its entry there.
@@ -71,7 +71,7 @@ CREATE TABLE intent (
     history INTEGER,
     PRIMARY KEY (pair, project, label, side)
 ) WITHOUT ROWID;
---- from 1 to 12
+--- from 1 to 13
 CREATE TABLE cycle (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     pair INTEGER NOT NULL REFERENCES pair,
@@ -89,7 +89,7 @@ CREATE TABLE history (
     action TEXT NOT NULL,
     record BLOB NOT NULL
 );
---- from 6 to 12
+--- from 6 to 13
 -- Everything that smtd wrote: what was there before (NULL: nothing), the digests before and after (NULL:
 -- absent), why, and whether it is known to have landed. All else is sealed.
 CREATE TABLE history (
@@ -173,7 +173,7 @@ CREATE TABLE written (
     record BLOB,
     PRIMARY KEY (pair, side, project, label, number)
 ) WITHOUT ROWID;
---- from 9 to 12
+--- from 9 to 13
 -- The last writes under each key of a store without a lock, to know a lost update when it is seen. `undone`:
 -- by somebody who had not seen it, before whatever was written since; `merged`: with such an edit; `record`:
 -- what was written, if both sides did not agree on that then. `seen` is 0 if the store said that it was done, and
@@ -233,7 +233,7 @@ CREATE TABLE entry (
     unlisted INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (store, project, label)
 ) WITHOUT ROWID;
---- from 12 to 12
+--- from 12 to 13
 -- A store that smtd has looked at. `seq` is the number of the last change that was seen there; `epoch` changes
 -- whenever the entries are cleared; `reader` is the version of the canonical form of their digests. `blocks` has
 -- the sizes of the blocks of `fingerprint` (JSON; NULL: no fingerprints are known). `looked` is when records of a
@@ -269,7 +269,7 @@ CREATE TABLE entry (
     PRIMARY KEY (store, project, label)
 ) WITHOUT ROWID;
 CREATE INDEX entry_changed ON entry (store) WHERE changed IS NOT NULL;
---- from 11 to 12
+--- from 11 to 13
 CREATE INDEX entry_seq ON entry (store, seq);
 CREATE INDEX entry_row ON entry (store, row) WHERE row IS NOT NULL;
 CREATE INDEX entry_unlisted ON entry (store) WHERE unlisted;
@@ -324,7 +324,7 @@ CREATE TABLE out_of_sync (
     label NOT NULL,
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
---- from 2 to 12
+--- from 2 to 13
 -- How far the verification of a store that is dear to read has come: the last key that was read anew
 -- (NULL: none yet), and when, in seconds since 1970.
 CREATE TABLE rotation (
@@ -335,7 +335,7 @@ CREATE TABLE rotation (
     at REAL NOT NULL,
     PRIMARY KEY (pair, side)
 ) WITHOUT ROWID;
---- from 3 to 12
+--- from 3 to 13
 -- Records that a side refused, until when they are not offered again (seconds since 1970), and why.
 CREATE TABLE refused (
     pair INTEGER NOT NULL REFERENCES pair,
@@ -348,20 +348,20 @@ CREATE TABLE refused (
     reason TEXT NOT NULL,
     PRIMARY KEY (pair, side, project, label)
 ) WITHOUT ROWID;
---- from 4 to 12
+--- from 4 to 13
 -- Which files the stores of a pair were in at the end of its last cycle.
 CREATE TABLE files (
     pair INTEGER PRIMARY KEY REFERENCES pair,
     left_file TEXT NOT NULL,
     right_file TEXT NOT NULL
 );
---- from 5 to 12
+--- from 5 to 13
 -- What happened, as JSON; the numbers are never used again.
 CREATE TABLE event (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     text TEXT NOT NULL
 );
---- from 6 to 12
+--- from 6 to 13
 -- How far the proof of a pair has come: the last key that was proven (NULL: none yet), how many were since
 -- the round began, and when the round before began (NULL: there was none), in seconds since 1970.
 CREATE TABLE proof (
@@ -379,7 +379,7 @@ CREATE TABLE finding (
     label TEXT NOT NULL,
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
---- from 10 to 12
+--- from 10 to 13
 -- What the file `journal.witness` held when it was last written, when that was (its ctime, in nanoseconds), and
 -- the inode of the journal then; `next` is what it is about to hold, as a crash may leave it, and `state` tells
 -- how far the journal had come.
@@ -396,3 +396,14 @@ CREATE TABLE forgotten (
     cycle INTEGER NOT NULL,
     at TEXT NOT NULL
 );
+--- from 13 to 13
+CREATE TABLE figures (
+    pair INTEGER NOT NULL REFERENCES pair,
+    hour INTEGER NOT NULL,
+    changes INTEGER NOT NULL,
+    lags TEXT NOT NULL,
+    left_records INTEGER NOT NULL,
+    right_records INTEGER NOT NULL,
+    journal_bytes INTEGER NOT NULL,
+    PRIMARY KEY (pair, hour)
+) WITHOUT ROWID;
