@@ -266,7 +266,8 @@ def _problems(value: Any, kind: Any, where: Where) -> Iterator[tuple[Where, str]
         try:
             msgspec.convert(value, kind, strict=True)
         except msgspec.ValidationError as exc:
-            yield where, str(exc)
+            words = get_args(kind) if get_origin(kind) is Literal and isinstance(value, str) else ()
+            yield where, str(exc) + (did_you_mean(value, words) if words else "")
         except UnicodeEncodeError:
             yield where, "it is not Unicode text"
 

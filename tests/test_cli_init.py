@@ -12,6 +12,7 @@ from smtd.config import Config, load
 from tests.build import PROJECT, record
 from tests.command import Smtd
 from tests.daemon.sqlite_stores import put
+from tests.forkserver import client
 
 EXAMPLE = (Path(__file__).parents[1] / "config.example.toml").read_text("utf-8")
 
@@ -108,6 +109,19 @@ def test_file_that_cannot_be_created_is_an_error(alone: Smtd) -> None:
 
     assert answer.code == 2
     assert "cannot be created: File exists; or name another file with -c" in answer.err
+
+
+def test_daemon_without_a_configuration_says_so(alone: Smtd, tmp_path: Path) -> None:
+    """It runs, as pairs can be added; but it is not silent about having none."""
+    reader, writer = os.pipe()
+    process = client.start([*alone.program, "run"], tmp_path, alone.variables(), stdout=writer, stderr=writer)
+    os.close(writer)
+    with open(reader, encoding="utf-8") as said:
+        line = said.readline()
+        process.kill()
+        process.wait()
+
+    assert f"there are no pairs to sync: no configuration found: neither {config_of(alone)}" in line
 
 
 @pytest.mark.parametrize("words", [["check"], ["unmirror", "lab"]])

@@ -164,6 +164,18 @@ def test_options_stand_before_and_after_the_verb(
             assert programs(program, *words).code == 1
 
 
+def test_socket_leads_a_command_of_smtd_to_the_daemon_that_has_the_pair(
+    alone: Programs, daemon: DaemonProcess
+) -> None:
+    """As SMTD_SOCKET does: a sync of its two stores is its own."""
+    stores = [str(daemon.directory / name) for name in ("left.sqlite", "right.sqlite")]
+    state = ["--state", str(daemon.state)]
+
+    synced = alone("smtd", "--socket", daemon.socket, "sync", *stores, *state)
+
+    assert (synced.code, "the running daemon syncs this pair (pair)" in synced.err) == (1, True), synced.err
+
+
 def test_configuration_and_socket_stand_before_and_after_a_command_of_smtd_alone(
     alone: Programs, tmp_path: Path
 ) -> None:

@@ -235,6 +235,10 @@ def test_all_mistakes_are_reported_at_once_with_line_and_spelling(mistakes):
         ),
         ("[notify]\ncommand = []", "2: notify.command: it names no program"),
         ("[notify]\noffline_after = 'soon'", "2: notify.offline_after: 'soon' is not a duration such as"),
+        (
+            "[daemon]\nlog_level = 'debgu'",
+            "2: daemon.log_level: Invalid enum value 'debgu'; did you mean 'debug'?",
+        ),
         ("[notify]\nweb_hook = 'x'", "2: notify.web_hook: unknown key 'web_hook'; did you mean 'webhook'?"),
         (
             "[stores.a]\nlocation = '/a'\npoll_interval = '0s'",

@@ -96,7 +96,7 @@ class Command(click.Command):
             if isinstance(param, click.Option) and (record := param.get_help_record(ctx)) is not None
         ]
         arguments = [
-            (param.make_metavar(ctx).strip("[].").removesuffix("..."), param.about)
+            (param.human_readable_name, param.about)
             for param in self.get_params(ctx)
             if isinstance(param, Argument)
         ]

@@ -219,7 +219,11 @@ def mirror(config: Path | None, /, target: str, **options: Any) -> None:
 
 @main.command()
 @click.argument(
-    "pair", cls=Argument, required=False, about="The pair. [default: that of the current project]"
+    "pair",
+    cls=Argument,
+    required=False,
+    about="The pair. [default: that of the current project]",
+    shell_complete=forwarded.pair_names,
 )
 @click.pass_obj
 def unmirror(config: Path | None, /, pair: str | None) -> None:

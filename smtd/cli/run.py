@@ -19,7 +19,7 @@ from smtd.cli.own_server import only_serving, server_directory, wanted_server
 from smtd.cli.proxies import proxy_for
 from smtd.cli.say import complain
 from smtd.cli.socket_path import new_socket_path
-from smtd.cli.state import configuration, configuration_file, state_directory
+from smtd.cli.state import configuration, configuration_file, no_configuration, state_directory
 from smtd.cli.stores import Passwords, located
 from smtd.config import Config
 from smtd.daemon import malloc
@@ -51,6 +51,8 @@ def main(config: Path | None, control: str | None, serving: Serving | None = Non
     # A server has a state and a socket of its own: it may run beside a daemon of the same user.
     own_state = state if serving is None else server_directory(state)
     _log(found)
+    if serving is None and configuration_file(config) is None and not (state / "pairs.json").exists():
+        log.warning("there are no pairs to sync: %s", no_configuration())
     passwords = Passwords()
     sockets = _passed_sockets()
     if sockets and found.server is None:

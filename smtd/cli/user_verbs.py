@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from smtd.cli.commands import Argument, Command
+
 _USERS = click.option(
     "--users",
     metavar="FILE",
@@ -30,7 +32,7 @@ _STORE = click.option(
 _MORE_WORDS = {"allow_extra_args": True}
 
 
-class _Verb(click.Command):
+class _Verb(Command):
     """A subcommand whose error about extra arguments does not repeat them."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -47,7 +49,7 @@ def _verb(name: str) -> Callable[[Callable[..., Any]], click.Command]:
 
 
 @_verb("add")
-@click.argument("name")
+@click.argument("name", cls=Argument, about="The name of the user.")
 @click.option("--admin", is_flag=True, help="Grant all rights in every project.")
 @click.option(
     "--read-all", is_flag=True, help="Grant read access to every project: the same as --project '*:read'."
@@ -75,7 +77,7 @@ def add(config: Path | None, /, users: Path | None, store: str | None, **options
 
 
 @_verb("password")
-@click.argument("name")
+@click.argument("name", cls=Argument, about="The name of the user.")
 @_PASSWORD_STDIN
 @_USERS
 @click.pass_obj
@@ -87,7 +89,7 @@ def password(config: Path | None, /, users: Path | None, **options: Any) -> None
 
 
 @_verb("token")
-@click.argument("name")
+@click.argument("name", cls=Argument, about="The name of the user.")
 @click.option(
     "--expires", metavar="DURATION", help="How long the token is valid, such as 90d. [default: no limit]"
 )
@@ -120,7 +122,7 @@ def list_users(config: Path | None, /, users: Path | None, store: str | None, as
 
 
 @_verb("remove")
-@click.argument("name")
+@click.argument("name", cls=Argument, about="The name of the user.")
 @_STORE
 @_USERS
 @click.pass_obj
@@ -136,9 +138,14 @@ def remove(config: Path | None, /, users: Path | None, name: str, store: str | N
 
 
 @_verb("grant")
-@click.argument("name")
-@click.argument("project")
-@click.argument("right", type=click.Choice(("read", "write", "owner", "none")))
+@click.argument("name", cls=Argument, about="The name of the user.")
+@click.argument("project", cls=Argument, about="The project; '*' means all.")
+@click.argument(
+    "right",
+    cls=Argument,
+    type=click.Choice(("read", "write", "owner", "none")),
+    about="The right; none takes it away.",
+)
 @_STORE
 @_USERS
 @click.pass_obj
