@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -43,13 +44,14 @@ class Lab:
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
-    """The pair, which a daemon has synced and the configuration has no longer."""
+    """The pair, which was synced twice, and called pair by the configuration, which has it no longer."""
     made = Lab(tmp_path)
-    with daemon_process(tmp_path, made.text) as daemon:
-        daemon.sync()
-        made.edit()
-        daemon.sync()
-        daemon.stop()
+    made.smtd.sync(made.left, made.right)
+    made.edit()
+    made.smtd.sync(made.left, made.right)
+    with closing(sqlite3.connect(made.journal)) as db, db:
+        db.execute("UPDATE pair SET name = 'pair'")  # as a daemon does, which a test below starts
+    (tmp_path / "config.toml").write_text(made.text)
     made.smtd.more["SMTD_CONFIG"] = str(tmp_path / "config.toml")
     return made
 
@@ -111,28 +113,19 @@ def test_script_says_yes_and_gets_one_object(lab: Lab) -> None:
     assert lab.remembered() == []
 
 
-def test_pair_that_is_set_up_again_is_adopted_and_nothing_is_deleted(lab: Lab) -> None:
-    """A deletion that was not carried yet comes back, as in a first sync."""
-    lab.smtd(*PAIR)
-    lab.smtd("forget", "pair", "--yes")
-    write(lab.left, deleted=["two"])
-
-    pair = lab.smtd.sync(lab.left, lab.right)
-
-    assert (pair["in_sync"], labels(lab.left)) == (2, {"one", "two"})
-
-
-def test_store_that_is_gone_for_good_can_be_replaced(lab: Lab) -> None:
-    """What smtd refuses as long as it remembers the store, for fear of deleting records."""
+def test_new_store_takes_the_place_of_one_that_is_gone_for_good(lab: Lab) -> None:
+    """What smtd refuses as long as it remembers the pair, for fear of deleting records."""
     lab.smtd(*PAIR)
     lab.right.unlink()
     refused = lab.smtd("sync", lab.left, lab.right)
     lab.smtd("forget", "pair", "--yes")
 
-    again = lab.smtd.sync(lab.left, lab.right)
+    pair = lab.smtd.sync(lab.left, lab.right)
 
-    assert (refused.code, "is missing, but was synced before" in refused.err) == (4, True)
-    assert again["right"]["created"] == 2
+    assert refused.code == 4
+    assert "is missing, but was synced before; bring it back, or let smtd forget the pair" in refused.err
+    assert (pair["in_sync"], pair["right"]["created"]) == (2, 2)
+    assert labels(lab.left) == labels(lab.right) == {"one", "two"}
 
 
 def test_running_daemon_forgets_what_it_does_not_sync(tmp_path: Path) -> None:
@@ -146,6 +139,8 @@ def test_running_daemon_forgets_what_it_does_not_sync(tmp_path: Path) -> None:
         daemon.ctl("pair", "remove", "added")
         removed = daemon.smtd("forget", "added", "--yes", "--json")
         daemon.config.write_text("")
+        for stores, error in (("[1, 2]", "must be a list"), (known(daemon), "the daemon syncs this pair")):
+            assert error in forget(daemon, stores)["error"]
         not_reloaded = daemon.smtd("forget", "pair", "--yes", "-c", daemon.config)
         daemon.ctl("reload")
         reloaded = daemon.smtd("forget", "pair", "--yes", "--json", "-c", daemon.config)
@@ -154,21 +149,16 @@ def test_running_daemon_forgets_what_it_does_not_sync(tmp_path: Path) -> None:
         assert (removed.code, forgotten(removed)) == (0, ["added"]), removed.err
         assert (not_reloaded.code, "is still synced" in not_reloaded.err) == (2, True)
         assert (reloaded.code, forgotten(reloaded)) == (0, ["pair"]), reloaded.err
-        assert daemon.ctl("history", "--check").out.startswith("0 entries, intact")
-
-
-def test_request_to_forget_names_two_stores_that_no_pair_has(tmp_path: Path) -> None:
-    """A script may send it, too."""
-    lab = Lab(tmp_path)
-    with daemon_process(tmp_path, lab.text) as daemon:
-        daemon.sync()
-        (pair,) = daemon.ask(b'{"verb": "remembered"}')["result"]["pairs"]
-
-        assert forget(daemon, "[1, 2]")["code"] == 2
-        assert "the daemon syncs this pair" in forget(daemon, str(pair["stores"]).replace("'", '"'))["error"]
         assert forget(daemon, '["a", "b"]')["ok"]
         assert daemon.ask(b'{"verb": "remembered", "state": "/elsewhere"}')["result"] == {"pairs": None}
+        assert daemon.ctl("history", "--check").out.startswith("0 entries, intact")
 
 
 def forget(daemon: DaemonProcess, stores: str) -> dict[str, Any]:
     return daemon.ask(f'{{"verb": "forget", "stores": {stores}}}'.encode())
+
+
+def known(daemon: DaemonProcess) -> str:
+    """Return the stores of the only pair that the daemon remembers."""
+    (pair,) = daemon.ask(b'{"verb": "remembered"}')["result"]["pairs"]
+    return json.dumps(pair["stores"])
