@@ -306,13 +306,15 @@ class ForeignWrites:
         ids, found, logged = await self._database.read(look)
         if not ids:
             return None
-        current = {each.key: change_log.content_of([each]) for each in found}
+        rows: dict[Key, list[DecodedRow]] = {}
+        for each in found:
+            rows.setdefault(each.key, []).append(each)
         differing = [
             key
-            for key, now in current.items()
-            if key not in logged or (logged[key].content.digest, logged[key].content.problem) != now[:2]
+            for key, held in rows.items()
+            if key not in logged or logged[key].content[:2] != change_log.content_of(held)[:2]
         ]
-        return set(current), ids[-1], differing
+        return set(rows), ids[-1], differing
 
     async def _logged_keys(self, after: Key) -> list[Key]:
         return await self._database.read(partial(change_log.current_keys, after=after, limit=_PAGE_SIZE))

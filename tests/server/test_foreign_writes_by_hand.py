@@ -151,3 +151,24 @@ async def test_interrupted_full_comparison_is_repeated(
             return await to_thread.run_sync(run, second.store, asked) == [(0,)]
 
         await until(is_forgotten)
+
+
+async def test_change_of_one_of_two_rows_of_a_label_is_in_the_feed(found: DjangoPlace, tmp_path: Path) -> None:
+    """In a store that others made. Until then the two are equal, and read as one record."""
+    await found.put(record("twin", tags=frozenset()))
+    names = [name for _, name, *_ in run(found.path, "PRAGMA table_info(django_store_record)")]
+    columns = ", ".join(name for name in names if name != "db_id")
+    twin = f"SELECT {columns} FROM django_store_record WHERE label = 'twin'"
+    await to_thread.run_sync(run, found.path, f"INSERT INTO django_store_record ({columns}) {twin}")
+    async with serving(tmp_path, ServerSettings(found.path)) as server:
+        root = server.client("root")
+        await all_changes(root)
+        since = (await root.changes()).json["next"]
+
+        first = "SELECT min(db_id) FROM django_store_record WHERE label = 'twin'"
+        edit = f"UPDATE django_store_record SET outcome = 'other' WHERE db_id = ({first})"
+        await to_thread.run_sync(run, found.path, edit)
+
+        (change,) = await next_changes(root, since)
+        assert (change["label"], change["digest"][:2]) == ("twin", "0-")
+        assert (await root.get(f"{LISTED}twin/")).status == 422
