@@ -26,7 +26,7 @@ class Authenticating(Protocol):
     async def log_in(self, name: str, password: str, address: str) -> str | None:
         """Return a session cookie for the user *name* at *address*; None if name or password is wrong.
 
-        Raises TooManyFailures as `authenticate` does.
+        A token does not count as a password. Raises TooManyFailures as `authenticate` does.
         """
 
     async def session(self, cookie: str) -> tuple[User, LoginSession] | None:

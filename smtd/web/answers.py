@@ -54,7 +54,10 @@ def see(address: str) -> web.Response:
 def error(templates: Templates, path: str, exc: PageError) -> web.Response:
     """Return the page at *path* that says what went wrong."""
     html = templates.page("error.html", Visit(path), title=exc.status.phrase, sentence=str(exc))
-    return page(html, exc.status)
+    answer = page(html, exc.status)
+    if exc.status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
+        answer.force_close()  # the server does not read the rest of the form
+    return answer
 
 
 def asset(templates: Templates, name: str) -> web.Response:

@@ -153,7 +153,9 @@ async def test_interrupted_full_comparison_is_repeated(
         await until(is_forgotten)
 
 
-async def test_change_of_one_of_two_rows_of_a_label_is_in_the_feed(found: DjangoPlace, tmp_path: Path) -> None:
+async def test_change_of_one_of_two_rows_of_a_label_is_in_the_feed(
+    found: DjangoPlace, tmp_path: Path
+) -> None:
     """In a store that others made. Until then the two are equal, and read as one record."""
     await found.put(record("twin", tags=frozenset()))
     names = [name for _, name, *_ in run(found.path, "PRAGMA table_info(django_store_record)")]

@@ -19,12 +19,14 @@ import pytest
 from smtd.server import answers, body, http_handler, records_api
 from smtd.server import record_form as form
 from smtd.server.answers import RequestRefused
+from smtd.web import forms
 from tests.build import PROJECT, change, full, record
 from tests.server.served import PASSWORD, Client, Served, serving
 
 pytestmark = pytest.mark.halved
 
 LISTED = f"records/{PROJECT}/"
+FORM = "Content-Type: application/x-www-form-urlencoded"
 LOGIN = f"Authorization: {aiohttp.encode_basic_auth('ada', PASSWORD)}"
 
 
@@ -244,6 +246,25 @@ async def test_slow_body(served: Served, monkeypatch: pytest.MonkeyPatch) -> Non
     answer = await raw(served, request("PUT", f"/{LISTED}run/", "Content-Length: 1000") + b"{")
 
     assert answer.split(b" ")[1] == b"408"
+
+
+async def test_slow_form_of_a_stranger(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is cut off as well: it would keep one of the few connections for ever."""
+    monkeypatch.setattr(forms, "GRACE", 0.1)
+
+    answer = await raw(served, request("POST", "/login", FORM, "Content-Length: 1000") + b"name=ada")
+
+    assert answer.split(b" ")[1] == b"408"
+    assert b"The form arrived too slowly" in answer
+
+
+async def test_large_form_of_a_stranger(served: Served) -> None:
+    """It is refused before all of it is in memory."""
+    most = forms.SMALL + 1
+
+    answer = await raw(served, request("POST", "/login", FORM, f"Content-Length: {2**20}") + b"x" * most)
+
+    assert answer.split(b" ")[1] == b"413"
 
 
 async def test_idle_connection_is_closed(

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import msgspec
+import pytest
+from anyio import to_thread
+
+from smtd.server.accounts import credentials, users_file
+from smtd.server.accounts.users_file import Account
 from tests.server.browsing import Browser
+from tests.server.granting import until
 from tests.server.served import PASSWORD, Client, Served
 
 
@@ -23,6 +30,21 @@ async def test_wrong_password_is_said_beside_the_field(browser: Browser) -> None
     assert answer.status == 401
     assert "The name or the password is wrong." in await answer.text()
     assert (await browser.get()).status == 303
+
+
+async def test_token_opens_no_session(served: Served, ada: Client, browser: Browser, tmp_path: Path) -> None:
+    """The session would outlive a token that is revoked."""
+    token = credentials.new_token()
+    stored = users_file.StoredToken(credentials.token_digest(token), 1)
+
+    def add(accounts: dict[str, Account]) -> dict[str, Account]:
+        return accounts | {"ada": msgspec.structs.replace(accounts["ada"], tokens=(stored,))}
+
+    await to_thread.run_sync(users_file.edit, tmp_path / "users", add)
+    await until(served.client("ada", token), 200)
+
+    assert "Set-Cookie" not in (await browser.log_in("ada", token)).headers
+    assert "Set-Cookie" in (await browser.log_in("ada")).headers
 
 
 async def test_only_projects_that_the_user_may_read_are_shown(browser: Browser, ada: Client) -> None:

@@ -101,10 +101,13 @@ class Authenticator:
     async def log_in(self, name: str, password: str, address: str) -> str | None:
         """Return a session cookie for the user *name* at *address*; None if name or password is wrong.
 
-        Raises TooManyFailures as `authenticate` does.
+        A token does not count as a password. Raises TooManyFailures as `authenticate` does.
         """
         header = credentials.header(name, password)
-        user = await self.authenticate(header, address)
+        claim = credentials.claim(header)
+        await self._users.refresh()
+        # Not a token: a session would outlive one that is revoked or expires.
+        user = None if claim is None else await self._by_password(claim, header, address)
         account = None if user is None else self._users.accounts.get(user.name)
         if account is None:
             return None

@@ -38,7 +38,7 @@ class Logins:
             return self._form(forms.query(request).one("next", "/"))
         if method != "POST":
             raise PageError(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} is not possible here.")
-        form = await forms.read(request, _NO_TOKEN)
+        form = await forms.read(request, _NO_TOKEN, most=forms.SMALL)
         name, wanted = form.one("name"), form.one("next", "/")
         try:
             cookie = await self._authenticator.log_in(name, form.one("password"), origin.address)
@@ -56,7 +56,8 @@ class Logins:
         if request.method != "POST":
             raise PageError(HTTPStatus.METHOD_NOT_ALLOWED, "Log out by the button of a page.")
         found = await self.session(request)
-        await forms.read(request, _NO_TOKEN if found is None else found[1].token)
+        token = _NO_TOKEN if found is None else found[1].token
+        await forms.read(request, token, most=forms.SMALL)
         answer = answers.see(self._templates.site.address("/login"))
         self._set_cookie(answer, "", 0, origin)
         return answer
