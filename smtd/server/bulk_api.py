@@ -197,8 +197,7 @@ async def _write_all(
                 there = Current(write.key, (), NOTHING)
             puts.append(Put(there, write.record, write.columns, write.digest))
     if puts:
-        await transaction.put_all(puts)
-        back = await transaction.read_back(puts)
+        back = await transaction.put_all(puts)
         done |= {key: ("done", content.validator) for key, content in back.items()}
     return done
 

@@ -361,6 +361,7 @@ class ServedDatabase(Memory):
     async def _run_job(self, job: Job, transaction: WriteTransaction, db: DatabaseConnection) -> Any:
         """Run *job* in a savepoint; return its result, or the exception for which it was rolled back."""
         savepoint, count = transaction.numbers.savepoint(), len(transaction.after_commit)
+        written = dict(transaction.written)
         transaction.has_written = False
         await db.run("SAVEPOINT job")
         try:
@@ -372,6 +373,7 @@ class ServedDatabase(Memory):
             await db.run("ROLLBACK TO SAVEPOINT job")
             transaction.numbers.roll_back(savepoint)
             del transaction.after_commit[count:]
+            transaction.written = written
             if transaction.has_written:
                 self.backend.records.forget()
             result = RecordUnusable(str(exc)) if is_refusal and not isinstance(exc, RecordUnusable) else exc

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -66,12 +66,12 @@ def _current(key: Key, found: Sequence[DecodedRow]) -> Current:
     return Current(key, found, change_log.content_of(found))
 
 
-def _read_back(put: Put, found: Sequence[DecodedRow]) -> Content:
-    """Return the content of the rows *found*, without computing the digest of *put* again."""
+def _read_back(put: Put, found: Sequence[DecodedRow]) -> Current:
+    """Return what the rows *found* hold, without computing the digest of *put* again."""
     is_one = len(found) == 1 and isinstance(found[0].record, Record)
     if is_one and canonical.identical(record_of(found[0]), put.record):
-        return put.content
-    return change_log.content_of(found)
+        return Current(put.current.key, found, put.content)
+    return _current(put.current.key, found)
 
 
 class WriteTransaction:
@@ -108,11 +108,14 @@ class WriteTransaction:
         *current* is unreadable.
         """
         put = Put(current, record, columns(record), change_log.digest(record))
-        await self.put_all([put])
-        return put.content
+        return (await self.put_all([put]))[current.key]
 
-    async def put_all(self, puts: Sequence[Put]) -> None:
-        """Make *puts*, which have different keys; raises RecordUnusable as `put` does."""
+    async def put_all(self, puts: Sequence[Put]) -> dict[Key, Content]:
+        """Make *puts*, which have different keys; return what each key then holds, as it is read back.
+
+        The log has that, too: a trigger of somebody else may have changed it. Raises RecordUnusable as `put`
+        does.
+        """
         new = [put.current.key for put in puts if not put.current.rows]
         for why in (await self._tables.collisions(self._db, new)).values():
             raise RecordUnusable(why)
@@ -123,14 +126,24 @@ class WriteTransaction:
             for put, columns in zip(puts, as_stored, strict=True)
         ]
         await self._records.change(self._db, changes)
-        await self.numbers.log_all([(put.current.key, put.content) for put in puts])
-        self.written |= {put.current.key: put.record for put in puts}
+        back = await self._all_read_back(puts)
+        await self.numbers.log_all([(key, current.content) for key, current in back.items()])
+        self._note_written(back)
+        return {key: current.content for key, current in back.items()}
 
-    async def read_back(self, puts: Sequence[Put]) -> dict[Key, Content]:
+    async def _all_read_back(self, puts: Sequence[Put]) -> dict[Key, Current]:
         """Return what the keys of *puts*, which were made, hold now."""
         keys = [put.current.key for put in puts]
         held = await self._records.held(self._db, keys, lock=self._db.for_share)
         return {put.current.key: _read_back(put, held.get(put.current.key, ())) for put in puts}
+
+    def _note_written(self, found: Mapping[Key, Current]) -> None:
+        """Note the record of each key of *found*, as listeners get it."""
+        for key, current in found.items():
+            self.written.pop(key, None)
+            with suppress(RecordUnusable):
+                if (there := current.record) is not None:
+                    self.written[key] = there
 
     async def delete(self, current: Current) -> None:
         """Delete *current*, readable or not."""
@@ -152,9 +165,7 @@ class WriteTransaction:
         if (before.digest, before.problem) == (current.content.digest, current.content.problem):
             return
         await self.numbers.log(key, current.content)
-        with suppress(RecordUnusable):
-            if (there := current.record) is not None:
-                self.written[key] = there
+        self._note_written({key: current})
 
     async def delete_notes(self, numbers: Sequence[int]) -> None:
         """Delete the notes of the triggers with these *numbers*: the log has what they say."""

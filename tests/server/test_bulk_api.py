@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -14,8 +16,13 @@ import pytest
 from smtd.records import canonical
 from smtd.records.record import Key, Repository
 from smtd.server import bulk_api
+from smtd.server.change_log import Content
 from smtd.server.database import ServedDatabase
+from smtd.server.memory import ProjectInfo
+from smtd.server.opening import open_database
 from smtd.server.transaction import Put, WriteTransaction
+from smtd.stores.django.connection import DatabaseConnection
+from smtd.stores.django.record_rows import RecordRows, RowChange
 from smtd.stores.http import form
 from tests.build import PROJECT, change, commented, full, record
 from tests.server.bulk import WRITE, asked, digest, get, ndjson, outcomes, post, wanted, write
@@ -195,18 +202,39 @@ async def test_digest_of_a_write_is_of_what_was_read_back(
     ada: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the table keeps something else than was sent, the client is told what."""
-    put_all = WriteTransaction.put_all
+    make = RecordRows.change
 
-    async def altering(self: WriteTransaction, puts: Sequence[Put]) -> None:
-        await put_all(self, puts)
-        await self._db.run("UPDATE django_store_record SET reason = 'LOUD'")
+    async def altering(self: RecordRows, db: DatabaseConnection, changes: Sequence[RowChange]) -> list[int]:
+        found = await make(self, db, changes)
+        await db.run("UPDATE django_store_record SET reason = 'LOUD'")
+        return found
 
-    monkeypatch.setattr(WriteTransaction, "put_all", altering)
+    monkeypatch.setattr(RecordRows, "change", altering)
 
     (line,) = await write(ada, wanted(record("one")))
 
     assert line["digest"] == digest(change(record("one"), reason="LOUD"))
     assert (await get(ada, asked("one")))[0]["digest"] == line["digest"]
+    assert (await ada.put(record("two"))).etag == f'"{line["digest"]}"'
+    assert {one["digest"] for one in (await ada.changes()).json["changes"]} == {line["digest"]}
+
+
+async def test_record_of_a_job_that_is_taken_back_is_told_to_nobody(tmp_path: Path) -> None:
+    """Another job of the same transaction has written the same label."""
+
+    async def put(outcome: str, transaction: WriteTransaction) -> None:
+        current = await transaction.current(Key(PROJECT, "run"))
+        await transaction.put(current, record(outcome=outcome))
+        if outcome == "taken back":
+            raise sqlite3.IntegrityError("not this one")
+
+    async with open_database(tmp_path / "records", "records") as database:
+        await database.begin()
+        await database.transact([lambda transaction: transaction.put_project(PROJECT, ProjectInfo())])
+        done = await database.transact([partial(put, "kept"), partial(put, "taken back")])
+
+    assert [row.content.digest for row in done.changes] == [digest(record(outcome="kept"))]
+    assert [each.outcome for each in done.records.values()] == ["kept"]
 
 
 async def test_write_tells_the_number_of_the_last_change(ada: Client) -> None:
@@ -223,10 +251,11 @@ async def test_line_that_is_refused_keeps_no_other_back(ada: Client, monkeypatch
     """Each says in a sentence what is wrong."""
     put_all = WriteTransaction.put_all
 
-    async def picky(self: WriteTransaction, puts: Sequence[Put]) -> None:
-        await put_all(self, puts)
+    async def picky(self: WriteTransaction, puts: Sequence[Put]) -> dict[Key, Content]:
+        found = await put_all(self, puts)
         if any(put.record.label == "unloved" for put in puts):
             raise sqlite3.IntegrityError("not this one")
+        return found
 
     monkeypatch.setattr(WriteTransaction, "put_all", picky)
     unfit = record("unfit", repository=Repository("CvsRepository", "/code"))
