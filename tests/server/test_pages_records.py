@@ -14,12 +14,14 @@ import anyio
 import pytest
 from anyio import to_thread
 
+from smtd.errors import RecordUnusable
 from smtd.server.accounts import right_table
 from smtd.server.accounts.rights import Right
 from smtd.server.caller import Caller
 from smtd.server.pages import edits, indexing, project_edit
 from smtd.server.pages.dispatch import PageRequest
 from smtd.server.server_settings import ServerSettings
+from smtd.server.sqlite_backend import SqliteBackend
 from tests.build import PROJECT, full, record, tagged
 from tests.server.browsing import Browser
 from tests.server.granting import grant
@@ -219,6 +221,41 @@ async def test_right_counts_in_the_transaction(
         assert "Bob has no right to change project" in await answer.text()
 
 
+async def test_edit_that_the_store_cannot_hold_is_said(
+    page: Browser, ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the reason: another try would not help. (A file holds any text, a database on a server does not.)"""
+
+    def unfit(*_: object) -> None:
+        raise RecordUnusable("its tags 'enormous' has 60 characters, but the database allows 50")
+
+    monkeypatch.setattr(SqliteBackend, "as_stored", unfit)
+    fields = await page.form("record/edit", **RUN)
+
+    answer = await page.post("record/edit", {**fields, "reason": "", "outcome": "", "tags": "enormous"})
+
+    assert answer.status == 422
+    assert "60 characters, but the database allows 50" in await answer.text()
+
+
+async def test_search_for_what_no_text_has_finds_nothing(page: Browser) -> None:
+    """It is no error of the index."""
+    assert "No record matches." in await page.page("project", **TABLE, q="first\0nothing")
+
+
+async def test_tag_with_a_line_break_survives_an_edit(page: Browser, ada: Client) -> None:
+    """A field of one line loses the break, which is no edit of the tag."""
+    await ada.put(tagged(record("broken"), "two\nlines"))
+    fields = await page.form("record/edit", project=PROJECT, label="broken")
+    text = await page.page("record/edit", project=PROJECT, label="broken")
+    shown = text.partition('name="tags" value="')[2].partition('"')[0].replace("\n", "")
+
+    await page.post("record/edit", {**fields, "reason": "new", "outcome": "", "tags": shown})
+
+    stored = (await ada.get(f"records/{PROJECT}/broken/")).json
+    assert (stored["reason"], set(stored["tags"])) == ("new", {"_finished_", "two\nlines"})
+
+
 async def test_text_that_is_too_long_for_a_page_is_edited_elsewhere(page: Browser, ada: Client) -> None:
     """The form says so, rather than to be a page of megabytes."""
     await ada.put(record("long", outcome="x" * 60_000))
@@ -243,6 +280,23 @@ async def test_name_of_a_project_that_two_people_change_is_decided_by_the_second
     again = {**form, "was_name": "theirs", "name": "mine", "description": ""}
     assert (await page.post("project/edit", again)).status == 303
     assert "<h1><bdi>mine</bdi></h1>" in await page.page("project", **TABLE)
+
+
+async def test_name_that_no_field_can_show_survives_an_edit_of_the_description(
+    page: Browser, ada: Client
+) -> None:
+    """Such a name comes from another program."""
+    await ada.make(name=" two\nlines\0", description="old\0")
+    fields = await page.form("project/edit", project=PROJECT)
+    name = (await page.page("project/edit", project=PROJECT)).partition('name="name" value="')[2]
+    shown = name.partition('"')[0].replace("\n", "").replace("\0", "\ufffd")
+    sent = {name: text.replace("\n", "\r\n").replace("\0", "\ufffd") for name, text in fields.items()}
+
+    answer = await page.post("project/edit", {**sent, "name": shown, "description": "new"})
+
+    assert answer.status == 303
+    stored = (await ada.get(f"records/{PROJECT}/")).json
+    assert (stored["name"], stored["description"]) == (" two\nlines\0", "new")
 
 
 async def test_text_of_a_record_is_no_page(page: Browser, ada: Client) -> None:

@@ -82,6 +82,7 @@ def test_place_that_no_database_can_hold_is_escaped() -> None:
         ('"did not converge" x', '"did not converge"* "x"*'),
         ("20240131-120000", '"20240131-120000"*'),
         ('a" OR label:b', '"a "* "OR"* "label:b"*'),
+        ("a\0b", '"a"* "b"*'),
         ("% - *", ""),
         ("  ", ""),
     ],

@@ -14,7 +14,7 @@ from aiohttp import web
 from anyio import to_thread
 
 import smtd
-from smtd.errors import StoreError
+from smtd.errors import RecordUnusable, StoreError
 from smtd.server.accounts.rights import Right, User, rights_of
 from smtd.server.accounts.sessions import LoginSession
 from smtd.server.answers import RequestRefused
@@ -100,6 +100,11 @@ class Pages:
             return answers.error(
                 self._templates, path, PageError(exc.status, f"{str(exc)[:1].upper()}{str(exc)[1:]}.")
             )
+        except RecordUnusable as exc:
+            sentence = f"This cannot be done: {exc}. Go back, and change it."
+            if request.method != "POST":
+                sentence = f"This cannot be shown: {exc}."
+            return answers.error(self._templates, path, PageError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence))
         except StoreError as exc:
             log.warning("the server cannot show a page: %s", exc)
             sentence = "The store cannot be read now. Try again in a moment; the log of the server says more."

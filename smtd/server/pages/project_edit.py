@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 
@@ -20,6 +21,7 @@ from smtd.server.transaction import WriteTransaction
 from smtd.server.writer import Writer
 from smtd.web import answers, forms
 from smtd.web.answers import PageError
+from smtd.web.records.run_words import one_line
 from smtd.web.templates import Templates
 
 
@@ -45,8 +47,10 @@ class ProjectEditPages:
         form = await forms.read(request.http, request.visit.token)
         project = form.required("project")
         self._reading.project(request.caller, project, Right.WRITE)
-        before = ProjectInfo(form.one("was_name"), _lines(form.one("was_description")))
-        wanted = ProjectInfo(form.one("name").strip(), _lines(form.one("description")))
+        before = _as_sent(ProjectInfo(form.one("was_name"), form.one("was_description")))
+        wanted = _as_sent(ProjectInfo(form.one("name"), form.one("description")))
+        if wanted.name != before.name:
+            wanted = replace(wanted, name=wanted.name.strip())
         if len(wanted.name) > LONGEST_NAME:
             problem = f"The name has more than {LONGEST_NAME} characters; shorten it."
             return self._form(request, project, wanted, before, problem=problem)
@@ -71,8 +75,8 @@ class ProjectEditPages:
             "project_edit.html",
             request.visit,
             project=project,
-            info=info,
-            stored=stored,
+            info=_as_sent(info),
+            stored=_as_sent(stored),
             problem=problem,
             is_conflict=is_conflict,
         )
@@ -94,16 +98,17 @@ class ProjectEditPages:
             raise PageError(HTTPStatus.NOT_FOUND, f"Project {project} was deleted meanwhile.")
         texts = []
         for name in ("name", "description"):
-            old, new, now = (getattr(info, name) for info in (before, wanted, stored))
-            if new != old and _lines(now) not in (old, new):
+            old, new, now, kept = (getattr(info, name) for info in (before, wanted, _as_sent(stored), stored))
+            if new != old and now not in (old, new):
                 return stored
-            texts.append(now if new == old else new)
+            texts.append(kept if new in (old, now) else new)
         if (info := ProjectInfo(*texts)) != stored:
             await transaction.put_project(project, info)
             transaction.after_commit.append(partial(self._database.store_project, project, info))
         return None
 
 
-def _lines(text: str) -> str:
-    """Return *text* with the line breaks of a browser as those of everybody else."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+def _as_sent(info: ProjectInfo) -> ProjectInfo:
+    """Return *info* as a browser sends it back from the form."""
+    name, description = (text.replace("\0", "\ufffd") for text in (info.name, info.description))
+    return ProjectInfo(one_line(name), description.replace("\r\n", "\n").replace("\r", "\n"))

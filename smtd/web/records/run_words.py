@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from smtd.records import tags
@@ -26,5 +27,10 @@ def typed_tags(text: str) -> frozenset[str]:
 
 
 def joined_tags(names: Iterable[str]) -> str:
-    """Return the tags *names* as a text that `typed_tags` reads."""
-    return ", ".join(sorted(names))
+    """Return the tags *names* as a text for a field of one line, which `typed_tags` reads."""
+    return ", ".join(sorted(map(one_line, names)))
+
+
+def one_line(text: str) -> str:
+    """Return *text* with a space for each line break: a browser drops line breaks in a field of one line."""
+    return re.sub(r"\r\n|[\r\n]", " ", text)

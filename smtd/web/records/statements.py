@@ -32,7 +32,8 @@ def match_expression(words: str) -> str:
 
     All words must be there, each as the beginning of one; in quotes, one after the other.
     """
-    found = [quoted or bare for quoted, bare in _WORD.findall(words)][:_MOST_WORDS]
+    # FTS5 takes a NUL for the end of the expression.
+    found = [quoted or bare for quoted, bare in _WORD.findall(words.replace("\0", " "))][:_MOST_WORDS]
     parts = [part.replace('"', " ") for part in found]
     return " ".join(f'"{part}"*' for part in parts if any(map(str.isalnum, part)))
 
