@@ -87,6 +87,7 @@ class ServedDatabase(Memory):
         head, everything = await self.read(begin)
         await self.backend.create_triggers()
         self._adopt(head, everything)
+        self.appeared.clear()
         self._place = head.place
         self.last_commit = time.monotonic()
         if not self.backend.is_shared and not self.is_own:

@@ -59,6 +59,9 @@ class Memory:
         self.head = 0
         self.eras = Eras(())
         self.projects: dict[str, ProjectInfo] = {}
+        #: The number of the last change when a project appeared, for those that were not there at the start.
+        #: What is older belongs to another project, which had the same name.
+        self.appeared: dict[str, int] = {}
         #: By user name: project, user name and level of each right.
         self.rights: Mapping[str, list[tuple[str, str, str]]] = {}
         #: By user name: the number of each view that the user had lately, by `View.fingerprint`.
@@ -69,10 +72,18 @@ class Memory:
 
     def replace_access(self, access: ProjectAccess) -> None:
         """Replace the projects and rights, both at once, because requests run between two awaits."""
+        known, appeared = self.projects, self.appeared
         self.projects, self.rights, self.has_stale_rights = access
+        self.appeared = {
+            project: appeared.get(project, self.head)
+            for project in self.projects
+            if project in appeared or project not in known
+        }
 
     def store_project(self, project: str, info: ProjectInfo) -> None:
         """Store a committed *project*."""
+        if project not in self.projects:
+            self.appeared[project] = self.head
         self.projects[project] = info
 
     def store_owner(self, project: str, username: str) -> None:
@@ -88,6 +99,7 @@ class Memory:
     def remove_project(self, project: str) -> None:
         """Remove *project* and all rights in it: it was deleted, or will be added again."""
         self.projects.pop(project, None)
+        self.appeared.pop(project, None)
         kept = {name: [one for one in rights if one[0] != project] for name, rights in self.rights.items()}
         self.rights = {name: rights for name, rights in kept.items() if rights}
 

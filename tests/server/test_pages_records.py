@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlencode
 
 import aiohttp
 import anyio
@@ -46,6 +47,12 @@ async def until_indexed(path: Path) -> list[tuple[str]]:
             if found := await to_thread.run_sync(indexed, path):
                 return found
             await anyio.sleep(0.01)
+
+
+async def _never(_: object) -> bool:
+    """Do what an index does that has too much to do."""
+    await anyio.sleep_forever()
+    return False
 
 
 @asynccontextmanager
@@ -106,14 +113,9 @@ async def test_page_says_that_the_index_is_not_complete(
     page: Browser, ada: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With how much is there; it does not wait for the rest."""
-
-    async def never(_self: object) -> bool:
-        await anyio.sleep_forever()
-        return False
-
     await page.page("project", **TABLE)
     monkeypatch.setattr(indexing, "PATIENCE", 0.01)
-    monkeypatch.setattr(indexing.Indexing, "_step", never)
+    monkeypatch.setattr(indexing.Indexing, "_step", _never)
     await ada.put(record("next"))
     await ada.put(record("later"))
 
@@ -121,6 +123,27 @@ async def test_page_says_that_the_index_is_not_complete(
 
     assert "The search index is not complete yet" in text
     assert "of 3 records" in text
+
+
+@pytest.mark.parametrize("path", ["project", "parameters", "data"])
+async def test_new_project_shows_nothing_of_one_that_had_its_name(
+    page: Browser, served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Its records were another user's, and the index may still have them."""
+    await ada.put(full("secret"))
+    query = {"name": PROJECT, "project": PROJECT, "path": full().input_data[0].path}
+    address = f"{path}?{urlencode(query)}"
+    assert "secret" in await (await page.get(address)).text()
+    monkeypatch.setattr(indexing, "PATIENCE", 0.01)
+    monkeypatch.setattr(indexing.Indexing, "_step", _never)
+
+    await ada.ask("DELETE", f"records/{PROJECT}/")
+    await served.client("bob").make()
+
+    async with visiting(served, "bob") as bob:
+        answer = await bob.get(address)
+        assert "secret" not in await answer.text()
+        assert answer.status == (200 if path == "data" else 503)
 
 
 async def test_index_of_a_store_that_was_restored_is_made_again(tmp_path: Path) -> None:
@@ -224,7 +247,7 @@ async def test_right_counts_in_the_transaction(
 async def test_edit_that_the_store_cannot_hold_is_said(
     page: Browser, ada: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the reason: another try would not help. (A file holds any text, a database on a server does not.)"""
+    """With the reason: another try would not help. (A file holds any text; databases on servers do not.)"""
 
     def unfit(*_: object) -> None:
         raise RecordUnusable("its tags 'enormous' has 60 characters, but the database allows 50")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
+from http import HTTPStatus
 from typing import NamedTuple
 
 import anyio
@@ -14,6 +15,7 @@ from smtd.server.alarm import Alarm
 from smtd.server.backend import Replaced
 from smtd.server.change_log import LogRow
 from smtd.server.database import ServedDatabase
+from smtd.web.answers import PageError
 from smtd.web.records.index import Indexed, SearchIndex
 
 log = logging.getLogger("smtd")
@@ -47,6 +49,8 @@ class Indexing:
         self._changed = Alarm()
         self._advanced = Alarm()
         self._watched = float("-inf")
+        #: Whether the index has nothing of another store, or of another state of this one.
+        self._has_begun = False
 
     def wake(self) -> None:
         """Take in what was committed, soon."""
@@ -76,6 +80,7 @@ class Indexing:
         cursor = await self.index.begin(self._source)
         if not self._database.eras.can_continue(cursor, self._database.head):
             await self.index.empty(self._source)
+        self._has_begun = True
         while True:
             rings, began = self._changed.rings, time.monotonic()
             more = await self._step()
@@ -118,6 +123,21 @@ class Indexing:
         # Without either it was deleted meanwhile, which is a later change.
         digest = now.validator if now.record is not None else row.content.validator if now.problem else None
         return Indexed(row.key, digest, now.record, now.problem)
+
+    def knows(self, project: str) -> bool:
+        """Say whether all that the index has of *project* is of it, and not of one that had its name before.
+
+        Other users may have been allowed to read that one.
+        """
+        return self._has_begun and self.index.cursor >= self._database.appeared.get(project, 0)
+
+    async def progress_in(self, project: str) -> Progress:
+        """Return what `progress` does. Raises PageError unless the index `knows` *project* then."""
+        found = await self.progress()
+        if not self.knows(project):
+            sentence = f"The search index does not have project {project} yet. Try again in a moment."
+            raise PageError(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
+        return found
 
     async def progress(self) -> Progress:
         """Wait a moment for the index to have all that is committed, and return how far it is."""

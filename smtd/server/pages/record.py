@@ -87,8 +87,8 @@ class RecordPages:
     async def show_data(self, request: PageRequest) -> web.Response:
         """Show which records read or made a file."""
         path = forms.query(request.http).one("path").strip()
-        projects = self._reading.readable(request.caller)
         progress = await self._indexing.progress()
+        projects = [name for name in self._reading.readable(request.caller) if self._indexing.knows(name)]
         index = self._indexing.index
         uses = await index.uses(projects, path) if path and projects else []
         others = [each for each in await self._paths(path, projects) if each != path]

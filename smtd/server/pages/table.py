@@ -39,7 +39,7 @@ class TablePages:
         info = self._reading.project(request.caller, project)
         asked = _short_enough(query.of_form(project, form))
         chosen = columns.from_text(request.http.cookies.get(_COLUMNS))
-        progress = await self._indexing.progress()
+        progress = await self._indexing.progress_in(project)
         page = await self._indexing.index.page(asked)
         room = table.room_for_rows(asked, len(chosen))
         fitting = table.count_fitting(page.rows, len(chosen), room)
@@ -89,7 +89,7 @@ class TablePages:
         form = forms.query(request.http)
         project = form.required("project")
         info = self._reading.project(request.caller, project)
-        progress = await self._indexing.progress()
+        progress = await self._indexing.progress_in(project)
         index = self._indexing.index
         main_files = await index.values(project, "main_file")
         asked = query.of_form(project, form)
