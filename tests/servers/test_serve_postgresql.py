@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import anyio
+import asyncpg
 import pytest
 from anyio import to_thread
 
@@ -16,10 +18,19 @@ from tests.command import Smtd
 from tests.server.process import ServerProcess
 from tests.servers import programs
 from tests.servers.clients import clients, until_logged, until_status
+from tests.servers.served import served
 from tests.servers.server import PASSWORD as DATABASE_PASSWORD
 from tests.servers.server import USER, Database, DatabaseServer, elsewhere
 
 LISTED = f"records/{PROJECT}/"
+_SAME = (
+    "reason, duration, main_file, version, outcome, timestamp, tags, diff, user, script_arguments,"
+    " stdout_stderr, repeats, datastore_id, executable_id, input_datastore_id, launch_mode_id, parameters_id,"
+    " project_id, repository_id"
+).replace("user", '"user"')
+#: What another program does when it saves a record.
+COPY = f"INSERT INTO django_store_record (label, {_SAME}) SELECT 'run', {_SAME} FROM django_store_record"
+AWAITED = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
 
 
 def kept_rows(database: Database, _directory: Path) -> Callable[[], None]:
@@ -128,6 +139,43 @@ async def test_lines_that_the_database_cannot_hold_are_refused(servers: list[Ser
         assert (await ada.put(record("fine"))).status == 201
         assert (await ada.make("P" * 51)).status == 422
         assert (await ada.get(f"{LISTED}?tags=a%00b")).json["records"] == []
+
+
+@pytest.fixture
+def strict(tmp_path: Path, database: Database) -> Iterator[list[ServerProcess]]:
+    """A server of a database that makes each transaction keep the snapshot that it began with."""
+    database.run(f"ALTER DATABASE {database.name} SET default_transaction_isolation = 'serializable'")
+    with served(tmp_path / "servers", database) as found:
+        yield found
+
+
+async def test_write_compares_with_what_is_committed_by_then(
+    strict: list[ServerProcess], database: Database
+) -> None:
+    """Whatever the database does by default: else the server would add a second record of the label."""
+    async with clients(strict, "ada") as (ada,):
+        await ada.make()
+        await ada.put(record("other"))
+        place = {"port": database.server.port, "database": database.name, "ssl": "disable"}
+        theirs = await asyncpg.connect(host="127.0.0.1", user=USER, password=DATABASE_PASSWORD, **place)
+        await theirs.execute(f"BEGIN ISOLATION LEVEL READ COMMITTED; {COPY}")
+
+        async def commit_once_awaited() -> None:
+            """While the server waits for the tables; each of its tries lasts a quarter of a second."""
+            while True:
+                if await theirs.fetchval(AWAITED):
+                    break
+                await anyio.sleep(0.005)
+            await theirs.execute("COMMIT")
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(commit_once_awaited)
+            reply = await ada.put(record("run", outcome="mine"))
+        await theirs.close()
+
+    assert reply.status == 200
+    label = "SELECT outcome FROM django_store_record WHERE label = 'run'"
+    assert await to_thread.run_sync(database.run, label) == [("mine",)]
 
 
 def test_backup_names_the_tools_of_the_database(tmp_path: Path, database: Database) -> None:

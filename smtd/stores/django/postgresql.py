@@ -49,9 +49,11 @@ _FLUSH = f"SELECT {_LOG_POSITION} WHERE {_COMMITS_EARLY} AND NOT pg_is_in_recove
 _IS_FLUSHED = "SELECT pg_current_wal_flush_lsn() >= CAST(CAST(? AS text) AS pg_lsn)"
 #: How often to check that: the server flushes its log every 200 ms by default, and at least every 10 s.
 _FLUSHES = 300
-#: Under this lock other clients can read, and Sumatra's foreign key checks pass; writers wait in a queue.
+#: Under this lock other clients can read, and Sumatra's foreign key checks pass; writers wait in a queue. At
+#: any other level of isolation the snapshot is older than the wait, and lacks what others committed in that.
 _BEGIN_EXCLUSIVE = (
-    "BEGIN; SELECT set_config('synchronous_commit', 'on', true) WHERE {commits_early};"
+    "BEGIN ISOLATION LEVEL READ COMMITTED;"
+    " SELECT set_config('synchronous_commit', 'on', true) WHERE {commits_early};"
     " SET LOCAL lock_timeout = '10s'; SELECT pg_advisory_xact_lock({key});"
     " SET LOCAL lock_timeout = '{wait}'; LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE"
 )
@@ -379,6 +381,8 @@ async def _connect_to(address: Address, tls: Any) -> Any:
             command_timeout=STATEMENT_TIMEOUT,
             server_settings={
                 "application_name": "smtd",
+                # Whatever the database or the user has as a default.
+                "default_transaction_isolation": "read committed",
                 "timezone": "UTC",
                 "datestyle": "ISO",
                 "idle_in_transaction_session_timeout": f"{address.idle}s",
