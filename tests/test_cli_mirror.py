@@ -134,6 +134,21 @@ def test_password_in_the_address_goes_into_a_private_file(project: Project, lab:
     assert project.smtd("check").code == 0
 
 
+def test_login_in_the_address_of_a_server_counts_at_its_records(project: Project, lab: ServerProcess) -> None:
+    """And no password that is there already is replaced by another one: a store may need it."""
+    theirs = project.config.with_name("server.password")
+    theirs.parent.mkdir(parents=True, exist_ok=True)
+    theirs.write_text("of another store\n")
+
+    done = project.smtd("mirror", lab.address.removesuffix("records/"), "--yes", "--json")
+
+    assert done.code == 0, done.err
+    assert theirs.read_text() == "of another store\n"
+    store = load(project.config).stores["server"]
+    assert (store.location, store.username) == (f"{lab.root}records/", "ada")
+    assert Path(store.password_file or "").read_text() == f"{PASSWORD}\n"
+
+
 def test_pair_with_settings_of_its_own_is_left_to_the_daemon(project: Project, tmp_path: Path) -> None:
     """A second run syncs nothing by settings that are not those of the pair."""
     copy = DjangoPlace(tmp_path / "copy.sqlite")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ import anyio
 import click
 from yarl import URL
 
-from smtd import pairing, private
+from smtd import pairing, private, regular
 from smtd.cli import passwords, show, user_service
 from smtd.cli.config_edit import ConfigFile, Keys
 from smtd.cli.login import LoggedIn, log_in
@@ -146,7 +147,15 @@ def _prepared(request: MirrorRequest, file: ConfigFile, directory: Path, project
     try:
         return _prepared_for(request.target, request, file, directory, project)
     except StoreElsewhere as exc:  # a person types the address of the server, not that of its records
-        return _prepared_for(exc.address, request, file, directory, project)
+        return _prepared_for(_with_login(exc.address, request.target), request, file, directory, project)
+
+
+def _with_login(address: str, target: str) -> str:
+    """Return *address* with the user and the password that *target*, an address on the same server, has."""
+    if "://" not in target:
+        return address
+    typed = URL(target)
+    return str(URL(address).with_user(typed.user).with_password(typed.password))
 
 
 def _prepared_for(
@@ -196,7 +205,21 @@ def _secret(request: MirrorRequest, file: ConfigFile, name: str, found: LoggedIn
     password = found.password or _typed_password(request.target)
     if password is None or request.password_file is not None:
         return None
-    return file.path.absolute().with_name(f"{name}.password"), password
+    return _free_file(file.path.absolute().parent, name, password), password
+
+
+def _free_file(directory: Path, name: str, password: str) -> Path:
+    """Return the path of a file for *password* that is not there yet, or holds it: others may need theirs."""
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    files = (directory / f"{each}.password" for each in names)
+    return next(each for each in files if not each.exists() or _holds(each, password))
+
+
+def _holds(file: Path, password: str) -> bool:
+    try:
+        return regular.read(file, regular.SMALL) == f"{password}\n".encode()
+    except OSError:
+        return False
 
 
 def _typed_password(target: str) -> str | None:
