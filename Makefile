@@ -45,9 +45,9 @@ check: $(READY)  ## format, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/test_layers.py
 
-man: $(READY)  ## build man pages and shell completions, in build/share
+man: $(READY)  ## build man pages, shell completions and the example configuration, in build/share
 	rm -rf build/share
-	$(BIN)/python docs/manual.py build/share
+	$(BIN)/python -m docs.manual build/share
 
 docs: $(READY)  ## build the site of the documents, in build/site, and check every link
 	$(BIN)/pip install --quiet --require-hashes -r requirements-docs.txt

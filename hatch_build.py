@@ -1,4 +1,4 @@
-"""Put the man pages and the completions of shells into each wheel, which installs them to share/."""
+"""Put man pages, completions of shells and the example configuration into each wheel, for share/."""
 
 from __future__ import annotations
 

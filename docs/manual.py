@@ -1,4 +1,4 @@
-"""Make the man pages and the completions of shells from the commands themselves: `make man`.
+"""Make man pages and completions of shells from the commands and the example configuration: `make man`.
 
 Nothing of them is written by hand: a new command or option is in them at the next `make man`, and in every
 wheel, which hatch_build.py fills with them.
@@ -7,6 +7,7 @@ wheel, which hatch_build.py fills with them.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from argparse_manpage.manpage import Manpage
 from click.shell_completion import get_completion_class
 from click_man.core import generate_man_page
 
+from docs import config_page
 from smtd import __version__
 from smtd.cli import ctl, main
 
@@ -45,6 +47,8 @@ def contents() -> Iterator[tuple[str, str]]:
     """Give each file: its place below share/, and its text."""
     for name, page in pages():
         yield f"man/man1/{name}.1", page
+    yield "man/man5/smtd-config.5", config_page.page()
+    yield "doc/smtd/config.example.toml", config_page.EXAMPLE.read_text("utf-8")
     for shell, place in COMPLETIONS.items():
         words = get_completion_class(shell)
         assert words is not None
@@ -58,7 +62,7 @@ def pages() -> Iterator[tuple[str, str]]:
     yield from _pages_of(_context(main.main, "smtd"))
     parser = ctl.parser()
     about = {"description": _as_name(parser.description), "version": __version__, "manual_title": "smtd"}
-    yield parser.prog, str(Manpage(parser, _data=about))
+    yield parser.prog, _undated(str(Manpage(parser, _data=about)))
 
 
 def _context(command: click.Command, path: str) -> click.Context:
@@ -72,7 +76,13 @@ def _pages_of(context: click.Context) -> Iterator[tuple[str, str]]:
     command.short_help = _as_name(command.get_short_help_str(limit=200))
     for name, part in getattr(command, "commands", {}).items():
         yield from _pages_of(_context(part, f"{context.command_path} {name}"))
-    yield context.command_path.replace(" ", "-"), generate_man_page(context, version=f"smtd {__version__}")
+    page = generate_man_page(context, version=f"smtd {__version__}")
+    yield context.command_path.replace(" ", "-"), _undated(page)
+
+
+def _undated(page: str) -> str:
+    """Return *page* without the day on which it was made: the same source gives the same page."""
+    return re.sub(r'\A(\.TH .*)"\d{4}\\?-\d\d\\?-\d\d"', r'\1""', page)
 
 
 def _as_name(sentence: str | None) -> str:
