@@ -7,10 +7,12 @@ wheel, which hatch_build.py fills with them.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import click
 import shtab
@@ -37,7 +39,9 @@ PREAMBLES = {"zsh": f"_smtd_ctl_pairs() {{ compadd -- $({ASK}) }}"}
 
 def write(share: Path) -> None:
     """Write everything below *share*, in the places where man and the shells look."""
-    for place, text in contents():
+    with patch.dict(os.environ, {"COLUMNS": "80"}):  # argparse breaks lines for the terminal that it finds
+        found = list(contents())
+    for place, text in found:
         file = share / place
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, "utf-8")

@@ -8,16 +8,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
-from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
-import tomli
-from packaging.requirements import Requirement
-
+from tests.packages.lending import PROJECT, ROOT, lend
 from tests.server.process import server_process
 
-ROOT = Path(__file__).parents[1]
 #: The instructions in order, each with its words; a line that ends with a backslash continues.
 STEPS = [
     (name, words.strip())
@@ -78,41 +73,14 @@ def test_no_secret_gets_into_a_layer() -> None:
     assert not re.search(r"passw|secret|token|key", json.dumps(STEPS), re.IGNORECASE)
 
 
-def needed(requirements: Iterable[str]) -> dict[str, Distribution]:
-    """Return the packages of this environment that *requirements* need, by name."""
-    found: dict[str, Distribution] = {}
-    todo = [Requirement(each) for each in requirements]
-    while todo:
-        one = todo.pop()
-        if one.name.lower() not in found:
-            found[one.name.lower()] = package = distribution(one.name)
-            more = [Requirement(each) for each in package.requires or ()]
-            extras = one.extras or {""}
-            todo += [
-                each
-                for each in more
-                if not each.marker or any(each.marker.evaluate({"extra": extra}) for extra in extras)
-            ]
-    return found
-
-
-def lend(requirements: Iterable[str], directory: Path) -> None:
-    """Link the packages that *requirements* need, and no others, into *directory*."""
-    for package in needed(requirements).values():
-        for entry in {file.parts[0] for file in package.files or ()} - {"..", "__pycache__"}:
-            if not (directory / entry).exists():
-                (directory / entry).symlink_to(str(package.locate_file(entry)))
-
-
 def test_build_installs_smtd_from_the_copied_files(tmp_path: Path) -> None:
     """Each RUN of the first stage, in a directory with no other files.
 
     What smtd and its build require comes from the environment of the tests, and not from a registry.
     """
-    stated = tomli.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    hook = stated["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
+    hook = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
     (tmp_path / "for-the-build").mkdir()
-    lend([*stated["build-system"]["requires"], *hook["dependencies"]], tmp_path / "for-the-build")
+    lend([*PROJECT["build-system"]["requires"], *hook["dependencies"]], tmp_path / "for-the-build")
     first = STEPS[: len(STEPS) - len(LAST)]
     for words in of("COPY", first):
         *sources, target = words.split()
@@ -143,8 +111,8 @@ def test_build_installs_smtd_from_the_copied_files(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         if words == making:
             (packages,) = tmp_path.glob("opt/smtd/lib/python3*/site-packages")
-            extras = stated["project"]["optional-dependencies"]
-            lend([*stated["project"]["dependencies"], *extras["postgres"], *extras["mysql"]], packages)
+            extras = PROJECT["project"]["optional-dependencies"]
+            lend([*PROJECT["project"]["dependencies"], *extras["postgres"], *extras["mysql"]], packages)
 
     assert "WARNING" not in done.stdout + done.stderr
     program = tmp_path / "opt" / "smtd" / "bin" / "smtd"

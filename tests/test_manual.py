@@ -16,11 +16,12 @@ import click
 import pytest
 
 from docs import manual
+from docs.config_page import SECTIONS
 from smtd.cli import ctl, main
 
 CONTENTS = dict(manual.contents())
 PAGES = {place: text for place, text in CONTENTS.items() if place.startswith("man/")}
-COMPLETIONS = {place: text for place, text in CONTENTS.items() if place not in PAGES}
+COMPLETIONS = {place: text for place, text in CONTENTS.items() if "complet" in place or "zsh" in place}
 SHELLS = {"bash-completion": "bash", "zsh": "zsh", "fish": "fish"}
 #: The scripts of the shells that this machine has; every machine has bash.
 READABLE = [place for place in COMPLETIONS if shutil.which(SHELLS[place.partition("/")[0]])]
@@ -105,7 +106,19 @@ def test_apropos_finds_each_page(place):
     assert title.startswith(".TH ")
     assert heading == ".SH NAME"
     assert plain(name).startswith(f"{Path(place).stem} - ")
-    assert macros <= {".SH", ".PP", ".TP", ".B"}
+    assert macros <= {".SH", ".PP", ".TP", ".B", ".br", ".nf", ".fi"}
+
+
+@pytest.mark.parametrize(("section", "kind"), [(name, kind) for name, (kind, _) in SECTIONS.items()])
+def test_configuration_page_has_every_key(section, kind):
+    """In its section, in bold, with a value; what the example says of it is there, too."""
+    page = CONTENTS["man/man5/smtd-config.5"]
+    (told,) = [part for part in page.split("\n.SH ") if part.startswith(f"[{section}")]
+    keys = set(kind.__struct_fields__) - {"password"}  # it is only in the text: a file is better
+
+    assert {key for key in keys if not re.search(rf"^\\fB{key}\\fR = .", told, re.MULTILINE)} == set()
+    assert "`password = " in page
+    assert "the daemon removes older entries from the history" in page
 
 
 @pytest.mark.parametrize("place", READABLE)
@@ -152,6 +165,8 @@ def test_make_man_writes_where_man_and_the_shells_look(tmp_path):
     assert found == CONTENTS.keys()
     assert {place.rpartition("/")[0] for place in found} == {
         "man/man1",
+        "man/man5",
+        "doc/smtd",
         "bash-completion/completions",
         "zsh/site-functions",
         "fish/vendor_completions.d",

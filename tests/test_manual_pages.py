@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
-from docs import manual
+from docs import config_page, manual
 
-PAGES = dict(manual.pages())
+PAGES = {**dict(manual.pages()), "smtd-config": config_page.page()}
 
 
 @pytest.mark.parametrize("name", PAGES)
