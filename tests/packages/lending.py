@@ -44,9 +44,9 @@ def lend(requirements: Iterable[str], directory: Path) -> None:
 def environment_with(wheel: Path, directory: Path) -> Path:
     """Make a new environment at *directory* with smtd from *wheel*, and return its programs."""
     subprocess.run([sys.executable, "-m", "venv", directory], check=True)
-    pip = ["install", "-q", "--no-index", "--no-deps", "--no-compile", wheel]
+    pip = f"{directory}/bin/pip install -q --no-index --no-deps --no-compile".split()
     subprocess.run(
-        [directory / "bin" / "pip", *pip],
+        [*pip, str(wheel)],
         check=True,
         env={"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PATH": "/usr/bin:/bin"},
     )
