@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from smtd import __version__
-from smtd.cli import forwarded, logs, user_verbs
+from smtd.cli import forwarded, logs, service_verbs, user_verbs
 from smtd.cli.commands import Argument, CommandGroup, common_options, json_option
 
 _TIMEZONE = click.option(
@@ -345,6 +345,15 @@ def user() -> None:
 
 for _verb in user_verbs.VERBS:
     user.add_command(_verb)
+
+
+@main.group()
+def service() -> None:
+    """Run smtd as a service of systemd."""
+
+
+for _verb in service_verbs.VERBS:
+    service.add_command(_verb)
 for _name, _forwarded in forwarded.commands().items():
     if _name not in main.commands:
         main.add_command(_forwarded)

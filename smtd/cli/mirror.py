@@ -16,7 +16,7 @@ import click
 from yarl import URL
 
 from smtd import pairing, private, regular
-from smtd.cli import passwords, show, user_service
+from smtd.cli import passwords, service, show, user_service
 from smtd.cli.config_edit import ConfigFile, Keys
 from smtd.cli.login import LoggedIn, log_in
 from smtd.cli.say import complain, say, say_json
@@ -273,6 +273,8 @@ def _show(setup: Setup, plan: PairReport, file: Path) -> None:
     complain(f"{file} gets the pair {setup.name}, and every later change is synced in both directions.")
     if setup.secret is not None:
         complain(f"{setup.secret[0]} gets the password; only you can read it.")
+    if not user_service.is_running() and (unit := service.place_for_user()):
+        complain(f"The daemon starts as a service of systemd: {unit}.")
 
 
 def _confirmed(request: MirrorRequest) -> bool:
@@ -294,7 +296,7 @@ def _first_sync(request: MirrorRequest, name: str, setup: Setup | None) -> int:
 
     A pair that was there before may have settings of its own, so only the daemon syncs it.
     """
-    has_daemon = (user_service.is_running() or user_service.start()) and _has_pair(name)
+    has_daemon = (user_service.is_running() or service.start_for_user(request.config)) and _has_pair(name)
     report: Mapping[str, Any] | None = None
     with show.progress(quiet=request.as_json) as progress:
         if has_daemon:
@@ -312,7 +314,7 @@ def _first_sync(request: MirrorRequest, name: str, setup: Setup | None) -> int:
     if has_daemon:
         say("the daemon syncs every change from now on: smtd-ctl status")
     else:
-        say("no daemon syncs it yet: start one with smtd run, or as a service (systemd/README.md)")
+        say("no daemon syncs it yet: start one with smtd run, or as a service: smtd service install")
     return 0 if is_ok else 1
 
 
