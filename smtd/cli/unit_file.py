@@ -70,7 +70,7 @@ def _quoted(word: str) -> str:
 
 def out_of_reach(programs: Programs) -> str:
     """Return a file of *programs* that the system's service could not read; empty if it can read all."""
-    needed = [programs.smtd[0], programs.control[0], sys.executable, smtd.__file__]
+    needed = [programs.smtd[0], sys.executable, smtd.__file__]
     for path in map(Path, needed):
         for each in (path.absolute(), path.resolve()):
             if any(each.is_relative_to(hidden) for hidden in _HIDDEN) or not _is_for_all(each):
