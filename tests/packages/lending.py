@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
@@ -53,3 +53,12 @@ def environment_with(wheel: Path, directory: Path) -> Path:
     (packages,) = directory.glob("lib/python3*/site-packages")
     lend(PROJECT["project"]["dependencies"], packages)
     return directory / "bin"
+
+
+def environment_of(wheel: Path, run: Callable[..., str]) -> None:
+    """Make /opt/smtd with smtd from *wheel* by commands of a machine that has /opt/python and /opt/packages."""
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    run(f"/opt/python/bin/{version}", "-m", "venv", "/opt/smtd")
+    line = "/opt/smtd/bin/pip install -q --no-index --no-deps --disable-pip-version-check --root-user-action ignore"
+    run(*line.split(), str(wheel))
+    run("sh", "-c", f"echo /opt/packages >/opt/smtd/lib/{version}/site-packages/packages.pth")
