@@ -62,7 +62,7 @@ def test_unit_of_the_server_keeps_its_files_where_commands_look():
 @pytest.mark.parametrize("unit", SYSTEM + USER)
 def test_units_permit_a_server(unit):
     """With [server] in the configuration each of them serves over TCP, with its store in the state."""
-    assert settings(unit, "RestrictAddressFamilies") == ["AF_INET AF_INET6 AF_UNIX"]
+    assert settings(unit, "RestrictAddressFamilies") == ["AF_INET AF_INET6 AF_UNIX AF_NETLINK"]
     assert settings(unit, "PrivateNetwork") == []
     assert settings(unit, "IPAddressDeny") == []
     assert settings(unit, "SocketBindDeny") == []

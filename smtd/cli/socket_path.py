@@ -13,6 +13,8 @@ from smtd.errors import UsageError
 PATIENCE = 1.0
 #: The sockets of `smtd run`, and of `smtd serve`, which may run beside it.
 _CONTROL, _SERVER = "control.sock", "server.sock"
+#: The socket of smtd.service, which root and its control_group may use.
+_OF_THE_MACHINE = "/run/smtd/control.sock"
 
 
 def socket_path(chosen: str | None) -> str:
@@ -29,12 +31,17 @@ def socket_path(chosen: str | None) -> str:
 
 
 def any_socket_path(chosen: str | None) -> str:
-    """Return `socket_path`; but that of `smtd serve` if no daemon answers, and a server does."""
+    """Return `socket_path`; but if no daemon of this user answers, that of another which may be meant.
+
+    That is `smtd serve` of this user if it answers, else the daemon of the machine if it is there.
+    """
     servers = [place for place in _places(chosen, _SERVER) if os.path.exists(place)]
-    if not servers:
+    of_machine = [] if chosen or os.environ.get("SMTD_SOCKET") else [_OF_THE_MACHINE]
+    of_machine = [place for place in of_machine if os.path.exists(place)]
+    if not (servers or of_machine):
         return socket_path(chosen)
     answering = (place for place in (*_places(chosen), *servers) if os.path.exists(place) and _answers(place))
-    return next(answering, None) or socket_path(chosen)
+    return next(answering, None) or next(iter(of_machine), None) or socket_path(chosen)
 
 
 def new_socket_path(chosen: str | None, *, is_server: bool = False) -> str:

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 
 #: The most bytes of a request, and the most seconds that a client may take to send it.
 LARGEST_REQUEST, PATIENCE = 65_536, 10.0
-#: The most clients that are served at once.
-MOST_CLIENTS = 100
+#: The most clients that are served at once, and beside them, of those who may only look.
+MOST_CLIENTS, MOST_READERS = 100, 50
 #: The most bytes of the address of a Unix socket.
 LONGEST_ADDRESS = 107
 

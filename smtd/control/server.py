@@ -1,4 +1,4 @@
-"""Serve the control socket: for its user and root only, one request a connection, many clients at once."""
+"""Serve the control socket: one request a connection, many clients at once; `audience.py` says for whom."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import select
 import socket
 import stat
-import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -19,7 +18,9 @@ from anyio import to_thread
 from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
 
 from smtd import denied, private
-from smtd.control.protocol import LARGEST_REQUEST, MOST_CLIENTS, PATIENCE, addressed
+from smtd.control import audience
+from smtd.control.audience import Readers, Role
+from smtd.control.protocol import LARGEST_REQUEST, MOST_CLIENTS, MOST_READERS, PATIENCE, addressed
 from smtd.errors import DaemonRuns, SmtdError, UsageError
 
 log = logging.getLogger("smtd")
@@ -30,50 +31,74 @@ _GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream
 Handler: TypeAlias = Callable[[dict[str, Any]], AsyncIterator[dict[str, Any]]]
 
 
-@asynccontextmanager
-async def serving(path: Path, handler: Handler, group: TaskGroup) -> AsyncIterator[None]:
-    """Answer requests at the socket *path* for the length of a `with` block; *group* owns the tasks.
+class ControlSocket:
+    """The control socket at *path*."""
 
-    A socket that no process serves any more is replaced. Raises DaemonRuns if one does.
-    """
-    await to_thread.run_sync(_clear, path)
-    listener = await _listener(path)
-    room, door = anyio.CapacityLimiter(MOST_CLIENTS), anyio.Semaphore(2 * MOST_CLIENTS)
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._readers: Readers | None = None
+        self._is_open = False
+        self._room = anyio.CapacityLimiter(MOST_CLIENTS)
+        self._room_of_readers = anyio.CapacityLimiter(MOST_READERS)
+        self._door = anyio.Semaphore(2 * MOST_CLIENTS)
 
-    async def serve(stream: SocketStream) -> None:
+    async def admit(self, readers: Readers | None) -> None:
+        """Let *readers* look, too, from now on (None: nobody)."""
+        self._readers = readers
+        if not self._is_open:
+            return
+        if warning := await to_thread.run_sync(audience.open_to, self._path, readers):
+            log.warning("%s", warning)
+
+    @asynccontextmanager
+    async def serving(self, handler: Handler, group: TaskGroup) -> AsyncIterator[None]:
+        """Answer requests for the length of a `with` block; *group* owns the tasks.
+
+        A socket that no process serves any more is replaced. Raises DaemonRuns if one does.
+        """
+        await to_thread.run_sync(_clear, self._path)
+        listener = await _listener(self._path)
+        scope = anyio.CancelScope()
         try:
-            await answer(stream)
+            self._is_open = True
+            await self.admit(self._readers)
+            group.start_soon(self._listen, listener, handler, scope)
+            yield
         finally:
-            door.release()
+            self._is_open = False
+            scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await listener.aclose()
+                limiter = anyio.CapacityLimiter(1)  # all other worker threads may be busy
+                await to_thread.run_sync(lambda: self._path.unlink(missing_ok=True), limiter=limiter)
 
-    async def answer(stream: SocketStream) -> None:
-        async with stream:
-            if room.available_tokens < 1:
-                what = f"{MOST_CLIENTS} clients are connected already; stop some, such as events --follow"
-                with suppress(*_GONE), anyio.move_on_after(1):
-                    await stream.receive()  # if a client cannot send its request, it may not read the answer
-                await _send(stream, {"ok": False, "error": what, "code": 3})
-                return
-            async with room:
-                await _serve(stream, handler)
-
-    async def listen() -> None:
+    async def _listen(self, listener: SocketListener, handler: Handler, scope: anyio.CancelScope) -> None:
         with scope:
             async with anyio.create_task_group() as clients:
                 while True:
-                    await door.acquire()  # further clients wait in the kernel's queue, at no cost
-                    clients.start_soon(serve, await _accepted(listener))
+                    await self._door.acquire()  # further clients wait in the kernel's queue, at no cost
+                    clients.start_soon(self._serve, await _accepted(listener), handler)
 
-    scope = anyio.CancelScope()
-    group.start_soon(listen)
-    try:
-        yield
-    finally:
-        scope.cancel()
-        with anyio.CancelScope(shield=True):
-            await listener.aclose()
-            limiter = anyio.CapacityLimiter(1)  # all other worker threads may be busy
-            await to_thread.run_sync(lambda: path.unlink(missing_ok=True), limiter=limiter)
+    async def _serve(self, stream: SocketStream, handler: Handler) -> None:
+        try:
+            async with stream:
+                await self._answer(stream, handler)
+        finally:
+            self._door.release()
+
+    async def _answer(self, stream: SocketStream, handler: Handler) -> None:
+        raw = stream.extra(SocketAttribute.raw_socket)
+        role = audience.role_of(audience.client_of(raw), os.getuid(), self._readers)
+        room = self._room_of_readers if role is Role.READER else self._room
+        if room.available_tokens < 1:
+            count = int(room.total_tokens)
+            what = f"{count} clients are connected already; stop some, such as events --follow"
+            with suppress(*_GONE), anyio.move_on_after(1):
+                await stream.receive()  # if a client cannot send its request, it may not read the answer
+            await _send(stream, {"ok": False, "error": what, "code": 3})
+            return
+        async with room:
+            await _serve(stream, handler, role, self._readers)
 
 
 async def _listener(path: Path) -> SocketListener:
@@ -144,12 +169,13 @@ def _clear(path: Path) -> None:
     raise DaemonRuns(f"another smtd runs at {path}; stop it first (smtd-ctl stop)")
 
 
-async def _serve(stream: SocketStream, handler: Handler) -> None:
-    if not _is_welcome(stream):
-        await _send(stream, {"ok": False, "error": "this daemon belongs to another user", "code": 2})
-        return
+async def _serve(stream: SocketStream, handler: Handler, role: Role, readers: Readers | None) -> None:
     try:
+        if role is Role.STRANGER:
+            raise UsageError(audience.refusal(role, "", readers))
         request = await _request(stream)
+        if why := audience.refusal(role, request["verb"], readers):
+            raise UsageError(why)
     except SmtdError as exc:
         await _send(stream, {"ok": False, "error": str(exc), "code": exc.exit_code})
         return
@@ -241,10 +267,3 @@ async def _send(stream: SocketStream, answer: dict[str, Any]) -> bool:
         await stream.send(json.dumps(answer).encode() + b"\n")
         return True
     return False
-
-
-def _is_welcome(stream: SocketStream) -> bool:
-    """Say whether the client belongs to the same user or to root, according to the kernel."""
-    raw = stream.extra(SocketAttribute.raw_socket)
-    _, uid, _ = struct.unpack("3i", raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return uid in (0, os.getuid())

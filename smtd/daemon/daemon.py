@@ -16,7 +16,8 @@ from anyio import to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
 from smtd.config import Config, PairConfig, seconds, size
-from smtd.control.server import Handler, serving
+from smtd.control.audience import readers_named
+from smtd.control.server import ControlSocket, Handler
 from smtd.daemon import added, settings
 from smtd.daemon.events import Events
 from smtd.daemon.figures import Figures
@@ -108,6 +109,7 @@ class Daemon:
         self._scrubbing = anyio.Lock()
         self._server = OwnServer(dependencies.server, self.events, group)
         self._first_cycles = FirstCycles()
+        self._control = ControlSocket(dependencies.socket)
 
     @property
     def workers(self) -> list[Worker]:
@@ -174,6 +176,7 @@ class Daemon:
         if problem:
             log.warning("%s", problem)
             self.events.add("pairs damaged", problem=encodable(problem))
+        await self._control.admit(await to_thread.run_sync(readers_named, config.daemon.control_group))
         self._use(config)
         await self._group.start(self._notices.run)
         await self._server.follow(self._config)
@@ -183,7 +186,7 @@ class Daemon:
         self._group.start_soon(self.figures.run)
         self._group.start_soon(self._handle_hangups)
         self._group.start_soon(self._prune_history)
-        async with serving(self._dependencies.socket, handler, self._group):
+        async with self._control.serving(handler, self._group):
             self.events.add("started", pairs=len(self._pairs))
             notifier.ready()
             self._dependencies.started([worker.settings for worker in self.workers])
@@ -217,7 +220,9 @@ class Daemon:
             try:
                 config = await to_thread.run_sync(self._dependencies.load)
                 wanted = settings.of(config, self._added)
-                await self._server.follow(config)  # first: only this can fail
+                readers = await to_thread.run_sync(readers_named, config.daemon.control_group)
+                await self._server.follow(config)  # first: what comes after it cannot fail
+                await self._control.admit(readers)
                 self._use(config)
                 done = await self._reconcile(wanted)
             finally:

@@ -81,7 +81,7 @@ class Machine:
 def booted(directory: Path, wheel: Path) -> Iterator[Machine]:
     """Boot a machine with smtd from *wheel* in /opt/smtd, as its guide says, and a user ada."""
     packages = next(path for path in map(Path, sys.path) if path.name == "site-packages")
-    words = ["bash", HERE / "boot.sh", directory, sys.base_prefix, packages]
+    words = ["bash", str(HERE / "boot.sh"), str(directory), sys.base_prefix, str(packages)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

@@ -56,9 +56,9 @@ def environment_with(wheel: Path, directory: Path) -> Path:
 
 
 def environment_of(wheel: Path, run: Callable[..., str]) -> None:
-    """Make /opt/smtd with smtd from *wheel* by commands of a machine that has /opt/python and /opt/packages."""
+    """Make /opt/smtd with smtd from *wheel*; *run* runs commands where /opt/python and /opt/packages are."""
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     run(f"/opt/python/bin/{version}", "-m", "venv", "/opt/smtd")
-    line = "/opt/smtd/bin/pip install -q --no-index --no-deps --disable-pip-version-check --root-user-action ignore"
+    line = "/opt/smtd/bin/pip install -q --no-index --no-deps --disable-pip-version-check"
     run(*line.split(), str(wheel))
     run("sh", "-c", f"echo /opt/packages >/opt/smtd/lib/{version}/site-packages/packages.pth")
