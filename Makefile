@@ -37,7 +37,7 @@ test-slow: $(READY)  ## run the tests that take seconds each
 	SMTD_SLOW=1 $(BIN)/pytest $(PYTEST_FLAGS) -m slow
 
 test-root: $(READY)  ## run, as root, the tests that only root can
-	$(BIN)/pytest -m root
+	SMTD_SLOW=1 $(BIN)/pytest -m root
 
 check: $(READY)  ## format, lint, types, layers
 	$(BIN)/ruff format --check .

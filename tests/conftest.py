@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, settings
 import smtd as smtd_package
 from smtd.stores.http import link, other_clients
 from tests import scratch
+from tests.booted import machine
 from tests.command import Smtd, has_terminals
 from tests.forkserver import foreign, shelves
 from tests.integration import disks
@@ -64,6 +65,8 @@ LACKING = {program: module for program, module in PROGRAMS.items() if shutil.whi
 if not has_terminals():
     LACKING["a pseudo-terminal (/dev/pts)"] = "test_shown.py"
     LACKING["a terminal to control (/dev/pts)"] = "terminal"
+if os.geteuid() == 0 and (what := machine.lacking()):
+    LACKING[what] = "booted"
 collect_ignore += LACKING.values()
 
 #: Nor are tests of a database server that is missing. With SMTD_EVERY_SERVER that is an error.

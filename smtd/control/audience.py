@@ -106,7 +106,9 @@ def open_to(path: Path, readers: Readers | None) -> str:
     """
     try:
         path.chmod(0o600)
-        os.chown(path, -1, os.getegid() if readers is None else readers.group)
+        group = os.getegid() if readers is None else readers.group
+        if path.stat().st_gid != group:
+            os.chown(path, -1, group)
         if readers is None:
             return ""
         path.chmod(0o660)

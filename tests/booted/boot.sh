@@ -2,7 +2,7 @@
 # Boot a real systemd in namespaces of its own, over an overlay of this machine's root: nothing that it or the
 # tests write outlives it. Its network is a loopback device only.
 # usage: boot.sh DIRECTORY PYTHON PACKAGES   (as root)
-#   DIRECTORY  scratch; the same place inside
+#   DIRECTORY  scratch; inside at /opt/shared
 #   PYTHON     the prefix of a Python, inside at /opt/python
 #   PACKAGES   a site-packages, inside at /opt/packages
 # It writes `booting` to standard output; the systemd is the only child of this process, and ends with it.
@@ -33,7 +33,7 @@ mount -t tmpfs tmpfs "$R/dev/shm"
 touch "$R/dev/console"
 mount -t tmpfs tmpfs "$R/run" -o mode=755
 mount -t tmpfs tmpfs "$R/tmp" -o mode=1777
-for pair in "$BASE:$BASE" "$PYTHON:/opt/python" "$PACKAGES:/opt/packages"; do
+for pair in "$BASE:/opt/shared" "$PYTHON:/opt/python" "$PACKAGES:/opt/packages"; do
     mkdir -p "$R${pair#*:}"
     mount --bind "${pair%%:*}" "$R${pair#*:}"
 done
@@ -55,6 +55,8 @@ cd "$R"
 mkdir -p old
 pivot_root . old
 umount -l old
+# As container managers do: systemd mounts credentials in a namespace from which they must get here.
+mount --make-rshared /
 echo booting
 exec env -i container=tests PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --unit=tests.target \
     --log-target=journal-or-kmsg --show-status=no

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,8 +15,15 @@ from tests.packages.lending import environment_of
 HERE = Path(__file__).parent
 #: Seconds after which a test gives up.
 PATIENCE = 60.0
+#: What both machines see.
+SHARED = "/opt/shared"
 #: Where the machine has smtd.
 PROGRAMS = "/opt/smtd/bin"
+#: What a login sets.
+_SESSION = """
+    export HOME="$(getent passwd $USER | cut -d: -f6)" XDG_RUNTIME_DIR=/run/user/$(id -u)
+    exec "$@"
+"""
 _PATH = f"{PROGRAMS}:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -25,7 +32,7 @@ class Machine:
 
     def __init__(self, pid: int, directory: Path) -> None:
         self.pid = pid
-        #: A directory that both machines have at this path.
+        #: A directory that is there as SHARED.
         self.directory = directory
 
     def run(self, *words: str, user: str = "root", stdin: str = "", check: bool = True) -> str:
@@ -41,8 +48,7 @@ class Machine:
         become = [*clean, "HOME=/root"]
         if user != "root":
             identity = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
-            session = 'export XDG_RUNTIME_DIR=/run/user/$(id -u); exec "$@"'
-            become = [*identity, *clean, f"HOME=/home/{user}", f"USER={user}", "sh", "-c", session, "sh"]
+            become = [*identity, *clean, f"USER={user}", "sh", "-c", _SESSION, "sh"]
         return subprocess.run(
             [*enter, *become, *words],
             cwd="/",
@@ -89,7 +95,8 @@ def booted(directory: Path, wheel: Path) -> Iterator[Machine]:
         machine = Machine(_child(process.pid), directory)
         machine.wait("systemctl is-active tests.target", "active")
         machine.run("useradd", "--create-home", "--shell", "/bin/sh", "ada")
-        environment_of(wheel, machine.run)
+        shutil.copy(wheel, directory)
+        environment_of(Path(SHARED, wheel.name), machine.run)
         yield machine
     finally:
         process.kill()
@@ -103,9 +110,12 @@ def _child(pid: int) -> int:
 
 
 def lacking() -> str:
-    """Return why no machine can be booted here; empty if one can."""
-    if os.geteuid() != 0:
-        return "it needs root"
+    """Return what root lacks to boot a machine here; empty if nothing."""
+    needed = ("unshare", "nsenter", "setpriv", "ip", "dbus-daemon", "loginctl", "/lib/systemd/systemd")
+    if missing := [program for program in needed if shutil.which(program) is None]:
+        return f"{', '.join(missing)}"
+    if not list(Path("/lib").glob("*/security/pam_systemd.so")):
+        return "libpam-systemd"
     probe = "mount --make-rprivate / && mount -t tmpfs tmpfs /mnt && mount -t cgroup2 cgroup2 /mnt"
     tried = subprocess.run(
         ["unshare", "--pid", "--mount", "--net", "--fork", "--cgroup", "bash", "-c", probe],
@@ -113,4 +123,4 @@ def lacking() -> str:
         text=True,
         check=False,
     )
-    return tried.stderr.strip().splitlines()[-1] if tried.returncode else ""
+    return f"the right to mount ({tried.stderr.strip()})" if tried.returncode else ""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
+import pytest
 import tomli
 from packaging.requirements import Requirement
 
@@ -62,3 +63,11 @@ def environment_of(wheel: Path, run: Callable[..., str]) -> None:
     line = "/opt/smtd/bin/pip install -q --no-index --no-deps --disable-pip-version-check"
     run(*line.split(), str(wheel))
     run("sh", "-c", f"echo /opt/packages >/opt/smtd/lib/{version}/site-packages/packages.pth")
+
+
+def built_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a wheel of the tree as it is."""
+    made = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(made)]
+    subprocess.run(build, cwd=ROOT, capture_output=True, check=True)
+    return next(made.iterdir())

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from docs import config_page, manual
-from tests.packages.lending import ROOT, environment_with
+from tests.packages.lending import ROOT, built_wheel, environment_with
 
 pytestmark = pytest.mark.slow
 UNITS = ["smtd.service", "smtd@.service", "smtd-server.service", "smtd-server.socket", "user/smtd.service"]
@@ -43,7 +43,7 @@ def build(tree: Path, target: Path, *words: str, **variables: str) -> Path:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel of the tree as it is."""
-    return build(ROOT, tmp_path_factory.mktemp("wheel") / "dist", "-t", "wheel")
+    return built_wheel(tmp_path_factory)
 
 
 def test_wheel_has_everything_that_smtd_needs(wheel: Path) -> None:
