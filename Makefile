@@ -21,7 +21,7 @@ CORE = merge engine journal
 COMMA = ,
 SPACE = $(subst ,, )
 
-.PHONY: help demo test test-slow test-root check man docs screenshots merging soak bench coverage coverage-all mutation test-all lock clean
+.PHONY: help demo test test-slow test-root check man deb docs screenshots merging soak bench coverage coverage-all mutation test-all lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -56,6 +56,9 @@ docs: $(READY)  ## build the site of the documents, in build/site, and check eve
 
 screenshots: $(READY)  ## take the pictures in docs/images again, with chromium
 	$(BIN)/python -m docs.screenshots docs/images
+
+deb: $(READY)  ## build a package for this Debian, in dist
+	$(BIN)/python deb/build.py dist build/wheels
 
 merging: $(READY)  ## generate docs/explanation/merging.md again from the code that decides
 	$(BIN)/python -m docs.merging docs/explanation/merging.md

@@ -33,6 +33,7 @@ TARGETS = [
     "screenshots",
     "merging",
     "man",
+    "deb",
     "test-all",
     "lock",
     "clean",
