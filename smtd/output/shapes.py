@@ -1,4 +1,4 @@
-"""Convert reports into the plain values of `--json` and the control socket (docs/json.md).
+"""Convert reports into the plain values of `--json` and the control socket (docs/reference/json.md).
 
 *mirrored*: the names of the sides are exchanged, for a user who names the stores of a pair in the other
 order.

@@ -41,7 +41,8 @@ def later(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     control.write_text(control.read_text("utf-8").replace("Version: 0.1.0-1", "Version: 0.1.1-1"), "utf-8")
     with (directory / "tree" / "etc/smtd/config.toml").open("a") as file:
         file.write("# a new key\n")
-    command = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-b", directory / "tree", directory / "later.deb"]
+    tree, later = str(directory / "tree"), str(directory / "later.deb")
+    command = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-b", tree, later]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return directory / "later.deb"
 
@@ -79,7 +80,7 @@ def machine(booted_machine: Machine, deb: Path, later: Path) -> Iterator[Machine
 
 
 def test_package_serves_a_machine_from_install_to_purge(machine: Machine) -> None:
-    """Installed it waits; a running service gets an upgrade; removed it is gone; purged all but the records."""
+    """Installed it waits; an upgrade restarts it; removed it is gone; purged all is but the records."""
     machine.run("dpkg", "-i", f"{SHARED}/smtd.deb")
     assert machine.run("smtd", "--version").startswith("smtd, version ")
     assert machine.state("smtd.service") == "inactive"

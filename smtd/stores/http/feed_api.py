@@ -1,4 +1,4 @@
-"""The requests to smtd's own server: the feed of changes, and records in bulk (docs/server.md)."""
+"""The requests to smtd's own server: the feed of changes, and records in bulk (docs/reference/server.md)."""
 
 from __future__ import annotations
 
