@@ -78,7 +78,12 @@ def test_lock_refuses_a_fifo(tmp_path: Path) -> None:
 
 #: Places that open files in another way, and why that is right.
 ELSEWHERE = {
+    "smtd/cli/doctor_machine.py": "it asks the kernel",
+    "smtd/cli/doctor_state.py": "it checks before",
+    "smtd/cli/login.py": "it opens the terminal",
+    "smtd/cli/new_config.py": "the example is a part of this package",
     "smtd/cli/streams.py": "it opens the device that takes everything",
+    "smtd/cli/unit_file.py": "the units are a part of this package",
     "smtd/control/protocol.py": "it opens a directory",
     "smtd/regular.py": "it is the way",
     "smtd/private.py": "it opens only what it has just made",

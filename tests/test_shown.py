@@ -176,7 +176,7 @@ def test_lines_of_a_traceback_are_indented_in_the_log() -> None:
 
 
 def test_commands_print_only_through_say() -> None:
-    """Except tables, progress and the demo, which escape themselves."""
+    """Except questions, progress and the demo, which escape themselves."""
     found = set()
     for path in Path(__file__).parents[1].joinpath("smtd", "cli").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -187,4 +187,4 @@ def test_commands_print_only_through_say() -> None:
             ):
                 found.add(path.stem)
 
-    assert found == {"say", "streams", "progress_line", "demo"}
+    assert found == {"say", "streams", "progress_line", "demo", "login"}

@@ -20,6 +20,7 @@ from smtd.errors import LoginRefused, UsageError
 from smtd.stores.access import Access
 from smtd.stores.location import Location
 from smtd.stores.registry import open_store
+from smtd.text import shown
 
 #: How often a person may try.
 TRIES = 3
@@ -111,8 +112,8 @@ def _is_attended() -> bool:
 def _typed_login(location: Location) -> tuple[str, str]:
     """Return the user and the password that a person types. Raises UsageError if the person types none."""
     try:
-        user = location.access.username or _typed_line(f"User at {location}: ")
-        return user, getpass.getpass(f"Password for {user} at {location}: ")
+        user = location.access.username or _typed_line(shown(f"User at {location}: "))
+        return user, getpass.getpass(shown(f"Password for {user} at {location}: "))
     except EOFError:
         raise UsageError(f"no password was typed for {location}; nothing was done") from None
 

@@ -51,14 +51,12 @@ def main(config: Path | None, control: str | None, serving: Serving | None = Non
     # A server has a state and a socket of its own: it may run beside a daemon of the same user.
     own_state = state if serving is None else server_directory(state)
     _log(found)
-    if serving is None and configuration_file(config) is None and not (state / "pairs.json").exists():
-        log.warning("there are no pairs to sync: %s", no_configuration())
     passwords = Passwords()
     sockets = _passed_sockets()
+    if serving is None and configuration_file(config) is None and not (state / "pairs.json").exists():
+        log.warning("there are no pairs to sync: %s", no_configuration())
     if sockets and found.server is None:
-        log.warning(
-            "systemd listens for a server, but the configuration has no [server]: clients get no answer"
-        )
+        log.warning("systemd listens for a server, but there is no [server]: clients get no answer")
 
     def load() -> Config:
         passwords.forget()
@@ -104,7 +102,7 @@ def _greet(
     if sys.stderr.isatty():
         found = greeting.lines(
             configuration_file(config),
-            new_socket_path(control),
+            new_socket_path(control, is_server=not keeps_pairs),
             pairs,
             is_usual=control is None,
             keeps_pairs=keeps_pairs,

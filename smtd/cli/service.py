@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smtd import denied, durable
+from smtd import denied, durable, regular
 from smtd.cli import unit_file, user_service
 from smtd.cli.say import say, say_json
 from smtd.cli.systemctl import STARTING, Systemctl
@@ -58,7 +58,7 @@ class Service:
     def text(self) -> str | None:
         """Return the text of the unit at `path` (None: there is none). Raises UsageError."""
         try:
-            return self.path.read_text("utf-8")
+            return regular.read_text(self.path)
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as exc:

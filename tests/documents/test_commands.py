@@ -20,7 +20,7 @@ from tests.peers.server import SumatraServer
 
 ALL = [block for page in PAGES for block in blocks(page)]
 #: The most blocks that nothing runs here.
-NOT_RUN = 9
+NOT_RUN = 10
 
 
 def test_every_block_of_commands_is_played_or_says_why_not() -> None:

@@ -14,10 +14,9 @@ import asyncpg
 from anyio import CancelScope, to_thread
 from asyncpg import exceptions as pg
 
-from smtd import denied
-from smtd.errors import LoginRefused, StoreBusy, StoreError, StoreRefused, StoreUnreachable
+from smtd.errors import StoreBusy, StoreError, StoreRefused
 from smtd.records.record import Key
-from smtd.stores.django import passfile
+from smtd.stores.django import passfile, postgresql_errors
 from smtd.stores.django.connection import DatabaseConnection, Row, ServerConnection
 from smtd.stores.django.limits import Limits
 from smtd.stores.django.mapping import MEMBERSHIPS, PREFIX, SHARED
@@ -291,33 +290,7 @@ class Postgresql:
         return {}  # it compares texts exactly
 
     def store_error(self, exc: Exception, name: str) -> StoreError | None:
-        if isinstance(exc, (pg.InvalidPasswordError, pg.InvalidAuthorizationSpecificationError)):
-            return LoginRefused(f"login to {name} failed: {exc}; check the user and the password")
-        if isinstance(exc, pg.InvalidCatalogNameError):
-            return StoreRefused(f"{name} does not exist ({exc}); create the database first")
-        if isinstance(exc, pg.InsufficientPrivilegeError):
-            return StoreRefused(
-                f"permission denied: this user may not use {name} ({exc}); ask for it (GRANT)"
-            )
-        if isinstance(exc, pg.ReadOnlySQLTransactionError):
-            return StoreRefused(f"{name} only reads ({exc}); name the server that takes writes")
-        if isinstance(exc, pg.LockNotAvailableError):
-            return StoreBusy(f"other programs keep writing to {name}; smtd tries again")
-        if isinstance(exc, ConnectionRefusedError):
-            return StoreUnreachable(
-                f"{name} cannot be reached: connection refused; check that the server runs"
-            )
-        if isinstance(exc, ConnectionError) and "SSL" in str(exc):
-            return StoreRefused(f"{name} does not support TLS; set up TLS there, or use sslmode=prefer")
-        if isinstance(exc, _TRANSIENT):
-            return StoreBusy(f"{name} closed the connection: {exc}")
-        if isinstance(exc, (TimeoutError, asyncio.TimeoutError)):
-            return StoreUnreachable(f"{name} does not answer; check the server and the network")
-        if isinstance(exc, OSError):
-            return StoreUnreachable(f"{name} cannot be reached: {denied.why(exc)}")
-        if isinstance(exc, (asyncpg.PostgresError, asyncpg.InterfaceError)):
-            return StoreUnreachable(f"{name} cannot be used: {exc}")
-        return None
+        return postgresql_errors.store_error(exc, name)
 
 
 async def _cluster(db: DatabaseConnection) -> str | None:
@@ -330,17 +303,6 @@ async def _cluster(db: DatabaseConnection) -> str | None:
 
 #: Errors for a lock that another client holds: the transaction was rolled back.
 _CONTENDED = (pg.LockNotAvailableError, pg.DeadlockDetectedError, pg.SerializationError)
-#: Errors that the next attempt may not meet.
-_TRANSIENT = (
-    pg.PostgresConnectionError,
-    pg.OperatorInterventionError,
-    pg.InsufficientResourcesError,
-    pg.TransactionRollbackError,
-    pg.InterfaceError,
-    pg.InternalClientError,
-    pg.InvalidCachedStatementError,
-    ConnectionError,
-)
 
 
 async def _connect(address: Address) -> PostgresqlConnection:
