@@ -16,7 +16,7 @@ import pytest
 from smtd.control.audience import READING, ClientProcess, Readers, Role, readers_named, refusal, role_of
 from smtd.daemon.pair_verbs import Verbs
 from smtd.errors import UsageError
-from tests.daemon.process import DaemonProcess, daemon_process, pair_of
+from tests.daemon.process import DaemonProcess, daemon_process, pair_of, wait_until
 from tests.stores.places import DjangoPlace
 
 LAB = Readers("lab", 70)
@@ -126,7 +126,7 @@ def test_members_look_and_root_acts(lab):
     }
     assert "PermissionError" in asked(lab, STRANGER, STRANGER)["error"]
     assert lab.ctl("pause", "pair").code == 0
-    assert lab.status()["state"] == "paused"
+    wait_until(lambda: lab.status()["state"] == "paused")
 
 
 @pytest.mark.root
