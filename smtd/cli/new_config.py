@@ -29,8 +29,6 @@ def run(chosen: Path | None, *, as_json: bool) -> int:
     already, or if the file cannot be written.
     """
     file = (configuration_file(chosen) or usual_files()[0]).absolute()
-    if os.path.lexists(file):
-        raise _exists(file)
     directory = _project()
     name = None if directory is None else ConfigFile(file).free_name(directory.name, ())
     _write(file, text(_example(), name, directory))
