@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 
 from smtd.cli import ctl
 from smtd.cli.commands import Command, CommandGroup, after_verb, json_option, named_configuration
-from smtd.cli.help_page import Row
+from smtd.cli.help_page import HelpPage, Row
 from smtd.cli.parser import VerbParser, usage_piece
 from smtd.errors import SmtdError, UsageError
 
@@ -36,6 +36,11 @@ class ForwardedVerb(Command):
             short_help=(parser.description or "").partition("\n")[0],
         )
         self._words = list(words)
+        self._parser = parser
+
+    def page(self, ctx: click.Context) -> HelpPage:
+        """Return what the help of `smtd-ctl` says of the verb."""
+        return self._parser.page()
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep the words for `smtd-ctl`; only a completion needs their meaning here."""
