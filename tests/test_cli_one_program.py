@@ -316,6 +316,26 @@ def test_misspelt_pair_and_store_are_met_with_the_likely_ones(
     assert added.err == "smtd: there is no store rihgt; did you mean 'right'?\n"
 
 
+def test_misspelt_file_and_project_are_met_with_the_likely_ones(alone: Programs, tmp_path: Path) -> None:
+    """A project that no store has is no error, as it may come; but the answer names it."""
+    put(tmp_path / "left.sqlite", record("run"))
+    put(tmp_path / "right.sqlite")
+
+    file = alone("smtd", "list", "lefft.sqlite")
+    unlike = alone("smtd", "list", "nowhere")
+    listed = alone("smtd", "list", "left.sqlite", "--project", "MyProjet", "--project", PROJECT)
+    synced = alone("smtd", "sync", "left.sqlite", "right.sqlite", "--project", "MyProjet")
+
+    assert "there is no record store at lefft.sqlite; did you mean 'left.sqlite'?" in file.err
+    assert unlike.err == "smtd: there is no record store at nowhere\n"
+    assert f"there is no project 'MyProjet'; did you mean '{PROJECT}'?" in listed.err
+    assert (listed.code, f"{PROJECT}/run" in listed.out) == (0, True)
+    assert (synced.code, synced.err) == (
+        0,
+        f"smtd: there is no project 'MyProjet'; did you mean '{PROJECT}'?\n",
+    )
+
+
 def test_shell_completes_verbs_and_pairs_of_smtd(programs: Programs, daemon: DaemonProcess) -> None:
     """As bash asks for them."""
     lines = {"smtd pau": "pause", "smtd pause pa": "pair", "smtd sync no": "now", "smtd sync now pa": "pair"}

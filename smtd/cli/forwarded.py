@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,7 @@ def refuse_name_of_store(verb: str, file: Path | None) -> None:
         raise UsageError(f"{found} is a store, too: write smtd sync ./{verb} to sync it; {daemon}")
 
 
+@cache
 def commands() -> dict[str, click.Command]:
     """Return a command for each verb of `smtd-ctl`, by name; `sync` has two below it."""
     return {name: _command([name], parser) for name, parser in ctl.parser(_PROGRAM).verbs.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from smtd.cli.state import configuration
 from smtd.cli.stores import located
 from smtd.output.local_time import local_time
 from smtd.records.record import Key, Record
+from smtd.spelling import did_you_mean
 from smtd.stores.base import Scan
 from smtd.stores.location import Location
 from smtd.stores.registry import open_store
@@ -33,9 +35,12 @@ def run(
     """Print the records of a store, newest first, and return the exit code."""
     location = located(name, configuration(config), timezone)
     location = with_typed_login(location, may_ask=not no_input)
+    named = projects
     if not projects and location.project is not None:
         projects = (location.project,)
-    scan, records = anyio.run(partial(_read, location, () if pairing.ALL in projects else projects))
+    scan, records, known = anyio.run(partial(_read, location, () if pairing.ALL in projects else projects))
+    for line in unknown_projects(named, known):
+        complain(f"smtd: {location}: {line}")
     if as_json:
         say_json({"location": str(location), "projects": _json(scan, records)})
     else:
@@ -43,10 +48,22 @@ def run(
     return 1 if scan.unreadable else 0
 
 
-async def _read(location: Location, projects: tuple[str, ...]) -> tuple[Scan, dict[Key, Record]]:
+async def _read(
+    location: Location, projects: tuple[str, ...]
+) -> tuple[Scan, dict[Key, Record], Collection[str]]:
+    """Return the records of *projects* (empty: all), and the names of all projects if one has no records."""
     async with open_store(location) as store:
         scan = await store.scan(frozenset(projects) or None)
-        return scan, await store.read(list(scan.digests))
+        found = {key.project for key in (*scan.digests, *scan.unreadable)}
+        known = found if found.issuperset(projects) else await store.projects()
+        return scan, await store.read(list(scan.digests)), known
+
+
+def unknown_projects(named: Collection[str], known: Collection[str]) -> Iterator[str]:
+    """Yield a sentence for each project that a user *named* and that is not *known*, with the likely one."""
+    for project in named:
+        if project != pairing.ALL and project not in known:
+            yield f"there is no project {project!r}{did_you_mean(project, known)}"
 
 
 def _newest_first(records: dict[Key, Record]) -> list[tuple[Key, Record]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -62,14 +63,28 @@ def located(
     try:
         location = find(word, access, may_be_new=may_be_new)
     except StoreUnreachable as exc:
-        if (likely := nearest(word, config.stores)) is None or configured is not None:
+        if configured is not None or (likely := _likely(word, config)) is None:
             raise
-        raise StoreUnreachable(f"{exc}; did you mean the configured store {likely!r}?") from exc
+        raise StoreUnreachable(f"{exc}; did you mean {likely}?") from exc
     if "://" in word and location.access.password is None and location.access.token is None:
         location = _by_netrc(location)
     if location.driver.server is not None and location.driver.server.over_http:
         location = replace(location, access=replace(location.access, proxy=proxy_for(location.url)))
     return location
+
+
+def _likely(word: str, config: Config) -> str | None:
+    """Return what a user most likely meant by *word*, which is no store: a configured one, or a file."""
+    if (store := nearest(word, config.stores)) is not None:
+        return f"the configured store {store!r}"
+    path = Path(word)
+    try:
+        if "://" in word or path.name in (names := os.listdir(path.parent)):
+            return None
+    except OSError:
+        return None
+    found = nearest(path.name, names)
+    return None if found is None else repr(str(path.with_name(found)))
 
 
 def _current() -> Path:

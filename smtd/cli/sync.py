@@ -11,6 +11,7 @@ import anyio
 
 from smtd import pairing
 from smtd.cli import delegate, gc_tuning, show
+from smtd.cli.list_records import unknown_projects
 from smtd.cli.login import with_typed_login
 from smtd.cli.say import complain, say_json
 from smtd.cli.state import configuration, state_directory
@@ -102,7 +103,12 @@ async def sync(
     async with open_journal(directory) as journal, pairing.open_stores(locations) as stores:
         run = pairing.preview if request.dry_run else pairing.sync
         name = _name(request, locations)
-        return await run(journal, name, locations, stores, policy, progress=progress)
+        report = await run(journal, name, locations, stores, policy, progress=progress)
+        if request.projects and not report.in_sync:
+            known = {project for side in SIDES for project in await stores[side].projects()}
+            for line in unknown_projects(request.projects, known):
+                complain(f"smtd: {line}")
+        return report
 
 
 def _locations(request: Request, config: Config) -> Both[Location]:
