@@ -65,7 +65,11 @@ def pages() -> Iterator[tuple[str, str]]:
     """Give name and text of each man page: one for each command of smtd, and one for all of smtd-ctl."""
     yield from _pages_of(_context(main.main, "smtd"))
     parser = ctl.parser()
-    about = {"description": _as_name(parser.description), "version": __version__, "manual_title": "smtd"}
+    about = {
+        "description": _as_name((parser.description or "").partition("\n")[0]),
+        "version": __version__,
+        "manual_title": "smtd",
+    }
     yield parser.prog, _undated(str(Manpage(parser, _data=about)))
 
 

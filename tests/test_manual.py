@@ -105,6 +105,7 @@ def test_apropos_finds_each_page(place):
 
     assert title.startswith(".TH ")
     assert heading == ".SH NAME"
+    assert rest[0].startswith(".SH ")
     assert plain(name).startswith(f"{Path(place).stem} - ")
     assert macros <= {".SH", ".PP", ".TP", ".B", ".br", ".nf", ".fi"}
 
