@@ -121,11 +121,13 @@ def _typed_login(location: Location) -> tuple[str, str]:
 def _typed_line(prompt: str) -> str:
     """Return a line from the terminal. Raises EOFError without one."""
     try:
-        with open(_TERMINAL, "w", encoding="utf-8") as shown, open(_TERMINAL, encoding="utf-8") as typed:
-            print(prompt, end="", file=shown, flush=True)
+        with open(_TERMINAL, "w", encoding="utf-8") as asking, open(_TERMINAL, encoding="utf-8") as typed:
+            asking.write(prompt)
+            asking.flush()
             line = typed.readline()
     except OSError:
-        print(prompt, end="", file=sys.stderr, flush=True)
+        sys.stderr.write(prompt)
+        sys.stderr.flush()
         line = sys.stdin.readline()
     if not line.strip():
         raise EOFError
