@@ -46,13 +46,11 @@ def is_frozen(path: Path) -> bool:
 
 
 @contextmanager
-def explaining(path: Path | None) -> Iterator[None]:
-    """Translate SQLite's errors for the database at *path* (None: translate nothing); see `explained`."""
+def explaining(path: Path) -> Iterator[None]:
+    """Translate SQLite's errors for the database at *path*; see `explained`."""
     try:
         yield
     except sqlite3.OperationalError as exc:
-        if path is None:
-            raise
         raise explained(path, exc) from exc.__cause__
 
 

@@ -246,8 +246,13 @@ def _do(todo: list[Callable[[sqlite3.Connection], T]], done: list[T], db: sqlite
 
 
 def _explained(file: Path | None, work: Callable[[sqlite3.Connection], T], db: sqlite3.Connection) -> T:
-    with readonly.explaining(file):
+    """Return the result of *work*. Raises Obstructed if a permission at *file* is missing. Blocks."""
+    try:
         return work(db)
+    except sqlite3.OperationalError as exc:
+        if file is None:
+            raise
+        raise readonly.explained(file, exc) from exc.__cause__
 
 
 def _rows(db: sqlite3.Connection, sql: str, parameters: Sequence[Any]) -> list[Row]:

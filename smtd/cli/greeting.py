@@ -17,8 +17,8 @@ def lines(
 ) -> Iterator[str]:
     """Yield the version, what is synced, and how to look at it and to stop it.
 
-    *config* None: there is no configuration. *is_usual*: `smtd-ctl` finds the *socket* by itself. Without
-    *keeps_pairs* the daemon only serves a store.
+    *config* None: there is no configuration. *is_usual*: `smtd-ctl` finds the *socket* from any shell.
+    Without *keeps_pairs* the daemon only serves a store.
     """
     program = ["smtd-ctl"] if is_usual else ["smtd-ctl", "--socket", socket]
     yield f"smtd {__version__}"

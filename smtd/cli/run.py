@@ -104,7 +104,7 @@ def _greet(
             configuration_file(config),
             new_socket_path(control, is_server=not keeps_pairs),
             pairs,
-            is_usual=control is None,
+            is_usual=control is None and "SMTD_SOCKET" not in os.environ,
             keeps_pairs=keeps_pairs,
         )
         for line in found:

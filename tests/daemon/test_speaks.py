@@ -175,7 +175,7 @@ if has_terminals():
         words = ["-c", str(made.config), "run"]
         with at_terminal(words, made.variables(), tmp_path) as terminal:
             wait_until(lambda: made.socket.exists())
-            terminal.answers(b"smtd-ctl stop\r\n", b"")
+            terminal.answers(b" stop\r\n", b"")
             terminal.interrupt()
             assert terminal.end() == 0
         made.close()
@@ -184,6 +184,7 @@ if has_terminals():
         assert_matches(
             shown,
             rf"smtd \S+\n  configuration  {made.config}\n  pairs          pair: left <-> right\n"
-            rf"  socket         {made.socket}\n  page           smtd-ctl web opens it in a browser\n"
-            r"  stop           Ctrl-C, or smtd-ctl stop\n(?s:.*) INFO stopped\n",
+            rf"  socket         {made.socket}\n"
+            rf"  page           smtd-ctl --socket {made.socket} web opens it in a browser\n"
+            rf"  stop           Ctrl-C, or smtd-ctl --socket {made.socket} stop\n(?s:.*) INFO stopped\n",
         )

@@ -273,7 +273,7 @@ class FeedApi:
             self._missed()
         if status == HTTPStatus.FORBIDDEN:
             raise StoreRefused(
-                f"{self._name} denies this user access; ask an owner of the project for access"
+                f"permission denied: {self._name} denies this user access; ask an owner of the project for it"
             )
         if status != HTTPStatus.OK:
             raise StoreUnreachable(f"{self._name} answers with status {status}; see the log of the server")

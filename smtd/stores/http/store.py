@@ -362,7 +362,8 @@ def _without_project(change: Change, reason: str) -> Outcome:
 
 
 def _forbidden(project: str) -> str:
-    return f"the server denies this user access to project {project!r}; ask its owner for access"
+    what = f"the server denies this user access to project {project!r}"
+    return f"permission denied: {what}; ask its owner for access"
 
 
 def _after(there: set[Key], changes: Sequence[Change], outcomes: Mapping[Key, Outcome]) -> set[Key]:
