@@ -68,6 +68,7 @@ def obstacle(path: Path, exc: Exception) -> str:
     """
     if not any(said in str(exc) for said in _SAID):
         return ""
+    path = Path(os.path.realpath(path))  # SQLite keeps its files beside the one that a link leads to
     if reason := denied.at(path):
         return reason
     has_directory = os.access(path.parent, os.W_OK) or not path.is_file()
