@@ -58,6 +58,7 @@ def test_store_that_may_not_be_written_keeps_its_pair_from_syncing(smtd: Smtd, t
     ]
 
 
+@pytest.mark.slow
 def test_store_that_a_pair_only_reads_need_not_be_writable(smtd: Smtd, tmp_path: Path) -> None:
     """It is not tried."""
     put(tmp_path / "left.sqlite", full("run"))
@@ -206,6 +207,7 @@ def test_marks_are_ascii_in_a_locale_without_more(smtd: Smtd, tmp_path: Path) ->
     assert [line[:3] for line in answer.out.splitlines()] == ["NO ", "ok ", "1 s"]
 
 
+@pytest.mark.slow
 def test_rights_at_a_server_of_smtd_are_asked_for(smtd: Smtd, tmp_path: Path) -> None:
     """Reading is not enough; a right to create projects is. Nothing changes there."""
     (tmp_path / "server").mkdir()
