@@ -51,16 +51,8 @@ def build(target: Path, kept: Path) -> Path:
         _make_uniform(stage)
         target.mkdir(parents=True, exist_ok=True)
         file = target / f"smtd_{_version()}_{_told('dpkg', '--print-architecture')}.deb"
-        command = [
-            "dpkg-deb",
-            "--root-owner-group",
-            "-Zxz",
-            "--threads-max=1",
-            "--build",
-            str(stage),
-            str(file),
-        ]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        command = ["dpkg-deb", "--root-owner-group", "-Zxz", "--threads-max=1", "--build"]
+        subprocess.run([*command, str(stage), str(file)], check=True, stdout=subprocess.DEVNULL)
     return file
 
 

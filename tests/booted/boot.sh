@@ -37,6 +37,8 @@ for pair in "$BASE:/opt/shared" "$PYTHON:/opt/python" "$PACKAGES:/opt/packages";
     mkdir -p "$R${pair#*:}"
     mount --bind "${pair%%:*}" "$R${pair#*:}"
 done
+# A container may forbid packages to start services; a machine does not.
+rm -f "$R/usr/sbin/policy-rc.d"
 # A libpython that its Python looks for in a home, which services do not see.
 echo /opt/python/lib >"$R/etc/ld.so.conf.d/000-python.conf"
 chroot "$R" /sbin/ldconfig

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.booted import debian
 from tests.booted.machine import Machine, booted
 from tests.packages.lending import built_wheel
 
@@ -29,3 +31,15 @@ def machine(booted_machine: Machine) -> Iterator[Machine]:
         systemctl reset-failed
     """
     booted_machine.run("sh", "-c", script, check=False)
+
+
+@pytest.fixture(scope="session")
+def deb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Debian package of the tree as it is."""
+    return debian.build(tmp_path_factory.mktemp("deb"))
+
+
+@pytest.fixture(scope="session")
+def later(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A later one."""
+    return debian.later_than(deb, tmp_path_factory.mktemp("later"))
