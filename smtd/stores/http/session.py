@@ -112,16 +112,30 @@ class Trust:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the server answered; *link* and *number* are its headers `Link` and `Smtd-Number`."""
+    """What the server answered; *link*, *number* and *etag* are its `Link`, `Smtd-Number` and `ETag`."""
 
     status: int
     body: bytes
     link: str = ""
     number: str = ""
+    etag: str = ""
+
+
+#: A request is to be carried out in any case; only if nothing is there; see `if_match`.
+NO_CONDITION: Mapping[str, str] = {}
+IF_ABSENT: Mapping[str, str] = {"If-None-Match": "*"}
+
+
+def if_match(etag: str) -> Mapping[str, str]:
+    """Return the condition that what has *etag* is still there (empty: the server gives none)."""
+    return {"If-Match": etag} if etag else NO_CONDITION
 
 
 class _Request(NamedTuple):
-    """A request; its answer may have *most* bytes; the message on a redirection names *path*."""
+    """A request; its answer may have *most* bytes; the message on a redirection names *path*.
+
+    *condition*: the header that makes it conditional, if any.
+    """
 
     method: str
     url: URL
@@ -129,8 +143,7 @@ class _Request(NamedTuple):
     body: bytes | None = None
     content_type: str = "application/json"
     path: tuple[str, ...] = ()
-    #: The state that the target must have, as If-Match (empty: any).
-    condition: str = ""
+    condition: Mapping[str, str] = NO_CONDITION
 
 
 class Session:
@@ -209,27 +222,35 @@ class Session:
             return understand(body)
         return await anyio.to_thread.run_sync(understand, body, limiter=self._one_at_a_time)
 
-    async def put(self, body: bytes, *path: str) -> Answer:
+    async def put(self, body: bytes, *path: str, condition: Mapping[str, str] = NO_CONDITION) -> Answer:
         """Return the answer to a PUT, which is sent once: if it is lost, the caller must check the outcome.
 
-        Raises NotSent, at once, if the server has asked to wait.
+        A server that knows no *condition* (see `if_match`) ignores it. Raises NotSent, at once, if the server
+        has asked to wait.
         """
-        return await self._once(self._of_records("PUT", path, body))
+        return await self._once(self._of_records("PUT", path, body, condition))
 
     async def rehearse(self, project: str) -> Answer:
         """Return the answer to a PUT that changes nothing in *project*, and does not create it.
 
         Only smtd's own server obeys the condition; do not ask another one.
         """
-        return await self._once(self._of_records("PUT", (project,), b"{}")._replace(condition="*"))
+        return await self._once(self._of_records("PUT", (project,), b"{}", {"If-Match": "*"}))
 
-    async def delete(self, *path: str) -> Answer:
+    async def delete(self, *path: str, condition: Mapping[str, str] = NO_CONDITION) -> Answer:
         """Return the answer to a DELETE, which is sent once, or not at all, like a PUT."""
-        return await self._once(self._of_records("DELETE", path, None))
+        return await self._once(self._of_records("DELETE", path, None, condition))
 
-    def _of_records(self, method: str, path: tuple[str, ...], body: bytes | None) -> _Request:
+    def _of_records(
+        self,
+        method: str,
+        path: tuple[str, ...],
+        body: bytes | None,
+        condition: Mapping[str, str] = NO_CONDITION,
+    ) -> _Request:
         url = URL(f"{self.base}{address.path(*path)}", encoded=True)
-        return _Request(method, url, DOCUMENT if len(path) > 1 else LISTING, body, path=path)
+        most = DOCUMENT if len(path) > 1 else LISTING
+        return _Request(method, url, most, body, path=path, condition=condition)
 
     async def _once(self, request: _Request) -> Answer:
         async with self._concurrency.room:
@@ -272,23 +293,21 @@ class Session:
     async def _answer(self, request: _Request) -> tuple[Answer, Mapping[str, str]]:
         """Send one request; return answer and headers. Raises TooLarge, Slow, and what aiohttp raises."""
         body, content = request.body, {"Content-Type": request.content_type}
-        if request.condition:
-            content["If-Match"] = request.condition
         # Sending a body takes time, too. Headers that come byte by byte may take some, but not for ever.
         with anyio.move_on_after(CONNECT + SILENCE + len(body or b"") / SLOWEST) as scope:
             async with self._session.request(
                 request.method,
                 request.url,
                 data=None if body is None else io.BytesIO(body),
-                headers=self._headers | ({} if body is None else content),
+                headers={**self._headers, **({} if body is None else content), **request.condition},
                 proxy=self._proxy,
                 allow_redirects=False,
             ) as response:
                 scope.deadline = math.inf
                 try:
                     found, headers = await answers.body(response, request.most), response.headers
-                    link, number = headers.get("Link", ""), headers.get("Smtd-Number", "")
-                    return Answer(response.status, found, link, number), headers
+                    more = [headers.get(name, "") for name in ("Link", "Smtd-Number", "ETag")]
+                    return Answer(response.status, found, *more), headers
                 except TooLarge as exc:
                     raise TooLarge(f"{self.base} {exc}") from None
         raise Slow

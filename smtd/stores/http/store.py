@@ -312,14 +312,14 @@ class HttpStore:
             if key not in there:
                 return DONE  # there is nothing to delete
             return STALE if record is None else await self._writer.finish(key, record)
-        held = await self._writer.get(key)
+        held, condition = await self._writer.held(key)
         if not isinstance(held, Record) or canonical.digest(held) != change.expect:
             return STALE
         if record is None:
-            return await self._writer.delete(key, held)
+            return await self._writer.delete(key, held, condition)
         if set(canonical.differences(held, record)) <= set(form.MUTABLE_FIELDS):
-            return await self._writer.annotate(key, record)
-        return await self._writer.replace(key, held, record)
+            return await self._writer.annotate(key, record, condition)
+        return await self._writer.replace(key, held, record, condition)
 
     def _document(self, status: int, body: bytes, kind: type) -> Any:
         if status != HTTPStatus.OK:

@@ -1,16 +1,17 @@
 """Write single records to a Sumatra Server, and check the outcome.
 
 The server has no conditional writes and no transactions, and a repeated request is not safe. So smtd reads
-every record after it has written it, and after an error before it does anything else.
+every record after it has written it, and after an error before it does anything else. smtd's own server has
+conditional writes, also where a proxy hides its API; so each write says what smtd expects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from http import HTTPStatus
 from itertools import islice
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import anyio
 import msgspec
@@ -22,7 +23,15 @@ from smtd.records.record import FIELDS, Key, Record
 from smtd.stores.base import DONE, STALE, Outcome, Result
 from smtd.stores.http import address, form, session
 from smtd.stores.http.answer import TooLarge
-from smtd.stores.http.session import Answer, NoResponse, NotSent, Session
+from smtd.stores.http.session import (
+    IF_ABSENT,
+    NO_CONDITION,
+    Answer,
+    NoResponse,
+    NotSent,
+    Session,
+    if_match,
+)
 from smtd.stores.http.shared import RowsInFlight
 
 #: Seconds within which even a slow server makes progress with a record that it creates: the server has
@@ -45,6 +54,15 @@ class Unshown(RecordUnusable):
 
 #: What the server returns for a key. A document that cannot be read may be any client's record.
 _Found: TypeAlias = Record | RecordUnusable | None
+#: Headers that make a request conditional: a Sumatra Server ignores them, smtd's own does not.
+Condition: TypeAlias = Mapping[str, str]
+
+
+class Held(NamedTuple):
+    """What was *found* under a key, and the *condition* that it is still there."""
+
+    found: _Found
+    condition: Condition = NO_CONDITION
 
 
 class ServerWriter:
@@ -61,15 +79,22 @@ class ServerWriter:
 
     async def get(self, key: Key) -> Record | RecordUnusable | None:
         """Return what the server has under *key*; None if it has nothing."""
+        return (await self.held(key)).found
+
+    async def held(self, key: Key) -> Held:
+        """Return what the server has under *key*, with the condition that it still has that."""
         try:
             address.check_project(key.project)
             address.check_label(key.label)
         except RecordUnusable:
-            return None
+            return Held(None)
         try:
             answer = await self._session.get(key.project, key.label)
         except TooLarge as exc:
-            return Unshown(f"{exc}; delete it there")
+            return Held(Unshown(f"{exc}; delete it there"))
+        return Held(await self._understood(key, answer), if_match(answer.etag))
+
+    async def _understood(self, key: Key, answer: Answer) -> _Found:
         if answer.status == HTTPStatus.NOT_FOUND:
             return None
         if answer.status != HTTPStatus.OK:
@@ -91,7 +116,7 @@ class ServerWriter:
             return Outcome(Result.REFUSED, str(exc))
         try:
             async with self._rows.making(form.shared(record)):
-                answer = await self._session.put(body, key.project, key.label)
+                answer = await self._session.put(body, key.project, key.label, condition=IF_ABSENT)
         except NotSent:
             raise
         except StoreUnreachable as exc:
@@ -99,7 +124,7 @@ class ServerWriter:
             if await self._has_arrived(key, record, for_good=not isinstance(exc, NoResponse)):
                 return DONE
             raise
-        if answer.status == HTTPStatus.OK:
+        if answer.status in (HTTPStatus.OK, HTTPStatus.PRECONDITION_FAILED):
             return STALE  # another client created a record with this label meanwhile
         found = await self.get(key)
         if isinstance(found, Record) and _same(found, record):
@@ -116,9 +141,12 @@ class ServerWriter:
             return STALE
         return await self.create(key, record)
 
-    async def annotate(self, key: Key, record: Record) -> Outcome:
+    async def annotate(self, key: Key, record: Record, condition: Condition) -> Outcome:
         """Update the fields that the server lets clients change: reason, outcome and tags."""
-        answer = await self._session.put(form.changes(record), key.project, key.label)
+        changes = form.changes(record)
+        answer = await self._session.put(changes, key.project, key.label, condition=condition)
+        if answer.status == HTTPStatus.PRECONDITION_FAILED:
+            return STALE
         found = await self.get(key)
         if not isinstance(found, Record):
             return STALE  # another client has just deleted it
@@ -126,7 +154,7 @@ class ServerWriter:
             return Outcome(Result.REFUSED, _refusal(key, answer, 0))
         return self._done(key, found)
 
-    async def replace(self, key: Key, held: Record, record: Record) -> Outcome:
+    async def replace(self, key: Key, held: Record, record: Record, condition: Condition) -> Outcome:
         """Delete *held* and create *record*; restore the old one if the server refuses the new one.
 
         Only a crash, or a server that becomes unreachable, between the two leaves the record deleted.
@@ -135,7 +163,7 @@ class ServerWriter:
             form.body(record)
         except (RecordUnusable, ValueError) as exc:
             return Outcome(Result.REFUSED, str(exc))
-        deleted = await self.delete(key, held)
+        deleted = await self.delete(key, held, condition)
         if deleted != DONE:
             return deleted
         if (still := await self.get(key)) is not None:  # the caller's read sees no change
@@ -165,21 +193,23 @@ class ServerWriter:
 
         return await _retry_write(once)
 
-    async def delete(self, key: Key, held: Record | RecordUnusable) -> Outcome:
+    async def delete(
+        self, key: Key, held: Record | RecordUnusable, condition: Condition = NO_CONDITION
+    ) -> Outcome:
         """Delete the record that the caller has just read as *held*; STALE if it has gone or changed."""
 
         looked = True  # by the caller, just now
 
         async def once() -> Outcome:
-            nonlocal looked
+            nonlocal looked, condition
             if not looked:  # smtd has waited since then: other clients may have written
-                now = await self.get(key)
+                now, condition = await self.held(key)
                 if now is None:
                     return DONE  # only the answer was lost
                 if not _alike(held, now):
                     return STALE
             looked = False
-            return _deleted(key, await self._session.delete(key.project, key.label))
+            return _deleted(key, await self._session.delete(key.project, key.label, condition=condition))
 
         return await _retry_write(once)
 
@@ -263,7 +293,7 @@ async def _retry_write(once: Callable[[], Awaitable[Outcome]]) -> Outcome:
 def _deleted(key: Key, answer: Answer) -> Outcome:
     if answer.status == HTTPStatus.NO_CONTENT:
         return DONE
-    if answer.status == HTTPStatus.NOT_FOUND:
+    if answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.PRECONDITION_FAILED):
         return STALE
     if answer.status == HTTPStatus.CONFLICT:
         return Outcome(Result.REFUSED, address.doubled(key))
