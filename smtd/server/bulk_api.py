@@ -24,6 +24,7 @@ from smtd.server.change_log import NOTHING
 from smtd.server.changes_api import VIEWS
 from smtd.server.current import CurrentRecord
 from smtd.server.database import ServedDatabase
+from smtd.server.memory import SeenView
 from smtd.server.records_api import LARGE
 from smtd.server.transaction import Current, Put, WriteTransaction
 from smtd.server.writer import Writer
@@ -110,8 +111,8 @@ class BulkApi:
                     lines += await self._carry_out(some, now)
                     now = await _now(reauthenticate)
         view = (now or caller).view().fingerprint
-        view_number = self._database.views.get(caller.username, {}).get(view, 0) % VIEWS
-        number = self._database.head * VIEWS + view_number
+        seen = self._database.views.get(caller.username, {}).get(view, SeenView(0))
+        number = self._database.head * VIEWS + seen.number % VIEWS
         return found(b"".join(lines), NDJSON, {"Smtd-Number": str(number)})
 
     async def _carry_out(self, writes: Sequence[RecordLine], caller: Caller) -> list[bytes]:

@@ -24,6 +24,7 @@ from smtd.server.authorization import require_right
 from smtd.server.caller import Caller, Reauthenticate, View
 from smtd.server.database import ServedDatabase
 from smtd.server.feed import ChangeEvent, Feed, Subscription
+from smtd.server.memory import SeenView
 from smtd.server.transaction import WriteTransaction
 from smtd.server.writer import Writer
 
@@ -44,7 +45,7 @@ MOST_STREAMS = 8
 class FeedRequest:
     """A request for changes *since* a number (None: from now on), of one *project* (None: of all).
 
-    *wait* is in seconds.
+    *wait* is in seconds. Deletions up to the number *hidden* are left out (see `SeenView`).
     """
 
     since: int | None
@@ -52,6 +53,7 @@ class FeedRequest:
     with_records: bool
     wait: float
     as_stream: bool
+    hidden: int = 0
 
 
 def parsed(request: web.Request) -> FeedRequest:
@@ -128,7 +130,9 @@ class ChangesApi:
                 HTTPStatus.METHOD_NOT_ALLOWED, "changes can only be read", {"Allow": "GET, HEAD"}
             )
         wanted = parsed(request)
-        number = await self._check(wanted, caller)
+        seen = await self._check(wanted, caller)
+        number = seen.number % VIEWS
+        wanted = replace(wanted, hidden=seen.before)
         if wanted.since is None:
             wanted = replace(wanted, since=self._database.head * VIEWS + number)
         if wanted.as_stream:
@@ -136,8 +140,8 @@ class ChangesApi:
         with self._quota(caller) if wanted.wait else nullcontext():
             return await self._page(wanted, number, caller, reauthenticate)
 
-    async def _check(self, wanted: FeedRequest, caller: Caller) -> int:
-        """Check the request, and return the number of the caller's view. Raises RequestRefused."""
+    async def _check(self, wanted: FeedRequest, caller: Caller) -> SeenView:
+        """Check the request, and return the caller's view. Raises RequestRefused."""
         if wanted.project is not None:
             await require_right(self._database, caller, Right.READ, wanted.project)
         if not self._database.is_complete:
@@ -146,36 +150,36 @@ class ChangesApi:
                 "the server has not read all records yet; try again",
                 {"Retry-After": "1"},
             )
-        number = await self._view_number(caller)
+        current = await self._view(caller)
         if wanted.since is None:
-            return number
+            return current
         seq, view = divmod(wanted.since, VIEWS)
         if not self._database.eras.can_continue(seq, self._database.head):
             raise _gone("log")
-        if wanted.since and view != number:
+        if wanted.since and view != current.number % VIEWS:
             raise _gone("rights")
-        return number
+        return current
 
-    async def _view_number(self, caller: Caller) -> int:
-        """Return the number of the caller's current view.
+    async def _view(self, caller: Caller) -> SeenView:
+        """Return the caller's current view.
 
-        Each number that the caller gets contains it. With a number from another view, they may lack earlier
-        changes in projects that they can see now, so the server answers 410. A view that comes back has the
-        number that it had: the log has all changes in its projects. A view number is reused only after VIEWS
-        other views: no client should miss that many.
+        Each number that the caller gets contains its number. With a number from another view, they may lack
+        earlier changes in projects that they can see now, so the server answers 410. A view that comes back
+        has the number that it had: the log has all changes in its projects. A view number is reused only
+        after VIEWS other views: no client should miss that many.
         """
         username, fingerprint = caller.username, caller.view().fingerprint
         known = self._database.views.get(username, {}).get(fingerprint)
         if known is not None:
-            return known % VIEWS
+            return known
 
-        async def update_view(transaction: WriteTransaction) -> int:
-            number = await transaction.update_view(username, fingerprint, VIEWS)
-            transaction.after_commit.append(partial(self._database.store_view, username, fingerprint, number))
-            return number
+        async def update_view(transaction: WriteTransaction) -> SeenView:
+            view = await transaction.update_view(username, fingerprint, VIEWS)
+            transaction.after_commit.append(partial(self._database.store_view, username, fingerprint, view))
+            return view
 
-        number: int = await self._writer.submit(update_view)
-        return number % VIEWS
+        view: SeenView = await self._writer.submit(update_view)
+        return view
 
     async def _page(
         self, wanted: FeedRequest, number: int, caller: Caller, reauthenticate: Reauthenticate
@@ -212,7 +216,7 @@ class ChangesApi:
         events = [
             ChangeEvent(row, record)
             for row, record in found.changes
-            if caller.may(Right.READ, row.key.project)
+            if caller.may(Right.READ, row.key.project) and (row.content.has_record or row.seq > wanted.hidden)
         ]
         return events, found.changes[-1][0].seq if found.more else max(found.head, seq), found.more
 

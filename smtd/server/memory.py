@@ -39,6 +39,27 @@ class ProjectAccess(NamedTuple):
     has_stale_rights: bool
 
 
+class SeenView(NamedTuple):
+    """A view of a user: its *number*, and the number of the last change *before* it was first asked for.
+
+    Who has this view needs no deletions from before: they may be of a project that had the name of another
+    one, and whose labels this user was not allowed to see.
+    """
+
+    number: int
+    before: int = 0
+
+    def mark(self, fingerprint: str) -> str:
+        """Return what the table has of a view with this `View.fingerprint`."""
+        return f"{fingerprint} {self.before}"
+
+
+def seen_view(mark: str, number: int) -> tuple[str, SeenView]:
+    """Return the fingerprint of a view that has *mark* and *number* in the table, and the view."""
+    fingerprint, _, before = mark.partition(" ")
+    return fingerprint, SeenView(number, int(before or 0))  # earlier versions stored the fingerprint alone
+
+
 class Everything(NamedTuple):
     """All that memory holds besides the number of the last change.
 
@@ -46,7 +67,7 @@ class Everything(NamedTuple):
     """
 
     access: ProjectAccess
-    views: dict[str, dict[str, int]]
+    views: dict[str, dict[str, SeenView]]
     eras: Eras
     has_all_records: bool
 
@@ -64,8 +85,8 @@ class Memory:
         self.appeared: dict[str, int] = {}
         #: By user name: project, user name and level of each right.
         self.rights: Mapping[str, list[tuple[str, str, str]]] = {}
-        #: By user name: the number of each view that the user had lately, by `View.fingerprint`.
-        self.views: dict[str, dict[str, int]] = {}
+        #: By user name: each view that the user had lately, by `View.fingerprint`.
+        self.views: dict[str, dict[str, SeenView]] = {}
         self.has_stale_rights = False
         #: The log has every record, as far as the database says.
         self.has_all_records = False
@@ -91,10 +112,11 @@ class Memory:
         own = sorted([*self.rights.get(username, ()), (project, username, Right.OWNER.word)])
         self.rights = {**self.rights, username: own}
 
-    def store_view(self, username: str, fingerprint: str, number: int) -> None:
-        """Store the *number* of a committed view of a user; older views lose theirs, as in the table."""
-        known = {**self.views.get(username, {}), fingerprint: number}
-        self.views[username] = {view: each for view, each in known.items() if each > number - MOST_VIEWS}
+    def store_view(self, username: str, fingerprint: str, view: SeenView) -> None:
+        """Store a committed *view* of a user; older views are dropped, as in the table."""
+        known = {**self.views.get(username, {}), fingerprint: view}
+        oldest = view.number - MOST_VIEWS
+        self.views[username] = {name: each for name, each in known.items() if each.number > oldest}
 
     def remove_project(self, project: str) -> None:
         """Remove *project* and all rights in it: it was deleted, or will be added again."""
@@ -135,11 +157,12 @@ def _info(title: object, text: object) -> ProjectInfo:
     return ProjectInfo(encodable(str(title or "")), encodable(str(text or "")))
 
 
-async def load_views(db: DatabaseConnection) -> dict[str, dict[str, int]]:
-    """Read the numbers of the views that users had lately."""
-    views: dict[str, dict[str, int]] = {}
-    for user, fingerprint, number in await db.fetch("SELECT username, mark, number FROM smtd_seen"):
-        views.setdefault(str(user), {})[str(fingerprint)] = int(number)
+async def load_views(db: DatabaseConnection) -> dict[str, dict[str, SeenView]]:
+    """Read the views that users had lately."""
+    views: dict[str, dict[str, SeenView]] = {}
+    for user, mark, number in await db.fetch("SELECT username, mark, number FROM smtd_seen"):
+        fingerprint, view = seen_view(str(mark), int(number))
+        views.setdefault(str(user), {})[fingerprint] = view
     return views
 
 

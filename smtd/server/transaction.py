@@ -14,7 +14,7 @@ from smtd.server import change_log
 from smtd.server.accounts.rights import Right
 from smtd.server.backend import Tables
 from smtd.server.change_log import ChangeNumbers, Content
-from smtd.server.memory import MOST_VIEWS, STALE_RIGHT, ProjectInfo, find_project
+from smtd.server.memory import MOST_VIEWS, STALE_RIGHT, ProjectInfo, SeenView, find_project, seen_view
 from smtd.stores.django import rows
 from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.reader import DecodedRow, key_of
@@ -257,24 +257,27 @@ class WriteTransaction:
                 (project, username, right.word),
             )
 
-    async def update_view(self, username: str, mark: str, limit: int) -> int:
-        """Note that a user sees the projects of the view *mark*; return the number of this view.
+    async def update_view(self, username: str, fingerprint: str, limit: int) -> SeenView:
+        """Note that a user sees the projects of the view with *fingerprint*; return this view.
 
         Each view of a user has a number of its own, for as long as it is among the last MOST_VIEWS. The first
         number is a random one below *limit*: one user's number is not to continue where another's ended.
         """
         query = "SELECT mark, number FROM smtd_seen WHERE username = ?"
-        known = {str(seen): int(number) for seen, number in await self._db.fetch(query, (username,))}
-        if mark in known:
-            return known[mark]
-        number = max(known.values()) + 1 if known else secrets.randbelow(limit)
+        known = dict(
+            seen_view(str(mark), int(number)) for mark, number in await self._db.fetch(query, (username,))
+        )
+        if fingerprint in known:
+            return known[fingerprint]
+        numbers = [each.number for each in known.values()]
+        view = SeenView(max(numbers) + 1 if numbers else secrets.randbelow(limit), self.numbers.head)
         self.has_written = self.changes_access = True
-        row = (username, mark, number)
+        row = (username, view.mark(fingerprint), view.number)
         await self._db.run("INSERT INTO smtd_seen (username, mark, number) VALUES (?, ?, ?)", row)
         await self._db.run(
-            "DELETE FROM smtd_seen WHERE username = ? AND number <= ?", (username, number - MOST_VIEWS)
+            "DELETE FROM smtd_seen WHERE username = ? AND number <= ?", (username, view.number - MOST_VIEWS)
         )
-        return number
+        return view
 
     async def labels(self, project: str, limit: int) -> list[str]:
         """Return the labels of up to *limit* records in *project*, each once, as their keys have them."""

@@ -142,6 +142,22 @@ async def test_project_recreated_by_another_user(served: Served, ada: Client) ->
     assert (await bob.changes(awake)).status == 410
 
 
+async def test_new_project_tells_no_labels_of_one_that_had_its_name(served: Served, ada: Client) -> None:
+    """Its user was not allowed to see them. What is deleted from then on is in the feed."""
+    await ada.put(record("secret"))
+    await ada.ask("DELETE", LISTED)
+    bob = served.client("bob")
+    await bob.make()
+
+    page = (await bob.changes()).json
+    await bob.put(record("own"))
+    await bob.ask("DELETE", f"{LISTED}own/")
+
+    assert page["changes"] == []
+    assert await digests_since(bob, page["next"]) == {"own": None}
+    assert await digests_since(bob, "0") == {"own": None}
+
+
 @pytest.mark.parametrize("name", ["*", "0-0", "('x',)"])
 async def test_project_names_have_no_special_meaning(served: Served, ada: Client, name: str) -> None:
     """Whatever a project is called, its user sees the projects that are granted later."""

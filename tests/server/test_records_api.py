@@ -119,6 +119,8 @@ async def test_project_with_a_strange_name_is_refused(ada: Client, body: bytes) 
 
 async def test_project_is_deleted_by_its_owner(served: Served, ada: Client) -> None:
     """With its records, whose deletions are in the feed; and the project may be made again."""
+    root = served.client("root")
+    await root.changes()
     await ada.put(record())
 
     assert (await ada.ask("DELETE", LISTED)).status == 204
@@ -126,7 +128,7 @@ async def test_project_is_deleted_by_its_owner(served: Served, ada: Client) -> N
     assert (await ada.get(f"{LISTED}run/")).status == 404
     assert (await served.client("bob").make()).status == 201
     assert (await ada.get(LISTED)).status == 403
-    changes = (await served.client("root").changes()).json["changes"]
+    changes = (await root.changes()).json["changes"]
     assert [(one["label"], one["digest"]) for one in changes] == [("run", None)]
 
 
