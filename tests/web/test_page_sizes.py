@@ -11,6 +11,7 @@ import pytest
 from smtd.records.record import DataKey, Dependency, Parameters, Platform
 from smtd.server.memory import ProjectInfo
 from smtd.server.pages.indexing import Progress
+from smtd.server.pages.projects import ProjectRow
 from smtd.web import assets, templates
 from smtd.web.records import columns, query, table
 from smtd.web.records.columns import ALL, LABEL, chosen
@@ -46,6 +47,15 @@ def large_row(text: str, number: int) -> Row:
     return Row(
         "Sweep", label, "2-a", "", 0.0, 1.0, "finished", long, long, tags, long, long, long, long, long
     )
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_list_of_projects_is_small(site: Templates, text: str) -> None:
+    """However long their descriptions are."""
+    long = (text * 60_000)[:60_000]
+    rows = [ProjectRow(f"P{number}", "", long, 1, None) for number in range(20)]
+
+    assert size(site, "projects.html", projects=rows) < LARGEST
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
