@@ -18,6 +18,8 @@ from smtd.server.answers import RequestRefused
 
 #: The most bytes of a record's body, and of all bodies that are being read or used.
 LARGEST, IN_FLIGHT = 64 * 2**20, 256 * 2**20
+#: The bytes of a body up to which it is a usual one: that of most records.
+USUAL = 2**20
 #: The most bytes of a body that describes a project.
 SMALL = 64 * 2**10
 #: The most bytes that one step of decompression yields.
@@ -28,10 +30,15 @@ GRACE, SLOWEST = 20.0, 1000
 
 
 class Bodies:
-    """Reads bodies, which together may hold at most *limit* bytes."""
+    """Reads bodies, which together may hold at most *limit* bytes.
+
+    A quarter of that is for usual bodies, of up to USUAL bytes: `smt run` does not repeat a refused save, so
+    large bodies of others must not keep it out.
+    """
 
     def __init__(self, limit: int = IN_FLIGHT) -> None:
         self._available = limit
+        self._for_usual = limit // 4
 
     async def read(self, request: web.Request, limit: int) -> Body:
         """Return the decompressed body of *request*; the caller must close it. Raises RequestRefused."""
@@ -43,9 +50,13 @@ class Bodies:
             raise
         return body
 
-    def reserve(self, count: int) -> None:
-        """Reserve *count* bytes. Raises RequestRefused (429) if fewer are left."""
-        if count > self._available:
+    def reserve(self, count: int, held: int = 0) -> None:
+        """Reserve *count* bytes for a body that has reserved *held* so far.
+
+        Raises RequestRefused (429) if fewer are left.
+        """
+        kept = self._for_usual if held + count > USUAL else 0
+        if count > self._available - kept:
             raise RequestRefused(
                 HTTPStatus.TOO_MANY_REQUESTS,
                 "the server is reading too much at once; try again",
@@ -90,7 +101,7 @@ class Body:
             for piece in decompressor.pieces(part):
                 if max(len(found) + len(piece), received) > limit:
                     raise _too_large(limit)
-                self._bodies.reserve(len(piece))
+                self._bodies.reserve(len(piece), self._reserved)
                 self._reserved += len(piece)
                 found += piece
                 await checkpoint()  # lets other tasks run

@@ -9,6 +9,7 @@ import socket
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ import pytest
 
 from smtd.server import answers, body, http_handler, records_api
 from smtd.server import record_form as form
+from smtd.server import serving as serving_of_server
 from smtd.server.answers import RequestRefused
 from smtd.web import forms
 from tests.build import PROJECT, change, full, record
@@ -237,6 +239,35 @@ async def test_many_large_bodies_at_once() -> None:
     assert refused.value.headers["Retry-After"]
     bodies.release(900)
     bodies.reserve(1000)
+
+
+async def test_large_bodies_that_never_end_keep_no_usual_one_out(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`smt run` does not repeat a save that is refused."""
+    size = 3 * 2**19
+    bodies = body.Bodies(2 * size)
+    monkeypatch.setattr(serving_of_server, "Bodies", lambda: bodies)
+    data = request("PUT", f"/{LISTED}run/", "Content-Encoding: gzip", "Content-Length: 9000000")
+    data += gzip.compress(b" " * size)[:-8]
+    answered: list[bytes] = []
+    async with serving(tmp_path_factory.mktemp("other")) as other, anyio.create_task_group() as group:
+
+        def is_taken(left: int) -> bool:
+            return bodies._available == left or bool(answered)
+
+        async def send() -> None:
+            answered.append(await raw(other, data))
+
+        await other.ada.make()
+        for left in (size, 0):
+            group.start_soon(send)
+            await until(partial(is_taken, left))
+
+        reply = await other.ada.put(record("usual"))
+        group.cancel_scope.cancel()
+
+    assert reply.status == 201
 
 
 async def test_slow_body(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
