@@ -23,6 +23,7 @@ from smtd.stores.http import link, other_clients
 from tests import scratch
 from tests.booted import machine
 from tests.command import Smtd, has_terminals
+from tests.first_hour import minimal_root
 from tests.forkserver import foreign, shelves
 from tests.integration import disks
 from tests.sampling import SLOW, SOAK
@@ -170,10 +171,12 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at the end which tests were left out, and that the power was not cut."""
-    if SOAK and (reason := disks.lacking()):
-        terminalreporter.section("NOT TESTED: power cuts", sep="!", red=True, bold=True)
-        terminalreporter.line(reason)
+    """Say at the end which tests were left out, and what `make soak` could not try here."""
+    not_here = {"power cuts": disks.lacking(), "the first hour from the clone on": minimal_root.lacking()}
+    for what, reason in not_here.items() if SOAK else ():
+        if reason:
+            terminalreporter.section(f"NOT TESTED: {what}", sep="!", red=True, bold=True)
+            terminalreporter.line(reason)
     left_out = {
         **{f"tests/{module}": f"{what} is not here" for what, module in LACKING.items()},
         **programs.lacking(),
