@@ -32,11 +32,13 @@ Event = dict[str, Any]
 _MODULES = {"smtd": "smtd", "smtd-ctl": "smtd.cli.ctl"}
 _NEXT = """
 What next:
+  smtd mirror TARGET               in a project directory: keeps it in sync with a server or a database
+  smtd serve                       offers records to others: a server for your lab
   smtd sync LEFT RIGHT --dry-run   shows what a sync of two stores of yours would do
   smtd sync LEFT RIGHT             syncs them once
   smtd check                       checks ~/.config/smtd/config.toml (config.example.toml has all keys)
   smtd run                         keeps the stores of that file in sync
-  smtd --help, smtd-ctl --help     list all commands
+  smtd --help                      lists all commands
 """
 
 

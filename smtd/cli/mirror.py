@@ -263,18 +263,24 @@ def _show(setup: Setup, plan: PairReport, file: Path) -> None:
     complain(f"   <-> {setup.locations.right}{f' as {user}' if user else ''}")
     here, there = plan.left, plan.right
     parts = [
-        f"{plural(there.written, 'record')} go there",
-        f"{plural(here.written, 'record')} come here",
-        f"{plural(max(0, plan.in_sync - plan.written), 'record')} are the same",
+        _records(there.written, "goes there", "go there"),
+        _records(here.written, "comes here", "come here"),
+        _records(max(0, plan.in_sync - plan.written), "is the same", "are the same"),
     ]
     complain(f"The first sync: {', '.join(parts)}.")
     if plan.conflicts:
-        complain(f"{plural(len(plan.conflicts), 'record')} differ and wait for you: smtd-ctl conflicts")
+        differ = _records(len(plan.conflicts), "differs and waits", "differ and wait")
+        complain(f"{differ} for you: smtd-ctl conflicts")
     complain(f"{file} gets the pair {setup.name}, and every later change is synced in both directions.")
     if setup.secret is not None:
         complain(f"{setup.secret[0]} gets the password; only you can read it.")
     if not user_service.is_running() and (unit := service.place_for_user()):
         complain(f"The daemon starts as a service of systemd: {unit}.")
+
+
+def _records(count: int, one: str, many: str) -> str:
+    """Return what *count* records do, in the words for one or for many."""
+    return f"{plural(count, 'record')} {one if count == 1 else many}"
 
 
 def _confirmed(request: MirrorRequest) -> bool:

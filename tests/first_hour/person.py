@@ -19,6 +19,8 @@ from pathlib import Path
 #: The most seconds for a command that fetches nothing, and for one that does.
 PATIENCE, INSTALLATION = 60.0, 900.0
 _ROWS, _COLUMNS = 40, 100
+#: What a terminal shows in no place: first what was erased.
+_ERASED = re.compile(r"[^\n]*\x1b\[2K")
 _STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
 
 
@@ -43,7 +45,8 @@ class Terminal:
     @property
     def shown(self) -> str:
         """What a person sees: without styles, and only the last of what was written over."""
-        text = _STYLE.sub("", self._shown.decode("utf-8", "replace")).replace("\r\n", "\n")
+        written = self._shown.decode("utf-8", "replace").replace("\r\n", "\n")
+        text = _STYLE.sub("", _ERASED.sub("", written))
         return "\n".join(line.rpartition("\r")[2] for line in text.split("\n"))
 
     def until(self, words: str, patience: float = PATIENCE) -> None:
@@ -102,14 +105,20 @@ class Person:
     _running: list[Terminal] = field(default_factory=list)
 
     def does(
-        self, line: str, *answers: tuple[str, str], code: int | None = 0, patience: float = PATIENCE
+        self,
+        line: str,
+        *answers: tuple[str, str],
+        keys: str = "",
+        code: int | None = 0,
+        patience: float = PATIENCE,
     ) -> str:
-        """Type *line*, and what to answer to each question; return what it showed.
+        """Type *line*, then *keys*, and what to answer to each question; return what it showed.
 
         It must end with *code* (None: with any).
         """
         terminal = self._start(line)
         try:
+            terminal.type(keys)
             for question, answer in answers:
                 terminal.until(question)
                 terminal.type(f"{answer}\n")

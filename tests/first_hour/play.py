@@ -37,7 +37,7 @@ def first_hour(person: Person, port: int, serve: str = "smtd serve") -> None:
             _until(person, "smtd-ctl status", "idle")
             browser = _sees_the_record(person, f"http://127.0.0.1:{port}/")
             _edits_both_ways(person, browser)
-            assert "idle" in person.does("smtd-ctl status")
+            assert "1 in sync" in _until(person, "smtd-ctl status", "idle")
             assert "first" in person.does("smtd-ctl history")
 
 
@@ -45,6 +45,7 @@ def _mirror(person: Person, address: str) -> None:
     """Set the mirror up in one command, look at it, and do it again."""
     answers = (("User at", NAME), ("Password", PASSWORD), ("Set it up?", ""))
     said = person.does(f"smtd mirror {address}", *answers)
+    assert "1 record goes there, 0 records come here, 0 records are the same" in said
     assert "1 record in sync" in said
     assert "smtd run" in said  # where no systemd is, a person starts it
     assert "myproject" in person.does("smtd check")

@@ -100,7 +100,7 @@ def test_hour_of_a_stranger_begins_with_the_clone(stranger: Person) -> None:
     stranger.does("git config --global user.name Ada && git config --global user.email ada@example.org")
     stranger.does("git clone file:///srv/smtd.git smtd", patience=INSTALLATION)
     stranger.place = "~/smtd"
-    assert "What next:" in stranger.does("make demo", patience=INSTALLATION)
+    assert "What next:" in stranger.does("make demo", keys="\n", patience=INSTALLATION)
     stranger.place = "~"
     stranger.does("python3 -m venv ~/tools && ~/tools/bin/pip install --quiet ~/smtd", patience=INSTALLATION)
     stranger.does("~/tools/bin/pip install --quiet -r ~/sumatra.txt", patience=INSTALLATION)
