@@ -52,11 +52,11 @@ class MinimalRoot:
 
     def shell(self, line: str) -> Sequence[str]:
         """Return the words that run *line* there, as the user."""
-        # By their paths, as the variables are already those of the user.
-        nsenter, chroot = (shutil.which(program) or program for program in ("nsenter", "chroot"))
-        enter = [nsenter, f"--target={self.keeper}", "--mount", "--pid", "--"]
+        # By their paths, as the variables are already those of the user. Ctrl-C is for the command alone.
+        env, nsenter, chroot = (shutil.which(program) or program for program in ("env", "nsenter", "chroot"))
+        enter = [env, "--ignore-signal=INT", nsenter, f"--target={self.keeper}", "--mount", "--pid", "--"]
         change = [chroot, f"--userspec={USER}:{USER}", str(self.directory)]
-        return [*enter, *change, "/bin/bash", "-c", line]
+        return [*enter, *change, "/usr/bin/env", "--default-signal=INT", "/bin/bash", "-c", line]
 
 
 def environment() -> dict[str, str]:

@@ -19,8 +19,8 @@ from pathlib import Path
 #: The most seconds for a command that fetches nothing, and for one that does.
 PATIENCE, INSTALLATION = 60.0, 900.0
 _ROWS, _COLUMNS = 40, 100
-#: What a terminal shows in no place: first what was erased.
-_ERASED = re.compile(r"[^\n]*\x1b\[2K")
+#: What a person does not see: a line that was erased, also from the line below, and styles.
+_ERASED = re.compile(r"[^\n]*(\n(\x1b\[\?25h)?\r\x1b\[1A)?\x1b\[2K")
 _STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
 
 
