@@ -33,6 +33,7 @@ from smtd.stores.http import address
 from smtd.stores.http import answer as answers
 from smtd.stores.http.answer import DOCUMENT, LISTING, SLOWEST, Slow, TooLarge
 from smtd.stores.http.concurrency import AT_ONCE, Concurrency
+from smtd.stores.http.condition import NO_CONDITION, RequestCondition
 from smtd.stores.tls import certificate_error, unusable
 
 log = logging.getLogger(__name__)
@@ -121,16 +122,6 @@ class Answer:
     etag: str = ""
 
 
-#: A request is to be carried out in any case; only if nothing is there; see `if_match`.
-NO_CONDITION: Mapping[str, str] = {}
-IF_ABSENT: Mapping[str, str] = {"If-None-Match": "*"}
-
-
-def if_match(etag: str) -> Mapping[str, str]:
-    """Return the condition that what has *etag* is still there (empty: the server gives none)."""
-    return {"If-Match": etag} if etag else NO_CONDITION
-
-
 class _Request(NamedTuple):
     """A request; its answer may have *most* bytes; the message on a redirection names *path*.
 
@@ -143,7 +134,7 @@ class _Request(NamedTuple):
     body: bytes | None = None
     content_type: str = "application/json"
     path: tuple[str, ...] = ()
-    condition: Mapping[str, str] = NO_CONDITION
+    condition: RequestCondition = NO_CONDITION
 
 
 class Session:
@@ -222,7 +213,7 @@ class Session:
             return understand(body)
         return await anyio.to_thread.run_sync(understand, body, limiter=self._one_at_a_time)
 
-    async def put(self, body: bytes, *path: str, condition: Mapping[str, str] = NO_CONDITION) -> Answer:
+    async def put(self, body: bytes, *path: str, condition: RequestCondition = NO_CONDITION) -> Answer:
         """Return the answer to a PUT, which is sent once: if it is lost, the caller must check the outcome.
 
         A server that knows no *condition* (see `if_match`) ignores it. Raises NotSent, at once, if the server
@@ -237,7 +228,7 @@ class Session:
         """
         return await self._once(self._of_records("PUT", (project,), b"{}", {"If-Match": "*"}))
 
-    async def delete(self, *path: str, condition: Mapping[str, str] = NO_CONDITION) -> Answer:
+    async def delete(self, *path: str, condition: RequestCondition = NO_CONDITION) -> Answer:
         """Return the answer to a DELETE, which is sent once, or not at all, like a PUT."""
         return await self._once(self._of_records("DELETE", path, None, condition))
 
@@ -246,7 +237,7 @@ class Session:
         method: str,
         path: tuple[str, ...],
         body: bytes | None,
-        condition: Mapping[str, str] = NO_CONDITION,
+        condition: RequestCondition = NO_CONDITION,
     ) -> _Request:
         url = URL(f"{self.base}{address.path(*path)}", encoded=True)
         most = DOCUMENT if len(path) > 1 else LISTING

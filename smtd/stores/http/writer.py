@@ -7,7 +7,7 @@ conditional writes, also where a proxy hides its API; so each write says what sm
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
 from itertools import islice
@@ -23,15 +23,8 @@ from smtd.records.record import FIELDS, Key, Record
 from smtd.stores.base import DONE, STALE, Outcome, Result
 from smtd.stores.http import address, form, session
 from smtd.stores.http.answer import TooLarge
-from smtd.stores.http.session import (
-    IF_ABSENT,
-    NO_CONDITION,
-    Answer,
-    NoResponse,
-    NotSent,
-    Session,
-    if_match,
-)
+from smtd.stores.http.condition import IF_ABSENT, NO_CONDITION, RequestCondition, if_match
+from smtd.stores.http.session import Answer, NoResponse, NotSent, Session
 from smtd.stores.http.shared import RowsInFlight
 
 #: Seconds within which even a slow server makes progress with a record that it creates: the server has
@@ -55,14 +48,13 @@ class Unshown(RecordUnusable):
 #: What the server returns for a key. A document that cannot be read may be any client's record.
 _Found: TypeAlias = Record | RecordUnusable | None
 #: Headers that make a request conditional: a Sumatra Server ignores them, smtd's own does not.
-Condition: TypeAlias = Mapping[str, str]
 
 
-class Held(NamedTuple):
+class TargetState(NamedTuple):
     """What was *found* under a key, and the *condition* that it is still there."""
 
     found: _Found
-    condition: Condition = NO_CONDITION
+    condition: RequestCondition = NO_CONDITION
 
 
 class ServerWriter:
@@ -81,18 +73,18 @@ class ServerWriter:
         """Return what the server has under *key*; None if it has nothing."""
         return (await self.held(key)).found
 
-    async def held(self, key: Key) -> Held:
+    async def held(self, key: Key) -> TargetState:
         """Return what the server has under *key*, with the condition that it still has that."""
         try:
             address.check_project(key.project)
             address.check_label(key.label)
         except RecordUnusable:
-            return Held(None)
+            return TargetState(None)
         try:
             answer = await self._session.get(key.project, key.label)
         except TooLarge as exc:
-            return Held(Unshown(f"{exc}; delete it there"))
-        return Held(await self._understood(key, answer), if_match(answer.etag))
+            return TargetState(Unshown(f"{exc}; delete it there"))
+        return TargetState(await self._understood(key, answer), if_match(answer.etag))
 
     async def _understood(self, key: Key, answer: Answer) -> _Found:
         if answer.status == HTTPStatus.NOT_FOUND:
@@ -141,7 +133,7 @@ class ServerWriter:
             return STALE
         return await self.create(key, record)
 
-    async def annotate(self, key: Key, record: Record, condition: Condition) -> Outcome:
+    async def annotate(self, key: Key, record: Record, condition: RequestCondition) -> Outcome:
         """Update the fields that the server lets clients change: reason, outcome and tags."""
         changes = form.changes(record)
         answer = await self._session.put(changes, key.project, key.label, condition=condition)
@@ -154,7 +146,7 @@ class ServerWriter:
             return Outcome(Result.REFUSED, _refusal(key, answer, 0))
         return self._done(key, found)
 
-    async def replace(self, key: Key, held: Record, record: Record, condition: Condition) -> Outcome:
+    async def replace(self, key: Key, held: Record, record: Record, condition: RequestCondition) -> Outcome:
         """Delete *held* and create *record*; restore the old one if the server refuses the new one.
 
         Only a crash, or a server that becomes unreachable, between the two leaves the record deleted.
@@ -194,7 +186,7 @@ class ServerWriter:
         return await _retry_write(once)
 
     async def delete(
-        self, key: Key, held: Record | RecordUnusable, condition: Condition = NO_CONDITION
+        self, key: Key, held: Record | RecordUnusable, condition: RequestCondition = NO_CONDITION
     ) -> Outcome:
         """Delete the record that the caller has just read as *held*; STALE if it has gone or changed."""
 
