@@ -1,73 +1,77 @@
-"""The reference of the commands, made from the commands themselves."""
+"""The reference of the commands, made from the help of the commands themselves."""
 
 from __future__ import annotations
 
-import argparse
-import inspect
 import re
 from collections.abc import Iterator, Sequence
+from inspect import cleandoc
 
 import click
 
 from smtd.cli import ctl, main
+from smtd.cli.commands import Command
+from smtd.cli.forwarded import ForwardedVerb, SyncCommand
+from smtd.cli.help_page import HelpPage, Row, in_order
+from smtd.cli.parser import VerbParser
+from smtd.cli.verb_groups import grouped
+
+#: Options of every command, which the page explains once.
+EVERYWHERE = ("--json", "-c, --config FILE", "--socket FILE", "-h, --help")
 
 
 def page() -> str:
-    """Return a section for each command: how it is called, what it does, and its options."""
-    parts = [
-        "## smtd\n",
-        *_of_click(click.Context(main.main, info_name="smtd")),
-        "## smtd-ctl\n",
-        *_of_argparse(ctl.parser()),
-    ]
+    """Return a section for each command, in the groups of the help; and the verbs that smtd-ctl has, too."""
+    parts = []
+    for heading, names in grouped(main.main.commands):
+        parts.append(f"## {heading}\n")
+        parts += [_section(each) for name in names for each in pages_of(name)]
+    verbs = ", ".join(f"`{each.command.partition(' ')[2]}`" for each in _of_parser(ctl.parser()))
+    parts.append(f"## smtd-ctl\n\n`smtd-ctl` has these, with the same words: {verbs}.")
     return "\n".join(parts)
 
 
-def _of_click(context: click.Context) -> Iterator[str]:
-    command = context.command
+def pages_of(name: str) -> Iterator[HelpPage]:
+    """Yield the help of the command *name* of smtd, and of those below it."""
+    command = main.main.commands[name]
+    verbs = ctl.parser("smtd").verbs
+    if name not in verbs or not isinstance(command, (ForwardedVerb, click.Group)):
+        yield from _of_command(command, f"smtd {name}")
+    if isinstance(command, (ForwardedVerb, SyncCommand, click.Group)) and name in verbs:
+        yield from _of_parser(verbs[name])
+
+
+def _of_command(command: click.Command, path: str) -> Iterator[HelpPage]:
     if isinstance(command, click.Group):
-        for name in sorted(command.commands):
-            yield from _of_click(click.Context(command.commands[name], info_name=name, parent=context))
+        for name, below in command.commands.items():
+            yield from _of_command(below, f"{path} {name}")
         return
-    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
-    options = [pair for each in command.get_params(context) if (pair := each.get_help_record(context))]
-    yield from _section(context.command_path, usage, inspect.cleandoc(command.help or ""), options)
+    context = click.Context(command, info_name=path, **main.main.context_settings)
+    if isinstance(command, Command):
+        yield command.page(context)
+        return
+    options = [row for each in command.get_params(context) if (row := each.get_help_record(context))]
+    form = " ".join(command.collect_usage_pieces(context))
+    yield HelpPage(path, [form], cleandoc(command.help or ""), options=options)
 
 
-def _of_argparse(parser: argparse.ArgumentParser, about: str = "") -> Iterator[str]:
-    below = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
-    for each in below:
-        said = {choice.dest: choice.help or "" for choice in each._choices_actions}
-        for name in sorted(each.choices):
-            yield from _of_argparse(each.choices[name], said.get(name, ""))
-    if not below:
-        usage = re.sub(r"\s+", " ", parser.format_usage().removeprefix("usage: ")).strip()
-        actions = [each for each in parser._actions if each.help != argparse.SUPPRESS]
-        yield from _section(
-            parser.prog, usage, parser.description or about, [_explained(each) for each in actions]
-        )
+def _of_parser(parser: VerbParser) -> Iterator[HelpPage]:
+    for below in parser.verbs.values():
+        yield from _of_parser(below)
+    if not parser.verbs:
+        yield parser.page()
 
 
-def _explained(action: argparse.Action) -> tuple[str, str]:
-    """Return how an argument is given, and what it means."""
-    value = "" if action.nargs == 0 else str(action.metavar or _choices(action) or action.dest.upper())
-    if not action.option_strings:
-        return value, action.help or ""
-    return f"{', '.join(action.option_strings)} {value}".strip(), action.help or ""
+def _section(found: HelpPage) -> str:
+    forms = "\n".join(f"{found.command} {form}" for form in found.forms)
+    options = [row for row in in_order(found.options) if row[0] not in EVERYWHERE]
+    parts = [f"### {found.command}\n\n```text\n{forms}\n```\n\n{found.text}\n", found.end]
+    return "\n".join([*parts, *_table([*found.arguments, *options])])
 
 
-def _choices(action: argparse.Action) -> str:
-    return "|".join(map(str, action.choices or ()))
-
-
-def _section(name: str, usage: str, about: str, options: Sequence[tuple[str, str]]) -> Iterator[str]:
-    sentence = f"{about[:1].upper()}{about[1:]}".strip()
-    yield f"### {name}\n\n```text\n{usage}\n```\n\n{sentence}{'' if sentence.endswith(('.', ')')) else '.'}\n"
-    # What is only named is in the usage already.
-    options = [(each, text) for each, text in options if text]
-    if options:
-        rows = [f"| `{_cell(each)}` | {_cell(text)} |" for each, text in options]
-        yield "\n".join(["| argument | means |", "|---|---|", *rows, ""])
+def _table(rows: Sequence[Row]) -> Iterator[str]:
+    if rows:
+        cells = [f"| `{_cell(name)}` | {_cell(text)} |" for name, text in rows]
+        yield "\n".join(["| argument | means |", "|---|---|", *cells, ""])
 
 
 def _cell(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Iterator
 
@@ -62,16 +61,6 @@ def _example(code: Code) -> Reason:
 
 def _shown(text: str) -> str:
     """Return *text* with its commands as code."""
-    verbs = "|".join({*main.main.commands, *_steering()})
+    verbs = "|".join(main.main.commands)
     command = rf"smtd(?:-ctl)? (?:{verbs})\b(?: (?:now|approve|reject|PAIR)\b)*"
     return re.sub(rf"({command}|--[a-z-]+(?: mirror)?)", r"`\1`", text)
-
-
-def _steering() -> set[str]:
-    """Return the verbs of smtd-ctl."""
-    return {
-        name
-        for each in ctl.parser()._actions  # argparse has no other way to them
-        if isinstance(each, argparse._SubParsersAction)
-        for name in each.choices
-    }

@@ -31,12 +31,6 @@ _RUNS_ON = re.compile(r"smtd (run|serve)\b")
 _ASKS = re.compile(r"smtd (user (add|password)|mirror)\b")
 
 
-OF_CTL = (
-    *("sync\\ now", "sync\\ plan", "status", "conflicts", "holds", "explain", "show", "resolve", "deletes"),
-    *("history", "undo", "restore", "events", "verify", "reload", "stop", "pause", "resume", "web", "pair"),
-)
-
-
 @dataclass(frozen=True)
 class Done:
     """How a command ended, and what it said."""
@@ -59,11 +53,7 @@ class Machine:
         for name in ("bin", ".run", ".config/smtd", "projects"):
             (self.home / name).mkdir(parents=True, exist_ok=True)
         (self.home / ".run").chmod(0o700)
-        self._script(
-            "smtd",
-            f'if [[ "$1 $2 " =~ ^({"|".join(OF_CTL)})\\  ]]; then exec smtd-ctl "$@"; fi\n'
-            f'exec {sys.executable} -m smtd "$@"',
-        )
+        self._script("smtd", f'exec {sys.executable} -m smtd "$@"')
         self._script("smtd-ctl", f'exec {sys.executable} -m smtd.cli.ctl "$@"')
         if self.environment is not None:
             self.has(self.environment)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import re
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import yaml
 from docs import commands, configuration, hooks, reasons, screenshots, site
 from smtd import errors
 from smtd.cli import ctl, main
+from smtd.cli.parser import VerbParser
 from smtd.config import Config, MaxDeletes
 from smtd.merge.reasons import Code
 from tests.documents.blocks import PAGES, ROOT
@@ -26,11 +26,20 @@ TROUBLESHOOTING = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
 
 
 def test_every_command_and_option_is_in_the_reference() -> None:
-    """Of both programs."""
+    """Those below others, too, in the groups of the help; and those of smtd-ctl."""
     page = commands.page()
+    parsers = list(verb_parsers(ctl.parser()))
+    options = {word for each in parsers for action in each.options for word in action.option_strings}
 
     assert [line for line in command_lines() if f"### {line}\n" not in page] == []
-    assert [option for option in options() if f"`{option}" not in page and f", {option}" not in page] == []
+    assert [each.prog for each in parsers if f"`{each.prog.partition(' ')[2]}`" not in page] == []
+    assert [word for word in options if word not in page and word not in commands_text()] == []
+    assert "## Set up" in page
+
+
+def commands_text() -> str:
+    """Return what the page says of the options of every command."""
+    return (ROOT / "docs" / "reference" / "commands.md").read_text("utf-8")
 
 
 def command_lines() -> Iterator[str]:
@@ -38,23 +47,17 @@ def command_lines() -> Iterator[str]:
     todo: list[tuple[str, click.Command]] = [("smtd", main.main)]
     while todo:
         line, command = todo.pop()
-        if isinstance(command, click.Group):
-            todo += [(f"{line} {name}", each) for name, each in command.commands.items()]
-        else:
+        todo += [(f"{line} {name}", each) for name, each in getattr(command, "commands", {}).items()]
+        if not isinstance(command, click.Group):
             yield line
-    yield from ("smtd-ctl status", "smtd-ctl sync now", "smtd-ctl deletes reject", "smtd-ctl web")
 
 
-def options() -> set[str]:
-    """Return the long options of all verbs of smtd-ctl."""
-    found: set[str] = set()
-    todo: list[argparse.ArgumentParser] = [ctl.parser()]
-    while todo:
-        for action in todo.pop()._actions:
-            found |= {each for each in action.option_strings if each.startswith("--")}
-            if isinstance(action, argparse._SubParsersAction):
-                todo += action.choices.values()
-    return found - {"--version"}
+def verb_parsers(parser: VerbParser) -> Iterator[VerbParser]:
+    """Yield the parsers of all verbs of smtd-ctl."""
+    for each in parser.verbs.values():
+        yield from verb_parsers(each)
+    if not parser.verbs:
+        yield parser
 
 
 def test_every_key_of_the_configuration_is_explained() -> None:
