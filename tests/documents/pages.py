@@ -9,6 +9,7 @@ import trustme
 
 from tests.build import PROJECT, change, full, record
 from tests.daemon.sqlite_stores import held, write
+from tests.documents.machine import PASSWORD
 from tests.documents.scenes import CORPUS, LABEL, Scene, until
 from tests.peers.project import SumatraProject
 from tests.peers.stores import copy_store
@@ -30,12 +31,19 @@ def readme(scene: Scene) -> None:
 def first_server(scene: Scene) -> None:
     """A project, and a machine for the server; the person writes an outcome on a page."""
     port = scene.lab("server", started=False)
-    laptop = scene.laptop()
+    laptop = scene.laptop("laptop", "first", "second")
+    (laptop.home / ".netrc").unlink()
     store = laptop.home / "projects" / PROJECT / ".smt" / "records"
+    scene.names = {"127.0.0.1:8471": f"127.0.0.1:{port}", "/home/ada": str(laptop.home)}
+
+    def record_arrives() -> None:
+        until(lambda: "third" in laptop.type("smtd list server").output)
 
     def outcome_is_written() -> None:
-        Filler(f"http://127.0.0.1:{port}/", "ada").annotate("first", outcome="it does")
-        until(lambda: held(store)["first"].outcome == "it does")
+        Filler(f"http://127.0.0.1:{port}/", "ada").annotate("third", outcome="it does")
+        until(lambda: held(store)["third"].outcome == "it does")
+
+    scene.first["the record arrives"] = record_arrives
 
     scene.first["the outcome is written on the page"] = outcome_is_written
 
@@ -71,12 +79,11 @@ def mirror(scene: Scene) -> None:
 
 def lab_server(scene: Scene) -> None:
     """A machine for the server, code on a laptop, and a project there."""
-    port = scene.lab("server", started=False)
+    scene.lab("server", started=False)
     laptop = scene.laptop("laptop", LABEL)
     code = SumatraProject(laptop.home / "code", scene.django)
     code.create_code(PARAMETERS)
     laptop.cwd = code.directory
-    scene.names |= {f"http://ada:TOKEN@127.0.0.1:{port}": f"http://ada:TOKEN@127.0.0.1:{port}"}
     scene.run_daemon(laptop)
 
 
@@ -91,19 +98,12 @@ def tls(scene: Scene) -> None:
 
 
 def several_people(scene: Scene) -> None:
-    """The server, which the page sets up, serves as soon as it has users; ada owns the project."""
+    """A server without users yet, a laptop with a daemon, and a directory that a group shares."""
     scene.lab("server", started=False)
-    server = scene.machine("server")
-    laptop = scene.laptop("laptop", LABEL)
-    scene.run_daemon(laptop)
+    scene.machine("server").must("smtd serve")
+    scene.run_daemon(scene.laptop("laptop", LABEL))
     (scene.place / "srv").mkdir()
     scene.names["/srv/records"] = str(scene.place / "srv")
-    server.must("smtd user add lena", "smtd serve")
-    Filler(scene.here("http://127.0.0.1:8471/"), "lena").make(PROJECT)
-    server.must("smtd user add ada")
-    server.must(f"smtd user grant ada {PROJECT} owner")
-    server.must("smtd user remove ada")
-    scene.names["smtd user grant eve"] = f"smtd user grant ada {PROJECT} owner && smtd user grant eve"
 
 
 def decide(scene: Scene) -> None:
@@ -146,7 +146,6 @@ def moving(scene: Scene) -> None:
     backup(scene)
     machine, port = scene.server("new server", started=False)
     (machine.home / ".config/smtd/config.toml").rename(machine.home / "config.toml")
-    scene.names["$ smtd serve"] = "smtd serve"
     scene.names["mkdir -p -m 700 ~/.local"] = "mv ~/config.toml ~/.config/smtd/; mkdir -p -m 700 ~/.local"
     scene.names["s|records.lab.example|records.new.example|"] = (
         f"s|{scene.names['127.0.0.1:8471']}|127.0.0.1:{port}|"
@@ -159,14 +158,12 @@ def from_sumatra_server(scene: Scene) -> None:
     old.clear()
     scene.lab("server")
     server = scene.machine("server")
-    netrc = [f"machine 127.0.0.1 login {name} password s3cret" for name in ("ada",)]
-    server.write(".netrc", "\n".join([*netrc, ""]))
     source = server.home / "own.sqlite"
     write(source, full("run"))
     server.must(f"smtd sync own.sqlite {old.address} --project '*'")
     port = scene.names["127.0.0.1:8471"]
     scene.names["https://ada@old.lab.example/"] = old.address
-    scene.names["https://root@records.lab.example"] = f"http://root:s3cret@{port}"
+    scene.names["https://root@records.lab.example"] = f"http://root:{PASSWORD}@{port}"
     scene.names["Sweep"] = PROJECT
 
 

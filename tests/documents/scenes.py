@@ -51,7 +51,11 @@ class Scene:
         return line
 
     def there(self, output: str) -> str:
-        """Return *output* with the names of the page, and without what smt says of the Pythons here."""
+        """Return *output* as a person reads it, with the names of the page.
+
+        It lacks what was shown for a moment, and what smt says of the Pythons of this machine.
+        """
+        output = re.sub(r"\x1b\[\?25l.*?\x1b\[1A\x1b\[2K", "", output, flags=re.DOTALL)
         output = re.sub(r"^Multiple versions found.*\n", "", output, flags=re.MULTILINE)
         for name, here in self.names.items():
             output = output.replace(here, name)
@@ -139,7 +143,8 @@ class Scene:
 def as_promised(output: str, promised: str) -> bool:
     """Compare an output with a promise, in which `...` and `…` stand for any text."""
     pattern = re.sub(r"\\\.\\\.\\\.|…", ".*", re.escape(promised.rstrip("\n")))
-    return re.fullmatch(pattern, output.rstrip("\n"), re.DOTALL) is not None
+    shown = re.sub(r" +$", "", output.rstrip("\n"), flags=re.MULTILINE)
+    return re.fullmatch(pattern, shown, re.DOTALL) is not None
 
 
 def until(is_so: Callable[[], bool]) -> None:
