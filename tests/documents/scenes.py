@@ -142,7 +142,11 @@ class Scene:
 
 def as_promised(output: str, promised: str) -> bool:
     """Compare an output with a promise, in which `...` and `…` stand for any text."""
-    pattern = re.sub(r"\\\.\\\.\\\.|…", ".*", re.escape(promised.rstrip("\n")))
+    pattern = re.sub(
+        r"(\\ )?(\\\.\\\.\\\.|…)",
+        lambda found: " *.*" if found[1] else ".*",
+        re.escape(promised.rstrip("\n")),
+    )
     shown = re.sub(r" +$", "", output.rstrip("\n"), flags=re.MULTILINE)
     return re.fullmatch(pattern, shown, re.DOTALL) is not None
 
