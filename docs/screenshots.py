@@ -54,7 +54,7 @@ class Picture(NamedTuple):
 
 WIDE = 1100
 OF_THE_DAEMON = (
-    Picture("daemon", "/", (WIDE, 960)),
+    Picture("daemon", "/", (WIDE, 600)),
     Picture("pair-dark", "/pair?name=bursting", (WIDE, 1000), dark=True),
     Picture(
         "conflict", f"/decide/record?pair=bursting&project={PROJECT}&label={RUNS[-2].label}", (WIDE, 640)
