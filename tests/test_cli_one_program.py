@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -227,6 +229,18 @@ def test_store_that_is_called_like_a_verb_is_not_guessed(alone: Programs, tmp_pa
     assert "to ask the daemon, run smtd-ctl sync now" in guessed.err
     assert (synced.code, literally.code, literally.pair["in_sync"]) == (0, 0, 1), synced.err
     assert no_store.code == 3  # the directory is no store
+
+
+def test_daemon_is_asked_from_a_directory_that_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    words = f"cd gone && rmdir ../gone && exec {sys.executable} -m smtd sync now"
+    environment = Smtd(tmp_path).variables() | {"SMTD_SOCKET": str(tmp_path / "no.sock")}
+
+    done = subprocess.run(
+        ["sh", "-c", words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr.startswith("smtd: no daemon answers at ")) == (3, True), done.stderr
 
 
 def test_backup_copies_the_journal_or_the_store_of_the_server(

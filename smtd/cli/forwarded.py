@@ -108,7 +108,11 @@ def refuse_name_of_store(verb: str, file: Path | None) -> None:
     daemon = f"to ask the daemon, run smtd-ctl sync {verb}"
     if config is not None and verb in config.stores:
         raise UsageError(f"{verb} is a store of the configuration, too: write smtd sync -- {verb}; {daemon}")
-    if any(name == verb or name.startswith(f"{verb}.") for name in os.listdir()):
+    try:
+        here = [name for name in os.listdir() if name == verb or name.startswith(f"{verb}.")]
+    except OSError:  # the current directory is gone: nothing in it can be meant
+        return
+    if here:
         from smtd.stores.discovery import find  # here: it takes longer than all else
 
         try:
