@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,6 @@ from smtd.cli.stores import located
 from smtd.cli.user_service import request
 from smtd.config import Config
 from smtd.daemon import added, settings
-from smtd.daemon.settings import PairSettings
 from smtd.errors import DaemonNotRunning, SmtdError, UsageError
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
@@ -55,11 +54,11 @@ def run(wanted: ForgetRequest) -> int:
     config = configuration(wanted.config)
     state = state_directory(None, config).absolute()
     memory = _of_daemon(state) or _of_journal(state)
-    synced = settings.of(config, added.peek(state / "pairs.json"))
-    pairs = [{**each, "synced": each["synced"] or _is_synced(each, synced, config)} for each in memory.pairs]
+    configured = _configured(config, state)
+    pairs = [{**each, "synced": each["synced"] or _is_synced(each, configured)} for each in memory.pairs]
     if wanted.pair is None:
         return _list(pairs, as_json=wanted.as_json)
-    chosen = _chosen(wanted.pair, pairs, synced)
+    chosen = _chosen(wanted.pair, pairs, configured)
     if not (wanted.as_json and wanted.yes):
         for each in chosen:
             _show(each)
@@ -105,28 +104,28 @@ def _of_journal(state: Path) -> _Memory:
     return _Memory(found, lambda stores: anyio.run(forget, stores))
 
 
-def _is_synced(found: Found, pairs: Mapping[str, PairSettings], config: Config) -> bool:
-    """Say whether one of *pairs* has the stores of *found*; one whose stores cannot be found, its name."""
-    stores = set(found["stores"])
-    for name, pair in pairs.items():
+def _configured(config: Config, state: Path) -> dict[str, frozenset[str]]:
+    """Return the identities of the stores of each configured or added pair, by name; empty: not found.
+
+    Asks for no password, which an identity does not have.
+    """
+    locate = partial(located, timezone=None, may_be_new=True, passwords=lambda *_: None)
+    found: dict[str, frozenset[str]] = {}
+    for name, pair in settings.of(config, added.peek(state / "pairs.json")).items():
         try:
-            left, right = (
-                located_without_secrets(word, config) for word in (pair.words.left, pair.words.right)
-            )
+            left, right = locate(pair.words.left, config), locate(pair.words.right, config)
+            found[name] = frozenset({left.identity, replace(right, renames=pair.renames).identity})
         except SmtdError:
-            if name == found["pair"]:
-                return True
-            continue
-        if {left.identity, replace(right, renames=pair.renames).identity} == stores:
-            return True
-    return False
+            found[name] = frozenset()
+    return found
 
 
-#: Finds a store without asking for its password, which its identity does not have.
-located_without_secrets = partial(located, timezone=None, may_be_new=True, passwords=lambda *_: None)
+def _is_synced(found: Found, configured: Mapping[str, frozenset[str]]) -> bool:
+    """Say whether a configured pair has the stores of *found*, or its name and stores that are not found."""
+    return frozenset(found["stores"]) in configured.values() or configured.get(found["pair"]) == frozenset()
 
 
-def _chosen(name: str, pairs: Sequence[Found], configured: Mapping[str, PairSettings]) -> list[Found]:
+def _chosen(name: str, pairs: Sequence[Found], configured: Collection[str]) -> list[Found]:
     """Return what is remembered of the pair *name*, and not synced. Raises UsageError if there is nothing."""
     called = [each for each in pairs if each["pair"] == name]
     chosen = [each for each in called if not each["synced"]]
