@@ -187,4 +187,4 @@ def test_commands_print_only_through_say() -> None:
             ):
                 found.add(path.stem)
 
-    assert found == {"say", "streams", "progress_line", "demo", "login"}
+    assert found == {"say", "streams", "progress_line", "demo"}

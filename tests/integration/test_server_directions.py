@@ -177,7 +177,7 @@ async def test_anonymous_client_is_asked_for_a_user_and_password(
     answer = smtd("sync", "other.sqlite", server.url, *words)
 
     assert answer.code == 4
-    assert "failed: wrong user name or password; set them in the configuration" in answer.err
+    assert "failed: it needs a user and a password; set username and password_command in the" in answer.err
 
 
 @pytest.mark.parametrize("answered", [1, 2, 3])
