@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from docs import config_page, manual
-from tests.packages.lending import ROOT, built_wheel, environment_with
+from tests.packages.lending import PROJECT, ROOT, built_wheel, environment_with, lend
 
 pytestmark = pytest.mark.slow
 UNITS = ["smtd.service", "smtd@.service", "smtd-server.service", "smtd-server.socket", "user/smtd.service"]
@@ -77,6 +77,22 @@ def test_builds_are_reproducible(wheel: Path, tmp_path: Path) -> None:
     assert again.read_bytes() == wheel.read_bytes()
     assert build(unpacked, tmp_path / "three", "-t", "wheel").read_bytes() == wheel.read_bytes()
     assert build(tree, tmp_path / "four", "-t", "sdist").read_bytes() == sdist.read_bytes()
+
+
+def test_build_needs_what_is_stated_and_no_more(wheel: Path, tmp_path: Path) -> None:
+    """As pip builds it, in an environment of its own: a package that only the tests have is not there."""
+    hook = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    (packages,) = tmp_path.glob("venv/lib/python3*/site-packages")
+    lend([*PROJECT["build-system"]["requires"], *hook["dependencies"]], packages)
+    tree = copy_of_the_tree(tmp_path / "tree")
+
+    build = [tmp_path / "venv" / "bin" / "python", "-m", "hatchling", "build", "-t", "wheel"]
+    done = subprocess.run([*map(str, build)], cwd=tree, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    (made,) = (tree / "dist").iterdir()
+    assert made.read_bytes() == wheel.read_bytes()
 
 
 def test_wheel_works_in_a_new_environment(wheel: Path, tmp_path: Path) -> None:
