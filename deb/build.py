@@ -131,6 +131,8 @@ def _put_programs(wheels: Iterable[Path], stage: Path) -> str:
         if data.name.startswith("smtd-"):
             shutil.copytree(data / "data" / "share", stage / "usr" / "share")
         shutil.rmtree(data)
+    for source in [*packages.rglob("*.c"), *packages.rglob("*.pyx")]:
+        source.unlink()
     for library in [*packages.rglob("*.so"), *packages.rglob("*.so.*")]:
         subprocess.run(["strip", "--strip-unneeded", library], check=True)
     binaries = stage / HOME / "bin"
