@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from smtd.config import DaemonConfig, MaxDeletes, Notify, PairConfig, ServerConfig, StoreConfig
+from docs.config_page import EXAMPLE, SECTIONS, parsed
+from smtd.config import MaxDeletes
 
-EXAMPLE = Path(__file__).parents[1] / "config.example.toml"
-#: The sections, as a person writes them, with the class of each.
-SECTIONS: Mapping[str, type[msgspec.Struct]] = {
-    "daemon": DaemonConfig,
-    "stores.NAME": StoreConfig,
-    "pairs.NAME": PairConfig,
-    "notify": Notify,
-    "server": ServerConfig,
-}
 #: What the example says of several keys at once, or by an example alone.
 SAID: Mapping[str, str] = {
     "stores.location": "a project directory, a shelf, an SQLite file, an export (.json), "
@@ -55,39 +46,27 @@ _TYPES = {str: "text", bool: "true or false", int: "number"}
 
 def page() -> str:
     """Return a table for each section: every key, its values, its default, and what it is for."""
-    return "\n\n".join(_section(name, struct) for name, struct in SECTIONS.items())
+    return "\n\n".join(_section(name, struct, heading) for name, (struct, heading) in SECTIONS.items())
 
 
-def _section(name: str, struct: type[msgspec.Struct]) -> str:
+def _section(name: str, struct: type[msgspec.Struct], heading: str) -> str:
     rows = [
         f"| `{field.name}` | {_values(field.type)} | {_default(field)} | {explained(name, field.name)} |"
         for field in msgspec.structs.fields(struct)
     ]
-    return "\n".join([f"## `[{name}]`\n", "| key | value | default | means |", "|---|---|---|---|", *rows])
+    return "\n".join([f"## `{heading}`\n", "| key | value | default | means |", "|---|---|---|---|", *rows])
 
 
 def explained(section: str, key: str) -> str:
-    """Return what *key* is for. Raises KeyError if nothing says it."""
-    known = f"{section.partition('.')[0]}.{key}"
-    return SAID.get(known) or _from_example()[known]
+    """Return what *key* is for; empty if nothing says it."""
+    found = SAID.get(f"{section}.{key}")
+    return found or _as_markdown(" ".join(filter(None, _from_example()[f"{section}.{key}"])))
 
 
-def _from_example() -> dict[str, str]:
-    """Return the comment beside each key of the example."""
-    found: dict[str, str] = {}
-    section = last = ""
-    for line in EXAMPLE.read_text("utf-8").splitlines():
-        if header := re.match(r"\[(\w+)", line):
-            section, last = header[1], ""
-        elif key := re.match(r"#?\s*(\w+) = (?:\"[^\"]*\"|\[[^]]*\]|\{[^}]*\}|\w+)\s*(?:#\s*(.*))?$", line):
-            last = f"{section}.{key[1]}"
-            if key[2]:
-                found[last] = key[2]
-        elif last in found and (more := re.match(r"#?\s{20,}#?\s*(.*)", line)):
-            found[last] += f" {more[1]}"
-        else:
-            last = ""
-    return {name: _as_markdown(text) for name, text in found.items()}
+def _from_example() -> dict[str, list[str]]:
+    """Return the comment beside each key of the example, in lines."""
+    sections = parsed(EXAMPLE.read_text("utf-8"))
+    return {f"{section.name}.{entry.key}": entry.text for section in sections for entry in section.entries}
 
 
 def _as_markdown(text: str) -> str:
