@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import anyio
 import pytest
 from anyio import to_thread
 
+from smtd.records.record import Record
 from smtd.server import database as database_module
 from smtd.server import foreign_writes
 from smtd.server.postgresql import ServedPostgresql
@@ -23,8 +25,10 @@ from tests.build import PROJECT, full, record
 from tests.server.bulk import wanted, write
 from tests.server.served import Client, serving
 from tests.server.streams import streaming
+from tests.servers.clients import PATIENCE
 from tests.servers.dump import Dump
 from tests.servers.place import PostgresqlPlace
+from tests.servers.process import free_port
 from tests.servers.served import new_store
 from tests.servers.server import Database, DatabaseServer
 
@@ -45,11 +49,11 @@ async def servers(directory: Path, location: Location, count: int) -> AsyncItera
     async with AsyncExitStack() as stack:
         clients = []
         for number in range(count):
-            own = directory / str(number)
+            own, port = directory / str(number), free_port()
             await to_thread.run_sync(own.mkdir)
-            clients.append(
-                (await stack.enter_async_context(serving(own, ServerSettings(location)))).client("root")
-            )
+            # At the same port after a restart.
+            settings = ServerSettings(location, port=port, url=f"http://127.0.0.1:{port}/")
+            clients.append((await stack.enter_async_context(serving(own, settings))).client("root"))
         yield clients
 
 
@@ -62,6 +66,27 @@ async def until_complete(client: Client) -> None:
     with anyio.fail_after(20):
         while (await client.changes()).status == 503:  # noqa: ASYNC110 - the server has no event for it
             await anyio.sleep(0.02)
+
+
+async def put_when_it_serves(client: Client, new: Record) -> None:
+    """Put *new* as soon as the server serves again: it restarts if it finds its tables missing."""
+    with anyio.fail_after(PATIENCE):
+        while True:
+            with suppress(aiohttp.ClientConnectionError):
+                if (await client.put(new)).status in (200, 201):
+                    return
+            await anyio.sleep(0.02)
+
+
+async def take_changes(client: Client, cursor: int, latest: dict[str, str | None]) -> int:
+    """Take the changes after *cursor* into *latest*, if the server serves; return the new cursor."""
+    with suppress(aiohttp.ClientConnectionError):
+        reply = await client.changes(cursor, wait=1)
+        if reply.status == 200:
+            latest |= {each["label"]: each["digest"] for each in reply.json["changes"]}
+            return int(reply.json["next"])
+    await anyio.sleep(0.02)
+    return cursor
 
 
 async def test_commit_wakes_the_listeners_of_other_processes(
@@ -182,20 +207,23 @@ async def test_records_that_are_put_back_without_the_log(
         added = "SELECT (SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'smtd_dirty%'),"
         added += " (SELECT count(*) FROM pg_indexes WHERE indexname = 'smtd_record_key')"
         before = await to_thread.run_sync(database.run, added)
-        async with streaming(second) as there:
-            assert await labels(there, 2) == ["kept", "lost"]
+        page = (await second.changes()).json
+        assert [each["label"] for each in page["changes"]] == ["kept", "lost"]
+        cursor = page["next"]
 
-            await to_thread.run_sync(means, dump)
+        await to_thread.run_sync(means, dump)
 
-            # A restore commits each of its statements: records may be seen to go and come back meanwhile.
-            latest: dict[str, str | None] = {"kept": "there", "lost": "there"}
+        # A restore commits each of its statements: records may be seen to go and come back meanwhile, and a
+        # server to restart that finds no tables.
+        latest: dict[str, str | None] = {"kept": "there", "lost": "there"}
+        with anyio.fail_after(PATIENCE):
             while latest["lost"] is not None:
-                latest |= {each["label"]: each["digest"] for each in await there.changes(1)}
+                cursor = await take_changes(second, cursor, latest)
             for client, label in ((first, "new-1"), (second, "new-2")):
-                assert (await client.put(full(label, version="3"))).status == 201
+                await put_when_it_serves(client, full(label, version="3"))
             while not {"new-1", "new-2"} <= latest.keys() or latest["kept"] is None:
-                latest |= {each["label"]: each["digest"] for each in await there.changes(1)}
-            assert latest["lost"] is None
+                cursor = await take_changes(second, cursor, latest)
+        assert latest["lost"] is None
         listed = (await first.get(LISTED)).json["records"]
         assert sorted(each.rstrip("/").rpartition("/")[2] for each in listed) == ["kept", "new-1", "new-2"]
         assert await to_thread.run_sync(database.run, added) == before
