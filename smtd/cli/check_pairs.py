@@ -96,7 +96,7 @@ def _because(cause: SmtdError, what: str) -> SmtdError:
 
 def _without_target(pair: PairFinding, targets: Collection[Side]) -> Iterator[SmtdError]:
     """Yield an error if nothing can be written; note it if that is so on one side of a two-way pair."""
-    refusing = [side for side in targets if pair.stores[side].read_only]
+    refusing = [side for side in SIDES if side in targets and pair.stores[side].read_only]
     for side in refusing if len(refusing) < len(targets) else []:
         pair.warnings.append(
             f"changes go to the {side.other.value} only: the {side.value} store is read-only"
