@@ -26,8 +26,8 @@ COMMON_HEADERS = {
 SEND_TIMEOUT = 30.0
 #: Bytes that fit into the buffers of a connection.
 LARGE = 32 * 2**10
-#: Bytes of large answers that clients have not taken yet, all together.
-MOST_PENDING = 256 * 2**20
+#: Bytes of large answers that clients have not taken yet, all together; those of a usual one, at most.
+MOST_PENDING, USUAL = 256 * 2**20, 2**20
 _REALM = 'Basic realm="smtd", charset="UTF-8"'
 _JSON = "application/json"
 
@@ -69,23 +69,30 @@ def challenge() -> RequestRefused:
 class LargeAnswer(web.Response):
     """An answer larger than the buffers of a connection; a client that reads nothing is disconnected.
 
-    All of them together have a bound. Raises RequestRefused (503) where it is reached.
+    All of them together have a bound, of which a quarter is for usual ones, of up to USUAL bytes: clients
+    that take long for large ones must not keep the listings from `smt run`. Raises RequestRefused (503) where
+    it is reached.
     """
 
-    #: Bytes of all large answers that are not sent yet.
+    #: Bytes of all large answers that are not sent yet, and of the usual ones among them.
     pending: ClassVar[int] = 0
+    usual: ClassVar[int] = 0
 
     def __init__(self, body: bytes, content_type: str, headers: Mapping[str, str]) -> None:
-        if LargeAnswer.pending and LargeAnswer.pending + len(body) > MOST_PENDING:
+        is_usual = len(body) <= USUAL
+        before = LargeAnswer.usual if is_usual else LargeAnswer.pending - LargeAnswer.usual
+        most = MOST_PENDING // 4 if is_usual else MOST_PENDING - MOST_PENDING // 4
+        if before and before + len(body) > most:
             raise RequestRefused(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "the server is sending too much at once; try again",
                 {"Retry-After": "1"},
             )
         super().__init__(body=body, content_type=content_type, headers=headers)
-        LargeAnswer.pending += len(body)
+        usual = len(body) if is_usual else 0
+        _count(len(body), usual)
         #: Called at the end of the answer, or when an answer that was never sent is collected.
-        self._release = weakref.finalize(self, _release, len(body))
+        self._release = weakref.finalize(self, _count, -len(body), -usual)
 
     async def write_eof(self, data: bytes = b"") -> None:
         try:
@@ -109,8 +116,9 @@ class LargeAnswer(web.Response):
             raise lost
 
 
-def _release(size: int) -> None:
-    LargeAnswer.pending -= size
+def _count(pending: int, usual: int) -> None:
+    LargeAnswer.pending += pending
+    LargeAnswer.usual += usual
 
 
 async def _abort_if_stuck(transport: asyncio.Transport) -> None:
