@@ -92,9 +92,9 @@ async def test_too_many_bytes(ada: Client, monkeypatch: pytest.MonkeyPatch) -> N
     seen: list[int] = []
     take = body.Bodies.reserve
 
-    def counted(bodies: body.Bodies, count: int) -> None:
+    def counted(bodies: body.Bodies, count: int, held: int = 0) -> None:
         seen.append(count)
-        take(bodies, count)
+        take(bodies, count, held)
 
     monkeypatch.setattr(body.Bodies, "reserve", counted)
 

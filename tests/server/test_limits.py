@@ -198,9 +198,9 @@ async def test_bomb_costs_no_more_than_the_limit(ada: Client, monkeypatch: pytes
     seen: list[int] = []
     reserve = body.Bodies.reserve
 
-    def counted(bodies: body.Bodies, count: int) -> None:
+    def counted(bodies: body.Bodies, count: int, held: int = 0) -> None:
         seen.append(count)
-        reserve(bodies, count)
+        reserve(bodies, count, held)
 
     monkeypatch.setattr(body.Bodies, "reserve", counted)
 

@@ -23,6 +23,7 @@ from smtd.server.pages import edits, indexing, project_edit
 from smtd.server.pages.dispatch import PageRequest
 from smtd.server.server_settings import ServerSettings
 from smtd.server.sqlite_backend import SqliteBackend
+from smtd.web.records.index import SearchIndex
 from tests.build import PROJECT, full, record, tagged
 from tests.server.browsing import Browser
 from tests.server.granting import grant
@@ -53,6 +54,12 @@ async def _never(_: object) -> bool:
     """Do what an index does that has too much to do."""
     await anyio.sleep_forever()
     return False
+
+
+async def _never_begun(*_: object) -> int:
+    """Do what the begin of an index does that first has to be emptied."""
+    await anyio.sleep_forever()
+    return 0
 
 
 @asynccontextmanager
@@ -168,6 +175,26 @@ async def test_index_of_a_store_that_was_restored_is_made_again(tmp_path: Path) 
                 assert "lost" not in text
 
     assert "lost" not in text
+
+
+async def test_index_is_not_shown_before_it_is_known_to_be_of_this_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be of a state that was put back, or of another store, with other users."""
+    settings = ServerSettings(tmp_path / "store" / "records", index=tmp_path / "pages.sqlite")
+    async with serving(tmp_path, settings) as served:
+        await served.ada.make()
+        await served.ada.put(record("kept"))
+        async with visiting(served) as ada:
+            assert "kept" in await ada.page("project", **TABLE)
+    monkeypatch.setattr(indexing, "PATIENCE", 0.01)
+    monkeypatch.setattr(SearchIndex, "begin", _never_begun)
+
+    async with serving(tmp_path, settings) as served, visiting(served) as ada:
+        answer = await ada.get(f"project?name={PROJECT}")
+
+        assert answer.status == 503
+        assert "kept" not in await answer.text()
 
 
 async def test_form_without_the_token_does_nothing(page: Browser, ada: Client) -> None:

@@ -124,12 +124,16 @@ class Indexing:
         digest = now.validator if now.record is not None else row.content.validator if now.problem else None
         return Indexed(row.key, digest, now.record, now.problem)
 
+    def _has_all(self, number: int) -> bool:
+        """Say whether the index has all changes up to *number*."""
+        return self._has_begun and self.index.cursor >= number
+
     def knows(self, project: str) -> bool:
         """Say whether all that the index has of *project* is of it, and not of one that had its name before.
 
         Other users may have been allowed to read that one.
         """
-        return self._has_begun and self.index.cursor >= self._database.appeared.get(project, 0)
+        return self._has_all(self._database.appeared.get(project, 0))
 
     async def progress_in(self, project: str) -> Progress:
         """Return what `progress` does. Raises PageError unless the index `knows` *project* then."""
@@ -145,9 +149,9 @@ class Indexing:
         self.wake()
         head = self._database.head
         with anyio.move_on_after(PATIENCE):
-            while self.index.cursor < head:
+            while not self._has_all(head):
                 await self._advanced.wait(self._advanced.rings, PATIENCE)
-        if self.index.cursor >= head and self._database.has_all_records:
+        if self._has_all(head) and self._database.has_all_records:
             return Progress(True)
         counts = await self._database.record_counts()
         return Progress(False, await self.index.count(), sum(counts.values()))
