@@ -25,7 +25,7 @@ class Site:
     """What every page of one site shares.
 
     *prefix*: `/` or `/path/`. *menu*: path and word of the main pages. *version*: that of smtd. *login*: the
-    path of the page where people log in (empty: nobody does).
+    path of the page where people log in (empty: nobody does). *projects*: that of the list of projects.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Site:
     assets: Mapping[str, Asset]
     version: str
     login: str = ""
+    projects: str = "/"
 
     def address(self, path: str, /, **query: str | int | Sequence[str] | None) -> str:
         """Return the address of *path* (it begins with a slash), with those of *query* that are not None."""
@@ -67,8 +68,12 @@ class Templates:
     _environment: jinja2.Environment = field(repr=False)
 
     def page(self, name: str, visit: Visit, /, **values: Any) -> str:
-        """Return the page of the template *name* for *visit*."""
-        return self._environment.get_template(name).render(site=self.site, visit=visit, **values)
+        """Return the page of the template *name* for *visit*.
+
+        `place` has the fields that each address of a page of records has; without it they have none.
+        """
+        found = {"place": {}, **values}
+        return self._environment.get_template(name).render(site=self.site, visit=visit, **found)
 
 
 def load(site: Site) -> Templates:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlencode
@@ -33,21 +32,6 @@ pytestmark = pytest.mark.halved
 
 TABLE = {"name": PROJECT}
 RUN = {"project": PROJECT, "label": "run"}
-
-
-def indexed(path: Path) -> list[tuple[str]]:
-    """Return the labels in the index at *path*."""
-    with closing(sqlite3.connect(path)) as db:
-        return db.execute("SELECT label FROM record").fetchall()
-
-
-async def until_indexed(path: Path) -> list[tuple[str]]:
-    """Wait until there is a record in the index at *path*; return the labels there."""
-    with anyio.fail_after(10):
-        while True:
-            if found := await to_thread.run_sync(indexed, path):
-                return found
-            await anyio.sleep(0.01)
 
 
 async def _never(_: object) -> bool:
@@ -105,15 +89,31 @@ async def test_record_that_is_too_large_for_the_feed_is_found(page: Browser, ada
     assert "after" in await page.page("project", **TABLE)
 
 
-async def test_index_follows_while_nobody_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that the first page after a week is as quick as any."""
-    monkeypatch.setattr(indexing, "_GATHER", 0.01)
-    settings = ServerSettings(tmp_path / "store" / "records", index=tmp_path / "pages.sqlite")
-    async with serving(tmp_path, settings) as served:
-        await served.ada.make()
-        await served.ada.put(record())
+async def test_index_is_filled_only_while_somebody_looks(
+    page: Browser, ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the first page that needs it, until some time after the last one; then it catches up."""
+    steps = []
+    step = indexing.Indexing._step
 
-        assert await until_indexed(tmp_path / "pages.sqlite") == [("run",)]
+    async def counted(self: indexing.Indexing) -> bool:
+        steps.append(self)
+        return await step(self)
+
+    monkeypatch.setattr(indexing.Indexing, "_step", counted)
+    for number in range(3):
+        await ada.put(record(f"early-{number}"))
+    assert steps == []
+    assert "early-2" in await page.page("project", **TABLE)
+
+    monkeypatch.setattr(indexing, "_USED", 0.0)
+    await ada.put(record("wakes"))
+    before = len(steps)
+    for number in range(3):
+        await ada.put(record(f"late-{number}"))
+    assert len(steps) <= before + 1  # one may have begun before
+    monkeypatch.setattr(indexing, "_USED", 900.0)
+    assert "late-2" in await page.page("project", **TABLE)
 
 
 async def test_page_says_that_the_index_is_not_complete(

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
+from smtd.config import LONGEST_NAME
 from smtd.records.record import DataKey, Dependency, Parameters, Platform
-from smtd.server.memory import ProjectInfo
-from smtd.server.pages.indexing import Progress
-from smtd.server.pages.projects import ProjectRow
 from smtd.web import assets, templates
 from smtd.web.records import columns, query, table
+from smtd.web.records.catalog import PastWrite, Progress, ProjectHead, Sides
 from smtd.web.records.columns import ALL, LABEL, chosen
 from smtd.web.records.comparison import MOST, compared
+from smtd.web.records.data_view import data_view
 from smtd.web.records.entry import SHOWN, Row
-from smtd.web.records.index import TablePage
+from smtd.web.records.index import MOST_PATHS, MOST_USERS, FileUse, TablePage
 from smtd.web.records.parameter_values import Parameter
 from smtd.web.records.query import PAGE, RecordQuery
 from smtd.web.records.record_view import record_view
@@ -26,6 +26,8 @@ from smtd.web.templates import Site, Templates, Visit
 from tests.build import MOMENT, record
 
 LARGEST = 100_000
+#: What each address of the daemon has, for a pair with a long name.
+PLACE = {"pair": "鬼" * LONGEST_NAME}
 #: Texts that take more room in a page than in a record.
 TEXTS = {"plain": "word ", "escaped": "&", "reversed": "\u202e", "wide": "鬼"}
 
@@ -63,7 +65,7 @@ def test_table_is_small(site: Templates, text: str) -> None:
     """With all columns, and values without number to filter by."""
     asked = RecordQuery("Sweep", words=(text * 200)[:150])
     shown = chosen(ALL)
-    room = table.room_for_rows(asked, len(shown))
+    room = table.room_for_rows(asked, len(shown), query.place_size(PLACE))
     rows = [large_row(text, number) for number in range(PAGE)]
     rows = rows[: table.count_fitting(rows, len(shown), room)]
     values = {name: [f"{text * 90}{number}" for number in range(200)] for name in table.TITLES}
@@ -72,8 +74,8 @@ def test_table_is_small(site: Templates, text: str) -> None:
         site,
         "project.html",
         project="Sweep",
-        info=ProjectInfo("Sweep", text * 2000),
-        may_write=True,
+        place=PLACE,
+        info=ProjectHead("Sweep", "Sweep", text * 2000, True),
         query=asked,
         label=table.heading(asked, LABEL),
         headings=table.headings(asked, shown),
@@ -120,7 +122,20 @@ def test_record_is_small(site: Templates, text: str) -> None:
         platforms=tuple(Platform(network_name=text * 20) for _ in many),
     )
 
-    found = size(site, "record.html", key=large_row(text, 1).key, record=record_view(made), may_write=True)
+    past = [
+        PastWrite(number, "2026-11-30T12:00:00+00:00", "update", "left", text * 30, "") for number in range(5)
+    ]
+    sides = Sides("鬼" * LONGEST_NAME, "has it", "has it", None, text * 30, text * 30, past, text * 30)
+    found = size(
+        site,
+        "record.html",
+        place=PLACE,
+        key=large_row(text, 1).key,
+        record=record_view(made, query.place_size(PLACE)),
+        sides=sides,
+        may_edit=True,
+        may_delete=True,
+    )
 
     assert found <= LARGEST
 
@@ -144,7 +159,9 @@ def test_comparison_is_small(site: Templates, text: str) -> None:
 
     labels = [f"{number}{text * 90}" for number in range(MOST)]
     assert found.left_out
-    assert size(site, "compare.html", project="Sweep", labels=labels, comparison=found) <= LARGEST
+    assert (
+        size(site, "compare.html", place=PLACE, project="Sweep", labels=labels, comparison=found) <= LARGEST
+    )
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
@@ -160,7 +177,9 @@ def test_parameters_side_by_side_are_small(site: Templates, text: str) -> None:
         for number, row in enumerate(rows)
     }
     asked = replace(RecordQuery("Sweep"), exact={"main_file": text * 30})
-    room, link = table.room_for_rows(asked, 3), query.address_size(asked)
+    place = query.place_size(PLACE)
+    room, link = table.room_for_rows(asked, 3, place), query.address_size(asked) + place
+    rows = rows[: table.count_fitting(rows, 3, room)]
     found = sweep(rows, parameters, "", room, link)
     shown = [columns.of_parameter(name) for name in found.names]
 
@@ -170,7 +189,8 @@ def test_parameters_side_by_side_are_small(site: Templates, text: str) -> None:
             site,
             "parameters.html",
             project="Sweep",
-            info=ProjectInfo("Sweep", ""),
+            place=PLACE,
+            info=ProjectHead("Sweep", "Sweep", "", False),
             query=asked,
             main_file=table.filter_by(asked, "main_file", [f"{text * 90}{number}" for number in range(100)]),
             label=table.heading(asked, LABEL),
@@ -181,6 +201,28 @@ def test_parameters_side_by_side_are_small(site: Templates, text: str) -> None:
             most=10_000,
             pages={"first": None, "before": None, "after": None},
             fields=query.fields(asked),
+            progress=Progress(True),
+        )
+        <= LARGEST
+    )
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_page_of_a_file_is_small(site: Templates, text: str) -> None:
+    """That hundreds of records used, and whose name hundreds of others have."""
+    uses = [FileUse(large_row(text, number), "output", "data.csv", "0" * 40) for number in range(MOST_USERS)]
+    found = data_view(uses, [f"{text * 90}{each}" for each in range(MOST_PATHS)], query.place_size(PLACE))
+
+    assert found.uses.left_out
+    assert (
+        size(
+            site,
+            "data.html",
+            place=PLACE,
+            other_catalogs=["鬼" * LONGEST_NAME] * 5,
+            path="data.csv",
+            uses=found.uses,
+            others=found.others,
             progress=Progress(True),
         )
         <= LARGEST

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from smtd.output.counts import plural
 from smtd.records.record import Key
 from smtd.text import shown_lines
+from smtd.web.records.catalog import PastWrite
 
 #: Records of one group on the page of all groups, and on a page of its own.
 FEW, PAGE = 10, 50
@@ -152,17 +153,6 @@ def promise(kind: str, choice: str, count: int) -> str:
         "approve": f"{plural(count, 'deletion')}: the records are deleted from the other store, too.",
         "reject": f"{plural(count, 'deletion')}: the records come back where they disappeared.",
     }[choice]
-
-
-class PastWrite(NamedTuple):
-    """A write of smtd under a key; *before* is a time right before it (empty: there was no record then)."""
-
-    cycle: int
-    at: str
-    action: str
-    side: str
-    reason: str
-    before: str
 
 
 def past_writes(explained: Mapping[str, Any]) -> list[PastWrite]:

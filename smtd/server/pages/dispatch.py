@@ -24,6 +24,7 @@ from smtd.server.origins import Origin
 from smtd.server.pages.login import Logins
 from smtd.web import answers, assets, forms, templates
 from smtd.web.answers import PageError
+from smtd.web.records.table_pages import CHOSEN
 from smtd.web.templates import Site, Templates, Visit
 
 log = logging.getLogger("smtd")
@@ -38,7 +39,7 @@ _NOTICES = {
     "deleted": "The record is deleted.",
     "gone": "The record was deleted already.",
     "project": "The project is saved.",
-    "columns": "The columns are chosen, for all projects in this browser.",
+    "columns": CHOSEN,
 }
 
 

@@ -1,4 +1,4 @@
-"""Fill the search index of the pages from the changes of the served database."""
+"""Fill the search index of the pages from the changes of the served database, as long as somebody uses it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 import sqlite3
 import time
 from http import HTTPStatus
-from typing import NamedTuple
 
 import anyio
 
@@ -16,14 +15,16 @@ from smtd.server.backend import Replaced
 from smtd.server.change_log import LogRow
 from smtd.server.database import ServedDatabase
 from smtd.web.answers import PageError
+from smtd.web.records.catalog import Progress
 from smtd.web.records.index import Indexed, SearchIndex
 
 log = logging.getLogger("smtd")
 
 #: Changes, and about how many bytes of their records, that are taken in at a time: requests wait meanwhile.
 _CHANGES, _BYTES = 200, 2**19
-#: For this many seconds after somebody has opened a page the index is filled without pauses.
-_WATCHED = 60.0
+#: For this many seconds after somebody has opened a page the index is filled without pauses, and is filled at
+#: all: what nobody uses costs nothing.
+_WATCHED, _USED = 60.0, 900.0
 #: How many times as long as its last step the index pauses while nobody watches, and the first pause, in
 #: seconds, in which changes gather.
 _PAUSE, _GATHER = 4.0, 1.0
@@ -31,16 +32,11 @@ _PAUSE, _GATHER = 4.0, 1.0
 PATIENCE, _RETRY = 1.0, 5.0
 
 
-class Progress(NamedTuple):
-    """How far the index is: whether it has everything; if not, it has *indexed* of *total* records."""
-
-    is_complete: bool
-    indexed: int = 0
-    total: int = 0
-
-
 class Indexing:
-    """Keeps *index* up to date with *database*. `run` does the work; `wake` says that there is some."""
+    """Keeps *index* up to date with *database* while people open pages.
+
+    `run` does the work; `wake` says that there is some.
+    """
 
     def __init__(self, database: ServedDatabase, index: SearchIndex) -> None:
         self.index = index
@@ -77,11 +73,12 @@ class Indexing:
             log.warning("the search index of the pages cannot be used: %s", exc)
 
     async def _follow(self) -> None:
-        cursor = await self.index.begin(self._source)
-        if not self._database.eras.can_continue(cursor, self._database.head):
+        await self.index.begin(self._source)
+        if not self._database.eras.can_continue(self._cursor, self._database.head):
             await self.index.empty(self._source)
         self._has_begun = True
         while True:
+            await self._visit()
             rings, began = self._changed.rings, time.monotonic()
             more = await self._step()
             self._advanced.ring()
@@ -90,6 +87,11 @@ class Indexing:
             if not self._is_watched:
                 await self._pause(_PAUSE * (time.monotonic() - began) if more else _GATHER)
 
+    async def _visit(self) -> None:
+        """Wait until somebody has opened a page not long ago."""
+        while time.monotonic() - self._watched > _USED:
+            await self._changed.wait(self._changed.rings, float("inf"))
+
     async def _pause(self, seconds: float) -> None:
         """Wait for *seconds*, or until somebody opens a page."""
         deadline = time.monotonic() + seconds
@@ -97,12 +99,17 @@ class Indexing:
             await self._changed.wait(self._changed.rings, left)
 
     @property
+    def _cursor(self) -> int:
+        """The number of the last change that the index has."""
+        return int(self.index.cursor or 0)
+
+    @property
     def _is_watched(self) -> bool:
         return time.monotonic() - self._watched < _WATCHED
 
     async def _step(self) -> bool:
         """Take in the next changes; say whether there may be more."""
-        page = await self._database.changes_since(self.index.cursor, _CHANGES, None, bytes_of_records=_BYTES)
+        page = await self._database.changes_since(self._cursor, _CHANGES, None, bytes_of_records=_BYTES)
         batch: list[Indexed] = []
         for row, record in page.changes:
             digest, problem = row.content.validator, row.content.problem
@@ -110,12 +117,12 @@ class Indexing:
                 batch.append(Indexed(row.key, digest, record, problem))
                 continue
             # It is too large for the feed: only one such record is in memory at a time.
-            await self.index.apply(batch, row.seq - 1)
+            await self.index.apply(batch, str(row.seq - 1))
             batch = []
-            await self.index.apply([await self._read(row)], row.seq)
+            await self.index.apply([await self._read(row)], str(row.seq))
         cursor = page.changes[-1][0].seq if page.more else page.head
-        if batch or cursor != self.index.cursor:
-            await self.index.apply(batch, cursor)
+        if batch or cursor != self._cursor:
+            await self.index.apply(batch, str(cursor))
         return page.more
 
     async def _read(self, row: LogRow) -> Indexed:
@@ -126,7 +133,7 @@ class Indexing:
 
     def _has_all(self, number: int) -> bool:
         """Say whether the index has all changes up to *number*."""
-        return self._has_begun and self.index.cursor >= number
+        return self._has_begun and self._cursor >= number
 
     def knows(self, project: str) -> bool:
         """Say whether all that the index has of *project* is of it, and not of one that had its name before.

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
 
+from aiohttp import web
+
+from smtd.server.answers import LargeAnswer
 from smtd.server.database import ServedDatabase
-from smtd.server.pages.dispatch import Show
+from smtd.server.pages.catalog import ServedCatalog
+from smtd.server.pages.dispatch import PageRequest, Show
 from smtd.server.pages.edits import EditPages
 from smtd.server.pages.indexing import Indexing
 from smtd.server.pages.project_edit import ProjectEditPages
 from smtd.server.pages.projects import ProjectPages
 from smtd.server.pages.reading import Reading
-from smtd.server.pages.record import RecordPages
-from smtd.server.pages.table import TablePages
 from smtd.server.writer import Writer
+from smtd.web.records.catalog import RecordRequest
+from smtd.web.records.record_pages import RecordPages
+from smtd.web.records.table_pages import TablePages
 from smtd.web.templates import Templates
+
+ShowRecords: TypeAlias = Callable[[RecordRequest], Awaitable[web.StreamResponse]]
 
 
 def shows(
@@ -23,23 +31,30 @@ def shows(
     """Return what answers each method and path."""
     reading = Reading(database)
     projects = ProjectPages(database, templates)
-    table = TablePages(reading, templates, indexing)
-    record = RecordPages(reading, templates, indexing)
+    table, record = TablePages(templates), RecordPages(templates, LargeAnswer)
     edits = EditPages(reading, templates, writer)
     project = ProjectEditPages(database, reading, templates, writer)
+
+    def of_caller(show: ShowRecords) -> Show:
+        async def show_records(request: PageRequest) -> web.StreamResponse:
+            catalog = ServedCatalog(request.caller, reading, indexing)
+            return await show(RecordRequest(request.http, request.visit, catalog))
+
+        return show_records
+
     return {
         ("GET", "/"): projects.show,
-        ("GET", "/project"): table.show,
-        ("POST", "/project/columns"): table.choose_columns,
+        ("GET", "/project"): of_caller(table.show),
+        ("POST", "/project/columns"): of_caller(table.choose_columns),
         ("GET", "/project/edit"): project.ask,
         ("POST", "/project/edit"): project.save,
-        ("GET", "/parameters"): table.show_parameters,
-        ("GET", "/record"): record.show,
-        ("GET", "/record/text"): record.show_text,
+        ("GET", "/parameters"): of_caller(table.show_parameters),
+        ("GET", "/record"): of_caller(record.show),
+        ("GET", "/record/text"): of_caller(record.show_text),
         ("GET", "/record/edit"): edits.ask,
         ("POST", "/record/edit"): edits.save,
         ("GET", "/record/delete"): edits.ask_deletion,
         ("POST", "/record/delete"): edits.delete,
-        ("GET", "/compare"): record.compare,
-        ("GET", "/data"): record.show_data,
+        ("GET", "/compare"): of_caller(record.compare),
+        ("GET", "/data"): of_caller(record.show_data),
     }

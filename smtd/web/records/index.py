@@ -62,22 +62,26 @@ class FileUse(NamedTuple):
 
 
 class SearchIndex:
-    """The index; `opened` makes it. *cursor*: up to where in the changes of its source it has them all."""
+    """The index; `opened` makes it.
+
+    *cursor*: up to where in the changes of its source it has them all, as the source writes that (empty: it
+    has none).
+    """
 
     def __init__(self, writer: Connection, reader: Connection) -> None:
         self._writer = writer
         self._reader = reader
-        self.cursor = 0
+        self.cursor = ""
 
     # Filling
 
-    async def begin(self, source: str) -> int:
-        """Follow the store that *source* names from now on; return the cursor in it (0: of another store)."""
+    async def begin(self, source: str) -> str:
+        """Follow the store that *source* names from now on; return the cursor in it."""
         known = await self._writer.fetch("SELECT source, cursor FROM state")
         if not known or known[0][0] != source:
             await self.empty(source)
         else:
-            self.cursor = int(known[0][1])
+            self.cursor = str(known[0][1])
         return self.cursor
 
     async def empty(self, source: str) -> None:
@@ -85,15 +89,15 @@ class SearchIndex:
         tables = ("state", "record", "facet", "tag", "parameter", "file", "words")
         async with self._writer.writing():
             await self._writer.run_script([f"DELETE FROM {table}" for table in tables])
-            await self._writer.run("INSERT INTO state VALUES (?, 0)", (source,))
-        self.cursor = 0
+            await self._writer.run("INSERT INTO state VALUES (?, '')", (source,))
+        self.cursor = ""
 
-    async def apply(self, changes: Sequence[Indexed], cursor: int) -> None:
+    async def apply(self, changes: Sequence[Indexed], cursor: str) -> None:
         """Take in *changes*; the index then has all changes up to *cursor*."""
         await self._writer.at_once(partial(self._apply, changes, cursor))
         self.cursor = cursor
 
-    async def _apply(self, changes: Sequence[Indexed], cursor: int) -> None:
+    async def _apply(self, changes: Sequence[Indexed], cursor: str) -> None:
         async with self._writer.writing():
             for change in changes:
                 await self._put(change)
@@ -172,11 +176,11 @@ class SearchIndex:
         )
         return PagePlace(value, row.label)
 
-    async def rows(self, project: str, labels: Collection[str]) -> list[Row]:
-        """Return the rows of those of *labels* in *project* that the index has."""
-        places = ", ".join("?" * len(labels))
-        query = f"SELECT {_ROW} FROM record WHERE project = ? AND label IN ({places})"
-        return [Row(*found) for found in await self._reader.fetch(query, (project, *labels))]
+    async def digests(self, keys: Sequence[Key]) -> dict[Key, str]:
+        """Return the digests of those of *keys* that the index has."""
+        query = "SELECT digest FROM record WHERE project = ? AND label = ?"
+        found = await self._reader.fetch_each([(query, key) for key in keys])
+        return {key: rows[0][0] for key, rows in zip(keys, found, strict=True) if rows}
 
     async def values(self, project: str, kind: str) -> list[str]:
         """Return the values that records of *project* have, commonest first; *kind*: `tag`, or a filter."""

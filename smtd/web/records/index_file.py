@@ -22,7 +22,7 @@ from smtd.sqlite import Connection, connect, script
 log = logging.getLogger("smtd")
 
 #: The version of what is in the file: of the tables, and of what `entry.py` takes from a record.
-VERSION = 1
+VERSION = 2
 _PARTS = ("", "-wal", "-shm", "-journal")
 
 
@@ -122,7 +122,7 @@ def _create(db: sqlite3.Connection, statement: str) -> None:
         if "no such module: fts5" not in str(exc):
             raise
         raise UsageError(
-            "the SQLite of this Python has no FTS5, which the pages of the server need for their search;"
+            "the SQLite of this Python has no FTS5, which the pages of records need for their search;"
             " use a Python whose SQLite has it"
         ) from exc
 

@@ -111,6 +111,11 @@ def address_size(query: RecordQuery) -> int:
     return len(urlencode({name: value for name, value in fields(query).items() if value}, errors="replace"))
 
 
+def place_size(place: Mapping[str, str]) -> int:
+    """Return how many bytes the fields *place*, which every address has, take in each."""
+    return len(urlencode(place, errors="replace")) + 1 if place else 0
+
+
 def token(place: PagePlace) -> str:
     """Return *place* as a field of an address."""
     value = place.value if isinstance(place.value, str) else float(place.value)

@@ -71,8 +71,8 @@ class RecordView:
     stdout: Excerpt
 
 
-def record_view(record: Record) -> RecordView:
-    """Return what the page of *record* shows."""
+def record_view(record: Record, place: int = 0) -> RecordView:
+    """Return what the page of *record* shows; each address there has *place* bytes to say where it is."""
     tags = run_words.own_tags(record.tags)
     listed = parameter_values.listed(record.parameters)
     return RecordView(
@@ -90,8 +90,8 @@ def record_view(record: Record) -> RecordView:
             listed, len(listed), _PARAMETERS, lambda each: cost(each.name) + cost(each.text) + _ROW // 2
         ),
         parameter_text=excerpt("" if listed else record.parameters.content, _PARAMETERS),
-        inputs=_files(record.input_data),
-        outputs=_files(record.output_data),
+        inputs=_files(record.input_data, place),
+        outputs=_files(record.output_data, place),
         diff=_diff(record.diff or "", _DIFF),
         dependencies=_dependencies(record.dependencies),
         platforms=some(
@@ -139,9 +139,9 @@ def _details(values: dict[str, Any]) -> str:
     return ", ".join(f"{name}: {parameter_values.text(value)}" for name, value in values.items() if value)
 
 
-def _files(keys: Sequence[DataKey]) -> Some[FileRow]:
+def _files(keys: Sequence[DataKey], place: int) -> Some[FileRow]:
     rows = (FileRow(_short(key.path), key.digest[:64], key.creation, _size(key.metadata)) for key in keys)
-    return some(rows, len(keys), _FILES, lambda row: 3 * cost(row.path) + cost(row.digest) + _ROW)
+    return some(rows, len(keys), _FILES, lambda row: 3 * cost(row.path) + cost(row.digest) + _ROW + place)
 
 
 def _size(metadata: dict[str, Any]) -> str:

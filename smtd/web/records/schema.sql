@@ -1,5 +1,5 @@
 -- The search index of the pages. It repeats what a store holds, and is made again whenever it is in doubt.
-CREATE TABLE state (source TEXT NOT NULL, cursor INTEGER NOT NULL);
+CREATE TABLE state (source TEXT NOT NULL, cursor TEXT NOT NULL);
 CREATE TABLE record (
     id INTEGER PRIMARY KEY,
     project TEXT NOT NULL, label TEXT NOT NULL, digest TEXT NOT NULL, problem TEXT NOT NULL,

@@ -10,7 +10,7 @@ from smtd.web.records import query as queries
 from smtd.web.records.columns import Column
 from smtd.web.records.entry import Row
 from smtd.web.records.excerpt import cost, excerpt, some
-from smtd.web.records.query import RecordQuery
+from smtd.web.records.query import PAGE, RecordQuery
 
 #: The bytes that the texts of a row may take in the page, those of one cell, and all values of a filter.
 _ROW, _CELL, _VALUES = 900, 260, 1500
@@ -88,9 +88,12 @@ def heading(query: RecordQuery, column: Column) -> Heading:
     return Heading(column, link, direction)
 
 
-def room_for_rows(query: RecordQuery, columns: int) -> int:
-    """Return how many bytes the rows may take in a page with so many *columns*, and links with *query*."""
-    return _PAGE - (columns + 4) * (queries.address_size(query) + _HEADING)
+def room_for_rows(query: RecordQuery, columns: int, place: int = 0) -> int:
+    """Return how many bytes the rows may take in a page with so many *columns*, and links with *query*.
+
+    *place*: the bytes that every link has besides.
+    """
+    return _PAGE - (columns + 4) * (queries.address_size(query) + _HEADING) - (columns + 8 + PAGE) * place
 
 
 def fixed_size(row: Row, cells: int) -> int:

@@ -7,50 +7,45 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from smtd.server.accounts.rights import Right
-from smtd.server.pages.dispatch import PageRequest
-from smtd.server.pages.indexing import Indexing
-from smtd.server.pages.reading import Reading
 from smtd.web import answers, forms
 from smtd.web.answers import PageError
 from smtd.web.records import columns, query, table
+from smtd.web.records.catalog import RecordRequest
 from smtd.web.records.columns import Column
+from smtd.web.records.index import SearchIndex, TablePage
 from smtd.web.records.query import RecordQuery
 from smtd.web.records.statements import MOST_COUNTED
 from smtd.web.records.sweep import sweep
 from smtd.web.templates import Templates
 
+#: What people read when they have chosen columns.
+CHOSEN = "The columns are chosen, for all projects in this browser."
 #: The cookie that keeps the columns which somebody has chosen, and for how many seconds.
 _COLUMNS, _KEPT = "smtd_columns", 365 * 86_400
 
 
 class TablePages:
-    """Shows the records that *indexing* has."""
+    """Shows the records of a catalog by its index."""
 
-    def __init__(self, reading: Reading, templates: Templates, indexing: Indexing) -> None:
-        self._reading = reading
+    def __init__(self, templates: Templates) -> None:
         self._templates = templates
-        self._indexing = indexing
 
-    async def show(self, request: PageRequest) -> web.Response:
+    async def show(self, request: RecordRequest) -> web.Response:
         """Show a page of the records of a project."""
-        form = forms.query(request.http)
+        form, catalog = request.query, request.catalog
         project = form.required("name")
-        info = self._reading.project(request.caller, project)
+        info = catalog.project(project)
         asked = _short_enough(query.of_form(project, form))
         chosen = columns.from_text(request.http.cookies.get(_COLUMNS))
-        progress = await self._indexing.progress_in(project)
-        page = await self._indexing.index.page(asked)
-        room = table.room_for_rows(asked, len(chosen))
-        fitting = table.count_fitting(page.rows, len(chosen), room)
-        if fitting < len(page.rows):
-            page = await self._indexing.index.page(replace(asked, size=fitting))
+        progress, index = await catalog.progress(project), catalog.index
+        room = table.room_for_rows(asked, len(chosen), query.place_size(catalog.place))
+        page = await _fitting(index, asked, len(chosen), room)
         html = self._templates.page(
             "project.html",
             request.visit,
+            place=catalog.place,
             project=project,
             info=info,
-            may_write=request.caller.may(Right.WRITE, project),
             query=asked,
             label=table.heading(asked, columns.LABEL),
             headings=table.headings(asked, chosen),
@@ -59,21 +54,18 @@ class TablePages:
             most=MOST_COUNTED,
             pages=_pages(asked, page.before, page.after),
             fields=query.fields(asked),
-            filters=table.filters(asked, await self._values(project)),
+            filters=table.filters(asked, await _values(index, project)),
             all_columns=[(column, column in chosen) for column in columns.chosen(columns.ALL)],
             progress=progress,
         )
         return answers.page(html)
 
-    async def _values(self, project: str) -> dict[str, list[str]]:
-        return {name: await self._indexing.index.values(project, name) for name in table.TITLES}
-
-    async def choose_columns(self, request: PageRequest) -> web.Response:
+    async def choose_columns(self, request: RecordRequest) -> web.Response:
         """Keep the columns that a form has, in this browser."""
         form = await forms.read(request.http, request.visit.token)
         site = self._templates.site
         project = form.one("project")
-        answer = answers.see(site.address("/project", name=project, done="columns"))
+        answer = answers.see(site.address("/project", name=project, done="columns", **request.catalog.place))
         answer.set_cookie(
             _COLUMNS,
             columns.to_text(columns.chosen(form.all("column"))),
@@ -84,26 +76,27 @@ class TablePages:
         )
         return answer
 
-    async def show_parameters(self, request: PageRequest) -> web.Response:
+    async def show_parameters(self, request: RecordRequest) -> web.Response:
         """Show a page of the runs of one main file, with a column for each parameter that differs."""
-        form = forms.query(request.http)
+        form, catalog = request.query, request.catalog
         project = form.required("project")
-        info = self._reading.project(request.caller, project)
-        progress = await self._indexing.progress_in(project)
-        index = self._indexing.index
+        info = catalog.project(project)
+        progress, index = await catalog.progress(project), catalog.index
         main_files = await index.values(project, "main_file")
         asked = query.of_form(project, form)
         if "main_file" not in asked.exact and main_files:
             asked = query.of_form(project, forms.Form([*form.fields, ("main_file", main_files[0])]))
-        page = await index.page(_short_enough(asked))
+        place = query.place_size(catalog.place)
+        room = table.room_for_rows(asked, 3, place)
+        page = await _fitting(index, _short_enough(asked), 3, room)
         parameters = await index.parameters(project, [row.label for row in page.rows])
         sort = asked.sort.name.removeprefix(columns.PARAMETER) if _is_parameter(asked.sort) else ""
-        room = table.room_for_rows(asked, 3)
-        found = sweep(page.rows, parameters, sort, room, query.address_size(asked))
+        found = sweep(page.rows, parameters, sort, room, query.address_size(asked) + place)
         shown = [*map(columns.of_parameter, found.names)]
         html = self._templates.page(
             "parameters.html",
             request.visit,
+            place=catalog.place,
             project=project,
             info=info,
             query=asked,
@@ -119,6 +112,17 @@ class TablePages:
             progress=progress,
         )
         return answers.page(html)
+
+
+async def _fitting(index: SearchIndex, asked: RecordQuery, cells: int, room: int) -> TablePage:
+    """Return the page of *asked*, with fewer rows if these do not fit into *room* bytes."""
+    page = await index.page(asked)
+    fitting = table.count_fitting(page.rows, cells, room)
+    return page if fitting == len(page.rows) else await index.page(replace(asked, size=fitting))
+
+
+async def _values(index: SearchIndex, project: str) -> dict[str, list[str]]:
+    return {name: await index.values(project, name) for name in table.TITLES}
 
 
 def _short_enough(asked: RecordQuery) -> RecordQuery:
