@@ -24,6 +24,7 @@ from smtd.daemon.figures import Figures
 from smtd.daemon.first_cycles import FirstCycles
 from smtd.daemon.notices import Notices
 from smtd.daemon.own_server import OwnServer, WantedServer
+from smtd.daemon.pair_records import PairAccess
 from smtd.daemon.scrubber import Scrubber
 from smtd.daemon.settings import PairSettings
 from smtd.daemon.worker import Worker
@@ -159,6 +160,16 @@ class Daemon:
         return any(
             worker.session.identities in ways or (not worker.session.identities and worker.name == name)
             for worker in self.workers
+        )
+
+    @property
+    def pair_access(self) -> PairAccess:
+        """How pages get at the records of the pairs."""
+        return PairAccess(
+            lambda: sorted(self._pairs),
+            lambda name: self._pairs[name].worker if name in self._pairs else None,
+            self._journal,
+            self.state / "pages",
         )
 
     async def known_pairs(self) -> Mapping[int, tuple[str, str]]:

@@ -98,9 +98,10 @@ class Preview(Job[PairReport]):
 
 @dataclass(eq=False)
 class Query(Job[T]):
-    """Call *work* with the opened pair; it may write to the stores."""
+    """Call *work* with the opened pair; it may write to the stores unless it *only_reads*."""
 
     work: Work[T]
+    only_reads: bool = False
 
 
 @dataclass(eq=False)

@@ -94,7 +94,7 @@ class Cases:
         worker, progress = self._pair_named(asked), fields.flag(asked, "progress")
         if fields.flag(asked, "dry_run"):
             listed = worker.listed
-            report = await worker.submit(Query(lambda pair: foresee(pair, wish, listed)))
+            report = await worker.submit(Query(lambda pair: foresee(pair, wish, listed), only_reads=True))
             yield shapes.sync(0.0, [shapes.pair(report)])
             return
         job = Sync(SyncOptions(resolution=replace(wish, expected_plan=fields.optional_text(asked, "plan"))))
@@ -107,11 +107,11 @@ class Cases:
 
     async def _explain(self, asked: Asked) -> Answers:
         key = _key(asked)
-        yield shapes.explanation(await self._worked(asked, lambda pair: explain(pair, key)))
+        yield shapes.explanation(await self._looked(asked, lambda pair: explain(pair, key)))
 
     async def _show(self, asked: Asked) -> Answers:
         key = _key(asked)
-        yield shapes.shown(await self._worked(asked, lambda pair: show(pair, key)))
+        yield shapes.shown(await self._looked(asked, lambda pair: show(pair, key)))
 
     async def _history(self, asked: Asked) -> Answers:
         limit, cycle = fields.whole(asked, "limit", LIMIT), fields.optional_whole(asked, "cycle")
@@ -181,6 +181,10 @@ class Cases:
 
     async def _worked(self, asked: Asked, work: Work[T]) -> T:
         return await self._pair_named(asked).submit(Query(work))
+
+    async def _looked(self, asked: Asked, work: Work[T]) -> T:
+        """Return the result of *work*, which writes to no store: no cycle has to follow."""
+        return await self._pair_named(asked).submit(Query(work, only_reads=True))
 
     async def _names(self) -> Mapping[int, tuple[str, bool]]:
         """Return the name of each pair in the journal, and whether it names the sides the other way round."""

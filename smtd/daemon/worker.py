@@ -212,7 +212,7 @@ class Worker:
                 recheck = {*self.suspects, *listed(self.report)}
                 return await self._query(partial(self._runner.preview, recheck), may_write=False)
             assert isinstance(job, Query)
-            return await self._query(partial(self._runner.query, job.work), may_write=True)
+            return await self._query(partial(self._runner.query, job.work), may_write=not job.only_reads)
         finally:
             self.dirty.release(*ChangeSource)
 

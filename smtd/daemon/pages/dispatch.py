@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import NamedTuple, TypeAlias
@@ -30,6 +31,7 @@ _MENU = {
     **dict.fromkeys(("/pair", "/plan"), "/"),
     **dict.fromkeys(("/decide/record", "/decide/review", "/decide/apply"), "/decide"),
     **dict.fromkeys(("/cycle", "/undo", "/restore"), "/history"),
+    **dict.fromkeys(("/project", "/parameters", "/record", "/compare"), "/projects"),
 }
 
 
@@ -87,6 +89,10 @@ class LocalPages:
             return answers.error(self._templates, path, exc)
         except SmtdError as exc:
             return answers.error(self._templates, path, page_error(exc))
+        except sqlite3.Error as exc:
+            log.warning("the search index of the pages cannot be read: %s", exc)
+            sentence = "The search index cannot be read now. Try again in a moment."
+            return answers.error(self._templates, path, PageError(HTTPStatus.SERVICE_UNAVAILABLE, sentence))
         except ConnectionError:
             raise
         except Exception:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,6 +18,8 @@ from smtd.daemon.pages import peer, routes
 from smtd.daemon.pages.access import LINK_LIFETIME, LinkAccess
 from smtd.daemon.pages.asking import Ask
 from smtd.daemon.pages.dispatch import LocalPages
+from smtd.daemon.pages.pair_indexes import Start
+from smtd.daemon.pair_records import PairAccess
 from smtd.errors import UsageError
 from smtd.server.acceptor import listeners
 from smtd.server.connections import accepting
@@ -27,16 +29,24 @@ from smtd.web.templates import Site, Templates
 log = logging.getLogger("smtd")
 
 HOST = "127.0.0.1"
-_MENU = (("/", "Mirror"), ("/decide", "Decide"), ("/history", "History"))
+_MENU = (
+    ("/", "Mirror"),
+    ("/decide", "Decide"),
+    ("/history", "History"),
+    ("/projects", "Records"),
+    ("/data", "Data"),
+)
 
 
 class PageServer:
-    """Serves pages that use the verbs of *ask*; *start* starts a task, and waits until it runs."""
+    """Serves pages that use the verbs of *ask*, and the records that *access* knows.
 
-    def __init__(
-        self, ask: Ask, start: Callable[[Callable[..., Coroutine[Any, Any, Any]]], Awaitable[Any]]
-    ) -> None:
+    *start* starts a task, and waits until it runs.
+    """
+
+    def __init__(self, ask: Ask, access: PairAccess, start: Start) -> None:
         self._ask = ask
+        self._pair_access = access
         self._start = start
         self._starting = anyio.Lock()
         self._port = 0
@@ -71,7 +81,7 @@ class PageServer:
 
         async with accepting(handle, _listening(), None) as found:
             port = found[0].getsockname()[1]
-            shows = routes.shows(self._ask, loaded, ending)
+            shows = routes.shows(self._ask, self._pair_access, loaded, self._start, ending)
             pages.append(LocalPages(loaded, self._access, shows, port, checks_user=checks_user))
             task_status.started(port)
             try:
@@ -82,7 +92,8 @@ class PageServer:
 
 async def _load_templates() -> Templates:
     files = await to_thread.run_sync(assets.load)
-    return await to_thread.run_sync(templates.load, Site("smtd", "/", _MENU, files, smtd.__version__))
+    site = Site("smtd", "/", _MENU, files, smtd.__version__, projects="/projects")
+    return await to_thread.run_sync(templates.load, site)
 
 
 @asynccontextmanager

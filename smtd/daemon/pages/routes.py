@@ -10,16 +10,22 @@ from smtd.daemon.pages.asking import Ask
 from smtd.daemon.pages.decide import DecidePages
 from smtd.daemon.pages.dispatch import Show
 from smtd.daemon.pages.mirror import MirrorPages
+from smtd.daemon.pages.pair_indexes import Start
+from smtd.daemon.pages.records import PairPages
 from smtd.daemon.pages.timeline import TimelinePages
+from smtd.daemon.pair_records import PairAccess
 from smtd.web.templates import Templates
 
 
-def shows(ask: Ask, templates: Templates, ending: anyio.Event) -> Mapping[tuple[str, str], Show]:
+def shows(
+    ask: Ask, access: PairAccess, templates: Templates, start: Start, ending: anyio.Event
+) -> Mapping[tuple[str, str], Show]:
     """Return what answers each method and path; streams end when *ending* is set."""
     mirror = MirrorPages(ask, templates, ending)
     decide = DecidePages(ask, templates)
     timeline = TimelinePages(ask, templates)
     return {
+        **PairPages(ask, access, templates, start).shows,
         ("GET", "/"): mirror.show,
         ("GET", "/pair"): mirror.show_pair,
         ("GET", "/live"): mirror.follow,

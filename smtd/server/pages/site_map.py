@@ -17,6 +17,7 @@ from smtd.server.pages.project_edit import ProjectEditPages
 from smtd.server.pages.projects import ProjectPages
 from smtd.server.pages.reading import Reading
 from smtd.server.writer import Writer
+from smtd.web import forms
 from smtd.web.records.catalog import RecordRequest
 from smtd.web.records.record_pages import RecordPages
 from smtd.web.records.table_pages import TablePages
@@ -42,10 +43,13 @@ def shows(
 
         return show_records
 
+    async def choose_columns(request: PageRequest) -> web.StreamResponse:
+        return table.choose_columns(await forms.read(request.http, request.visit.token), {})
+
     return {
         ("GET", "/"): projects.show,
         ("GET", "/project"): of_caller(table.show),
-        ("POST", "/project/columns"): of_caller(table.choose_columns),
+        ("POST", "/project/columns"): choose_columns,
         ("GET", "/project/edit"): project.ask,
         ("POST", "/project/edit"): project.save,
         ("GET", "/parameters"): of_caller(table.show_parameters),

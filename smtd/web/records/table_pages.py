@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
 
 from aiohttp import web
 
-from smtd.web import answers, forms
+from smtd.web import answers
 from smtd.web.answers import PageError
+from smtd.web.forms import Form
 from smtd.web.records import columns, query, table
 from smtd.web.records.catalog import RecordRequest
 from smtd.web.records.columns import Column
@@ -60,12 +62,10 @@ class TablePages:
         )
         return answers.page(html)
 
-    async def choose_columns(self, request: RecordRequest) -> web.Response:
-        """Keep the columns that a form has, in this browser."""
-        form = await forms.read(request.http, request.visit.token)
+    def choose_columns(self, form: Form, place: Mapping[str, str]) -> web.Response:
+        """Keep the columns that *form* has, in this browser, and go back to the project in *place*."""
         site = self._templates.site
-        project = form.one("project")
-        answer = answers.see(site.address("/project", name=project, done="columns", **request.catalog.place))
+        answer = answers.see(site.address("/project", name=form.one("project"), done="columns", **place))
         answer.set_cookie(
             _COLUMNS,
             columns.to_text(columns.chosen(form.all("column"))),
@@ -85,7 +85,7 @@ class TablePages:
         main_files = await index.values(project, "main_file")
         asked = query.of_form(project, form)
         if "main_file" not in asked.exact and main_files:
-            asked = query.of_form(project, forms.Form([*form.fields, ("main_file", main_files[0])]))
+            asked = query.of_form(project, Form([*form.fields, ("main_file", main_files[0])]))
         place = query.place_size(catalog.place)
         room = table.room_for_rows(asked, 3, place)
         page = await _fitting(index, _short_enough(asked), 3, room)

@@ -64,6 +64,28 @@ def test_page_shows_hurtful_records_as_text(guest: Visitor, path: str) -> None:
     assert "49 %s" not in answer.text
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/projects",
+        address("/project", pair="pair", name=PROJECT),
+        address("/project", pair="pair", name=PROJECT, q="<script>document"),
+        address("/record", **OF_RECORD),
+        address("/compare", pair="pair", project=PROJECT, label=LABEL) + "&label=x",
+        address("/parameters", pair="pair", project=PROJECT),
+        address("/data", path="<script>document\u202e"),
+        address("/project", pair="<script>document\u202e", name="<img src=x"),
+    ],
+)
+def test_page_of_records_shows_them_as_text(guest: Visitor, path: str) -> None:
+    """Forms and addresses repeat exact labels and words, so only what people read is without controls."""
+    answer = guest.get(path)
+
+    assert answer.status in (200, 404)
+    assert "bug" not in answer.text
+    assert HURTS.search(re.sub('="[^"]*"', "", answer.page)) is None
+
+
 @pytest.mark.slow
 def test_hurtful_record_is_decided_by_its_exact_name(tmp_path: Path) -> None:
     """Whatever its label has; the label comes back from the form as it was."""

@@ -78,13 +78,13 @@ class Visitor:
             page = answer.read().decode()
         finally:
             connection.close()
-        if "set-cookie" in found:
+        if found.get("set-cookie", "").startswith(f"smtd_{self.port}="):
             self.cookie = found["set-cookie"].partition(";")[0]
         assert len(page) <= LARGEST or "text/html" not in found.get("content-type", ""), path
         return Seen(answer.status, found.get("location", ""), found, page)
 
 
-def address(path: str, **query: str) -> str:
+def address(path: str, /, **query: str) -> str:
     """Return *path* with a query."""
     return f"{path}?{urlencode(query)}"
 

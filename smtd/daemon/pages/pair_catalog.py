@@ -1,0 +1,103 @@
+"""The records of one pair, as the pages show them to the user of the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+import anyio
+
+from smtd.daemon.pages import sides_view
+from smtd.daemon.pages.asking import Ask, Result, result
+from smtd.daemon.pages.pair_indexing import PairIndexing
+from smtd.daemon.pair_records import PairRecords
+from smtd.errors import SmtdError
+from smtd.merge.sides import Both
+from smtd.records.record import Key, Record
+from smtd.web.answers import PageError
+from smtd.web.records.catalog import Progress, ProjectHead, Sides
+from smtd.web.records.index import SearchIndex
+
+#: Seconds for which the page of a record waits for what the pair says of it.
+PATIENCE = 3.0
+
+
+class PairCatalog:
+    """The records of a pair: what *records* reads and *indexing* has; *held*: the projects there."""
+
+    def __init__(
+        self,
+        records: PairRecords,
+        indexing: PairIndexing,
+        ask: Ask,
+        held: Mapping[str, Both[int]],
+        others: Sequence[str],
+    ) -> None:
+        self.others = others
+        self._records = records
+        self._indexing = indexing
+        self._ask = ask
+        self._held = held
+
+    @property
+    def place(self) -> Mapping[str, str]:
+        """Every address names the pair."""
+        return {"pair": self._records.name}
+
+    @property
+    def index(self) -> SearchIndex:
+        """The search index of the pair."""
+        return self._indexing.index
+
+    @property
+    def projects(self) -> Sequence[str]:
+        """The projects of the pair that have records."""
+        return [*self._held]
+
+    def project(self, name: str) -> ProjectHead:
+        """Return the project *name*. Raises PageError if the pair has no records of it."""
+        if name not in self._held:
+            sentence = f"Pair {self._records.name} has no records of project {name}."
+            raise PageError(HTTPStatus.NOT_FOUND, sentence)
+        return ProjectHead(name, name, "", may_edit=False)
+
+    def may_edit(self, project: str) -> bool:
+        """Return False: the daemon's pages only show records."""
+        return False
+
+    def may_delete(self, project: str) -> bool:
+        """Return False: the daemon's pages only show records."""
+        return False
+
+    @asynccontextmanager
+    async def record(self, key: Key) -> AsyncIterator[tuple[Record, str]]:
+        """Yield the record *key* and its digest for a `with` block. Raises PageError, StoreError."""
+        entries = (await self._records.entries([key]))[key]
+        side = self._records.chosen(entries)
+        if side is not None and not entries[side].is_readable:
+            sentence = f"Record {key} cannot be read: {entries[side].problem}."
+            raise PageError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence)
+        record = await self._records.read(key, entries)
+        if record is None or side is None:
+            sentence = f"There is no record {key}; it may have been deleted or renamed."
+            raise PageError(HTTPStatus.NOT_FOUND, sentence)
+        yield record, (entries[side].digest or b"").hex()
+
+    async def sides(self, key: Key) -> Sides | None:
+        """Return on which sides *key* is; what the pair says of it only if that takes no time."""
+        entries = (await self._records.entries([key]))[key]
+        explained: Result | None = None
+        problem = "The pair is busy; reload the page in a moment."
+        try:
+            with anyio.move_on_after(PATIENCE):
+                of = {"pair": self._records.name, "project": key.project, "label": key.label}
+                explained = await result(self._ask, "explain", **of)
+        except SmtdError as exc:
+            problem = f"smtd cannot look at both stores now: {exc}."
+        agreed = await self._records.agreed_at(key)
+        return sides_view.sides(self._records.name, entries, agreed, explained, problem)
+
+    async def progress(self, project: str = "") -> Progress:
+        """Wait a moment for the index to have all that smtd has seen, and return how far it is."""
+        return await self._indexing.progress()

@@ -1,0 +1,130 @@
+"""The records of the pairs: their projects as a list, and what the shared pages of records ask for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import NamedTuple, TypeAlias
+
+import anyio
+from aiohttp import web
+
+from smtd.daemon.pages.asking import Ask
+from smtd.daemon.pages.dispatch import LocalRequest, Show
+from smtd.daemon.pages.pair_catalog import PairCatalog
+from smtd.daemon.pages.pair_indexes import PairIndexes, Start
+from smtd.daemon.pair_records import PairAccess
+from smtd.errors import SmtdError
+from smtd.merge.sides import Both
+from smtd.web import answers
+from smtd.web.answers import PageError
+from smtd.web.records.catalog import RecordRequest
+from smtd.web.records.record_pages import RecordPages
+from smtd.web.records.table_pages import CHOSEN, TablePages
+from smtd.web.templates import Templates
+
+ShowRecords: TypeAlias = Callable[[RecordRequest], Awaitable[web.StreamResponse]]
+
+#: Pages that read records at once.
+_AT_ONCE = 2
+#: The most projects in the list: a page has at most 100 kB.
+_MOST_PROJECTS = 300
+
+
+class PairProject(NamedTuple):
+    """A project of a pair, and how many records of it each side has."""
+
+    pair: str
+    name: str
+    left: int
+    right: int
+
+
+class PairPages:
+    """Shows the records of the pairs that *access* knows."""
+
+    def __init__(self, ask: Ask, access: PairAccess, templates: Templates, start: Start) -> None:
+        self._ask = ask
+        self._access = access
+        self._templates = templates
+        self._indexes = PairIndexes(access, start)
+        self._reading = anyio.Semaphore(_AT_ONCE)
+
+    @property
+    def shows(self) -> Mapping[tuple[str, str], Show]:
+        """What answers each method and path."""
+        table, record = TablePages(self._templates), RecordPages(self._templates, _whole)
+        return {
+            ("GET", "/projects"): self.show_projects,
+            ("GET", "/project"): self._of_pair(table.show),
+            ("POST", "/project/columns"): self._choosing(table),
+            ("GET", "/parameters"): self._of_pair(table.show_parameters),
+            ("GET", "/record"): self._of_pair(record.show),
+            ("GET", "/record/text"): self._of_pair(record.show_text),
+            ("GET", "/compare"): self._of_pair(record.compare),
+            ("GET", "/data"): self._of_pair(record.show_data),
+        }
+
+    async def show_projects(self, request: LocalRequest) -> web.Response:
+        """Show the projects of all pairs; this reads no store."""
+        rows, problems = list[PairProject](), dict[str, str]()
+        for name in self._access.names():
+            try:
+                held = await self._held(name)
+            except SmtdError as exc:
+                problems[name] = f"{exc}."
+                continue
+            if held is None:
+                problems[name] = "its first sync has not ended yet."
+            rows += [PairProject(name, project, *_counts(each)) for project, each in (held or {}).items()]
+        html = self._templates.page(
+            "pair_projects.html",
+            request.visit,
+            rows=rows[:_MOST_PROJECTS],
+            left_out=max(0, len(rows) - _MOST_PROJECTS),
+            problems=dict(list(problems.items())[:20]),
+            has_pairs=bool(self._access.names()),
+        )
+        return answers.page(html)
+
+    async def _held(self, name: str) -> Mapping[str, Both[int]] | None:
+        records = await self._access.records(name)
+        return None if records is None else await records.held()
+
+    def _of_pair(self, show: ShowRecords) -> Show:
+        async def show_records(request: LocalRequest) -> web.StreamResponse:
+            async with self._reading, self._catalog(request.query.one("pair")) as catalog:
+                return await show(RecordRequest(request.http, request.visit, catalog))
+
+        return show_records
+
+    def _choosing(self, table: TablePages) -> Show:
+        async def choose(request: LocalRequest) -> web.StreamResponse:
+            form = await request.form()
+            request.session.notice = CHOSEN
+            return table.choose_columns(form, {"pair": form.one("pair")})
+
+        return choose
+
+    @asynccontextmanager
+    async def _catalog(self, name: str) -> AsyncIterator[PairCatalog]:
+        """Yield the records of the pair *name*, or of the first one, for a `with` block. Raises PageError."""
+        names = self._access.names()
+        name = name or (names[0] if names else "")
+        records = await self._access.records(name)
+        if records is None:
+            sentence = f"The first sync of pair {name} has not ended yet; look again in a moment."
+            raise PageError(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
+        held = await records.held()
+        others = [other for other in names if other != name]
+        async with self._indexes.of(name) as indexing:
+            yield PairCatalog(records, indexing, self._ask, held, others)
+
+
+def _counts(each: Both[int]) -> tuple[int, int]:
+    return each.left, each.right
+
+
+def _whole(body: bytes, media_type: str, headers: Mapping[str, str]) -> web.Response:
+    return web.Response(body=body, content_type=media_type, headers=headers)
