@@ -226,7 +226,7 @@ async def test_edit_leaves_the_status_and_all_other_fields(page: Browser, ada: C
     await ada.put(full("full"))
     before = (await ada.get(f"records/{PROJECT}/full/")).json
     form = await page.form("record/edit", project=PROJECT, label="full")
-    sent = {**form, "reason": form["was_reason"], "outcome": form["was_outcome"], "tags": "figure-3"}
+    sent = {**form, "reason": before["reason"], "outcome": before["outcome"], "tags": "figure-3"}
 
     assert (await page.post("record/edit", sent)).status == 303
 
@@ -306,14 +306,20 @@ async def test_tag_with_a_line_break_survives_an_edit(page: Browser, ada: Client
     assert (stored["reason"], set(stored["tags"])) == ("new", {"_finished_", "two\nlines"})
 
 
-async def test_text_that_is_too_long_for_a_page_is_edited_elsewhere(page: Browser, ada: Client) -> None:
-    """The form says so, rather than to be a page of megabytes."""
-    await ada.put(record("long", outcome="x" * 60_000))
+async def test_long_text_is_edited_and_one_that_no_form_can_send_is_not(page: Browser, ada: Client) -> None:
+    """The form says so before somebody has written anything."""
+    long = "a line\n" * 60_000
+    await ada.put(record("long", outcome=long))
+    await ada.put(record("huge", outcome="x" * (2 * 2**20)))
 
-    answer = await page.get(f"record/edit?project={PROJECT}&label=long")
+    form = await page.form("record/edit", project=PROJECT, label="long")
+    saved = await page.post("record/edit", {**form, "outcome": f"{long}the end", "tags": "new"})
+    refused = await page.get(f"record/edit?project={PROJECT}&label=huge")
 
-    assert answer.status == 413
-    assert "smt comment" in await answer.text()
+    assert saved.status == 303
+    assert (await ada.get(f"records/{PROJECT}/long/")).json["outcome"] == f"{long}the end"
+    assert refused.status == 413
+    assert "smt comment" in await refused.text()
 
 
 async def test_name_of_a_project_that_two_people_change_is_decided_by_the_second(

@@ -23,11 +23,12 @@ from smtd.web import answers, forms
 from smtd.web.answers import PageError
 from smtd.web.forms import Form
 from smtd.web.records import edit, record_view, run_words
-from smtd.web.records.edit import AnnotationTexts, Edited
+from smtd.web.records.edit import AnnotationTexts, Edited, ShownTexts
+from smtd.web.records.excerpt import excerpt
 from smtd.web.templates import Templates
 
-#: The most characters of a page with a form: longer texts are edited elsewhere.
-_LARGEST = 90_000
+#: The bytes that are shown of what somebody else has made of a text.
+_THEIRS = 20_000
 
 
 class Saved(NamedTuple):
@@ -51,6 +52,7 @@ class EditPages:
         key = self._key(request, forms.query(request.http))
         async with self._reading.record(key) as (record, digest):
             texts = edit.texts_of(record)
+        edit.check_size(key, texts)
         return self._form(request, key, texts, texts, digest)
 
     async def save(self, request: PageRequest) -> web.Response:
@@ -58,7 +60,7 @@ class EditPages:
         form = await forms.read(request.http, request.visit.token)
         key = self._key(request, form)
         caller = await caller_now(request)
-        before, wanted = edit.sent(form, "was_"), edit.sent(form)
+        before, wanted = edit.was_shown(form), edit.sent(form)
         save = partial(_save, key, before, wanted, form.required("digest"), caller)
         saved: Saved = await self._writer.submit(save)
         if not saved.word:
@@ -82,15 +84,13 @@ class EditPages:
             request.visit,
             key=key,
             texts=texts,
-            stored=stored,
+            shown=edit.shown(stored),
+            theirs={name: excerpt(getattr(stored, name), _THEIRS) for name in conflicts},
             tags=run_words.joined_tags(texts.tags),
             stored_tags=run_words.joined_tags(stored.tags),
             digest=digest,
             conflicts=conflicts,
         )
-        if len(html) > _LARGEST:
-            sentence = f"The texts of record {key} are too long for a page. Edit them with smt comment."
-            raise PageError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence)
         return answers.page(html, HTTPStatus.CONFLICT if conflicts else HTTPStatus.OK)
 
     async def ask_deletion(self, request: PageRequest) -> web.Response:
@@ -146,7 +146,7 @@ async def caller_now(request: PageRequest) -> Caller:
 
 async def _save(
     key: Key,
-    before: AnnotationTexts,
+    before: ShownTexts,
     wanted: AnnotationTexts,
     digest: str,
     caller: Caller,

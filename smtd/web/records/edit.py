@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+from http import HTTPStatus
 from typing import NamedTuple
+from urllib.parse import quote_plus
 
-from smtd.records.record import Record
-from smtd.web.forms import Form
+from smtd.records.record import Key, Record
+from smtd.web.answers import PageError
+from smtd.web.forms import LARGEST, Form
 from smtd.web.records import run_words
+
+#: The bytes of the other fields of the form.
+_REST = 10_000
 
 
 class AnnotationTexts(NamedTuple):
     """The fields that people edit; *tags* without those of the status."""
+
+    reason: str
+    outcome: str
+    tags: frozenset[str]
+
+
+class ShownTexts(NamedTuple):
+    """What a form showed: hashes of the texts, which may be long, and the tags."""
 
     reason: str
     outcome: str
@@ -34,25 +49,50 @@ def texts_of(record: Record) -> AnnotationTexts:
     return AnnotationTexts(_as_sent(record.reason or ""), _as_sent(record.outcome or ""), tags)
 
 
-def sent(form: Form, prefix: str = "") -> AnnotationTexts:
-    """Return the fields of *form* whose names begin with *prefix*."""
-    reason, outcome = (_as_sent(form.one(f"{prefix}{name}")) for name in ("reason", "outcome"))
-    return AnnotationTexts(reason, outcome, run_words.typed_tags(form.one(f"{prefix}tags")))
+def sent(form: Form) -> AnnotationTexts:
+    """Return the fields that *form* asks for."""
+    reason, outcome = (_as_sent(form.one(name)) for name in ("reason", "outcome"))
+    return AnnotationTexts(reason, outcome, run_words.typed_tags(form.one("tags")))
 
 
-def merged(before: AnnotationTexts, wanted: AnnotationTexts, stored: AnnotationTexts) -> Edited:
+def shown(texts: AnnotationTexts) -> ShownTexts:
+    """Return what a form carries of the *texts* that it shows."""
+    return ShownTexts(_hash(texts.reason), _hash(texts.outcome), texts.tags)
+
+
+def was_shown(form: Form) -> ShownTexts:
+    """Return what *form* showed when it was made."""
+    tags = run_words.typed_tags(form.one("was_tags"))
+    return ShownTexts(form.one("was_reason"), form.one("was_outcome"), tags)
+
+
+def check_size(key: Key, texts: AnnotationTexts) -> None:
+    """Raise PageError if a form could not send the *texts* of *key* back."""
+    fields = (texts.reason, texts.outcome, run_words.joined_tags(texts.tags))
+    size = sum(len(quote_plus(text.replace("\n", "\r\n"), errors="replace")) for text in fields)
+    if size > LARGEST - _REST:
+        sentence = f"The texts of record {key} are too long for a form. Edit them with smt comment."
+        raise PageError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence)
+
+
+def merged(before: ShownTexts, wanted: AnnotationTexts, stored: AnnotationTexts) -> Edited:
     """Return what to store when a form that showed *before* asks for *wanted*, and *stored* is there now.
 
     A field that only one side changed takes that change; tags are merged one by one.
     """
     conflicts, values = [], {}
     for name in ("reason", "outcome"):
-        old, new, now = (getattr(texts, name) for texts in (before, wanted, stored))
-        values[name] = now if new == old else new
-        if new not in (old, now) and now != old:
+        old: str = getattr(before, name)
+        new, now = getattr(wanted, name), getattr(stored, name)
+        values[name] = now if _hash(new) == old else new
+        if new != now and old not in (_hash(new), _hash(now)):
             conflicts.append(name)
     tags = (stored.tags | (wanted.tags - before.tags)) - (before.tags - wanted.tags)
     return Edited(AnnotationTexts(**values, tags=tags), stored, tuple(conflicts))
+
+
+def _hash(text: str) -> str:
+    return blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
 def _as_sent(text: str) -> str:
