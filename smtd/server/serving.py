@@ -123,7 +123,7 @@ async def _serve_store(
         feed, listings, bodies, metrics = Feed(), Listings(database), Bodies(), Metrics()
         indexing = Indexing(database, index)
         database.listeners = _Listeners(listings, feed, metrics, indexing)
-        writer = Writer(database)
+        writer, ending = Writer(database), anyio.Event()
         foreign_writes = ForeignWrites(database, writer, feed.wake)
         app = Application(
             database,
@@ -135,7 +135,7 @@ async def _serve_store(
             settings.origins,
             settings.anonymous,
             metrics,
-            await _pages(settings, database, writer, indexing, authenticator),
+            await _pages(settings, database, writer, indexing, authenticator, ending),
         )
         follow = partial(database.follow, authenticator.users_fingerprint)
         async with (
@@ -146,6 +146,7 @@ async def _serve_store(
             try:
                 await database.replaced.wait()
             finally:
+                ending.set()
                 feed.end()  # ends the streams first: they would go on for ever
 
 
@@ -176,10 +177,11 @@ async def _pages(
     writer: Writer,
     indexing: Indexing,
     authenticator: Authenticating,
+    ending: anyio.Event,
 ) -> Pages:
-    """Return the pages of the server."""
+    """Return the pages of the server; their streams end when *ending* is set."""
     templates = await load_templates(settings.origins.prefix)
-    shows = site_map.shows(database, templates, writer, indexing)
+    shows = site_map.shows(database, templates, writer, indexing, ending)
     return Pages(database, templates, authenticator, settings.anonymous, shows)
 
 

@@ -132,6 +132,7 @@ def test_record_is_small(site: Templates, text: str) -> None:
         place=PLACE,
         key=large_row(text, 1).key,
         record=record_view(made, query.place_size(PLACE)),
+        digest="2-a28dd18023babb5c",
         sides=sides,
         may_edit=True,
         may_delete=True,

@@ -48,6 +48,11 @@ class LocalRequest(NamedTuple):
         return Visit(self.path, token=self.session.token, notice=self.session.take_notice())
 
     @property
+    def quiet_visit(self) -> Visit:
+        """What a part of a page needs of its visitor; the notice stays for the next page."""
+        return Visit(self.path, token=self.session.token)
+
+    @property
     def query(self) -> Form:
         """The query of the address. Raises PageError."""
         return forms.query(self.http)

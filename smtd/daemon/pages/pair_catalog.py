@@ -98,6 +98,10 @@ class PairCatalog:
         agreed = await self._records.agreed_at(key)
         return sides_view.sides(self._records.name, entries, agreed, explained, problem)
 
+    async def may_still_read(self, project: str) -> bool:
+        """Return True: only the user of the daemon has a session here."""
+        return True
+
     async def progress(self, project: str = "") -> Progress:
         """Wait a moment for the index to have all that smtd has seen, and return how far it is."""
         return await self._indexing.progress()

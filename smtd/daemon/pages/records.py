@@ -20,6 +20,7 @@ from smtd.merge.sides import Both
 from smtd.web import answers
 from smtd.web.answers import PageError
 from smtd.web.records.catalog import RecordRequest
+from smtd.web.records.live_pages import LivePages
 from smtd.web.records.record_pages import RecordPages
 from smtd.web.records.table_pages import CHOSEN, TablePages
 from smtd.web.templates import Templates
@@ -42,14 +43,17 @@ class PairProject(NamedTuple):
 
 
 class PairPages:
-    """Shows the records of the pairs that *access* knows."""
+    """Shows the records of the pairs that *access* knows; streams end when *ending* is set."""
 
-    def __init__(self, ask: Ask, access: PairAccess, templates: Templates, start: Start) -> None:
+    def __init__(
+        self, ask: Ask, access: PairAccess, templates: Templates, start: Start, ending: anyio.Event
+    ) -> None:
         self._ask = ask
         self._access = access
         self._templates = templates
         self._indexes = PairIndexes(access, start)
         self._reading = anyio.Semaphore(_AT_ONCE)
+        self._live = LivePages(templates, ending)
 
     @property
     def shows(self) -> Mapping[tuple[str, str], Show]:
@@ -59,6 +63,8 @@ class PairPages:
             ("GET", "/projects"): self.show_projects,
             ("GET", "/project"): self._of_pair(table.show),
             ("POST", "/project/columns"): self._choosing(table),
+            ("GET", "/project/live"): self._stream(self._live.follow_table),
+            ("GET", "/record/live"): self._stream(self._live.follow_record),
             ("GET", "/parameters"): self._of_pair(table.show_parameters),
             ("GET", "/record"): self._of_pair(record.show),
             ("GET", "/record/text"): self._of_pair(record.show_text),
@@ -98,6 +104,13 @@ class PairPages:
                 return await show(RecordRequest(request.http, request.visit, catalog))
 
         return show_records
+
+    def _stream(self, show: ShowRecords) -> Show:
+        async def follow(request: LocalRequest) -> web.StreamResponse:
+            async with self._catalog(request.query.one("pair")) as catalog:
+                return await show(RecordRequest(request.http, request.quiet_visit, catalog))
+
+        return follow
 
     def _choosing(self, table: TablePages) -> Show:
         async def choose(request: LocalRequest) -> web.StreamResponse:

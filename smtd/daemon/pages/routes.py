@@ -25,7 +25,7 @@ def shows(
     decide = DecidePages(ask, templates)
     timeline = TimelinePages(ask, templates)
     return {
-        **PairPages(ask, access, templates, start).shows,
+        **PairPages(ask, access, templates, start, ending).shows,
         ("GET", "/"): mirror.show,
         ("GET", "/pair"): mirror.show_pair,
         ("GET", "/live"): mirror.follow,

@@ -38,7 +38,7 @@ def sides(
         right,
         agreed,
         f"{rule[:1].upper()}{rule[1:]}",
-        (explained["next"] or "")[:_LONGEST],
+        "" if explained["next"] == "nothing" else (explained["next"] or "")[:_LONGEST],
         past_writes(explained),
     )
 

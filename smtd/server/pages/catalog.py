@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 
 from smtd.records.record import Key, Record
 from smtd.server.accounts.rights import Right
-from smtd.server.caller import Caller
+from smtd.server.pages.dispatch import PageRequest
 from smtd.server.pages.indexing import Indexing
 from smtd.server.pages.reading import Reading
 from smtd.web.records.catalog import Progress, ProjectHead, Sides
@@ -15,14 +15,15 @@ from smtd.web.records.index import SearchIndex
 
 
 class ServedCatalog:
-    """What *caller* may see of what *reading* reads and *indexing* has."""
+    """What the caller of *request* may see of what *reading* reads and *indexing* has."""
 
     #: A server has one store, so no address names it.
     place: Mapping[str, str] = {}
     others: Sequence[str] = ()
 
-    def __init__(self, caller: Caller, reading: Reading, indexing: Indexing) -> None:
-        self._caller = caller
+    def __init__(self, request: PageRequest, reading: Reading, indexing: Indexing) -> None:
+        self._caller = request.caller
+        self._caller_now = request.caller_now
         self._reading = reading
         self._indexing = indexing
 
@@ -56,6 +57,11 @@ class ServedCatalog:
     async def sides(self, key: Key) -> Sides | None:
         """Return None: a server knows of no pair."""
         return None
+
+    async def may_still_read(self, project: str) -> bool:
+        """Say whether the caller is still logged in, and may read *project*."""
+        caller = await self._caller_now()
+        return caller is not None and caller.may(Right.READ, project)
 
     async def progress(self, project: str = "") -> Progress:
         """Wait a moment for the index to have all that is committed, and return how far it is.

@@ -30,6 +30,11 @@ from smtd.web.templates import Site, Templates, Visit
 log = logging.getLogger("smtd")
 
 _MENU = (("/", "Projects"), ("/data", "Data"))
+#: The page of the menu to which another one belongs.
+_MENU_OF = {
+    **dict.fromkeys(("/project", "/project/edit", "/parameters", "/compare"), "/"),
+    **dict.fromkeys(("/record", "/record/edit", "/record/delete"), "/"),
+}
 _LOGIN = "/login"
 #: What was just done, by the word that the address of the next page has for it.
 _NOTICES = {
@@ -140,7 +145,7 @@ class Pages:
             return answers.see(self._login_address(request, method))
         token = "" if session is None else session[1].token
         notice = _NOTICES.get(forms.query(request).one("done"), "")
-        visit = Visit(path, caller.username, token, notice)
+        visit = Visit(_MENU_OF.get(path, path), caller.username, token, notice)
         return await show(PageRequest(request, caller, visit, partial(self._caller_now, request, origin)))
 
     async def _caller_now(self, request: web.Request, origin: Origin) -> Caller | None:

@@ -73,9 +73,8 @@ class Indexing:
             log.warning("the search index of the pages cannot be used: %s", exc)
 
     async def _follow(self) -> None:
-        await self.index.begin(self._source)
-        if not self._database.eras.can_continue(self._cursor, self._database.head):
-            await self.index.empty(self._source)
+        # A page must never take the cursor of a lost future for a complete index.
+        await self.index.begin(self._source, self._can_continue)
         self._has_begun = True
         while True:
             await self._visit()
@@ -86,6 +85,9 @@ class Indexing:
                 await self._changed.wait(rings, float("inf"))
             if not self._is_watched:
                 await self._pause(_PAUSE * (time.monotonic() - began) if more else _GATHER)
+
+    def _can_continue(self, cursor: str) -> bool:
+        return self._database.eras.can_continue(_number(cursor), self._database.head)
 
     async def _visit(self) -> None:
         """Wait until somebody has opened a page not long ago."""
@@ -101,7 +103,7 @@ class Indexing:
     @property
     def _cursor(self) -> int:
         """The number of the last change that the index has."""
-        return int(self.index.cursor or 0)
+        return _number(self.index.cursor)
 
     @property
     def _is_watched(self) -> bool:
@@ -162,3 +164,8 @@ class Indexing:
             return Progress(True)
         counts = await self._database.record_counts()
         return Progress(False, await self.index.count(), sum(counts.values()))
+
+
+def _number(cursor: str) -> int:
+    """Return the number that *cursor* of the index is."""
+    return int(cursor or 0)

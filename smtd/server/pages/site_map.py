@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
+import anyio
 from aiohttp import web
 
 from smtd.server.answers import LargeAnswer
@@ -19,6 +20,7 @@ from smtd.server.pages.reading import Reading
 from smtd.server.writer import Writer
 from smtd.web import forms
 from smtd.web.records.catalog import RecordRequest
+from smtd.web.records.live_pages import LivePages
 from smtd.web.records.record_pages import RecordPages
 from smtd.web.records.table_pages import TablePages
 from smtd.web.templates import Templates
@@ -27,18 +29,23 @@ ShowRecords: TypeAlias = Callable[[RecordRequest], Awaitable[web.StreamResponse]
 
 
 def shows(
-    database: ServedDatabase, templates: Templates, writer: Writer, indexing: Indexing
+    database: ServedDatabase,
+    templates: Templates,
+    writer: Writer,
+    indexing: Indexing,
+    ending: anyio.Event,
 ) -> Mapping[tuple[str, str], Show]:
-    """Return what answers each method and path."""
+    """Return what answers each method and path; streams end when *ending* is set."""
     reading = Reading(database)
     projects = ProjectPages(database, templates)
+    live = LivePages(templates, ending)
     table, record = TablePages(templates), RecordPages(templates, LargeAnswer)
     edits = EditPages(reading, templates, writer)
     project = ProjectEditPages(database, reading, templates, writer)
 
     def of_caller(show: ShowRecords) -> Show:
         async def show_records(request: PageRequest) -> web.StreamResponse:
-            catalog = ServedCatalog(request.caller, reading, indexing)
+            catalog = ServedCatalog(request, reading, indexing)
             return await show(RecordRequest(request.http, request.visit, catalog))
 
         return show_records
@@ -52,6 +59,8 @@ def shows(
         ("POST", "/project/columns"): choose_columns,
         ("GET", "/project/edit"): project.ask,
         ("POST", "/project/edit"): project.save,
+        ("GET", "/project/live"): of_caller(live.follow_table),
+        ("GET", "/record/live"): of_caller(live.follow_record),
         ("GET", "/parameters"): of_caller(table.show_parameters),
         ("GET", "/record"): of_caller(record.show),
         ("GET", "/record/text"): of_caller(record.show_text),

@@ -104,6 +104,9 @@ class Catalog(Protocol):
     async def sides(self, key: Key) -> Sides | None:
         """Return on which sides of a pair *key* is (None: these are the records of one store)."""
 
+    async def may_still_read(self, project: str) -> bool:
+        """Say whether the visitor may read *project* by now."""
+
     async def progress(self, project: str = "") -> Progress:
         """Wait a moment for the index to have everything, and return how far it is.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ _MOST_VALUES = 200
 MOST_USERS, MOST_PATHS = 500, 100
 _KINDS = ("status", "main_file", "executable", "version")
 _ROW = ", ".join(Row._fields)
-_INSERT = f"INSERT INTO record ({_ROW}) VALUES ({', '.join('?' * len(Row._fields))})"
+_INSERT = f"INSERT INTO record (id, {_ROW}) VALUES ({', '.join('?' * (len(Row._fields) + 1))})"
 _COUNT = """
 INSERT INTO facet (project, kind, value, count) VALUES (?, ?, ?, ?)
 ON CONFLICT (project, kind, value) DO UPDATE SET count = count + excluded.count
@@ -43,13 +43,15 @@ class Indexed(NamedTuple):
 class TablePage(NamedTuple):
     """Some *rows*, in order; *total*: how many the query finds on all pages, up to MOST_COUNTED + 1.
 
-    *before* and *after*: the places beside which the other pages are (None: there are none).
+    *before* and *after*: the places beside which the other pages are (None: there are none). *newest*: the
+    mark of the newest record of the index, for `newer`.
     """
 
     rows: Sequence[Row]
     total: int
     before: PagePlace | None
     after: PagePlace | None
+    newest: int = 0
 
 
 class FileUse(NamedTuple):
@@ -75,10 +77,13 @@ class SearchIndex:
 
     # Filling
 
-    async def begin(self, source: str) -> str:
-        """Follow the store that *source* names from now on; return the cursor in it."""
+    async def begin(self, source: str, can_continue: Callable[[str], bool] = lambda cursor: True) -> str:
+        """Follow the store that *source* names from now on; return the cursor in it.
+
+        The index is emptied if it is of another store, or *can_continue* says no to its cursor.
+        """
         known = await self._writer.fetch("SELECT source, cursor FROM state")
-        if not known or known[0][0] != source:
+        if not known or known[0][0] != source or not can_continue(str(known[0][1])):
             await self.empty(source)
         else:
             self.cursor = str(known[0][1])
@@ -108,7 +113,9 @@ class SearchIndex:
         known = await self._writer.fetch(
             f"SELECT id, {_ROW} FROM record WHERE project = ? AND label = ?", change.key
         )
+        row_id = None
         if known:
+            row_id = known[0][0]
             if known[0][3] == change.digest:
                 return
             await self._remove(known[0][0], Row(*known[0][1:]))
@@ -118,11 +125,12 @@ class SearchIndex:
             made = entry.of_unreadable(change.key, change.digest, change.problem)
         else:
             made = entry.of_record(change.key, change.digest, change.record)
-        await self._insert(made)
+        await self._insert(row_id, made)
 
-    async def _insert(self, made: IndexEntry) -> None:
+    async def _insert(self, row_id: int | None, made: IndexEntry) -> None:
+        """Insert *made* with the id *row_id* that the record had (None: it is new)."""
         db = self._writer
-        row_id = await db.run(_INSERT, made.row)
+        row_id = await db.run(_INSERT, (row_id, *made.row))
         await db.run(
             f"INSERT INTO words (rowid, {', '.join(made.words._fields)}) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (row_id, *made.words),
@@ -166,7 +174,18 @@ class SearchIndex:
         goes_back = has_more if query.before is not None else is_inner
         goes_on = bool(rows) if query.before is not None else has_more
         before = await self._place(query, rows[0]) if goes_back else None
-        return TablePage(rows, total, before, await self._place(query, rows[-1]) if goes_on else None)
+        after = await self._place(query, rows[-1]) if goes_on else None
+        newest = await self._reader.value("SELECT ifnull(max(id), 0) FROM record")
+        return TablePage(rows, total, before, after, int(newest))
+
+    async def newer(self, query: RecordQuery, newest: int) -> tuple[int, int]:
+        """Return how many records *query* finds on all pages, and how many of them came after *newest*.
+
+        Both up to MOST_COUNTED + 1.
+        """
+        queries = (statements.count(query), statements.newer(query, newest))
+        (total,), (new,) = await self._reader.fetch_each(queries)
+        return int(total[0]), int(new[0])
 
     async def _place(self, query: RecordQuery, row: Row) -> PagePlace:
         """Return the place of *row* in *query*: SQLite computes its value, which it compares again."""

@@ -1,7 +1,8 @@
 -- The search index of the pages. It repeats what a store holds, and is made again whenever it is in doubt.
 CREATE TABLE state (source TEXT NOT NULL, cursor TEXT NOT NULL);
+-- The id of a record stays until it is deleted, and no later one gets it: new records have larger ones.
 CREATE TABLE record (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     project TEXT NOT NULL, label TEXT NOT NULL, digest TEXT NOT NULL, problem TEXT NOT NULL,
     at REAL NOT NULL, duration REAL, status TEXT NOT NULL, reason TEXT NOT NULL, outcome TEXT NOT NULL,
     tags TEXT NOT NULL, main_file TEXT NOT NULL, arguments TEXT NOT NULL, version TEXT NOT NULL,

@@ -80,6 +80,18 @@ def count(query: RecordQuery) -> Statement:
     return Statement(f"SELECT count(*) FROM ({some})", values)
 
 
+def newer(query: RecordQuery, newest: int) -> Statement:
+    """Return a statement that counts the records of *query* with ids above *newest*, up to a bound."""
+    where, values = ["r.id > ?", "+r.project = ?"], list[Any]([newest, query.project])
+    if query.words:
+        match = match_expression(query.words)
+        where.append("r.id IN (SELECT rowid FROM words WHERE words MATCH ? AND rowid > ?)" if match else "0")
+        values += [match, newest] if match else []
+    _add_filters(query, where, values)
+    some = f"SELECT 1 FROM record r WHERE {' AND '.join(where)} LIMIT {MOST_COUNTED + 1}"
+    return Statement(f"SELECT count(*) FROM ({some})", values)
+
+
 def _source(query: RecordQuery, *, from_matches: bool) -> tuple[str, list[str], list[Any]]:
     """Return what to select from, and the conditions with their values.
 

@@ -40,7 +40,7 @@ def test_projects_are_listed_with_the_records_of_each_side(guest: Visitor) -> No
 
 def test_record_is_found_by_a_word(guest: Visitor) -> None:
     """The table of all records, and of those that match."""
-    assert "33 records." in complete(guest, address("/project", **TABLE)).text
+    assert "33 records" in complete(guest, address("/project", **TABLE)).text
 
     seen = complete(guest, address("/project", **TABLE, q="run-07"))
 
@@ -106,21 +106,21 @@ def test_chosen_columns_lead_back_to_the_project(guest: Visitor) -> None:
     )
 
     assert "The columns are chosen" in seen.text
-    assert "33 records." in complete(guest, address("/project", **TABLE)).text
+    assert "33 records" in complete(guest, address("/project", **TABLE)).text
 
 
 def test_table_follows_what_smtd_sees(daemon: DaemonProcess, visitor: Visitor, left: Path) -> None:
     """New, edited and deleted records; the index is made by the first page that needs it."""
     visitor.get("/projects")
     assert indexes(daemon) == 0
-    assert "33 records." in complete(visitor, address("/project", **TABLE)).text
+    assert "33 records" in complete(visitor, address("/project", **TABLE)).text
     assert indexes(daemon) == 1
 
     write(left, record("new", outcome="diverged"), commented(held(left)["run-03"], "curious"))
     write(left, deleted=["run-04"])
     daemon.wait_event(lambda event: synced(event) and event["right"]["deleted"] > 0)
 
-    assert "33 records." in complete(visitor, address("/project", **TABLE)).text
+    assert "33 records" in complete(visitor, address("/project", **TABLE)).text
     assert "new" in complete(visitor, address("/project", **TABLE, q="diverged")).text
     assert "run-03" in complete(visitor, address("/project", **TABLE, q="curious")).text
     assert "No record matches." in complete(visitor, address("/project", **TABLE, q="run-04")).text
@@ -145,7 +145,7 @@ def test_index_of_a_removed_pair_goes(daemon: DaemonProcess, visitor: Visitor, t
     third = tmp_path / "third.sqlite"
     daemon.ctl("pair", "add", "more", str(tmp_path / "left.sqlite"), str(third))
     daemon.wait_event(lambda event: synced(event) and event["pair"] == "more")
-    assert "33 records." in complete(visitor, address("/project", name=PROJECT, pair="more")).text
+    assert "33 records" in complete(visitor, address("/project", name=PROJECT, pair="more")).text
     assert "In the records of more . Look in those of pair ." in visitor.get("/data?pair=more").text
     daemon.ctl("pair", "remove", "more")
 
