@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.build import PROJECT, change, commented, full
+from tests.build import OUTPUT, PROJECT, change, commented, full
 from tests.daemon import sqlite_stores
 from tests.daemon.pages.hurtful import LABEL, hurtful
 from tests.daemon.pages.visitor import address, keys
@@ -30,6 +30,13 @@ PAGES = (
     "/history",
     "/cycle?number=1",
     "/undo?cycle=1",
+    "/projects",
+    address("/project", pair="pair", name=PROJECT),
+    address("/record", pair="pair", project=PROJECT, label="run-00"),
+    address("/record", pair="pair", project=PROJECT, label=LABEL),
+    address("/compare", pair="pair", project=PROJECT, label=LABEL) + "&label=run-01",
+    address("/parameters", pair="pair", project=PROJECT),
+    address("/data", pair="pair", path=OUTPUT.path),
     "/nowhere",
 )
 Visiting = Callable[..., AbstractContextManager[Person]]
@@ -170,6 +177,32 @@ def test_page_before_a_decision_is_open_to_everybody(visiting: Visiting) -> None
             someone.page.evaluate("document.documentElement.style.fontSize = '200%'")
             wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
             assert not someone.page.evaluate(wide), path
+
+
+@pytest.mark.slow
+def test_records_of_a_pair_are_found_read_and_compared(visiting: Visiting, left: Path) -> None:
+    """From the menu to a record and its two sides; the table tells of a record that has just come."""
+    with visiting() as someone:
+        someone.click("Records")
+        someone.click(PROJECT)
+        someone.open(someone.page.url.removeprefix(someone.root))
+        someone.page.get_by_label("Search in label").fill("run-07")
+        someone.click("Search", "button")
+        expect(someone.page.get_by_text("1 record found.")).to_be_visible()
+        someone.click("run-07")
+        assert "On both sides of pair" in someone.text
+        someone.click("Both sides field by field")
+        someone.click("The whole record")
+        assert someone.heading == "run-07"
+
+        someone.click(PROJECT)
+        write(left, full("just-now"))
+        expect(someone.page.get_by_text("1 new record: show it")).to_be_visible()
+        someone.page.get_by_text("1 new record: show it").click()
+        someone.page.get_by_label("Compare just-now").check()
+        someone.page.get_by_label("Compare run-00").check()
+        someone.click("Compare the marked records", "button")
+        assert someone.heading == "What differs between 2 records"
 
 
 def test_everything_works_without_scripts(visiting: Visiting, daemon: DaemonProcess, right: Path) -> None:

@@ -148,7 +148,7 @@ def test_edits_of_two_people_both_survive(ada: Filler, someone: Person) -> None:
     ada.annotate("run", "Edited", tags=["_finished_", "old", "theirs"])
     someone.click("Save", "button")
 
-    expect(someone.page.get_by_role("status")).to_contain_text("together with what somebody else changed")
+    expect(someone.page.locator(".notice")).to_contain_text("together with what somebody else changed")
     expect(someone.page.locator("dd .tag")).to_have_text(["mine", "old", "theirs"])
     expect(someone.page.locator("dd .status")).to_have_text("finished")
 
