@@ -1,9 +1,10 @@
 """Open pages of records as a browser does, and say how long each took.
 
-python -m bench.pages ROOT USER PASSWORD FIRST COUNT
+python -m bench.pages ROOT USER PASSWORD FIRST COUNT PID
 
-Prints JSON: seconds of each of COUNT searched pages, no two alike, and bytes of the largest. The words to
-search for begin with the number FIRST. Waits first, without measuring, until the search index is complete.
+Prints JSON: seconds of each of COUNT searched pages, no two alike, seconds of processor time that the server,
+process PID, took for all of them, and bytes of the largest. The words to search for begin with the number
+FIRST. Waits first, without measuring, until the search index is complete.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, OpenerDirector, ProxyHandler, build_opener
 
+from bench.measure import cpu_seconds
 from bench.workplace import PROJECT
 
 #: Seconds to wait for the index.
@@ -52,13 +54,13 @@ def page(browser: OpenerDirector, root: str, query: dict[str, str]) -> bytes:
 
 def main() -> None:
     """Measure, as the command line says."""
-    root, user, password, first, count = sys.argv[1:]
+    root, user, password, first, count, pid = sys.argv[1:]
     browser = log_in(root, user, password)
     deadline = time.monotonic() + _PATIENCE
     while _INCOMPLETE in page(browser, root, {"q": "nothing"}):
         assert time.monotonic() < deadline, "the search index is never complete"
         time.sleep(1)
-    taken, largest = [], 0
+    taken, largest, busy = [], 0, cpu_seconds(int(pid))
     for query in searches(int(first), int(count)):
         began = time.perf_counter()
         found = page(browser, root, query)
@@ -66,7 +68,8 @@ def main() -> None:
         assert _INCOMPLETE not in found
         assert b"<tr>" in found, query
         largest = max(largest, len(found))
-    print(json.dumps({"seconds": taken, "largest": largest}))
+    busy = cpu_seconds(int(pid)) - busy
+    print(json.dumps({"seconds": taken, "processor": busy, "largest": largest}))
 
 
 if __name__ == "__main__":
