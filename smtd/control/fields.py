@@ -31,6 +31,14 @@ def optional_text(fields: Fields, name: str) -> str | None:
     return None if value is None else _text(value, f"{name} must be")
 
 
+def long_text(fields: Fields, name: str) -> str | None:
+    """Return a text of any length, or None if there is none. Raises UsageError."""
+    value = fields.get(name)
+    if value is not None and not isinstance(value, str):
+        raise UsageError(f"{name} must be a string")
+    return value
+
+
 def texts(fields: Fields, name: str) -> list[str]:
     """Return a list of texts, which may be empty. Raises UsageError."""
     value = fields.get(name)

@@ -15,10 +15,12 @@ import anyio
 from anyio import to_thread
 
 from smtd.daemon.worker import Worker
+from smtd.engine.pair import Policy
 from smtd.errors import SmtdError, StoreError, StoreUnreachable, UsageError
 from smtd.journal.index import Cursor
 from smtd.journal.journal import Journal
 from smtd.journal.pair import PairJournal
+from smtd.merge.decide import Mode
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.record import Key, Record
 from smtd.stores.base import Store
@@ -40,7 +42,7 @@ class ChangedKeys(NamedTuple):
 class PairRecords:
     """The records of the pair *name*, whose stores are at *locations*.
 
-    *journal* knows what is where; the pair syncs *projects* (None: all).
+    *journal* knows what is where; *policy* is that of the pair.
     """
 
     def __init__(
@@ -48,12 +50,13 @@ class PairRecords:
         name: str,
         locations: Both[Location],
         journal: PairJournal,
-        projects: Collection[str] | None,
+        policy: Policy,
     ) -> None:
         self.name = name
+        self.is_two_way = policy.mode is Mode.TWO_WAY
         self._locations = locations
         self._journal = journal
-        self._projects = projects
+        self._projects = policy.projects
         #: The sides in the order in which a record is looked for: files can be read at any time.
         self.order = sorted(SIDES, key=lambda side: not locations[side].files)
 
@@ -157,7 +160,7 @@ class PairAccess(NamedTuple):
         known = await self.journal.known(locations.left.identity, locations.right.identity)
         if known is None:
             return None
-        return PairRecords(name, locations, known, worker.settings.scoped(locations).projects)
+        return PairRecords(name, locations, known, worker.settings.scoped(locations))
 
 
 async def _located(worker: Worker) -> Both[Location]:

@@ -15,6 +15,7 @@ from smtd.control import fields
 from smtd.daemon.daemon import Daemon
 from smtd.daemon.jobs import Query, Sync, SyncOptions, Work
 from smtd.daemon.worker import Worker
+from smtd.engine.edit import Edit, edit
 from smtd.engine.explain import explain, show
 from smtd.engine.resolve import OF_CONFLICTS, OF_DELETIONS, Resolution, foresee
 from smtd.engine.undo import restore, undo
@@ -56,6 +57,7 @@ class Cases:
             "history cycles": self._history_cycles,
             "undo": self._undo,
             "restore": self._restore,
+            "edit": self._edit,
         }
 
     async def _resolve(self, asked: Asked) -> Answers:
@@ -178,6 +180,13 @@ class Cases:
             asked, lambda pair: restore(pair, key, at, dry_run=dry_run, expected_plan=plan)
         )
         yield shapes.pair(found)
+
+    async def _edit(self, asked: Asked) -> Answers:
+        key, expect = _key(asked), fields.text(asked, "expect")
+        tags = None if asked.get("tags") is None else frozenset(fields.texts(asked, "tags"))
+        reason, outcome = [fields.long_text(asked, name) for name in ("reason", "outcome")]
+        wanted = Edit(reason, outcome, tags)
+        yield shapes.pair(await self._worked(asked, lambda pair: edit(pair, key, wanted, expect)))
 
     async def _worked(self, asked: Asked, work: Work[T]) -> T:
         return await self._pair_named(asked).submit(Query(work))

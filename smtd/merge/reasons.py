@@ -32,6 +32,7 @@ class Code(Enum):
     WRITTEN_AGAIN = "written again"
     CYCLE_UNDONE = "cycle undone"  # the number of the cycle
     RESTORED = "restored"  # the time, ISO 8601
+    EDITED = "edited"
 
     # Reasons of held deletions. The side is the one that lacks the records.
     ALL_GONE = "all gone"  # side
@@ -62,6 +63,7 @@ class Code(Enum):
     CHANGED_SINCE = "changed since"
     NOTED_TOO_LITTLE = "noted too little"
     CHANGED_DURING_UNDO = "changed during undo"
+    CHANGED_DURING_EDIT = "changed during edit"
     CHANGED_DURING_RESTORE = "changed during restore"
 
     # Known reasons why two stores differ. The cause is the reason of the hold or of the failure.

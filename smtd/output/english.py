@@ -24,6 +24,7 @@ _SENTENCES: Mapping[Code, str] = {
     Code.WRITTEN_AGAIN: "another program undid smtd's last write: written again",
     Code.CYCLE_UNDONE: "cycle {0} was undone",
     Code.RESTORED: "restored as of {0}",
+    Code.EDITED: "edited on a page of smtd",
     Code.ALL_GONE: "deletion held: all earlier records are gone from the {side} store",
     Code.MANY_GONE: "deletion held: {0} of {1} records disappeared from the {side} store within minutes",
     Code.PROJECT_GONE: "deletion held: all earlier records of {0} are gone from the {side} store",
@@ -74,6 +75,7 @@ _SENTENCES: Mapping[Code, str] = {
         " this record"
     ),
     Code.CHANGED_DURING_UNDO: "it changed during the undo; undo the cycle again",
+    Code.CHANGED_DURING_EDIT: "it changed during the edit; edit it again",
     Code.CHANGED_DURING_RESTORE: "it changed during the restore; restore it again",
     Code.IN_CONFLICT: "in conflict",
     Code.HELD: "held: {cause}",

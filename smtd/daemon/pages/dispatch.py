@@ -31,7 +31,7 @@ _MENU = {
     **dict.fromkeys(("/pair", "/plan"), "/"),
     **dict.fromkeys(("/decide/record", "/decide/review", "/decide/apply"), "/decide"),
     **dict.fromkeys(("/cycle", "/undo", "/restore"), "/history"),
-    **dict.fromkeys(("/project", "/parameters", "/record", "/compare"), "/projects"),
+    **dict.fromkeys(("/project", "/parameters", "/record", "/record/edit", "/compare"), "/projects"),
 }
 
 

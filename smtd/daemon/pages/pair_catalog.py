@@ -63,11 +63,11 @@ class PairCatalog:
         return ProjectHead(name, name, "", may_edit=False)
 
     def may_edit(self, project: str) -> bool:
-        """Return False: the daemon's pages only show records."""
-        return False
+        """Say whether the pair writes to both sides."""
+        return self._records.is_two_way
 
     def may_delete(self, project: str) -> bool:
-        """Return False: the daemon's pages only show records."""
+        """Return False: a deletion is a matter for smt."""
         return False
 
     @asynccontextmanager

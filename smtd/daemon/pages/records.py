@@ -14,6 +14,7 @@ from smtd.daemon.pages.asking import Ask
 from smtd.daemon.pages.dispatch import LocalRequest, Show
 from smtd.daemon.pages.pair_catalog import PairCatalog
 from smtd.daemon.pages.pair_indexes import PairIndexes, Start
+from smtd.daemon.pages.record_edits import RecordEdits
 from smtd.daemon.pair_records import PairAccess
 from smtd.errors import SmtdError
 from smtd.merge.sides import Both
@@ -54,6 +55,7 @@ class PairPages:
         self._indexes = PairIndexes(access, start)
         self._reading = anyio.Semaphore(_AT_ONCE)
         self._live = LivePages(templates, ending)
+        self._edits = RecordEdits(ask, templates)
 
     @property
     def shows(self) -> Mapping[tuple[str, str], Show]:
@@ -65,6 +67,8 @@ class PairPages:
             ("POST", "/project/columns"): self._choosing(table),
             ("GET", "/project/live"): self._stream(self._live.follow_table),
             ("GET", "/record/live"): self._stream(self._live.follow_record),
+            ("GET", "/record/edit"): self._ask_edit,
+            ("POST", "/record/edit"): self._save_edit,
             ("GET", "/parameters"): self._of_pair(table.show_parameters),
             ("GET", "/record"): self._of_pair(record.show),
             ("GET", "/record/text"): self._of_pair(record.show_text),
@@ -104,6 +108,15 @@ class PairPages:
                 return await show(RecordRequest(request.http, request.visit, catalog))
 
         return show_records
+
+    async def _ask_edit(self, request: LocalRequest) -> web.StreamResponse:
+        async with self._reading, self._catalog(request.query.one("pair")) as catalog:
+            return await self._edits.ask(request, catalog)
+
+    async def _save_edit(self, request: LocalRequest) -> web.StreamResponse:
+        form = await request.form()
+        async with self._catalog(form.one("pair")) as catalog:
+            return await self._edits.save(request, form, catalog)
 
     def _stream(self, show: ShowRecords) -> Show:
         async def follow(request: LocalRequest) -> web.StreamResponse:

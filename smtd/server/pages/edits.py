@@ -22,13 +22,10 @@ from smtd.server.writer import Writer
 from smtd.web import answers, forms
 from smtd.web.answers import PageError
 from smtd.web.forms import Form
-from smtd.web.records import edit, record_view, run_words
+from smtd.web.records import edit, record_view
 from smtd.web.records.edit import AnnotationTexts, Edited, ShownTexts
-from smtd.web.records.excerpt import excerpt
+from smtd.web.records.edit_form import edit_form
 from smtd.web.templates import Templates
-
-#: The bytes that are shown of what somebody else has made of a text.
-_THEIRS = 20_000
 
 
 class Saved(NamedTuple):
@@ -53,7 +50,7 @@ class EditPages:
         async with self._reading.record(key) as (record, digest):
             texts = edit.texts_of(record)
         edit.check_size(key, texts)
-        return self._form(request, key, texts, texts, digest)
+        return edit_form(self._templates, request.visit, key, texts, texts, digest)
 
     async def save(self, request: PageRequest) -> web.Response:
         """Store what the form says, merged with what others have changed meanwhile."""
@@ -65,33 +62,10 @@ class EditPages:
         saved: Saved = await self._writer.submit(save)
         if not saved.word:
             texts, stored, conflicts = saved.edited
-            return self._form(request, key, texts, stored, saved.digest, conflicts)
+            where = (self._templates, request.visit, key)
+            return edit_form(*where, texts, stored, saved.digest, conflicts=conflicts)
         site = self._templates.site
         return answers.see(site.address("/record", project=key.project, label=key.label, done=saved.word))
-
-    def _form(
-        self,
-        request: PageRequest,
-        key: Key,
-        texts: AnnotationTexts,
-        stored: AnnotationTexts,
-        digest: str,
-        conflicts: tuple[str, ...] = (),
-    ) -> web.Response:
-        """Return the form with *texts* in its fields; for *conflicts* it shows what is *stored*, too."""
-        html = self._templates.page(
-            "record_edit.html",
-            request.visit,
-            key=key,
-            texts=texts,
-            shown=edit.shown(stored),
-            theirs={name: excerpt(getattr(stored, name), _THEIRS) for name in conflicts},
-            tags=run_words.joined_tags(texts.tags),
-            stored_tags=run_words.joined_tags(stored.tags),
-            digest=digest,
-            conflicts=conflicts,
-        )
-        return answers.page(html, HTTPStatus.CONFLICT if conflicts else HTTPStatus.OK)
 
     async def ask_deletion(self, request: PageRequest) -> web.Response:
         """Show what goes if a record is deleted."""

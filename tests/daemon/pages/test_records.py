@@ -9,7 +9,7 @@ import pytest
 
 from tests.build import OUTPUT, PROJECT, commented, record
 from tests.daemon.pages.visitor import Seen, Visitor, address
-from tests.daemon.process import DaemonProcess, synced
+from tests.daemon.process import DaemonProcess, daemon_process, pair_of, synced
 from tests.daemon.sqlite_stores import held, write
 
 TABLE = {"pair": "pair", "name": PROJECT}
@@ -153,3 +153,76 @@ def test_index_of_a_removed_pair_goes(daemon: DaemonProcess, visitor: Visitor, t
 
     assert indexes(daemon) == 1
     assert visitor.get(address("/project", name=PROJECT, pair="more")).status == 404
+
+
+def edited(visitor: Visitor, label: str, *fields: tuple[str, str]) -> Seen:
+    """Send the form of the record *label*, as it is shown now, with *fields*; return what follows."""
+    of = {"pair": "pair", "project": PROJECT, "label": label}
+    form = visitor.get(address("/record/edit", **of))
+    assert form.status == 200, form.text
+    hidden = [(name, form.hidden(name)) for name in ("digest", "was_reason", "was_outcome", "was_tags")]
+    return visitor.post("/record/edit", *of.items(), *hidden, *fields)
+
+
+def test_edit_reaches_both_stores_and_can_be_undone(
+    daemon: DaemonProcess, visitor: Visitor, left: Path, right: Path
+) -> None:
+    """At once, with the earlier record in the history."""
+    complete(visitor, address("/project", **TABLE))
+    before = held(left)["run-07"]
+
+    seen = edited(visitor, "run-07", ("reason", "better"), ("outcome", "so it is"), ("tags", "a, b"))
+
+    assert seen.text.startswith("The record is saved in both stores.")
+    for store in (left, right):
+        found = held(store)["run-07"]
+        assert (found.reason, found.outcome) == ("better", "so it is")
+        assert found.tags == {"_finished_", "a", "b"}
+    assert "edited on a page of smtd" in seen.text
+    assert "1 record found." in complete(visitor, address("/project", **TABLE, q="better")).text
+    again = edited(visitor, "run-07", ("reason", "better"), ("outcome", "so it is"), ("tags", "b,a"))
+    assert "Nothing was changed" in again.text
+
+    cycle = visitor.get("/history").page.partition("/cycle?number=")[2].partition('"')[0]
+    plan = visitor.get(f"/undo?cycle={cycle}").hidden("plan")
+    visitor.post("/undo", ("cycle", cycle), ("plan", plan))
+    assert held(left)["run-07"] == held(right)["run-07"] == before
+
+
+def test_two_edits_of_one_record(visitor: Visitor, left: Path, right: Path) -> None:
+    """Of different fields both survive; of one text, the person decides."""
+    of = {"pair": "pair", "project": PROJECT, "label": "run-08"}
+    form = visitor.get(address("/record/edit", **of))
+    hidden = [(name, form.hidden(name)) for name in ("digest", "was_reason", "was_outcome", "was_tags")]
+    first = held(left)["run-08"]
+    edited(visitor, "run-08", ("reason", first.reason or ""), ("outcome", "theirs"), ("tags", ""))
+
+    fields = [("reason", "mine"), ("outcome", first.outcome or ""), ("tags", "")]
+    merged = visitor.post("/record/edit", *of.items(), *hidden, *fields)
+    assert "saved in both stores" in merged.text
+    assert (held(right)["run-08"].reason, held(right)["run-08"].outcome) == ("mine", "theirs")
+
+    refused = visitor.post("/record/edit", *of.items(), *hidden, ("reason", "other"), ("outcome", "mine"))
+    assert refused.status == 409
+    assert "Somebody else changed this meanwhile." in refused.text
+
+
+def test_edit_of_what_the_sides_disagree_about_is_refused(guest: Visitor) -> None:
+    """A conflict is decided first; nothing is written."""
+    seen = edited(guest, "a1", ("reason", "mine"))
+
+    assert seen.status == 409
+    assert "The two stores differ in this record" in seen.text
+
+
+def test_pair_that_syncs_one_way_is_not_edited(tmp_path: Path, left: Path, right: Path) -> None:
+    """There is no button, and the form is refused."""
+    with daemon_process(tmp_path, pair_of(left, right, mode="left-to-right")) as daemon:
+        daemon.wait_event(synced)
+        visitor = Visitor(daemon)
+        visitor.enter()
+        of = {"pair": "pair", "project": PROJECT, "label": "run-07"}
+
+        assert "Edit reason" not in visitor.get(address("/record", **of)).text
+        assert visitor.get(address("/record/edit", **of)).status == 403
+        assert visitor.post("/record/edit", *of.items()).status == 403

@@ -37,6 +37,7 @@ PAGES = (
     address("/compare", pair="pair", project=PROJECT, label=LABEL) + "&label=run-01",
     address("/parameters", pair="pair", project=PROJECT),
     address("/data", pair="pair", path=OUTPUT.path),
+    address("/record/edit", pair="pair", project=PROJECT, label=LABEL),
     "/nowhere",
 )
 Visiting = Callable[..., AbstractContextManager[Person]]
