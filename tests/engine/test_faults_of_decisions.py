@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from smtd.engine import cycle
+from smtd.engine.edit import Edit, edit
 from smtd.engine.pair import Pair
 from smtd.engine.resolve import Resolution, resolve
 from smtd.engine.undo import restore, undo
 from smtd.journal.decisions import Choice
 from smtd.merge.sides import SIDES
+from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key
 from tests.build import PROJECT, change, commented, full, key, record, tagged
@@ -243,6 +245,22 @@ async def test_restore_that_fails_at_any_step_is_done_or_has_not_begun(empty, wh
     ] == []
     written = [each for each in found if ".write" in each.step and each.step.startswith("after")]
     assert [each.step for each in written if each.held != (done, done)] == []
+
+
+@sweeps
+async def test_edit_that_fails_at_any_step_is_done_or_has_not_begun(empty, when, how):
+    """The same on both sides."""
+    world = await empty.synced(A, full("b"))
+    before, done = holding(A, full("b")), holding(change(A, outcome="edited"), full("b"))
+    wanted, expect = Edit(outcome="edited"), canonical.digest(A).hex()
+
+    found = await outcomes(world, when, how, lambda pair: edit(pair, key("a"), wanted, expect))
+
+    assert len(found) >= 4
+    assert [
+        (each.step, each.held) for each in found if each.held not in ((done, done), (before, before))
+    ] == []
+    assert {each.held == (done, done) for each in found} == {True, False}
 
 
 async def test_failed_restore_does_not_end_an_undo(tmp_path):

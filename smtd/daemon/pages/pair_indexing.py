@@ -52,13 +52,16 @@ class PairIndexing:
 
     async def run(self) -> None:
         """Catch up after each visit; return when nobody has used the index for a while."""
-        while self.users or self._quiet < _USED:
+        while True:
             rings = self._visited.rings
             self._begun += 1
             await self._try()
             self._ended = self._begun
             self._advanced.ring()
-            await self._visited.wait(rings, max(_USED - self._quiet, 0.1))
+            while self._visited.rings == rings:
+                if self._quiet >= _USED and not self.users:
+                    return
+                await self._visited.wait(rings, max(_USED - self._quiet, 0.2))
 
     @property
     def _quiet(self) -> float:

@@ -140,6 +140,7 @@ def test_records_are_shown_while_a_store_is_away(daemon: DaemonProcess, visitor:
     assert "1 record found." in visitor.get(address("/project", **TABLE, q="run-07")).text
 
 
+@pytest.mark.slow
 def test_index_of_a_removed_pair_goes(daemon: DaemonProcess, visitor: Visitor, tmp_path: Path) -> None:
     """When the next one is made."""
     third = tmp_path / "third.sqlite"
@@ -189,6 +190,7 @@ def test_edit_reaches_both_stores_and_can_be_undone(
     assert held(left)["run-07"] == held(right)["run-07"] == before
 
 
+@pytest.mark.slow
 def test_two_edits_of_one_record(visitor: Visitor, left: Path, right: Path) -> None:
     """Of different fields both survive; of one text, the person decides."""
     of = {"pair": "pair", "project": PROJECT, "label": "run-08"}
@@ -215,6 +217,7 @@ def test_edit_of_what_the_sides_disagree_about_is_refused(guest: Visitor) -> Non
     assert "The two stores differ in this record" in seen.text
 
 
+@pytest.mark.slow
 def test_pair_that_syncs_one_way_is_not_edited(tmp_path: Path, left: Path, right: Path) -> None:
     """There is no button, and the form is refused."""
     with daemon_process(tmp_path, pair_of(left, right, mode="left-to-right")) as daemon:
