@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import anyio
 from anyio import to_thread
@@ -17,6 +17,7 @@ from anyio import to_thread
 from smtd.daemon.worker import Worker
 from smtd.engine.pair import Policy
 from smtd.errors import SmtdError, StoreError, StoreUnreachable, UsageError
+from smtd.journal.history import HistoryEntry
 from smtd.journal.index import Cursor
 from smtd.journal.journal import Journal
 from smtd.journal.pair import PairJournal
@@ -24,7 +25,7 @@ from smtd.merge.decide import Mode
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.record import Key, Record
 from smtd.stores.base import Store
-from smtd.stores.index import ABSENT, Entry, State
+from smtd.stores.index import ABSENT, Entry, State, TrackedStore
 from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 
@@ -97,6 +98,15 @@ class PairRecords:
         """Return when both sides last agreed on *key* (None: never, as far as smtd knows)."""
         return await self._journal.agreed_at(key)
 
+    async def is_in_sync(self, key: Key, entries: Both[Entry]) -> bool:
+        """Say whether both sides have the same record *key*, and agreed on it, given its *entries*."""
+        agreed = (await self._journal.agreed_on([key])).get(key)
+        return agreed is not None and entries.map(lambda each: each.digest) == agreed
+
+    async def history(self, key: Key, most: int) -> list[HistoryEntry]:
+        """Return the latest writes of smtd under *key*, at most so many, newest first."""
+        return await self._journal.history.entries(self._journal.number, key=key, limit=most)
+
     def chosen(self, entries: Both[Entry]) -> Side | None:
         """Return the side whose record is shown (None: neither has one); one that can be read comes first."""
         found = [side for side in self.order if entries[side].state is not State.ABSENT]
@@ -109,6 +119,8 @@ class PairRecords:
         if await to_thread.run_sync(location.is_missing):
             raise StoreUnreachable(f"{location} is missing")
         async with open_store(location) as store:
+            if store.capabilities.tracks:  # else it reads the keys of all rows to find one
+                await cast("TrackedStore", store).follow(self._journal.indexes[side])
             yield store
 
     async def read(self, key: Key, entries: Both[Entry]) -> Record | None:

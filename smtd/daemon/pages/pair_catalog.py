@@ -9,7 +9,7 @@ from http import HTTPStatus
 import anyio
 
 from smtd.daemon.pages import sides_view
-from smtd.daemon.pages.asking import Ask, Result, result
+from smtd.daemon.pages.asking import Ask, result
 from smtd.daemon.pages.pair_indexing import PairIndexing
 from smtd.daemon.pair_records import PairRecords
 from smtd.errors import SmtdError
@@ -21,6 +21,8 @@ from smtd.web.records.index import SearchIndex
 
 #: Seconds for which the page of a record waits for what the pair says of it.
 PATIENCE = 3.0
+#: Writes of smtd that the page of a record lists.
+_LATEST = 5
 
 
 class PairCatalog:
@@ -85,18 +87,25 @@ class PairCatalog:
         yield record, (entries[side].digest or b"").hex()
 
     async def sides(self, key: Key) -> Sides | None:
-        """Return on which sides *key* is; what the pair says of it only if that takes no time."""
+        """Return on which sides *key* is; the pair is asked only if these do not agree."""
         entries = (await self._records.entries([key]))[key]
-        explained: Result | None = None
+        agreed = await self._records.agreed_at(key)
+        past = await self._records.history(key, _LATEST)
+        found = sides_view.sides(self._records.name, entries, agreed, past)
+        if await self._records.is_in_sync(key, entries):
+            return found._replace(rule="In sync: both sides hold the same record")
+        return await self._explained(key, found)
+
+    async def _explained(self, key: Key, found: Sides) -> Sides:
+        """Return *found* with what the pair says of *key*, if that takes no time: it looks at both stores."""
         problem = "The pair is busy; reload the page in a moment."
         try:
             with anyio.move_on_after(PATIENCE):
                 of = {"pair": self._records.name, "project": key.project, "label": key.label}
-                explained = await result(self._ask, "explain", **of)
+                return sides_view.explained(found, await result(self._ask, "explain", **of))
         except SmtdError as exc:
             problem = f"smtd cannot look at both stores now: {exc}."
-        agreed = await self._records.agreed_at(key)
-        return sides_view.sides(self._records.name, entries, agreed, explained, problem)
+        return found._replace(problem=problem)
 
     async def may_still_read(self, project: str) -> bool:
         """Return True: only the user of the daemon has a session here."""

@@ -135,8 +135,10 @@ def test_records_are_shown_while_a_store_is_away(daemon: DaemonProcess, visitor:
     seen = visitor.get(address("/record", project=PROJECT, label="run-07", pair="pair"))
 
     assert seen.status == 200
-    assert "smtd cannot look at both stores now" in seen.text
+    assert "In sync: both sides hold the same record" in seen.text
     assert "dt = 0.2" in seen.text
+    conflict = visitor.get(address("/record", project=PROJECT, label="a1", pair="pair"))
+    assert "smtd cannot look at both stores now" in conflict.text
     assert "1 record found." in visitor.get(address("/project", **TABLE, q="run-07")).text
 
 
