@@ -162,15 +162,9 @@ class Daemon:
             for worker in self.workers
         )
 
-    @property
     def pair_access(self) -> PairAccess:
-        """How pages get at the records of the pairs."""
-        return PairAccess(
-            lambda: sorted(self._pairs),
-            lambda name: self._pairs[name].worker if name in self._pairs else None,
-            self._journal,
-            self.state / "pages",
-        )
+        """Return how pages get at the records of the pairs."""
+        return PairAccess(lambda: self.workers, self._journal, self.state / "pages")
 
     async def known_pairs(self) -> Mapping[int, tuple[str, str]]:
         """Return the identities of the stores of every pair in the journal, by the pair's number there."""

@@ -154,18 +154,20 @@ class PairRecords:
 class PairAccess(NamedTuple):
     """How pages get at the records of pairs.
 
-    *names* returns the names of all pairs, *worker* the worker of one (None: there is none). *directory* is
-    for files that can be made again.
+    *workers* returns the workers of all pairs, by name. *directory* is for files that can be made again.
     """
 
-    names: Callable[[], Sequence[str]]
-    worker: Callable[[str], Worker | None]
+    workers: Callable[[], Sequence[Worker]]
     journal: Journal
     directory: Path
 
+    def names(self) -> list[str]:
+        """Return the names of all pairs."""
+        return [worker.name for worker in self.workers()]
+
     async def records(self, name: str) -> PairRecords | None:
         """Return the records of the pair *name* (None: it was never synced). Raises SmtdError."""
-        worker = self.worker(name)
+        worker = next((worker for worker in self.workers() if worker.name == name), None)
         if worker is None:
             raise UsageError(f"there is no pair {name}; the first page lists the pairs")
         locations = await _located(worker)

@@ -221,7 +221,7 @@ class Verbs:
         if self._pages is None:
             from smtd.daemon.pages.page_server import PageServer  # here: most daemons show no pages
 
-            self._pages = PageServer(self, self._daemon.pair_access, self._daemon.start)
+            self._pages = PageServer(self, self._daemon.pair_access(), self._daemon.start)
         yield await self._pages.link()
 
     async def _backup(self, asked: Asked) -> Answers:

@@ -17,9 +17,9 @@ from smtd.journal.journal import Journal
 from smtd.web.answers import PageError
 
 
-def access(directory: Path, *names: str) -> PairAccess:
-    """Return access to pairs whose stores cannot be found."""
-    return PairAccess(lambda: names, lambda name: None, cast("Journal", None), directory)
+def access(directory: Path) -> PairAccess:
+    """Return access to no pair at all."""
+    return PairAccess(lambda: (), cast("Journal", None), directory)
 
 
 def starting(group: TaskGroup) -> Start:
@@ -36,7 +36,7 @@ async def test_index_is_closed_when_nobody_uses_it(tmp_path: Path, monkeypatch: 
     for _ in range(2):
         with anyio.fail_after(10), monkeypatch.context() as patch:
             async with anyio.create_task_group() as group:
-                indexes = PairIndexes(access(tmp_path, "pair"), starting(group))
+                indexes = PairIndexes(access(tmp_path), starting(group))
                 async with indexes.of("pair") as found, indexes.of("pair") as same:
                     assert found is same
                     patch.setattr(pair_indexing, "_USED", 0.0)
@@ -49,7 +49,7 @@ async def test_indexes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """One more than that waits until another one is closed."""
     monkeypatch.setattr(pair_indexes, "MOST_OPEN", 1)
     async with anyio.create_task_group() as group:
-        indexes = PairIndexes(access(tmp_path, "a", "b"), starting(group))
+        indexes = PairIndexes(access(tmp_path), starting(group))
         async with indexes.of("a"):
             with pytest.raises(PageError, match="open already"):
                 async with indexes.of("b"):
@@ -67,7 +67,7 @@ async def test_index_that_cannot_be_opened_ends_no_daemon(
 
     monkeypatch.setattr(pair_indexes, "opened", fail)
     async with anyio.create_task_group() as group:
-        indexes = PairIndexes(access(tmp_path, "pair"), starting(group))
+        indexes = PairIndexes(access(tmp_path), starting(group))
         with pytest.raises(PageError, match="cannot be opened"):
             async with indexes.of("pair"):
                 pass
