@@ -219,6 +219,17 @@ async def test_paused_pair_runs_only_requested_jobs(worker: Worker, locations: B
     assert worker.status.state == "paused"
 
 
+async def test_query_that_only_reads_starts_no_cycle(worker: Worker) -> None:
+    """Any other one does, as it may have written."""
+    await worker.submit(Sync())
+    await worker.submit(Query(name_of, only_reads=True))
+    assert worker.dirty.since is None
+
+    worker.pause()
+    await worker.submit(Query(name_of))
+    assert worker.dirty.since is not None
+
+
 async def test_endless_clients_do_not_delay_a_cycle(worker: Worker, locations: Both[Location]) -> None:
     """One job precedes a cycle that is due, and then the cycle runs."""
     await put(locations.left, "more")

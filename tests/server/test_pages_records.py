@@ -22,10 +22,11 @@ from smtd.server.pages import edits, indexing, project_edit
 from smtd.server.pages.dispatch import PageRequest
 from smtd.server.server_settings import ServerSettings
 from smtd.server.sqlite_backend import SqliteBackend
+from smtd.web.records import live_pages
 from smtd.web.records.index import SearchIndex
 from tests.build import PROJECT, full, record, tagged
 from tests.server.browsing import Browser
-from tests.server.granting import grant
+from tests.server.granting import grant, until
 from tests.server.served import Client, Served, serving
 
 pytestmark = pytest.mark.halved
@@ -247,6 +248,39 @@ async def test_right_that_was_taken_back_no_longer_counts(page: Browser, served:
 
         assert answer.status == 403
     assert "a first look" in await page.page("record", **RUN)
+
+
+async def test_stream_ends_with_the_right_to_read(
+    page: Browser, served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what came later nothing is told; the next request is refused."""
+    monkeypatch.setattr(live_pages, "_LOOK", 0.01)
+    await grant(served, Right.READ)
+    async with visiting(served, "bob") as bob:
+        stream = await bob.get(f"project/live?{urlencode({**TABLE, 'newest': 0})}")
+        with anyio.fail_after(10):
+            assert b"1 record" in await stream.content.readuntil(b"\n\n")
+            await to_thread.run_sync(right_table.set_right, served.store, PROJECT, "bob", Right.NONE)
+            await until(served.client("bob"), 403)
+            await ada.put(record("secret"))
+
+            assert b"2 records" not in await stream.content.read()
+        assert (await bob.get(f"project/live?{urlencode(TABLE)}")).status == 403
+
+
+async def test_streams_of_one_visitor_are_bounded(page: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more is refused, on a page that says so; one that ends makes room."""
+    monkeypatch.setattr(live_pages, "_OF_ONE", 1)
+    monkeypatch.setattr(live_pages, "_LOOK", 0.01)
+    path = f"project/live?{urlencode(TABLE)}"
+    first = await page.get(path)
+    assert first.status == 200
+
+    assert (await page.get(path)).status == 503
+    first.close()
+    with anyio.fail_after(10):
+        while (await page.get(path)).status == 503:  # noqa: ASYNC110
+            await anyio.sleep(0.01)
 
 
 @pytest.mark.parametrize("path", ["record/edit", "record/delete", "project/edit"])

@@ -10,6 +10,7 @@ import pytest
 
 from smtd.config import LONGEST_NAME
 from smtd.records.record import DataKey, Dependency, Parameters, Platform
+from smtd.server.pages.projects import ProjectRow
 from smtd.web import assets, templates
 from smtd.web.records import columns, query, table
 from smtd.web.records.catalog import PastWrite, Progress, ProjectHead, Sides
