@@ -20,13 +20,18 @@ RUN = tagged(full("a"), "old")
 EXPECT = canonical.digest(RUN).hex()
 
 
-@pytest.fixture(params=["locked", "unlocked"])
+with_and_without_a_lock = pytest.mark.parametrize("world", ["locked", "unlocked"], indirect=True)
+
+
+@pytest.fixture
 async def world(request, tmp_path):
     """Two stores in sync."""
-    stores = (UnlockedStore("left"), UnlockedStore("right")) if request.param == "unlocked" else ()
+    kind = getattr(request, "param", "locked")
+    stores = (UnlockedStore("left"), UnlockedStore("right")) if kind == "unlocked" else ()
     return await World(tmp_path, *stores).synced(RUN, full("b"))
 
 
+@with_and_without_a_lock
 async def test_edit_reaches_both_sides(world):
     """Only what is wanted changes; the status stays, and the next cycle has nothing to do."""
     report = await world.do(edit, key("a"), Edit(reason="better", tags=frozenset({"new"})), EXPECT)
@@ -39,6 +44,7 @@ async def test_edit_reaches_both_sides(world):
     assert await second_cycle_does_nothing(world)
 
 
+@with_and_without_a_lock
 async def test_edit_can_be_undone(world):
     """Its cycle is in the history, with what was there before."""
     before = world.contents
