@@ -73,6 +73,7 @@ def test_pair_that_is_still_configured_is_not_forgotten(lab: Lab) -> None:
     assert lab.remembered() == ["pair"]
 
 
+@pytest.mark.slow
 def test_person_sees_what_goes_and_is_asked(lab: Lab) -> None:
     """Nothing happens without a yes; the stores stay as they are."""
     if not has_terminals():

@@ -102,9 +102,7 @@ def test_each_command_is_in_one_group_of_the_help_on_one_line(alone: Programs) -
     assert sorted(lines) == sorted(main.commands)
 
 
-@pytest.mark.parametrize(
-    "words", [["--help"], ["status", "-h"], ["resolve", "--help"], ["sync", "now", "-h"]]
-)
+@pytest.mark.parametrize("words", [["--help"], ["resolve", "--help"], ["sync", "now", "-h"]])
 def test_help_has_one_form(alone: Programs, words: list[str]) -> None:
     """Usage, text, arguments, commands and options, in this order, in both programs."""
     one, other = alone("smtd", *words), alone("smtd-ctl", *words)
@@ -158,12 +156,12 @@ def test_options_stand_before_and_after_the_verb(
     for program in PROGRAMS:
         for words in (["--json", "pair", "list"], ["pair", "--json", "list"], ["pair", "list", "--json"]):
             assert programs(program, *words).json["pairs"][0]["pair"] == "pair"
-        for words in (["--json", "sync", "now"], ["sync", "--json", "now"], ["sync", "now", "--json"]):
-            assert programs(program, *words).json["pairs"][0]["pair"] == "pair"
         for words in (["--socket", no_socket, "status"], ["status", f"--socket={no_socket}"]):
             assert programs(program, *words).code == 3
         for words in (["-c", str(daemon.config), "status"], ["status", "--config", str(daemon.config)]):
             assert programs(program, *words).code == 1
+    for words in (["--json", "sync", "now"], ["sync", "--json", "now"]):
+        assert programs("smtd", *words).json["pairs"][0]["pair"] == "pair"
 
 
 def test_socket_leads_a_command_of_smtd_to_the_daemon_that_has_the_pair(
@@ -231,6 +229,7 @@ def test_store_that_is_called_like_a_verb_is_not_guessed(alone: Programs, tmp_pa
     assert no_store.code == 3  # the directory is no store
 
 
+@pytest.mark.slow
 def test_daemon_is_asked_from_a_directory_that_is_gone(tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
     words = f"cd gone && rmdir ../gone && exec {sys.executable} -m smtd sync now"
@@ -273,10 +272,8 @@ def test_backup_copies_the_journal_or_the_store_of_the_server(
         ("smtd-ctl", ["stauts"], "smtd-ctl: no command 'stauts'; did you mean 'status'?"),
         ("smtd", ["start"], "smtd: no command 'start'; did you mean 'run'?"),
         ("smtd-ctl", ["start"], "smtd-ctl: no command 'start'; did you mean 'smtd run'?"),
-        ("smtd-ctl", ["mirror", "x"], "smtd-ctl: no command 'mirror'; did you mean 'smtd mirror'?"),
         ("smtd", ["frobnicate"], "smtd: no command 'frobnicate'; see smtd --help"),
         ("smtd", ["user", "ad", "ada"], "smtd user: no command 'ad'; did you mean 'add'?"),
-        ("smtd", ["pair", "ad", "x"], "smtd pair: no command 'ad'; did you mean 'add'?"),
         ("smtd-ctl", ["sync", "nwo"], "smtd-ctl sync: no command 'nwo'; did you mean 'now'?"),
         ("smtd", ["status", "--wach"], "smtd status: no option '--wach'; did you mean '--watch'?"),
         ("smtd", ["list", "--jsn", "x"], "smtd list: no option '--jsn'; did you mean '--json'?"),
@@ -298,7 +295,6 @@ def test_backup_copies_the_journal_or_the_store_of_the_server(
             ["undo", "x"],
             "smtd-ctl undo: invalid value for 'CYCLE': 'x' is not a whole number; see",
         ),
-        ("smtd-ctl", ["undo", "1", "2"], "smtd-ctl undo: got unexpected extra argument (2); see"),
         (
             "smtd-ctl",
             ["show", "pair", "P", "x", "--socket"],
