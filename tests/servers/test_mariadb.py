@@ -161,13 +161,20 @@ async def _made(server: DatabaseServer, texts: str) -> MysqlPlace:
     return place
 
 
-@pytest.mark.parametrize("wrong", [(PASSWORD, "not-this"), ("/lab_", "/nolab_")])
+@pytest.mark.parametrize(
+    ("wrong", "step"),
+    [
+        ((PASSWORD, "not-this"), "check the user and the password"),
+        (("/lab_", "/nolab_"), "check its name, or create the database first"),
+    ],
+    ids=["password", "database"],
+)
 async def test_failed_connection_is_reported_without_the_password(
-    place: MysqlPlace, wrong: tuple[str, str]
+    place: MysqlPlace, wrong: tuple[str, str], step: str
 ) -> None:
     """With what is wrong."""
     async with open_store(find(place.database.url.replace(*wrong))) as store:
-        with pytest.raises(StoreRefused, match="check the user, the password and the name") as told:
+        with pytest.raises(StoreRefused, match=step) as told:
             await store.scan()
 
     assert "not-this" not in f"{told.value} {store!r}"
