@@ -16,6 +16,7 @@ from tests.booted.machine import SHARED, Machine
 from tests.build import record
 from tests.daemon.process import pair_of
 from tests.stores.places import DjangoPlace, Place, dumb_place
+from tests.test_cli_mirror import Project
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
@@ -148,7 +149,7 @@ def test_reload_tells_whether_it_worked(machine):
 
     assert machine.run("smtd-ctl", "pair", "list").startswith("renamed: ")
     assert pid(machine) == before
-    assert "unknown key 'log_levle', did you mean 'log_level'?" in machine.log("-u", "smtd")
+    assert "unknown key 'log_levle'" in machine.log("-u", "smtd")
 
 
 def test_wrong_configuration_is_not_tried_again(machine):
@@ -275,6 +276,30 @@ def test_service_of_a_user_runs_without_a_login(machine):
         "user@$(id -u ada)".replace("$(id -u ada)", machine.run("id", "-u", "ada").strip()),
     )
     machine.wait("systemctl --user is-active smtd", "active", user="ada")
+    machine.run("smtd", "service", "uninstall", user="ada")
+    machine.run("loginctl", "disable-linger", "ada")
+
+
+def test_mirror_starts_the_service_of_its_user(machine):
+    """It installs the unit, says so, and the daemon has the pair; a second run finds all of it."""
+    project = Project(machine.directory)
+    anyio.run(project.fill)
+    machine.run("sh", "-c", f"mv {SHARED}/proj /home/ada/ && chown -R ada: /home/ada/proj")
+    replace = f"s|{project.directory}|/home/ada/proj|"
+    machine.run("sed", "-i", replace, "/home/ada/proj/.smt/project")
+    machine.run("loginctl", "enable-linger", "ada")
+    machine.wait("systemctl --user is-active basic.target", "active", user="ada")
+    mirror = "cd /home/ada/proj && smtd mirror ../lab.sqlite --yes"
+
+    told = machine.tried("sh", "-c", mirror, user="ada")
+    again = machine.run("sh", "-c", f"{mirror} --json", user="ada")
+
+    assert told.returncode == 0, told.stderr
+    unit = "/home/ada/.config/systemd/user/smtd.service"
+    assert f"The daemon starts as a service of systemd: {unit}." in told.stderr
+    assert "3 records in sync" in told.stdout
+    assert machine.state("smtd.service", user="ada") == "active"
+    assert [json.loads(again)[key] for key in ("ok", "new", "daemon")] == [True, False, True]
     machine.run("smtd", "service", "uninstall", user="ada")
     machine.run("loginctl", "disable-linger", "ada")
 
