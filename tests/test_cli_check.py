@@ -158,3 +158,13 @@ def test_configuration_is_named_before_or_after_the_verb(smtd: Smtd) -> None:
     assert smtd("-c", "bad.toml", "check", "--config", "good.toml").code == 0
     assert [smtd(*words, "-c", "bad.toml").code for words in (["check"], ["run"], ["list", "x"])] == [2, 2, 2]
     assert "bad.toml:1: xyzzy: unknown key" in smtd("sync", "a", "b", "-c", "bad.toml").err
+
+
+def test_check_of_a_new_configuration_says_how_to_go_on(smtd: Smtd) -> None:
+    """It does not claim that all is well where nothing is synced."""
+    answer = checked(smtd, "")
+
+    assert answer.code == 0
+    assert answer.out.splitlines()[-1] == (
+        "0 stores, 0 pairs: nothing is synced yet; smtd mirror TARGET, in a project, adds a pair"
+    )

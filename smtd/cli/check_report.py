@@ -84,8 +84,11 @@ def _marked(
 def _summary(report: Report) -> str:
     counts = f"{plural(len(report.stores), 'store')}, {plural(len(report.pairs), 'pair')}"
     counts += "" if report.server is None else ", 1 server"
-    errors = report.errors
-    return f"{counts}: {plural(len(errors), 'problem') if errors else 'all is well'}"
+    if errors := report.errors:
+        return f"{counts}: {plural(len(errors), 'problem')}"
+    if not report.pairs and report.server is None:
+        return f"{counts}: nothing is synced yet; smtd mirror TARGET, in a project, adds a pair"
+    return f"{counts}: all is well"
 
 
 def as_json(report: Report) -> dict[str, Any]:

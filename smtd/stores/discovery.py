@@ -82,11 +82,17 @@ def _resolve(name: str, *, may_be_new: bool) -> Location:
 
 
 def current_project(directory: Path) -> Path:
-    """Return the directory of the Sumatra project in *directory* or the nearest one above it."""
+    """Return the directory of the Sumatra project in *directory* or the nearest one above it.
+
+    Raises UsageError if there is none.
+    """
     for candidate in (directory, *directory.parents):
         if (candidate / ".smt").is_dir():
             return candidate
-    raise UsageError(f"there is no Sumatra project in {directory} or above it; name two locations")
+    raise UsageError(
+        f"there is no Sumatra project in {directory} or above it; go to the directory of one (smt init makes"
+        " it)"
+    )
 
 
 def _project(directory: Path) -> Location:

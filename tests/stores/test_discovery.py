@@ -262,9 +262,9 @@ def test_current_project_is_the_nearest_parent(tmp_path: Path) -> None:
     assert current_project(below) == tmp_path
 
 
-def test_error_outside_of_projects_asks_for_locations(tmp_path: Path) -> None:
+def test_error_outside_of_projects_says_where_to_go(tmp_path: Path) -> None:
     """There is no current project."""
-    with pytest.raises(UsageError, match="name two locations"):
+    with pytest.raises(UsageError, match="go to the directory of one"):
         current_project(tmp_path)
 
 
