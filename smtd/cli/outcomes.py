@@ -16,7 +16,8 @@ _OF_PAIRS = {"pause": ("paused", "was paused already"), "resume": ("resumed", "w
 def lines(verb: str, found: Result) -> Iterator[str]:
     """Yield what *verb* (pause, resume, stop, reload) did, given its result."""
     if verb == "stop":
-        yield "smtd is stopping"
+        # One of an earlier version does not say which it is.
+        yield "smtd serve is stopping" if found.get("only_serves") else "smtd is stopping"
     elif verb == "reload":
         yield from _reloaded(found)
     else:

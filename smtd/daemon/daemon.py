@@ -111,6 +111,8 @@ class Daemon:
         self._server = OwnServer(dependencies.server, self.events, group)
         self._first_cycles = FirstCycles()
         self._control = ControlSocket(dependencies.socket)
+        #: Whether this is `smtd serve`, which syncs no pairs.
+        self.only_serves = not dependencies.keeps_pairs
 
     @property
     def workers(self) -> list[Worker]:
@@ -145,10 +147,7 @@ class Daemon:
         return [(each, self._is_synced(each.stores, each.name)) for each in await self._journal.remembered()]
 
     async def forget(self, stores: Both[str]) -> None:
-        """Forget the pair of *stores*, which the daemon does not sync.
-
-        Raises UsageError if it does, and as `Journal.forget` does.
-        """
+        """Forget the pair of *stores*. Raises UsageError if the daemon syncs it; see `Journal.forget`."""
         async with self._changing:  # nobody adds the pair meanwhile
             if self._is_synced(stores, None):
                 raise UsageError("the daemon syncs this pair; remove it before smtd forgets it")
@@ -246,7 +245,7 @@ class Daemon:
 
     async def add(self, name: str, pair: PairConfig) -> None:
         """Add a pair, and save it in the state directory. Raises UsageError if it cannot be added."""
-        if not self._dependencies.keeps_pairs:
+        if self.only_serves:
             raise UsageError("this smtd only serves a store; smtd run with [server] syncs pairs, too")
         self._refuse_known(name)
         for word in (pair.left, pair.right):

@@ -234,7 +234,7 @@ class Verbs:
         yield await self._daemon.reload()
 
     async def _stop(self, asked: Asked) -> Answers:
-        yield {}
+        yield {"only_serves": self._daemon.only_serves}
         self._daemon.stop()
 
     def _pair_named(self, asked: Asked) -> Worker:

@@ -66,6 +66,9 @@ def test_server_runs_beside_the_daemon_of_its_user(tmp_path: Path) -> None:
         assert server.store.exists()
         assert daemon.ctl("status").code == 0
 
+        assert daemon.ctl("stop").out == "smtd is stopping\n"
+        assert server.ctl("stop").out == "smtd serve is stopping\n"
+
 
 def test_server_creates_its_own_store(tmp_path: Path) -> None:
     """Private, at the first start; what was put there is there after the next one."""
