@@ -276,10 +276,14 @@ async def test_streams_of_one_visitor_are_bounded(page: Browser, monkeypatch: py
     first = await page.get(path)
     assert first.status == 200
 
-    assert (await page.get(path)).status == 503
+    async def status() -> int:
+        async with await page.get(path) as answer:
+            return answer.status
+
+    assert await status() == 503
     first.close()
     with anyio.fail_after(10):
-        while (await page.get(path)).status == 503:  # noqa: ASYNC110
+        while await status() == 503:  # noqa: ASYNC110
             await anyio.sleep(0.01)
 
 
