@@ -44,6 +44,11 @@ def any_socket_path(chosen: str | None) -> str:
     return next(answering, None) or next(iter(of_machine), None) or socket_path(chosen)
 
 
+def is_of_server(path: str) -> bool:
+    """Say whether *path* is where `smtd serve` creates its control socket beside a daemon."""
+    return os.path.basename(path) == _SERVER
+
+
 def new_socket_path(chosen: str | None, *, is_server: bool = False) -> str:
     """Return where a daemon, or a server, creates its control socket.
 

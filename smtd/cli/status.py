@@ -10,6 +10,7 @@ from typing import Any
 from smtd.cli import streams
 from smtd.cli.client import Result, add_verb, ask_daemon
 from smtd.cli.say import say, say_json, say_lines
+from smtd.cli.socket_path import any_socket_path, is_of_server
 from smtd.cli.status_table import counts, is_left, progress, status_lines
 from smtd.output.local_time import local_now
 
@@ -29,6 +30,8 @@ def _status(arguments: Any) -> int:
         return _watch(arguments, found)
     if arguments.json:
         say_json(found)
+    elif not found["pairs"] and is_of_server(any_socket_path(arguments.socket)):
+        say("no daemon runs: smtd serve answers, which syncs no pairs; smtd run does")
     else:
         width = None
         if sys.stdout.isatty():

@@ -40,7 +40,7 @@ class Terminal:
             preexec_fn=_own_terminal,
         )
         os.close(other)
-        self._shown = b""
+        self._shown, self._is_open = b"", True
 
     @property
     def shown(self) -> str:
@@ -65,14 +65,15 @@ class Terminal:
         while self._reads(deadline):
             pass
         os.close(self._side)
+        self._is_open = False
         return self._process.wait(max(0.0, deadline - time.monotonic()))
 
     def kill(self) -> None:
-        """End the command and what it started, whatever it does."""
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            os.close(self._side)
+        """End the command and what it started, whatever it does, and read what it still showed."""
+        if self._is_open:
+            if self._process.poll() is None:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self.end()
 
     def _reads(self, deadline: float) -> bool:
         """Read what there is, by *deadline*; return False at the end of the command."""

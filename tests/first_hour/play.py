@@ -33,6 +33,7 @@ def first_hour(person: Person, port: int, serve: str = "smtd serve") -> None:
     with person.beside(listening, until=f"http://127.0.0.1:{port}/"):
         person.place = "~/MyProject"
         _mirror(person, f"http://127.0.0.1:{port}/")
+        assert "no daemon" in person.does("smtd-ctl status", code=None)
         with person.beside("smtd run"):
             _until(person, "smtd-ctl status", "idle")
             browser = _sees_the_record(person, f"http://127.0.0.1:{port}/")
