@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from smtd.control.audience import READING, ClientProcess, Readers, Role, readers_named, refusal, role_of
+from smtd.control.protocol import MOST_READERS
 from smtd.daemon.pair_verbs import Verbs
 from smtd.errors import UsageError
 from tests.daemon.process import DaemonProcess, daemon_process, pair_of, wait_until
@@ -163,3 +164,38 @@ def test_daemon_that_is_not_in_the_group_says_so(monkeypatch):
         UsageError, match=r"^the user nobody is not in the group games, .* --groups games nobody"
     ):
         readers_named("games")
+
+
+#: Opens as many connections as the daemon serves, and asks by one more.
+CROWD = """
+import socket, sys
+def connected():
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(sys.argv[1])
+    return connection
+crowd = [connected() for _ in range(int(sys.argv[2]))]
+last = connected()
+last.sendall(b'{"verb": "status"}\\\\n')
+print(last.makefile().readline(), end="", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.root
+def test_crowd_of_members_keeps_nobody_else_out(lab):
+    """Members have a number of connections of their own; those who act are served beside them."""
+    games = grp.getgrnam("games").gr_gid
+    who = ["setpriv", f"--reuid={MEMBER}", f"--regid={games}", "--clear-groups"]
+    program = [os.path.realpath("/usr/bin/python3"), "-c", CROWD, str(lab.socket), str(MOST_READERS)]
+    crowd = subprocess.Popen(
+        [*who, *program], cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert crowd.stdout is not None
+        answer = json.loads(crowd.stdout.readline())
+        status = lab.ctl("status")
+    finally:
+        crowd.communicate(input="")
+
+    assert answer["error"] == "50 clients are connected already; stop some, such as events --follow"
+    assert (answer["code"], status.code) == (3, 0)
