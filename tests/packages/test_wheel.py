@@ -107,7 +107,7 @@ def test_wheel_works_in_a_new_environment(wheel: Path, tmp_path: Path) -> None:
         return done.stdout
 
     assert told("smtd", "--version").startswith("smtd, version ")
-    assert told("smtd-ctl", "--version").startswith("smtd-ctl ")
+    assert told("smtd-ctl", "--version").startswith("smtd-ctl, version ")
     assert "LEFT" in told("smtd", "sync", "--help")
     if shutil.which("man"):
         pages = [place for place in dict(manual.contents()) if place.startswith("man/")]
