@@ -179,4 +179,8 @@ def _list(pairs: Sequence[Found], *, as_json: bool) -> int:
 
 def _place(identity: str) -> str:
     """Return the store with *identity* as people call it, without its kind."""
-    return identity.partition(":")[2]
+    place = identity.partition(":")[2]
+    user, has_user, address = place.partition("@")
+    if not has_user or "/" in user or "://" not in address:  # a path may have the sign, too
+        return place
+    return address.replace("://", f"://{user}@", 1)

@@ -25,10 +25,11 @@ ANSWERS = {
     r"[Rr]epeat.*: $": f"{PASSWORD}\n",
     r"User at .*: $": "ada\n",
     r"Set it up\? .*: $": "\n",
+    r"Forget it\? .*: $": "y\n",
 }
 #: Commands that run on until somebody stops them, and those that ask questions.
 _RUNS_ON = re.compile(r"smtd (run|serve)\b")
-_ASKS = re.compile(r"smtd (user (add|password)|mirror)\b")
+_ASKS = re.compile(r"smtd (user (add|password)|mirror|forget)\b")
 
 
 @dataclass(frozen=True)

@@ -133,6 +133,7 @@ def monitoring(scene: Scene) -> None:
     scene.lab("server")
     laptop = scene.laptop("laptop", LABEL)
     scene.mirror(laptop, "https://records.lab.example/")
+    scene.names["/home/ada"] = str(laptop.home)
 
 
 def backup(scene: Scene) -> None:
