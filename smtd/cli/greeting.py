@@ -30,7 +30,11 @@ def lines(
     yield _line("socket", socket)
     if keeps_pairs:
         yield _line("page", f"{command(*program, 'web')} opens it in a browser")
-    yield _line("stop", f"Ctrl-C, or {command(*program, 'stop')}")
+        yield _line("stop", f"Ctrl-C, or {command(*program, 'stop')}")
+    else:
+        yield _line("page", "the address of the records without records/, in a browser")
+        # Without the socket, smtd-ctl would mean the daemon of this user, if one runs.
+        yield _line("stop", f"Ctrl-C, or {command('smtd-ctl', '--socket', socket, 'stop')}")
 
 
 def _arrow(one: PairSettings) -> str:
