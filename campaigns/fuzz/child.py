@@ -7,6 +7,7 @@ was raised.
 
 from __future__ import annotations
 
+import difflib  # noqa: F401 - which smtd imports when it meets a misspelt name
 import os
 import resource
 import signal

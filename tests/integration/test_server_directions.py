@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -142,8 +143,9 @@ async def test_missing_project_on_a_server_is_created_when_needed(server: Sumatr
     await ServerPlace(server).put(full("run"), project="Old")
     smtd.sync(address(server), "other.sqlite")
 
-    nothing = smtd.sync("other.sqlite", address(server), "--project", "New")
-    assert written(nothing) == NOTHING
+    answer = smtd("sync", "--json", "other.sqlite", address(server), "--project", "New")
+    assert written(json.loads(answer.out)["pairs"][0]) == NOTHING
+    assert "New" in answer.err
     assert server.run("SELECT id FROM django_store_project") == [("Old",)]
 
 
