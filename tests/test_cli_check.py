@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from smtd.config import PairConfig
+from smtd.daemon import added
 from tests.build import PROJECT, full
 from tests.command import Answer, Smtd
 from tests.daemon.sqlite_stores import put
@@ -168,3 +170,18 @@ def test_check_of_a_new_configuration_says_how_to_go_on(smtd: Smtd) -> None:
     assert answer.out.splitlines()[-1] == (
         "0 stores, 0 pairs: nothing is synced yet; smtd mirror TARGET, in a project, adds a pair"
     )
+
+
+def test_check_covers_pairs_that_were_added_to_a_daemon(smtd: Smtd, tmp_path: Path) -> None:
+    """With stores that have no name; a store that is gone is a problem of that pair."""
+    put(tmp_path / "left.sqlite", full("run"))
+    left, gone = str(tmp_path / "left.sqlite"), str(tmp_path / "gone" / "right.sqlite")
+    smtd.home.joinpath("smtd").mkdir(mode=0o700, parents=True)
+    added.write(smtd.home / "smtd" / added.FILE, {"mine": PairConfig(left, gone)})
+
+    answer = checked(smtd, "")
+
+    assert answer.code == 4
+    assert f"\u2717 {gone}" in answer.out
+    assert "\u2717 pair mine" in answer.out
+    assert "2 stores, 1 pair: 2 problems" in answer.out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import anyio
@@ -17,9 +17,11 @@ from smtd.cli.progress_line import working_on
 from smtd.cli.say import say, say_json
 from smtd.cli.state import required_file, state_directory
 from smtd.cli.stores import located
-from smtd.config import Config, load
-from smtd.daemon import settings
+from smtd.config import Config, PairConfig, load
+from smtd.daemon import added, settings
+from smtd.daemon.settings import PairSettings
 from smtd.errors import SmtdError, UsageError
+from smtd.merge.sides import SIDES
 from smtd.stores.location import Location
 
 
@@ -29,8 +31,10 @@ def run(chosen: Path | None, changes: DatabaseChanges, *, as_json: bool, no_inpu
         raise UsageError("--install-notify and --remove-notify exclude each other; give one of them")
     file = required_file(chosen)
     config = load(file)
-    locate = _locator(config, may_ask=not no_input)
-    report = anyio.run(_report, config, file, changes, locate)
+    pairs = [*settings.of(config, _added(config)).values()]
+    names = dict.fromkeys([*config.stores, *(pair.words[side] for pair in pairs for side in SIDES)])
+    locate = _locator(config, names, may_ask=not no_input)
+    report = anyio.run(_report, config, file, changes, locate, pairs, names)
     if as_json:
         say_json(check_report.as_json(report))
     else:
@@ -39,13 +43,21 @@ def run(chosen: Path | None, changes: DatabaseChanges, *, as_json: bool, no_inpu
     return max((error.exit_code for error in report.errors), default=0)
 
 
-def _locator(config: Config, *, may_ask: bool) -> Callable[[str], Location]:
-    """Find all stores, and ask for the passwords that nothing has; return what gives the location of a store.
+def _added(config: Config) -> Mapping[str, PairConfig]:
+    """Return the pairs that were added while a daemon ran. Blocks."""
+    try:
+        return added.peek(state_directory(None, config) / added.FILE)
+    except SmtdError:
+        return {}  # the state directory has a line of its own
+
+
+def _locator(config: Config, names: Iterable[str], *, may_ask: bool) -> Callable[[str], Location]:
+    """Find the stores of *names*, and ask for the passwords that nothing has; return what gives the location.
 
     The caller of that gets the SmtdError of a store that was not found. Blocks.
     """
     known: dict[str, Location | SmtdError] = {}
-    for name in config.stores:
+    for name in names:
         try:
             location = located(name, config, None, may_be_new=True)
             known[name] = with_typed_login(location, may_ask=may_ask)
@@ -62,16 +74,18 @@ def _locator(config: Config, *, may_ask: bool) -> Callable[[str], Location]:
 
 
 async def _report(
-    config: Config, file: Path, changes: DatabaseChanges, locate: Callable[[str], Location]
+    config: Config,
+    file: Path,
+    changes: DatabaseChanges,
+    locate: Callable[[str], Location],
+    settings_of_pairs: Sequence[PairSettings],
+    names: Iterable[str],
 ) -> Report:
     stores = {}
-    for name in config.stores:
+    for name in names:
         with working_on(name):
             stores[name] = await check_stores.look(name, config, changes, locate)
-    pairs = [
-        await to_thread.run_sync(check_pairs.prepared, one, stores)
-        for one in settings.of(config, {}).values()
-    ]
+    pairs = [await to_thread.run_sync(check_pairs.prepared, one, stores) for one in settings_of_pairs]
     in_pairs = {word for pair in pairs for word in (pair.settings.words.left, pair.settings.words.right)}
     wanted = check_pairs.written(pairs)
     for name, store in stores.items():

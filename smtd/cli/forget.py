@@ -111,7 +111,7 @@ def _configured(config: Config, state: Path) -> dict[str, frozenset[str]]:
     """
     locate = partial(located, timezone=None, may_be_new=True, passwords=lambda *_: None)
     found: dict[str, frozenset[str]] = {}
-    for name, pair in settings.of(config, added.peek(state / "pairs.json")).items():
+    for name, pair in settings.of(config, added.peek(state / added.FILE)).items():
         try:
             left, right = locate(pair.words.left, config), locate(pair.words.right, config)
             found[name] = frozenset({left.identity, replace(right, renames=pair.renames).identity})

@@ -22,7 +22,7 @@ from smtd.cli.socket_path import new_socket_path
 from smtd.cli.state import configuration, configuration_file, no_configuration, state_directory
 from smtd.cli.stores import Passwords, located
 from smtd.config import Config
-from smtd.daemon import malloc
+from smtd.daemon import added, malloc
 from smtd.daemon.daemon import Dependencies
 from smtd.daemon.service import run
 from smtd.daemon.settings import PairSettings
@@ -53,7 +53,7 @@ def main(config: Path | None, control: str | None, serving: Serving | None = Non
     _log(found)
     passwords = Passwords()
     sockets = _passed_sockets()
-    if serving is None and configuration_file(config) is None and not (state / "pairs.json").exists():
+    if serving is None and configuration_file(config) is None and not (state / added.FILE).exists():
         log.warning("there are no pairs to sync: %s", no_configuration())
     if sockets and found.server is None:
         log.warning("systemd listens for a server, but there is no [server]: clients get no answer")

@@ -15,6 +15,9 @@ from smtd import denied, private, regular, textfile
 from smtd.config import ConfigError, PairConfig, check_pair
 from smtd.errors import UsageError
 
+#: The name of the file in the state directory.
+FILE = "pairs.json"
+
 
 class Added(NamedTuple):
     """The pairs that can be read, and a sentence on what is wrong with the file (empty: nothing)."""

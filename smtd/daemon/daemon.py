@@ -339,7 +339,7 @@ class Daemon:
 
     @property
     def _file(self) -> Path:
-        return self._dependencies.state / "pairs.json"
+        return self._dependencies.state / added.FILE
 
     async def _remember(self, pairs: dict[str, PairConfig]) -> None:
         await to_thread.run_sync(added.write, self._file, pairs)
