@@ -109,4 +109,4 @@ def test_smtd_is_installed_as_the_readme_says(program: str, clone: Path, tmp_pat
     run(line, clone, more)
 
     assert run([str(there / "smtd"), "--version"], tmp_path, {}).startswith("smtd, version ")
-    assert run([str(there / "smtd-ctl"), "--version"], tmp_path, {}).startswith("smtd-ctl ")
+    assert run([str(there / "smtd-ctl"), "--version"], tmp_path, {}).startswith("smtd-ctl, version ")

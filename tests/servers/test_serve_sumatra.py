@@ -47,6 +47,7 @@ async def test_sumatra_works_beside_the_servers(
             await done(database, peer.make_many, PROJECT, MANY)
             assert (await both[-1].put(record("ours"))).status == 201
             await done(database, peer.edit, PROJECT, "ours", outcome="seen")
+            await both[0].changes()  # from here on the feed tells this user of deletions
             await done(database, peer.delete, PROJECT, "sweep-00000")
 
             dumped = await to_thread.run_sync(peer.dump)
