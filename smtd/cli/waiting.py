@@ -19,7 +19,7 @@ from smtd.output.local_time import local_time, with_local_times
 #: request holds them.
 LISTED, NAMED = 20, 8_000
 #: The kinds of holds that `resolve` decides, as it does conflicts.
-_RESOLVED = ("undone", "decided")
+_RESOLVED = ("undone", "decided", "lost write")
 
 
 def add_to(verbs: Any) -> None:

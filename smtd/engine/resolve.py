@@ -21,6 +21,8 @@ from smtd.records.record import Key
 #: The choices for conflicts and for undone records, and those for held deletions.
 OF_CONFLICTS = (Choice.LEFT, Choice.RIGHT, Choice.BOTH)
 OF_DELETIONS = (Choice.APPROVE, Choice.REJECT)
+#: The kinds of holds that are resolved as conflicts are, by taking a side.
+_RESOLVED = (Hold.UNDONE, Hold.DECIDED, Hold.LOST_WRITE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,8 @@ def _waiting(plan: Plan, choice: Choice) -> list[Key]:
     held = {Key(held.project, held.label): held.kind for held in plan.held}
     if choice in OF_DELETIONS:
         return [key for key, kind in held.items() if kind is Hold.DELETION]
-    undone = [key for key, kind in held.items() if kind in (Hold.UNDONE, Hold.DECIDED)]
-    return [Key(each.project, each.label) for each in plan.conflicts] + undone
+    resolved = [key for key, kind in held.items() if kind in _RESOLVED]
+    return [Key(each.project, each.label) for each in plan.conflicts] + resolved
 
 
 def _decisions(

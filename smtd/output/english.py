@@ -108,9 +108,7 @@ _HELD_DELETION = (
     "to keep it, bring the {side} store back, comment on it in the {other} store, or run smtd-ctl deletes"
     " reject PAIR; to delete it, delete it from the {other} store too, or run smtd-ctl deletes approve PAIR"
 )
-_LOST_WRITE = (
-    "make the same change in the {other} store, or add the record or a comment there to bring it back"
-)
+_LOST_WRITE = "use smtd-ctl resolve to take one side, or make the same change in the {other} store"
 _STEPS: Mapping[Code, str] = {
     Code.ALL_GONE: _HELD_DELETION,
     Code.MANY_GONE: _HELD_DELETION,

@@ -8,8 +8,10 @@ from __future__ import annotations
 import pytest
 
 from smtd.engine.report import Hold
+from smtd.engine.resolve import Resolution, resolve
+from smtd.journal.decisions import Choice
 from smtd.merge.decide import Conflicts
-from smtd.merge.sides import SIDES, Both
+from smtd.merge.sides import SIDES, Both, Side
 from tests.build import FINISHED, PROJECT, RUNNING, change, commented, key, record, tagged
 from tests.engine.world import (
     TestStore,
@@ -240,6 +242,29 @@ async def test_write_that_is_lost_repeatedly_is_held(world, side):
 
     assert held == [[], [Hold.LOST_WRITE], [Hold.LOST_WRITE], [Hold.LOST_WRITE]]
     assert "x" in world[side.other].records[key("a")].tags
+
+
+@both_sides
+@pytest.mark.parametrize("take", [Side.LEFT, Side.RIGHT], ids=str)
+async def test_held_edit_is_resolved_by_taking_a_side(world, side, take):
+    """A user who replaces the other's comment twice looks like a program that has not seen it."""
+    await world.synced(A)
+    world[side.other].put(PROJECT, commented(A, "theirs"))
+    await world.cycle()
+    for words in ("mine", "mine again"):
+        world[side].put(PROJECT, change(A, outcome=words))
+        report = await world.cycle()
+    assert [each.kind for each in report.held] == [Hold.LOST_WRITE]
+    chosen = world[take].records[key("a")]
+
+    await world.do(resolve, Resolution(Choice.LEFT if take is Side.LEFT else Choice.RIGHT, PROJECT, ("a",)))
+    report = await world.cycle()
+
+    assert (report.ok, report.held) == (True, [])
+    assert world.contents == alike(chosen)
+    world[side].put(PROJECT, commented(chosen, "later"))
+    assert (await world.cycle()).ok
+    assert world.contents == alike(commented(chosen, "later"))
 
 
 @both_sides

@@ -52,12 +52,13 @@ _GROUPS: Mapping[str, tuple[str, str, Sequence[ChoiceButton]]] = {
     ),
     "undone": (
         "Records kept as they are",
-        "The two sides differ, because a cycle was undone or a decision cannot be carried out.",
+        "The two sides differ, because a cycle was undone, a decision cannot be carried out, or another"
+        " program saved over what smtd wrote.",
         _SIDES,
     ),
     "other": ("Other holds", "smtd waits with these records, and says what releases each of them.", ()),
 }
-_KINDS = {"deletion": "deletion", "undone": "undone", "decided": "undone"}
+_KINDS = {"deletion": "deletion", "undone": "undone", "decided": "undone", "lost write": "undone"}
 
 
 class WaitingRecord(NamedTuple):

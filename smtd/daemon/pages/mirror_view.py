@@ -11,8 +11,8 @@ from smtd.output.counts import plural
 from smtd.web.durations import duration
 
 #: Kinds of holds that only a person ends, and those that wait for a decision on the page Decide.
-_TO_DECIDE = ("undone", "decided")
-_LOST = ("lost write", "lost data")
+_TO_DECIDE = ("undone", "decided", "lost write")
+_LOST = ("lost data",)
 _ARROWS = {"two-way": "⇄", "left-to-right": "→", "right-to-left": "←"}
 _MODES = {
     "two-way": "in both directions",
@@ -129,7 +129,7 @@ def needs(pair: Mapping[str, Any]) -> Iterator[Need]:
         rest = f"{plural(number, 'record')} held as they are until you choose a side."
         yield Need(name, rest, "Choose", *to_decide, "warn")
     if number := sum(held.get(kind, 0) for kind in _LOST):
-        lost = f"{plural(number, 'record')} held: another program undid what smtd wrote."
+        lost = f"{plural(number, 'record')} held: Sumatra took data away from them."
         yield Need(name, lost, "See which", *to_decide, "warn")
     if number := pair["failed"]:
         yield Need(name, f"{plural(number, 'record')} failed.", "See why", *of_pair, "warn")
