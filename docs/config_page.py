@@ -24,7 +24,7 @@ DESCRIPTION = [
     "The configuration is a file in TOML. smtd uses the first of these two files that exists;",
     "--config FILE or SMTD_CONFIG name another one. Every key is shown with its default, or with an example",
     "where there is no default. Only location, left and right are required. smtd check checks the file and",
-    "reaches every store. Changes take effect after smtd-ctl reload, or systemctl reload.",
+    "reaches every store. Changes take effect after smtd reload, or systemctl reload.",
 ]
 _SECTION = re.compile(r"\[(\w+)[\w.]*\]")
 _KEY = re.compile(r"(?:#\s*)?([a-z_]+) = ((?:\"[^\"]*\"|[^#\"])+?)(?:\s+#\s*(.*))?")

@@ -36,7 +36,7 @@ HEAD = """\
 
 Two people work on the same records on two machines, and smtd brings the two stores together. This page says
 what comes out, for everything that the two can have done. Whatever smtd overwrites or deletes is in its
-history first: `smtd-ctl history` lists it, `smtd-ctl undo` and `smtd-ctl restore` bring it back.
+history first: `smtd history` lists it, `smtd undo` and `smtd restore` bring it back.
 """
 KEYS = """\
 ## One record, as a whole
@@ -52,7 +52,7 @@ A deletion then stays on the side where it was made. Only these rows differ from
 RULES = """\
 ### What both changed and no rule can merge
 
-A **conflict** leaves both sides as they are until a person decides (`smtd-ctl resolve`), or until the pair
+A **conflict** leaves both sides as they are until a person decides (`smtd resolve`), or until the pair
 has a rule: `conflicts = "left"`, `"right"`, or `"newest"`, by which the later run wins. Of one run that was
 edited twice nobody knows which edit is newer, so that `"newest"` asks, too. The side that loses is in the
 history.

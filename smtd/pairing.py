@@ -136,7 +136,7 @@ async def known(journal: Journal, name: str, locations: Both[Location]) -> PairJ
     found = await journal.known(locations.left.identity, locations.right.identity)
     if found is None:
         raise UsageError(
-            f"pair {name} has not been synced yet, so there is nothing to verify; run smtd-ctl sync now"
+            f"pair {name} has not been synced yet, so there is nothing to verify; run smtd sync now"
         )
     return found
 

@@ -60,9 +60,9 @@ def test_demo_plays_real_commands(demo: Answer) -> None:
     assert (demo.code, demo.err) == (0, "")
     verbs = [" ".join(words[:2]) for words, _ in commands]
     assert verbs == [
-        *("smtd list", "smtd run", "smtd-ctl status", "smtd-ctl history", "smtd list", "smtd-ctl undo"),
-        *("smtd-ctl sync", "smtd-ctl resolve", "smtd-ctl pause", "smtd-ctl resume", "smtd-ctl conflicts"),
-        *("smtd-ctl resolve", "smtd-ctl sync", "smtd-ctl status", "smtd-ctl stop"),
+        *("smtd list", "smtd run", "smtd status", "smtd history", "smtd list", "smtd undo"),
+        *("smtd sync", "smtd resolve", "smtd pause", "smtd resume", "smtd conflicts"),
+        *("smtd resolve", "smtd sync", "smtd status", "smtd stop"),
     ]
     told = [output for _, output in commands]
     assert re.findall(r"^Demo/demo-\d  ", told[0], re.MULTILINE) == [f"Demo/demo-{n}  " for n in (2, 1, 0)]
@@ -81,7 +81,7 @@ def test_demo_plays_real_commands(demo: Answer) -> None:
 def test_demo_types_what_the_commands_advise(demo: Answer) -> None:
     """The resolution is the command that `smtd-ctl conflicts` prints."""
     commands = dict(reversed([(words[1], (words, output)) for words, output in played(demo.out)]))
-    (advised,) = re.findall(r"^    (smtd-ctl resolve .*)$", commands["conflicts"][1], re.MULTILINE)
+    (advised,) = re.findall(r"^    (smtd resolve .*)$", commands["conflicts"][1], re.MULTILINE)
 
     assert f"\n$ {advised}\n" in demo.out
 

@@ -29,7 +29,6 @@ from smtd.stores.discovery import find
 PATIENCE = 30.0
 
 Event = dict[str, Any]
-_MODULES = {"smtd": "smtd", "smtd-ctl": "smtd.cli.ctl"}
 _NEXT = """
 What next:
   smtd mirror TARGET               in a project directory: keeps it in sync with a server or a database
@@ -63,54 +62,54 @@ class Demo:
         self._configure()
         demo_records.fill(self.shelf)
         _say("A project on a laptop has three records, in a shelf as Sumatra writes it:")
-        self._run("smtd", "list", "laptop.shelf")
+        self._run("list", "laptop.shelf")
         with self._daemon():
             self._edits()
             self._undo()
             self._conflict()
             _say("Both stores have the same records. Sync again: nothing to do.")
-            code = max(self._run("smtd-ctl", "sync", "now"), self._run("smtd-ctl", "status"))
+            code = max(self._run("sync", "now"), self._run("status"))
             if _has_person():
                 _say("Look around in the page: History can undo each step. Press Enter to end the demo.")
                 sys.stdin.readline()
-            self._run("smtd-ctl", "stop")
+            self._run("stop")
         click.echo(_NEXT, nl=False)
         return code
 
     def _edits(self) -> None:
         self._wait(_wrote)
-        self._run("smtd-ctl", "status")
+        self._run("status")
         if _has_person():
             _say("A page in your browser shows it live, and what follows:")
-            self._run("smtd-ctl", "web")
+            self._run("web")
         _say("demo-0 gets a tag on the laptop, and demo-1 an outcome in the lab. The daemon carries both:")
         edit(self.shelf, "demo-0", {"tags": frozenset({"_finished_", "figure-2"})})
         self._wait(_wrote)
         edit(self.database, "demo-1", {"outcome": "converged"})
         self._wait(_wrote)
-        self._run("smtd-ctl", "history")
+        self._run("history")
 
     def _undo(self) -> None:
         _say("demo-2 is deleted from the laptop. The daemon deletes it in the lab, too:")
         edit(self.shelf, "demo-2", None)
         self._wait(_wrote)
-        self._run("smtd", "list", "lab.sqlite")
+        self._run("list", "lab.sqlite")
         _say("That was a mistake. All that smtd wrote can be undone:")
-        self._run("smtd-ctl", "undo", str(self._last_cycle()))
+        self._run("undo", str(self._last_cycle()))
         _say("The lab has demo-2 again, the laptop has not. smtd does not guess which is right:")
-        self._run("smtd-ctl", "sync", "now")
-        self._run("smtd-ctl", "resolve", "--take", "right", "demo", PROJECT, "demo-2")
+        self._run("sync", "now")
+        self._run("resolve", "--take", "right", "demo", PROJECT, "demo-2")
 
     def _conflict(self) -> None:
         _say("While the pair is paused, demo-1 is run again on both sides, each with another version:")
-        self._run("smtd-ctl", "pause", "demo")
+        self._run("pause", "demo")
         edit(self.shelf, "demo-1", {"version": "7c0ffee"})
         edit(self.database, "demo-1", {"version": "0ddba11"})
-        self._run("smtd-ctl", "resume", "demo")
+        self._run("resume", "demo")
         self._wait(lambda event: event["event"] == "synced" and event["conflicts"] == 1)
-        self._run("smtd-ctl", "conflicts")
+        self._run("conflicts")
         _say("No rule can decide that. You do; the history keeps the other record:")
-        self._run("smtd-ctl", "resolve", "--take", "left", "demo", PROJECT, "demo-1")
+        self._run("resolve", "--take", "left", "demo", PROJECT, "demo-1")
 
     def _configure(self) -> None:
         """Write a configuration that has nothing to do with this user's."""
@@ -160,10 +159,10 @@ class Demo:
         (answer,) = ask(self._socket, {"verb": "history", "limit": 1}, PATIENCE)
         return int(answer["result"]["history"][0]["cycle"])
 
-    def _run(self, program: str, *words: str) -> int:
+    def _run(self, *words: str) -> int:
         """Run a command as a user would type it, and return its exit code."""
-        click.echo(f"$ {command(program, *words)}")
-        line = [sys.executable, "-m", _MODULES[program], *words]
+        click.echo(f"$ {command('smtd', *words)}")
+        line = [sys.executable, "-m", "smtd", *words]
         return subprocess.run(line, check=False, env=self._variables, cwd=self.directory).returncode
 
 

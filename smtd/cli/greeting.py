@@ -20,7 +20,7 @@ def lines(
     *config* None: there is no configuration. *is_usual*: `smtd-ctl` finds the *socket* from any shell.
     Without *keeps_pairs* the daemon only serves a store.
     """
-    program = ["smtd-ctl"] if is_usual else ["smtd-ctl", "--socket", socket]
+    program = ["smtd"] if is_usual else ["smtd", "--socket", socket]
     yield f"smtd {__version__}"
     yield _line("configuration", str(config) if config is not None else "none; smtd init makes one")
     if keeps_pairs:

@@ -145,7 +145,7 @@ def list_records(
 def run(config: Path | None, /, socket: str | None) -> None:
     """Run the daemon in the foreground, as systemd does.
 
-    It keeps the configured pairs in sync until you stop it (smtd-ctl stop, or SIGTERM).
+    It keeps the configured pairs in sync until you stop it (smtd stop, or SIGTERM).
     """
     from smtd.cli.run import main as serve
 

@@ -270,7 +270,7 @@ def _show(setup: Setup, plan: PairReport, file: Path) -> None:
     complain(f"The first sync: {', '.join(parts)}.")
     if plan.conflicts:
         differ = _records(len(plan.conflicts), "differs and waits", "differ and wait")
-        complain(f"{differ} for you: smtd-ctl conflicts")
+        complain(f"{differ} for you: smtd conflicts")
     complain(f"{file} gets the pair {setup.name}, and every later change is synced in both directions.")
     if setup.secret is not None:
         complain(f"{setup.secret[0]} gets the password; only you can read it.")
@@ -318,7 +318,7 @@ def _first_sync(request: MirrorRequest, name: str, setup: Setup | None) -> int:
     if report is not None:
         _say_result(report, name)
     if has_daemon:
-        say("the daemon syncs every change from now on: smtd-ctl status")
+        say("the daemon syncs every change from now on: smtd status")
     else:
         say("no daemon syncs it yet: start one with smtd run, or as a service: smtd service install")
     return 0 if is_ok else 1
@@ -353,6 +353,6 @@ def _say_result(report: Mapping[str, Any], name: str) -> None:
     say(f"{plural(report['in_sync'], 'record')} in sync")
     for kind, verb in (("conflicts", "conflicts"), ("held", "holds")):
         if report[kind]:
-            say(f"{plural(len(report[kind]), 'record')} wait for you: smtd-ctl {verb} {name}")
+            say(f"{plural(len(report[kind]), 'record')} wait for you: smtd {verb} {name}")
     for each in report["failed"][: show.MOST]:
         say(f"failed: {each['project']}/{each['label']}: {each['error']}")

@@ -11,6 +11,7 @@ from typing import Any
 from smtd.cli import record_fields
 from smtd.cli.client import Result, add_verb, ask_daemon
 from smtd.cli.say import complain, say, say_json
+from smtd.cli.shell_words import command
 from smtd.errors import UsageError
 from smtd.output.counts import plural
 from smtd.output.local_time import local_time, with_local_times
@@ -155,6 +156,9 @@ def _undo(arguments: Any) -> int:
         for step in found["done"]:
             what = f"{step['action']} {step['project']}/{step['label']} on the {step['side']}"
             say(f"{found['pair']}: {would}{what}")
+        if found["done"] and not arguments.dry_run:
+            see = command(arguments.program, "holds", names=[found["pair"]])
+            say(f"where the two sides differ now, smtd waits for your choice: {see}")
         for each in found["refused"]:
             what = f"{each['project']}/{each['label']} on the {each['side']}"
             complain(f"{arguments.program}: not undone: {what}: {with_local_times(each['error'])}")

@@ -189,7 +189,7 @@ def _start(service: Service, *, changed: bool) -> tuple[bool, str]:
     is_active = systemctl.state("ActiveState", UNIT) in ("active", "reloading", "activating")
     if service.of_user and not is_active and user_service.is_running():
         then = f"{systemctl.words} start {UNIT}"
-        return False, f"a daemon that is not this service runs already: smtd-ctl stop, then {then}"
+        return False, f"a daemon that is not this service runs already: smtd stop, then {then}"
     if not systemctl.does("restart" if changed else "start", UNIT, patience=STARTING):
         logs = f"journalctl {'--user ' if service.of_user else ''}--unit {UNIT} --lines 20"
         raise SmtdError(f"smtd does not start; see its log: {logs}")

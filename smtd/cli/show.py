@@ -55,7 +55,7 @@ def report(result: Shape, seconds: float, *, dry_run: bool) -> None:
                 each["label"],
                 f"both sides changed {', '.join(each['fields'])}",
                 "make the two records equal, delete one of them, or sync again with --conflicts left, right"
-                " or newest; with a running daemon, use smtd-ctl resolve for single conflicts",
+                " or newest; with a running daemon, use smtd resolve for single conflicts",
             )
             for each in result["conflicts"]
         ],

@@ -23,7 +23,7 @@ _HEAD = (
 )
 #: Columns whose cells are aligned to the right.
 _NUMBERS = range(2, 8)
-NO_PAIRS = "no pairs: add one with smtd-ctl pair add or in the configuration"
+NO_PAIRS = "no pairs: smtd mirror sets one up; if only smtd serve runs here, start smtd run"
 
 Pair = dict[str, Any]
 
@@ -156,17 +156,17 @@ def _sentences(pair: Pair) -> Iterator[str]:
     for failure in pair["failures"]:
         yield f"{failure['project']}/{failure['label']} failed: {failure['error']}"
     if (more := pair["failed"] - len(pair["failures"])) > 0:
-        yield f"and {more:,} more failed (smtd-ctl sync now --json lists all)"
+        yield f"and {more:,} more failed (smtd sync now --json lists all)"
     for found in pair["findings"]:
         yield f"{found['project']}/{found['label']}: {found['what']}; {found['next']}"
     if (more := pair["proven"]["findings"] - len(pair["findings"])) > 0:
-        yield f"and {more:,} more unexpected differences (smtd-ctl verify {name} lists all)"
+        yield f"and {more:,} more unexpected differences (smtd verify {name} lists all)"
 
 
 def _waiting(pair: Pair) -> Iterator[str]:
     """Yield how many records are in conflict or held, why, and until when."""
     for count, kind in (("conflicts", "conflict"), ("held", "hold")):
-        see = f"see smtd-ctl {kind}s {pair['pair']}"
+        see = f"see smtd {kind}s {pair['pair']}"
         rest = pair[count]
         for group in pair.get("waiting", ()):
             if (group["kind"] == "conflict") is (kind == "conflict"):

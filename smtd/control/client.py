@@ -29,7 +29,7 @@ def ask(path: str, request: dict[str, Any], timeout: float | None = None) -> Ite
             raise DaemonNotRunning(f"the daemon at {path} does not answer in time; see its log") from None
         except PermissionError:
             what = (
-                "it or its directory belongs to another user; run smtd-ctl as that user, join its group if it"
+                "it or its directory belongs to another user; run smtd as that user, join its group if it"
                 " has one (control_group), or name another socket with --socket"
             )
             raise DaemonNotRunning(f"permission denied at the control socket {path}: {what}") from None

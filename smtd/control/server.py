@@ -166,7 +166,7 @@ def _clear(path: Path) -> None:
             return
         except OSError:
             pass  # a process serves it, but is busy
-    raise DaemonRuns(f"another smtd runs at {path}; stop it first (smtd-ctl stop)")
+    raise DaemonRuns(f"another smtd runs at {path}; stop it first (smtd stop)")
 
 
 async def _serve(stream: SocketStream, handler: Handler, role: Role, readers: Readers | None) -> None:

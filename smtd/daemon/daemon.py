@@ -271,7 +271,7 @@ class Daemon:
             if name not in self._added:
                 if name in self._pairs:
                     raise UsageError(
-                        f"pair {name} is in the configuration; remove it there and run smtd-ctl reload"
+                        f"pair {name} is in the configuration; remove it there and run smtd reload"
                     )
                 raise self.no_pair(name)
             await self._remember({key: pair for key, pair in self._added.items() if key != name})
@@ -279,7 +279,7 @@ class Daemon:
 
     def no_pair(self, name: str) -> UsageError:
         """Return the error that there is no pair *name*."""
-        hint = did_you_mean(name, sorted(self._pairs), "smtd-ctl pair list shows the pairs")
+        hint = did_you_mean(name, sorted(self._pairs), "smtd pair list shows the pairs")
         return UsageError(f"there is no pair {name}{hint}")
 
     def _report_hidden(self) -> None:

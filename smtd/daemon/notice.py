@@ -113,7 +113,7 @@ def _records(
     names = [_shown(f"{each.project}/{each.label}") for each in fresh[:FEW]]
     more = f" and {len(fresh) - FEW:,} more" if len(fresh) > FEW else ""
     number = "1 record is" if len(fresh) == 1 else f"{len(fresh):,} records are"
-    message = f"pair {pair}: {number} {how} ({', '.join(names)}{more}); see smtd-ctl {verb} {pair}"
+    message = f"pair {pair}: {number} {how} ({', '.join(names)}{more}); see smtd {verb} {pair}"
     return Notice(event, now.pair, at, message, count=len(fresh), records=[*map(_record_shape, fresh[:MOST])])
 
 

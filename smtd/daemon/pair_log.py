@@ -32,10 +32,10 @@ class PairLog:
         if report.wrote:
             log.info("pair %s synced: %s", self._name, written(report))
         if line := conflicts([each for each in report.conflicts if _name(each) not in self._known]):
-            log.warning("pair %s %s; see smtd-ctl conflicts %s", self._name, line, self._name)
+            log.warning("pair %s %s; see smtd conflicts %s", self._name, line, self._name)
         for kind, line in holds([each for each in report.held if _name(each) not in self._known]):
             level = logging.INFO if kind is Hold.RUNNING else logging.WARNING
-            log.log(level, "pair %s %s; see smtd-ctl holds %s", self._name, line, self._name)
+            log.log(level, "pair %s %s; see smtd holds %s", self._name, line, self._name)
         self._known = {*map(_name, report.conflicts), *map(_name, report.held)}
 
     def halted(self, problem: str) -> None:
@@ -68,7 +68,7 @@ class PairLog:
 
     def paused(self) -> None:
         """Log that the pair has cycles only on request."""
-        log.info("pair %s is paused; smtd-ctl resume %s ends that", self._name, self._name)
+        log.info("pair %s is paused; smtd resume %s ends that", self._name, self._name)
 
     def resumed(self) -> None:
         """Log that the pair is no longer paused."""

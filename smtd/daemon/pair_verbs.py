@@ -276,7 +276,7 @@ def _results(
     reports, errors = [], []
     for worker, job in waiting:
         outcome = job.outcome or StoreUnreachable(
-            f"there is no result after {seconds:.0f} s; the cycle continues (see smtd-ctl status)"
+            f"there is no result after {seconds:.0f} s; the cycle continues (see smtd status)"
         )
         if isinstance(outcome, SmtdError):
             errors.append({"pair": worker.name, "error": str(outcome), "code": outcome.exit_code})

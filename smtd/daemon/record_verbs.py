@@ -164,7 +164,7 @@ class Cases:
         worker = next((one for one in self._daemon.workers if one.name == name), None)
         if worker is None:
             raise UsageError(
-                f"cycle {cycle} wrote nothing to any pair of this daemon; smtd-ctl history lists the cycles"
+                f"cycle {cycle} wrote nothing to any pair of this daemon; smtd history lists the cycles"
                 " that did"
             )
         plan = fields.optional_text(asked, "plan")

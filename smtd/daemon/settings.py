@@ -83,7 +83,7 @@ def hidden(config: Config, added: Mapping[str, PairConfig]) -> dict[str, str]:
     return {
         name: (
             f"pair {name} was added, but the configuration defines a pair of the same name, which is used;"
-            f" to drop the added one, run smtd-ctl pair remove {name}"
+            f" to drop the added one, run smtd pair remove {name}"
         )
         for name in sorted(config.pairs.keys() & added.keys())
     }

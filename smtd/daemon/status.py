@@ -1,4 +1,4 @@
-"""The status of a pair, in the shape that `smtd-ctl status --json` prints."""
+"""The status of a pair, in the shape that `smtd status --json` prints."""
 
 from __future__ import annotations
 

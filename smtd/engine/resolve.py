@@ -79,7 +79,7 @@ async def _decide(pair: Pair, wish: Resolution, recheck: Collection[Key]) -> tup
     if not keys:
         what = "held deletion" if wish.choice in OF_DELETIONS else "conflict"
         listed = "holds" if wish.choice in OF_DELETIONS else "conflicts"
-        waiting, otherwise = _waiting(plan, wish.choice), f"smtd-ctl {listed} lists them"
+        waiting, otherwise = _waiting(plan, wish.choice), f"smtd {listed} lists them"
         raise UsageError(f"no {what} matches{waiting_hint(wish.project, wish.labels[0], waiting, otherwise)}")
     projects = {key.project for key in keys} if wish.choice is Choice.BOTH else ()
     taken = {project: await _labels(pair, project) for project in projects}

@@ -75,9 +75,7 @@ async def undo(pair: Pair, number: int, *, dry_run: bool = False, expected_plan:
         )
     entries = await pair.journal.history.entries(pair.journal.number, cycle=number, limit=10**9)
     if not entries:
-        raise UsageError(
-            f"cycle {number} of this pair wrote nothing; smtd-ctl history lists the cycles that did"
-        )
+        raise UsageError(f"cycle {number} of this pair wrote nothing; smtd history lists the cycles that did")
     backs = _reversals(entries)
     plan = await deciding.look(pair, backs)
     result = Undone(number, [], [])

@@ -51,7 +51,7 @@ _SENTENCES: Mapping[Code, str] = {
     ),
     Code.NAME_NOT_TEXT: "its name is not text; rename it there",
     Code.KEPT_DIFFERENTLY: (
-        "the two stores have stored it differently since it was written; see what differs with smtd-ctl show"
+        "the two stores have stored it differently since it was written; see what differs with smtd show"
     ),
     Code.REFUSED: "the {side} store cannot hold it: {0}",
     Code.STILL_AS_BEFORE: (
@@ -69,9 +69,9 @@ _SENTENCES: Mapping[Code, str] = {
     Code.ALTERED: "the {side} store stored something different: {values}",
     Code.UNUSABLE: "{0}",
     Code.KEEPS_CHANGING: "it kept changing; the next cycle tries again",
-    Code.CHANGED_SINCE: "it has changed since; use smtd-ctl restore for this record",
+    Code.CHANGED_SINCE: "it has changed since; use smtd restore for this record",
     Code.NOTED_TOO_LITTLE: (
-        "an older smtd wrote it and did not record whether it has changed since; use smtd-ctl restore for"
+        "an older smtd wrote it and did not record whether it has changed since; use smtd restore for"
         " this record"
     ),
     Code.CHANGED_DURING_UNDO: "it changed during the undo; undo the cycle again",
@@ -105,10 +105,10 @@ _SENTENCES: Mapping[Code, str] = {
 }
 
 _HELD_DELETION = (
-    "to keep it, bring the {side} store back, comment on it in the {other} store, or run smtd-ctl deletes"
-    " reject PAIR; to delete it, delete it from the {other} store too, or run smtd-ctl deletes approve PAIR"
+    "to keep it, bring the {side} store back, comment on it in the {other} store, or run smtd deletes"
+    " reject PAIR; to delete it, delete it from the {other} store too, or run smtd deletes approve PAIR"
 )
-_LOST_WRITE = "use smtd-ctl resolve to take one side, or make the same change in the {other} store"
+_LOST_WRITE = "use smtd resolve to take one side, or make the same change in the {other} store"
 _STEPS: Mapping[Code, str] = {
     Code.ALL_GONE: _HELD_DELETION,
     Code.MANY_GONE: _HELD_DELETION,
@@ -116,7 +116,7 @@ _STEPS: Mapping[Code, str] = {
     Code.RUNNING: (
         "smtd syncs it when its run is over; to sync it now, use --unfinished mirror or --include-unfinished"
     ),
-    Code.CYCLE_UNDONE: "edit the record, or use smtd-ctl resolve to take one side",
+    Code.CYCLE_UNDONE: "edit the record, or use smtd resolve to take one side",
     Code.SOURCE_OF_ONE_WAY: "change the record in the {side} store, or decide differently",
     Code.LOST_AND_DELETED: _LOST_WRITE,
     Code.LOST_AGAIN: _LOST_WRITE,
@@ -125,16 +125,16 @@ _STEPS: Mapping[Code, str] = {
     Code.DATA_TAKEN_AWAY: "sync two-way once to restore it",
     Code.FOUND_UNREADABLE: "repair it there, or look at it in the {other} store and then delete it there",
     Code.FOUND_MISSING: (
-        "if nobody deleted it, bring it back there; otherwise run smtd-ctl sync now {pair}, which treats it"
+        "if nobody deleted it, bring it back there; otherwise run smtd sync now {pair}, which treats it"
         " as deleted"
     ),
     Code.FOUND_DIFFERENT: "make the two records equal, or delete one of them",
-    Code.FOUND_CHANGED_ON_BOTH: "run smtd-ctl sync now {pair} to merge it or to list a conflict",
+    Code.FOUND_CHANGED_ON_BOTH: "run smtd sync now {pair} to merge it or to list a conflict",
     Code.FOUND_CHANGED: (
-        "run smtd-ctl sync now {pair} to copy that to the {other} store; if the change is a mistake, first"
+        "run smtd sync now {pair} to copy that to the {other} store; if the change is a mistake, first"
         " put the version of the {other} store back"
     ),
-    Code.BOTH_CHANGED: "use smtd-ctl resolve to take left, right or both",
+    Code.BOTH_CHANGED: "use smtd resolve to take left, right or both",
     Code.EQUAL: "nothing",
     Code.EQUAL_NOT_NOTED: "nothing: the next cycle will record it",
     Code.CHANGED_ON_BOTH: "the next cycle writes it to both sides",

@@ -78,7 +78,7 @@ def test_configured_pair_replaces_an_added_one_of_its_name(tmp_path: Path, left:
         assert daemon.sync()["in_sync"] == 1
         assert labels(right) == {"run"}
         (told,) = [event for event in daemon.events() if event["event"] == "pair hidden"]
-        assert "to drop the added one, run smtd-ctl pair remove pair" in told["problem"]
+        assert "to drop the added one, run smtd pair remove pair" in told["problem"]
         assert daemon.ctl("pair", "list", "--json").json["pairs"][0]["added"] is False
         assert daemon.ctl("pair", "remove", "pair").code == 0
         assert added.read(daemon.state / "pairs.json") == ({}, "")

@@ -165,12 +165,12 @@ def test_conflicts_are_resolved_one_by_one_by_glob_or_all_at_once(
         (
             ("resolve", "pair", PROJECT, "same", "--take", "left"),
             2,
-            "no conflict matches; smtd-ctl conflicts lists them",
+            "no conflict matches; smtd conflicts lists them",
         ),
         (
             ("resolve", "nobody", "--all", "--take", "left"),
             2,
-            "there is no pair nobody; smtd-ctl pair list shows the pairs",
+            "there is no pair nobody; smtd pair list shows the pairs",
         ),
         (("explain", "pari", PROJECT, "same"), 2, "there is no pair pari; did you mean 'pair'?"),
         (
@@ -178,7 +178,7 @@ def test_conflicts_are_resolved_one_by_one_by_glob_or_all_at_once(
             2,
             "neither side has MyProject/smae, and smtd has no history of it; did you mean 'MyProject/same'?",
         ),
-        (("deletes", "approve", "pair"), 2, "no held deletion matches; smtd-ctl holds lists them"),
+        (("deletes", "approve", "pair"), 2, "no held deletion matches; smtd holds lists them"),
         (
             ("explain", "pair", PROJECT, "x"),
             2,
@@ -193,7 +193,7 @@ def test_conflicts_are_resolved_one_by_one_by_glob_or_all_at_once(
         (
             ("undo", "4711"),
             2,
-            "cycle 4711 wrote nothing to any pair of this daemon; smtd-ctl history lists the cycles that did",
+            "cycle 4711 wrote nothing to any pair of this daemon; smtd history lists the cycles that did",
         ),
         (
             ("restore", "pair", PROJECT, "a1", "--at", "noon"),
@@ -231,7 +231,7 @@ def test_held_deletions_are_approved_and_rejected(daemon: DaemonProcess, left: S
     reason = "deletion held: 28 of 34 records disappeared from the left store within minutes"
     assert listed.out.startswith(f"pair: 28 held deletions in MyProject: {reason}\n  MyProject/run-00\n")
     assert "\n  to keep it, bring the left store back" in listed.out
-    assert "or run smtd-ctl deletes reject PAIR; to delete it, " in listed.out
+    assert "or run smtd deletes reject PAIR; to delete it, " in listed.out
     assert labels(told.json["holds"]) == [one.label for one in RUNS[:28]]
     assert told.json["holds"][0].keys() == {
         *("pair", "project", "label", "reason", "next", "until", "kind", "code"),
@@ -256,7 +256,7 @@ def test_record_is_explained(daemon_of_all: DaemonProcess) -> None:
     assert conflict.out.splitlines()[2:] == [
         "agreed  never, as far as smtd knows",
         "now     both sides changed version",
-        "next    use smtd-ctl resolve to take left, right or both",
+        "next    use smtd resolve to take left, right or both",
     ]
     (past,) = told.json["history"]
     assert (told.json["left"], told.json["right"]) == (told.json["agreed"]["left"],) * 2
@@ -321,7 +321,10 @@ def test_cycle_is_undone_except_records_that_changed_since(
         "pair: would delete MyProject/new on the right",
     ]
     assert (would.code, done.code, again.code) == (0, 1, 1)
-    assert done.out == "pair: delete MyProject/new on the right\n"
+    assert done.out.splitlines() == [
+        "pair: delete MyProject/new on the right",
+        "where the two sides differ now, smtd waits for your choice: smtd-ctl holds pair",
+    ]
     assert done.err.startswith("smtd-ctl: not undone: MyProject/same on the left: it has changed since")
     assert (again.json["cycle"], again.json["done"], again.err) == (int(cycle), [], "")
     assert sorted(labels(again.json["refused"])) == ["new", "same"]

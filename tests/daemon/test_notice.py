@@ -82,8 +82,8 @@ def test_messages_say_what_is_wrong_and_what_to_do() -> None:
     found = told_of(condition(conflicts=conflicts("a"), holds=holds(*"abcde")), OFFLINE, HALTED, FINE)
 
     assert [notice.message for notice in found] == [
-        "pair lab: 1 record is in conflict (P/a); see smtd-ctl conflicts lab",
-        "pair lab: 5 records are held (P/a, P/b, P/c and 2 more); see smtd-ctl holds lab",
+        "pair lab: 1 record is in conflict (P/a); see smtd conflicts lab",
+        "pair lab: 5 records are held (P/a, P/b, P/c and 2 more); see smtd holds lab",
         "pair lab cannot reach a store: lab.sqlite is away; bring it back",
         "pair lab needs attention: lab.sqlite is damaged; restore it",
         "pair lab has recovered",
@@ -98,7 +98,7 @@ def test_json_of_a_notice_has_only_applicable_fields() -> None:
         "event": "conflict",
         "pair": "lab",
         "at": NOW,
-        "message": "pair lab: 2 records are in conflict (P/a, P/b); see smtd-ctl conflicts lab",
+        "message": "pair lab: 2 records are in conflict (P/a, P/b); see smtd conflicts lab",
         "count": 2,
         "records": [{"project": "P", "label": label, "fields": ["reason"]} for label in "ab"],
     }

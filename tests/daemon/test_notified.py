@@ -65,7 +65,7 @@ def test_conflict_is_reported_once(tmp_path: Path, left: Path, right: Path) -> N
         program.wait("conflict", "conflict")
 
     sentences = [sentence for _, sentence in program.heard]
-    assert "1 record is in conflict (MyProject/quarrel); see smtd-ctl conflicts pair" in sentences[0]
+    assert "1 record is in conflict (MyProject/quarrel); see smtd conflicts pair" in sentences[0]
     assert "1 record is in conflict (MyProject/another)" in sentences[1]
 
 

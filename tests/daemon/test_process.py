@@ -121,7 +121,7 @@ def test_sync_now_waits_for_its_result(daemon: DaemonProcess, left: Path) -> Non
     answer = daemon.ctl("sync", "now", "nobody")
     assert (answer.code, answer.err) == (
         2,
-        "smtd-ctl: there is no pair nobody; smtd-ctl pair list shows the pairs\n",
+        "smtd-ctl: there is no pair nobody; smtd pair list shows the pairs\n",
     )
 
 
@@ -499,7 +499,7 @@ def test_wait_for_a_cycle_ends_at_its_timeout(tmp_path: Path, left: Path) -> Non
             assert daemon.ended(3.0) == 0
 
     assert (answer.code, answer.out) == (4, "")
-    assert "there is no result after 1 s; the cycle continues (see smtd-ctl status)" in answer.err
+    assert "there is no result after 1 s; the cycle continues (see smtd status)" in answer.err
     assert status["state"] in ("starting", "scanning")
     assert (added.code, removed.code) == (0, 0)
 

@@ -58,7 +58,7 @@ def test_conflict_is_logged_when_it_is_new(lines: pytest.LogCaptureFixture) -> N
     for labels in ("a", "a", "abcde", "", "a"):
         log.succeeded(report(conflicts=[conflict(label) for label in labels]))
 
-    see = "; see smtd-ctl conflicts lab"
+    see = "; see smtd conflicts lab"
     assert lines.messages == [
         f"pair lab has 1 new conflict: P/a{see}",
         f"pair lab has 4 new conflicts: P/b, P/c, P/d and 1 more{see}",
@@ -75,9 +75,9 @@ def test_hold_is_logged_when_it_is_new_with_its_reason(lines: pytest.LogCaptureF
         log.succeeded(report(held=[RUNNING, Held("P", "gone", Hold.DELETION, gone)]))
 
     assert lines.messages == [
-        "pair lab holds 1 record, P/run: running; see smtd-ctl holds lab",
+        "pair lab holds 1 record, P/run: running; see smtd holds lab",
         "pair lab holds 1 record, P/gone: deletion held: 30 of 100 records disappeared from the left store"
-        " within minutes; see smtd-ctl holds lab",
+        " within minutes; see smtd holds lab",
     ]
     assert [each.levelno for each in lines.records] == [logging.INFO, logging.WARNING]
 
@@ -136,7 +136,7 @@ def test_verbs_say_what_was_done_and_so_does_the_log(tmp_path: Path) -> None:
     ]
     assert log == [
         "pair pair synced: 1 created on the right",
-        "pair pair is paused; smtd-ctl resume pair ends that",
+        "pair pair is paused; smtd resume pair ends that",
         "pair pair is resumed",
         "configuration reloaded: no pair has changed",
         "stopped",
@@ -185,6 +185,6 @@ if has_terminals():
             shown,
             rf"smtd \S+\n  configuration  {made.config}\n  pairs          pair: left <-> right\n"
             rf"  socket         {made.socket}\n"
-            rf"  page           smtd-ctl --socket {made.socket} web opens it in a browser\n"
-            rf"  stop           Ctrl-C, or smtd-ctl --socket {made.socket} stop\n(?s:.*) INFO stopped\n",
+            rf"  page           smtd --socket {made.socket} web opens it in a browser\n"
+            rf"  stop           Ctrl-C, or smtd --socket {made.socket} stop\n(?s:.*) INFO stopped\n",
         )

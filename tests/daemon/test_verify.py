@@ -79,7 +79,7 @@ def test_changed_row_is_found_and_repaired(daemon: DaemonProcess, right: Path) -
     status = daemon.ctl("status")
 
     what = (
-        "MyProject/one: the right store differs from the last sync in version; run smtd-ctl sync now pair to"
+        "MyProject/one: the right store differs from the last sync in version; run smtd sync now pair to"
         " copy that to the left store; if the change is a mistake, first put the version of the left store"
         " back"
     )

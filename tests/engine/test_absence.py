@@ -70,8 +70,8 @@ async def test_emptied_store_deletes_nothing(world, side):
         f"deletion held: all earlier records are gone from the {side.value} store"
     )
     assert next_step(report.held[0].why) == (
-        f"to keep it, bring the {side.value} store back, comment on it in the {other} store, or run smtd-ctl"
-        f" deletes reject PAIR; to delete it, delete it from the {other} store too, or run smtd-ctl deletes"
+        f"to keep it, bring the {side.value} store back, comment on it in the {other} store, or run smtd"
+        f" deletes reject PAIR; to delete it, delete it from the {other} store too, or run smtd deletes"
         " approve PAIR"
     )
     assert world.contents[side.other] == holding(*MANY)

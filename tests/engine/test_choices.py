@@ -106,9 +106,9 @@ async def test_decision_applies_only_to_matching_keys(tmp_path):
 
     assert await decided(world, Resolution(Choice.LEFT, PROJECT, ("[a]",))) == [key("a")]
     assert sorted(await decided(world, Resolution(Choice.LEFT, labels=("a*",)))) == [key("ab")]
-    with pytest.raises(UsageError, match="no conflict matches; smtd-ctl conflicts lists them"):
+    with pytest.raises(UsageError, match="no conflict matches; smtd conflicts lists them"):
         await decided(world, Resolution(Choice.LEFT, "Other"))
-    with pytest.raises(UsageError, match="no held deletion matches; smtd-ctl holds lists"):
+    with pytest.raises(UsageError, match="no held deletion matches; smtd holds lists"):
         await decided(world, Resolution(Choice.APPROVE))
     report = await world.cycle()
     assert [each.label for each in report.conflicts] == ["b"]

@@ -59,5 +59,5 @@ async def test_decision_about_a_misspelt_record_is_met_with_one_that_waits(world
     """Only records in conflict can be decided."""
     with pytest.raises(UsageError, match="no conflict matches; did you mean 'MyProject/20261125-130012'"):
         await world.do(resolve, Resolution(Choice.LEFT, PROJECT, ("20261125-13001",)))
-    with pytest.raises(UsageError, match="no conflict matches; smtd-ctl conflicts lists them"):
+    with pytest.raises(UsageError, match="no conflict matches; smtd conflicts lists them"):
         await world.do(resolve, Resolution(Choice.LEFT, PROJECT, ("first-try",)))

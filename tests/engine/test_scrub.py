@@ -69,7 +69,7 @@ async def test_record_that_changed_unnoticed_is_found(world: World, side: Side, 
     assert (finding.what.side, finding.fields) == (side, ("version", "outcome"))
     shown = shapes.finding(finding, "pair")
     assert shown["what"] == f"the {side.value} store differs from the last sync in version, outcome"
-    assert f"run smtd-ctl sync now pair to copy that to the {side.other.value} store" in shown["next"]
+    assert f"run smtd sync now pair to copy that to the {side.other.value} store" in shown["next"]
 
 
 BETTER, WORSE = (change(full("run"), outcome=outcome) for outcome in ("better", "worse"))
@@ -116,7 +116,7 @@ async def test_missing_record_is_found(world: World, side: Side, deep: bool) -> 
 
     assert found(report) == {"run": f"it is missing from the {side.value} store, but was in sync"}
     assert (
-        "run smtd-ctl sync now pair, which treats it as deleted"
+        "run smtd sync now pair, which treats it as deleted"
         in shapes.finding(report.findings[0], "pair")["next"]
     )
 

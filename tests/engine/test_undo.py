@@ -158,7 +158,7 @@ async def test_edit_of_an_undone_record_is_synced_again(world):
 
 async def test_cycle_that_wrote_nothing_cannot_be_undone(world):
     """Nor a cycle of another pair, or one that never ran."""
-    with pytest.raises(UsageError, match="cycle 4711 of this pair wrote nothing; smtd-ctl history lists"):
+    with pytest.raises(UsageError, match="cycle 4711 of this pair wrote nothing; smtd history lists"):
         await world.do(undo, 4711)
 
 
@@ -348,7 +348,7 @@ async def test_wrong_clock_makes_no_entry_old(world):
         ("new right", "new on the right", "the next cycle copies it to the left"),
         ("kept", "in sync: both sides hold the same record", "nothing"),
         ("running", "held: running", "smtd syncs it when its run is over"),
-        ("conflict", "both sides changed version", "use smtd-ctl resolve to take left, right or both"),
+        ("conflict", "both sides changed version", "use smtd resolve to take left, right or both"),
     ],
 )
 async def test_explanation_says_which_rule_decides_and_what_follows(world, label, rule, then):

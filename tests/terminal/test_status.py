@@ -77,8 +77,8 @@ def test_status_says_what_waits_why_and_when_it_is_tried_next(many: DaemonProces
     """Whether it is a table or stacked."""
     seen = seen_at(many, width)
 
-    assert "1 conflict: both sides changed version; see smtd-ctl conflicts pair" in seen
-    assert re.search(r"1 hold: running \(until .* \S+\);\s+see smtd-ctl holds pair", seen)
+    assert "1 conflict: both sides changed version; see smtd conflicts pair" in seen
+    assert re.search(r"1 hold: running \(until .* \S+\);\s+see smtd holds pair", seen)
     # Not while the next try is under way.
     wait_until(
         lambda: re.search(r"; next try in \d+ (s|min)", " ".join(seen_at(many, width).split())) is not None

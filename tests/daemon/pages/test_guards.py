@@ -50,7 +50,7 @@ def test_link_opens_the_pages_once(kept: DaemonProcess) -> None:
     assert first.text.startswith("Mirror")
     assert (again.status, other.cookie) == (403, "")
     assert "This one was used already, or is too old." in again.text
-    assert "smtd-ctl web" in again.text
+    assert "smtd web" in again.text
 
 
 def test_cookie_is_of_no_use_to_scripts_and_other_sites(kept: DaemonProcess) -> None:
@@ -182,7 +182,7 @@ def test_pages_of_a_daemon_without_pairs_say_what_to_do(tmp_path: Path) -> None:
     with daemon_process(tmp_path, "") as daemon:
         visitor = Visitor(daemon)
 
-        assert "Add one: smtd-ctl pair add NAME LEFT RIGHT" in visitor.enter().text
+        assert "Add one: smtd pair add NAME LEFT RIGHT" in visitor.enter().text
         assert "Nothing waits for a decision." in visitor.get("/decide").text
         assert "smtd has written nothing yet." in visitor.get("/history").text
 
