@@ -138,7 +138,7 @@ def test_verb_has_the_same_answer_in_both_programs(programs: Programs) -> None:
     assert programs.both("explain", "pair", PROJECT, "same").code == 0
     assert (
         programs.both("history", "nobody").err
-        == "smtd: there is no pair nobody; smtd-ctl pair list shows the pairs\n"
+        == "smtd: there is no pair nobody; smtd pair list shows the pairs\n"
     )
     assert (conflicts.code, f"smtd resolve --take left pair {PROJECT} both" in conflicts.out) == (1, True)
 
