@@ -1,11 +1,21 @@
-"""TLS for stores on servers: how a wrong server certificate is reported."""
+"""TLS for stores on servers: how a wrong certificate, and a connection that fails, are reported."""
 
 from __future__ import annotations
 
+import os
 import ssl
 
 from smtd import denied
 from smtd.errors import StoreRefused
+
+#: What to do about a wrong certificate, by the code of OpenSSL (X509_V_ERR_…).
+_STEPS = {
+    9: "check the clock of this machine",  # CERT_NOT_YET_VALID
+    10: "its administrator has to renew it; if it is valid, check the clock of this machine",  # EXPIRED
+    62: "use the address for which it was issued",  # HOSTNAME_MISMATCH
+    64: "use the address for which it was issued",  # IP_ADDRESS_MISMATCH
+}
+_UNKNOWN_AUTHORITY = "if your lab issued it, name the authority in ca_file"
 
 
 def certificate_error(name: str, exc: BaseException | None) -> StoreRefused | None:
@@ -17,11 +27,22 @@ def certificate_error(name: str, exc: BaseException | None) -> StoreRefused | No
         exc = exc.__cause__ or exc.__context__
     if found is None:
         return None
-    why = " ".join(str(found).split())
-    return StoreRefused(
-        f"the certificate of {name} is not trusted ({why}); if your lab issued it, name the authority in"
-        " ca_file"
-    )
+    message = getattr(found, "verify_message", None) or str(found)
+    step = _STEPS.get(getattr(found, "verify_code", 0), _UNKNOWN_AUTHORITY)
+    why = " ".join(message.split()).rstrip(".")
+    return StoreRefused(f"the certificate of {name} is not trusted ({why}); {step}")
+
+
+def why_not_connected(exc: BaseException) -> str:
+    """Return in a few words why a connection was not made, or broke off."""
+    inner = getattr(exc, "os_error", None) or exc
+    if isinstance(inner, ssl.SSLError):
+        if inner.reason == "WRONG_VERSION_NUMBER":
+            return "it does not use TLS there"
+    elif isinstance(inner, OSError) and inner.errno:
+        # The text of asyncio repeats the address; a negative number is that of the resolver.
+        return os.strerror(inner.errno) if inner.errno > 0 else str(inner.strerror)
+    return " ".join(str(inner).split()) or type(exc).__name__
 
 
 def unusable(exc: OSError) -> str:

@@ -20,7 +20,7 @@ from http import HTTPStatus
 from itertools import islice
 from math import ceil
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import ClassVar, NamedTuple, TypeVar
 
 import aiohttp
 import anyio
@@ -34,7 +34,7 @@ from smtd.stores.http import answer as answers
 from smtd.stores.http.answer import DOCUMENT, LISTING, SLOWEST, Slow, TooLarge
 from smtd.stores.http.concurrency import AT_ONCE, Concurrency
 from smtd.stores.http.condition import NO_CONDITION, RequestCondition
-from smtd.stores.tls import certificate_error, unusable
+from smtd.stores.tls import certificate_error, unusable, why_not_connected
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -325,7 +325,7 @@ class Session:
 
 
 def _later(what: str) -> str:
-    return f"{what}; smtd tries again later"
+    return f"{what}; a later try may succeed"
 
 
 def _when(what: str, seconds: float) -> str:
@@ -368,7 +368,7 @@ def _unreachable(base: str, exc: BaseException) -> StoreUnreachable | StoreRefus
         return _by_proxy(base, exc.status)
     if isinstance(exc, (asyncio.TimeoutError, TimeoutError)):
         return NoResponse(_no_response(base, exc))
-    return StoreBusy(_later(f"{base} cannot be reached ({_why(exc)})"))
+    return StoreBusy(_later(f"{base} cannot be reached ({why_not_connected(exc)})"))
 
 
 def _no_response(base: str, exc: BaseException) -> str:
@@ -383,11 +383,6 @@ def _by_proxy(base: str, status: int) -> StoreBusy | StoreRefused:
             " https_proxy, as http://user:password@proxy:port"
         )
     return StoreBusy(_later(f"{base} cannot be reached (its proxy answered {_reason(status)})"))
-
-
-def _why(exc: BaseException) -> str:
-    inner: Any = getattr(exc, "os_error", None) or exc
-    return " ".join(str(inner).split()) or type(exc).__name__
 
 
 def _reason(status: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,9 @@ def authority(tmp_path: Path) -> trustme.CA:
     return made
 
 
-def context(authority: trustme.CA, host: str) -> ssl.SSLContext:
+def context(authority: trustme.CA, host: str, until: datetime | None = None) -> ssl.SSLContext:
     made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(host).configure_cert(made)
+    authority.issue_cert(host, not_after=until).configure_cert(made)
     return made
 
 
@@ -62,16 +63,26 @@ async def test_server_with_an_unknown_certificate_is_rejected(line: Line) -> Non
     assert PASSWORD not in str(told.value)
 
 
-async def test_certificate_of_another_host_is_rejected(
-    server: SumatraServer, authority: trustme.CA, tmp_path: Path
+EXPIRED = datetime(2020, 1, 1, tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("host", "until", "step"),
+    [
+        pytest.param("lab.example", None, "use the address for which it was issued", id="of another host"),
+        pytest.param("127.0.0.1", EXPIRED, r"certificate has expired\); its administrator", id="expired"),
+    ],
+)
+async def test_wrong_certificate_of_the_authority_is_rejected(
+    server: SumatraServer, authority: trustme.CA, tmp_path: Path, host: str, until: datetime | None, step: str
 ) -> None:
-    """Although the authority signed it."""
+    """Although the authority signed it; the message says what is wrong, not to name the authority."""
     ca_file = str(tmp_path / "ca.pem")
     async with (
-        line_to(server.root, context(authority, "lab.example")) as line,
+        line_to(server.root, context(authority, host, until)) as line,
         open_store(location(line, ca_file=ca_file)) as store,
     ):
-        with pytest.raises(StoreRefused, match=r"the certificate of .* is not trusted"):
+        with pytest.raises(StoreRefused, match=rf"the certificate of .* is not trusted .*{step}"):
             await store.scan([PROJECT])
 
     assert line.requests == []
