@@ -23,7 +23,6 @@ from smtd.cli.state import state_directory
 from smtd.config import Config, ServerConfig
 from smtd.errors import SmtdError, StoreRefused, StoreUnreachable, UsageError
 from smtd.output.counts import plural
-from smtd.paths import expanded
 from smtd.server import store_lock
 from smtd.server.accounts import users_file as users
 from smtd.server.opening import ServedState, served_state, users_in_use
@@ -55,11 +54,8 @@ async def findings(
             yield exc
     for one in await to_thread.run_sync(partial(_users, server, chosen)):
         yield one
-    if server.cert_file is not None and server.key_file is not None:
-        called = urlsplit(server.url).hostname if server.url is not None and not server.proxy else None
-        files = expanded(server.cert_file), expanded(server.key_file)
-        for one in await to_thread.run_sync(partial(check_tls.problems, *files, called)):
-            yield one
+    for one in await to_thread.run_sync(check_tls.problems_of, server):
+        yield one
 
 
 def names(server: ServerConfig) -> Iterator[SmtdError]:

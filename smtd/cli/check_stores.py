@@ -88,7 +88,7 @@ async def _read(found: StoreFinding, location: Location, config: Config, changes
     if server is not None and server.hides_projects and not projects:
         raise SmtdError(
             f"{location} shows no projects to this user: check the user name and the password; if they are"
-            " right, the server is empty and the first sync fills it"
+            " right, it has no right in a project, or the server is empty and the first sync fills it"
         )
     found.records = None if scan is None else len(scan.digests) + len(scan.unreadable)
     held = "" if found.records is None else f"{plural(found.records, 'record')} of "

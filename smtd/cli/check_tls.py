@@ -7,9 +7,12 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from smtd import denied, regular
+from smtd.config import ServerConfig
 from smtd.errors import SmtdError, UsageError
+from smtd.paths import expanded
 
 
 def trusting_all() -> ssl.SSLContext:
@@ -18,6 +21,13 @@ def trusting_all() -> ssl.SSLContext:
     made.check_hostname = False
     made.verify_mode = ssl.CERT_NONE
     return made
+
+
+def problems_of(server: ServerConfig) -> Iterator[SmtdError]:
+    """Yield what is wrong with the certificate of *server* and its key; nothing if it has none. Blocks."""
+    if server.cert_file is not None and server.key_file is not None:
+        called = urlsplit(server.url).hostname if server.url is not None and not server.proxy else None
+        yield from problems(expanded(server.cert_file), expanded(server.key_file), called)
 
 
 def problems(cert_file: Path, key_file: Path, called: str | None) -> Iterator[SmtdError]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import anyio
 
-from smtd.cli import gc_tuning, greeting, logs
+from smtd.cli import check_tls, gc_tuning, greeting, logs
 from smtd.cli.own_server import only_serving, server_directory, wanted_server
 from smtd.cli.proxies import proxy_for
 from smtd.cli.say import complain
@@ -61,8 +61,7 @@ def main(config: Path | None, control: str | None, serving: Serving | None = Non
     def load() -> Config:
         passwords.forget()
         fresh = _configuration(config, serving)
-        for url in filter(None, (fresh.notify.webhook, fresh.notify.heartbeat_url)):
-            proxy_for(url)  # reports a wrong proxy now, not at the first notification
+        _check(fresh)
         return fresh
 
     def apply(fresh: Config) -> None:
@@ -93,6 +92,18 @@ def main(config: Path | None, control: str | None, serving: Serving | None = Non
     malloc.limit_arenas()
     anyio.run(partial(run, dependencies))
     return 0
+
+
+def _check(config: Config) -> None:
+    """Report now what would show only at the first notification, or to a client of the server. Blocks.
+
+    Raises UsageError for a wrong proxy.
+    """
+    for url in filter(None, (config.notify.webhook, config.notify.heartbeat_url)):
+        proxy_for(url)
+    if config.server is not None:  # it serves all the same: smt accepts any certificate
+        for problem in check_tls.problems_of(config.server):
+            log.warning("%s", problem)
 
 
 def _greet(

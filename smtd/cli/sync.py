@@ -61,7 +61,8 @@ def run(request: Request, *, as_json: bool) -> int:
         if report is None:
             report = shapes.pair(anyio.run(partial(sync, request, locations, directory, progress)))
     if by_daemon and not as_json:
-        complain(f"smtd: the running daemon syncs this pair ({report['pair']}); it ran the cycle")
+        did = "planned this" if request.dry_run else "ran the cycle"
+        complain(f"smtd: the running daemon syncs this pair ({report['pair']}); it {did}")
     seconds = time.monotonic() - began
     if as_json:
         say_json(shapes.sync(seconds, [report]))

@@ -391,7 +391,7 @@ def test_sync_command_hands_the_pair_of_a_daemon_to_it(
     other = smtd("sync", left, right, "--mode", "left-to-right", "--json")
     elsewhere = smtd("sync", left, right, "--state", tmp_path / "another")
 
-    assert "the running daemon syncs this pair (pair); it ran the cycle" in planned.err
+    assert "the running daemon syncs this pair (pair); it planned this" in planned.err
     assert f"left   {right}  would be: 1 created" in planned.out
     assert (done.code, done.err, done.pair["pair"]) == (0, "", "pair")
     assert (done.pair["left"]["created"], done.pair["right"]["created"]) == (1, 0)

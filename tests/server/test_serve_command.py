@@ -7,6 +7,7 @@ import signal
 import ssl
 import stat
 from contextlib import closing
+from datetime import datetime, timezone
 from functools import partial
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
@@ -172,6 +173,19 @@ def test_server_offers_tls(tmp_path: Path) -> None:
             answer = line.getresponse()
             assert (answer.status, answer.read()) == (200, b"[]")
         assert server.root.startswith("https://")
+
+
+def test_server_with_an_expired_certificate_warns(tmp_path: Path) -> None:
+    """It serves all the same, as smt accepts any certificate."""
+    past = datetime(2020, 1, 1, tzinfo=timezone.utc)
+    trustme.CA().issue_cert("localhost", not_after=past).private_key_and_cert_chain_pem.write_to_path(
+        tmp_path / "both.pem"
+    )
+    files = f'cert_file = "{tmp_path}/both.pem"\nkey_file = "{tmp_path}/both.pem"\n'
+
+    with server_process(tmp_path, f'[server]\nlisten = "127.0.0.1:0"\n{files}') as server:
+        assert server.root.startswith("https://")
+        assert "certificate has expired; renew it" in server.log.read_text("utf-8")
 
 
 @pytest.mark.parametrize(
