@@ -40,7 +40,7 @@ async def test_conflict_is_resolved_by_a_rule(
     assert (first.code, answer.code) == (1, 0)
     assert (
         "conflict: MyProject/run: both sides changed version; make the two records equal, delete one of them,"
-        " or sync again with --conflicts left, right or newest; with a running daemon, use smtd-ctl resolve"
+        " or sync again with --conflicts left, right or newest; with a running daemon, use smtd resolve"
     ) in first.out
     assert [(await pair.records(side))[key("run")].version for side in SIDES] == [version] * 2
     assert len(pair.journal("SELECT id FROM history WHERE record IS NOT NULL")) == 1
@@ -60,6 +60,6 @@ async def test_held_deletion_is_decided_by_a_comment_or_a_deletion(pair: RealPai
 
     assert (first.code, answer.code) == (1, 0)
     assert (
-        "to keep it, bring the left store back, comment on it in the right store, or run smtd-ctl deletes"
+        "to keep it, bring the left store back, comment on it in the right store, or run smtd deletes"
     ) in first.out
     assert await pair.labels(Side.LEFT) == await pair.labels(Side.RIGHT) == {"keep"}
