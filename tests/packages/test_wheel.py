@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import zipfile
 from pathlib import Path
 
@@ -70,8 +69,7 @@ def test_builds_are_reproducible(wheel: Path, tmp_path: Path) -> None:
         again = build(tree, tmp_path / "two", "-t", "wheel", **other)
     finally:
         os.umask(before)
-    with tarfile.open(sdist) as file:
-        file.extractall(tmp_path / "unpacked", filter="data")
+    shutil.unpack_archive(sdist, tmp_path / "unpacked")
     (unpacked,) = (tmp_path / "unpacked").iterdir()
 
     assert again.read_bytes() == wheel.read_bytes()
