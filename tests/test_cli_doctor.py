@@ -6,9 +6,11 @@ import os
 import stat
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from smtd.cli import redaction
+from smtd.config import DaemonConfig, Notify, PairConfig, ServerConfig, StoreConfig
 from tests.build import full
 from tests.command import Smtd
 from tests.daemon.process import daemon_process, pair_of, synced
@@ -165,3 +167,25 @@ def test_journal_is_not_changed_by_looking(smtd: Smtd, tmp_path: Path) -> None:
     assert report["state"]["journal"]["integrity"] == ["ok"]
     assert {file: file.stat().st_mtime_ns for file in (smtd.home / "smtd").iterdir()} == before
     assert os.access(smtd.home / "smtd", os.W_OK)
+
+
+@pytest.mark.parametrize(
+    ("section", "keys"),
+    [
+        ("daemon", DaemonConfig),
+        ("stores", StoreConfig),
+        ("pairs", PairConfig),
+        ("notify", Notify),
+        ("server", ServerConfig),
+    ],
+)
+def test_each_key_is_shown_or_hidden_on_purpose(section: str, keys: type[msgspec.Struct]) -> None:
+    """In its own section: a key that is listed under another one would be hidden, as its value everywhere."""
+    values = {field.encode_name: "a value" for field in msgspec.structs.fields(keys)}
+    table = {"name": values} if section in ("stores", "pairs") else values
+    found = redaction.redacted({section: table})[section]
+    hidden = {key for key, value in found.get("name", found).items() if value == redaction.HIDDEN}
+
+    assert hidden == {"stores": {"password", "password_command", "token_command"}, "notify": {"command"}}.get(
+        section, set()
+    )

@@ -86,7 +86,7 @@ async def _report(
         with working_on(name):
             stores[name] = await check_stores.look(name, config, changes, locate)
     pairs = [await to_thread.run_sync(check_pairs.prepared, one, stores) for one in settings_of_pairs]
-    in_pairs = {word for pair in pairs for word in (pair.settings.words.left, pair.settings.words.right)}
+    in_pairs = {pair.settings.words[side] for pair in pairs for side in SIDES}
     wanted = check_pairs.written(pairs)
     for name, store in stores.items():
         if name in wanted or name not in in_pairs:

@@ -8,12 +8,12 @@ from typing import Any
 
 from smtd.cli.check_pairs import PairFinding
 from smtd.cli.check_stores import StoreFinding
+from smtd.cli.status_table import ARROWS
 from smtd.errors import SmtdError
 from smtd.output.counts import plural
 
 #: The marks of what is right and wrong, and the same in ASCII.
 _MARKS, _ASCII = {True: "\u2713", False: "\u2717"}, {True: "ok", False: "NO"}
-_ARROWS = {"two-way": "<->", "left-to-right": "-->", "right-to-left": "<--"}
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ def lines(report: Report, *, is_unicode: bool) -> Iterator[str]:
         if part is not None:
             yield from _marked(marks, part.name, part.notes, part.errors)
     for pair in report.pairs:
-        arrow = _ARROWS[pair.settings.policy.mode.value]
+        arrow = ARROWS[pair.settings.policy.mode.value]
         sides = f"{pair.settings.words.left} {arrow} {pair.settings.words.right}"
         scope = "all projects" if pair.projects is None else ", ".join(sorted(pair.projects))
         yield from _marked(marks, f"pair {pair.name}", [f"{sides}  {scope}"], pair.errors, pair.warnings)

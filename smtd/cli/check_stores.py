@@ -32,9 +32,9 @@ class StoreFinding:
     """What was found about the configured store *name*.
 
     *location* None: it was not found. *projects*: those that it has, and that of its directory. *is_missing*:
-    it does not exist yet. *read_only*: why nothing can be written to such a store (empty: it can).
-    *is_writable*: whether a write would succeed (None: not tried). *problem*: why it cannot be used;
-    *write_problem*: why it cannot be written, though read.
+    it does not exist yet. *is_empty*: it is a database without tables. *read_only*: why nothing can be
+    written to such a store (empty: it can). *is_writable*: whether a write would succeed (None: not tried).
+    *problem*: why it cannot be used; *write_problem*: why it cannot be written, though read.
     """
 
     name: str
@@ -42,6 +42,7 @@ class StoreFinding:
     projects: Collection[str] = frozenset()
     records: int | None = None
     is_missing: bool = False
+    is_empty: bool = False
     read_only: str = ""
     is_writable: bool | None = None
     notes: list[str] = field(default_factory=list)
@@ -79,6 +80,7 @@ async def _read(found: StoreFinding, location: Location, config: Config, changes
         return
     is_served = config.server is not None and config.server.store == found.name
     if is_served and server is not None and await check_server.is_empty(location):
+        found.is_empty = True
         found.notes.append("is empty")
         return
     async with open_store(location) as store:
@@ -143,7 +145,7 @@ async def _tried(found: StoreFinding, location: Location, projects: Collection[s
         await to_thread.run_sync(_try_to_create, location)
         found.notes.append("does not exist yet; the first sync creates it")
         return ""
-    if "is empty" in found.notes:
+    if found.is_empty:
         return "smtd serve creates the tables"
     if location.driver.try_write is None:
         return "smtd cannot try to write to it without a trace"

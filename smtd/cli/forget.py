@@ -15,7 +15,7 @@ import click
 from smtd.cli.say import complain, say, say_json
 from smtd.cli.state import configuration, state_directory
 from smtd.cli.stores import located
-from smtd.cli.user_service import request
+from smtd.cli.user_daemon import request
 from smtd.config import Config
 from smtd.daemon import added, settings
 from smtd.errors import DaemonNotRunning, SmtdError, UsageError

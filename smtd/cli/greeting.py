@@ -7,9 +7,8 @@ from pathlib import Path
 
 from smtd import __version__
 from smtd.cli.shell_words import command
+from smtd.cli.status_table import ARROWS
 from smtd.daemon.settings import PairSettings
-
-_ARROWS = {"two-way": "<->", "left-to-right": "-->", "right-to-left": "<--"}
 
 
 def lines(
@@ -17,14 +16,16 @@ def lines(
 ) -> Iterator[str]:
     """Yield the version, what is synced, and how to look at it and to stop it.
 
-    *config* None: there is no configuration. *is_usual*: `smtd-ctl` finds the *socket* from any shell.
+    *config* None: there is no configuration. *is_usual*: `smtd` finds the *socket* from any shell.
     Without *keeps_pairs* the daemon only serves a store.
     """
     program = ["smtd"] if is_usual else ["smtd", "--socket", socket]
     yield f"smtd {__version__}"
     yield _line("configuration", str(config) if config is not None else "none; smtd init makes one")
     if keeps_pairs:
-        named = [f"{one.name}: {one.words.left} {_arrow(one)} {one.words.right}" for one in pairs]
+        named = [
+            f"{one.name}: {one.words.left} {ARROWS[one.policy.mode.value]} {one.words.right}" for one in pairs
+        ]
         for number, text in enumerate(named or ["none; add one with smtd mirror, or in the configuration"]):
             yield _line("" if number else "pairs", text)
     yield _line("socket", socket)
@@ -33,12 +34,8 @@ def lines(
         yield _line("stop", f"Ctrl-C, or {command(*program, 'stop')}")
     else:
         yield _line("page", "the address of the records without records/, in a browser")
-        # Without the socket, smtd-ctl would mean the daemon of this user, if one runs.
-        yield _line("stop", f"Ctrl-C, or {command('smtd-ctl', '--socket', socket, 'stop')}")
-
-
-def _arrow(one: PairSettings) -> str:
-    return _ARROWS[one.policy.mode.value]
+        # Without the socket, smtd would mean the daemon of this user, if one runs.
+        yield _line("stop", f"Ctrl-C, or {command('smtd', '--socket', socket, 'stop')}")
 
 
 def _line(what: str, text: str) -> str:

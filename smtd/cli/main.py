@@ -239,7 +239,7 @@ def unmirror(config: Path | None, /, pair: str | None) -> None:
 @main.command()
 @click.argument("pair", cls=Argument, required=False, about="The pair. [default: lists all]")
 @click.option("--yes", is_flag=True, help="Forget it without asking.")
-@click.option("--no-input", is_flag=True, help="Ask for nothing; fail instead.")
+@_NO_INPUT
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @click.pass_obj
 def forget(config: Path | None, /, pair: str | None, **options: bool) -> None:

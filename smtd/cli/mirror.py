@@ -16,7 +16,7 @@ import click
 from yarl import URL
 
 from smtd import pairing, private, regular
-from smtd.cli import passwords, service, show, user_service
+from smtd.cli import passwords, service, show, user_daemon
 from smtd.cli.config_edit import ConfigFile, Keys
 from smtd.cli.login import LoggedIn, log_in
 from smtd.cli.say import complain, say, say_json
@@ -99,8 +99,8 @@ def remove(chosen: Path | None, pair: str | None) -> int:
     }
     unused = {removed.left, removed.right} & file.config.stores.keys() - others - {served}
     file.remove(name, sorted(unused))
-    if user_service.is_running():
-        user_service.request("reload")
+    if user_daemon.is_running():
+        user_daemon.request("reload")
     say(
         f"pair {name} is no longer synced; both stores stay as they are, and so does the history"
         f" (smtd forget {name} removes that)"
@@ -274,7 +274,7 @@ def _show(setup: Setup, plan: PairReport, file: Path) -> None:
     complain(f"{file} gets the pair {setup.name}, and every later change is synced in both directions.")
     if setup.secret is not None:
         complain(f"{setup.secret[0]} gets the password; only you can read it.")
-    if not user_service.is_running() and (unit := service.place_for_user()):
+    if not user_daemon.is_running() and (unit := service.place_for_user()):
         complain(f"The daemon starts as a service of systemd: {unit}.")
 
 
@@ -302,7 +302,7 @@ def _first_sync(request: MirrorRequest, name: str, setup: Setup | None) -> int:
 
     A pair that was there before may have settings of its own, so only the daemon syncs it.
     """
-    has_daemon = (user_service.is_running() or service.start_for_user(request.config)) and _has_pair(name)
+    has_daemon = (user_daemon.is_running() or service.start_for_user(request.config)) and _has_pair(name)
     report: Mapping[str, Any] | None = None
     with show.progress(quiet=request.as_json) as progress:
         if has_daemon:
@@ -326,12 +326,12 @@ def _first_sync(request: MirrorRequest, name: str, setup: Setup | None) -> int:
 
 def _has_pair(name: str) -> bool:
     """Have the daemon read its configuration; say whether it then has the pair (smtd serve has none)."""
-    user_service.request("reload")
-    return any(pair["pair"] == name for pair in user_service.request("status")["pairs"])
+    user_daemon.request("reload")
+    return any(pair["pair"] == name for pair in user_daemon.request("status")["pairs"])
 
 
 def _by_daemon(name: str, progress: Progress) -> dict[str, Any]:
-    answer = user_service.request("sync now", progress, pairs=[name], progress=True)
+    answer = user_daemon.request("sync now", progress, pairs=[name], progress=True)
     if answer["errors"]:
         raise UsageError(f"pair {name}: {answer['errors'][0]['error']}")
     report: dict[str, Any] = answer["pairs"][0]

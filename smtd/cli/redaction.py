@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 HIDDEN = "(not shown)"
 #: The keys of each section whose values are shown; those of the second set are addresses or locations.
 _SHOWN: Mapping[str, frozenset[str]] = {
-    "daemon": frozenset(("state_dir", "log_level", "history_age", "history_size")),
+    "daemon": frozenset(("state_dir", "log_level", "history_age", "history_size", "control_group")),
     "stores": frozenset(
         (
             *("username", "password_file", "password_env", "credential", "token_file", "token_env"),
@@ -29,9 +29,7 @@ _SHOWN: Mapping[str, frozenset[str]] = {
         )
     ),
     "notify": frozenset(("offline_after",)),
-    "server": frozenset(
-        ("listen", "proxy", "cert_file", "key_file", "users_file", "anonymous", "control_group")
-    ),
+    "server": frozenset(("listen", "proxy", "cert_file", "key_file", "users_file", "anonymous")),
 }
 _ADDRESSES = frozenset(("location", "url", "webhook", "heartbeat_url", "left", "right", "store"))
 _COMMANDS = frozenset(("command", "password_command", "token_command"))

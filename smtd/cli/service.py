@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from smtd import denied, durable, regular
-from smtd.cli import unit_file, user_service
+from smtd.cli import unit_file, user_daemon
 from smtd.cli.say import say, say_json
 from smtd.cli.systemctl import STARTING, Systemctl
 from smtd.errors import SmtdError, UsageError
@@ -187,7 +187,7 @@ def _start(service: Service, *, changed: bool) -> tuple[bool, str]:
     if not systemctl.does("enable", UNIT):
         raise UsageError(f"systemd does not enable {UNIT}; see {systemctl.words} status {UNIT}")
     is_active = systemctl.state("ActiveState", UNIT) in ("active", "reloading", "activating")
-    if service.of_user and not is_active and user_service.is_running():
+    if service.of_user and not is_active and user_daemon.is_running():
         then = f"{systemctl.words} start {UNIT}"
         return False, f"a daemon that is not this service runs already: smtd stop, then {then}"
     if not systemctl.does("restart" if changed else "start", UNIT, patience=STARTING):

@@ -15,7 +15,8 @@ from smtd.text import shown
 #: Colours, as codes for ANSI terminals.
 _RED, _GREEN, _YELLOW, _FAINT = "31", "32", "33", "2"
 _STATES = {"idle": _GREEN, "offline": _YELLOW, "paused": _YELLOW, "halted": _RED}
-_ARROWS = {"two-way": "<->", "left-to-right": "-->", "right-to-left": "<--"}
+#: The direction of each mode.
+ARROWS = {"two-way": "<->", "left-to-right": "-->", "right-to-left": "<--"}
 _COUNTS = ("in_sync", "pending", "conflicts", "held", "failed")
 _HEAD = (
     *("pair", "state", "in sync", "pending", "conflicts", "held", "failed", "lag"),
@@ -112,7 +113,7 @@ def _line(row: tuple[str, ...], widths: list[int]) -> str:
 
 def _row(pair: Pair) -> tuple[str, ...]:
     numbers = ["?" if pair[name] is None else f"{pair[name]:,}" for name in _COUNTS]
-    stores = f"{_side(pair['left'])} {_ARROWS[pair['mode']]} {_side(pair['right'])}"
+    stores = f"{_side(pair['left'])} {ARROWS[pair['mode']]} {_side(pair['right'])}"
     times = (_lag(pair), _ago(pair["last_cycle"]), _due(pair))
     return (shown(pair["pair"]), progress(pair), *numbers, *times, stores)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import anyio
 from aiohttp import web
@@ -20,13 +20,11 @@ from smtd.errors import SmtdError
 from smtd.merge.sides import Both
 from smtd.web import answers
 from smtd.web.answers import PageError
-from smtd.web.records.catalog import RecordRequest
+from smtd.web.records.catalog import RecordRequest, ShowRecords
 from smtd.web.records.live_pages import LivePages
 from smtd.web.records.record_pages import RecordPages
 from smtd.web.records.table_pages import CHOSEN, TablePages
 from smtd.web.templates import Templates
-
-ShowRecords: TypeAlias = Callable[[RecordRequest], Awaitable[web.StreamResponse]]
 
 #: Pages that read records at once.
 _AT_ONCE = 2

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeAlias
+from collections.abc import Mapping
 
 import anyio
 from aiohttp import web
@@ -19,13 +18,11 @@ from smtd.server.pages.projects import ProjectPages
 from smtd.server.pages.reading import Reading
 from smtd.server.writer import Writer
 from smtd.web import forms
-from smtd.web.records.catalog import RecordRequest
+from smtd.web.records.catalog import RecordRequest, ShowRecords
 from smtd.web.records.live_pages import LivePages
 from smtd.web.records.record_pages import RecordPages
 from smtd.web.records.table_pages import TablePages
 from smtd.web.templates import Templates
-
-ShowRecords: TypeAlias = Callable[[RecordRequest], Awaitable[web.StreamResponse]]
 
 
 def shows(

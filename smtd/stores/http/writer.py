@@ -47,7 +47,6 @@ class Unshown(RecordUnusable):
 
 #: What the server returns for a key. A document that cannot be read may be any client's record.
 _Found: TypeAlias = Record | RecordUnusable | None
-#: Headers that make a request conditional: a Sumatra Server ignores them, smtd's own does not.
 
 
 class TargetState(NamedTuple):

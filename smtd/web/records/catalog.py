@@ -5,9 +5,9 @@ The server and the daemon each have a catalog; the pages know only this contract
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from aiohttp import web
 
@@ -125,3 +125,7 @@ class RecordRequest(NamedTuple):
     def query(self) -> Form:
         """The query of the address. Raises PageError."""
         return query_of(self.http)
+
+
+#: Shows a page, or streams its live parts.
+ShowRecords: TypeAlias = Callable[[RecordRequest], Awaitable[web.StreamResponse]]
