@@ -18,7 +18,7 @@ from smtd.engine import lost_updates
 from smtd.engine.pair import Pair
 from smtd.journal.decisions import Choice
 from smtd.journal.values import Agreement, Landed
-from smtd.merge.fields import holds_all, is_built_on
+from smtd.merge.fields import holds_all
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.merge.write import Write
 from smtd.records import canonical
@@ -225,11 +225,8 @@ async def _has_landed(pair: Pair, write: Write, now: Both[Mapping[Key, Digest]])
     if wanted is None:
         return False
     record = await _read(pair, write.side, write.key, held)
-    store = pair.stores[write.side].capabilities
-    if store.saves_records and not store.exclusive_writes:
-        # Another client may have made the record, or a part of the same change: all of it must be there.
-        return holds_all(record, wanted, write.before)
-    return is_built_on(record, wanted, write.before)
+    # Another client may have made the same record, or a part of the same change: all of it must be there.
+    return holds_all(record, wanted, write.before)
 
 
 def _was_interrupted(pair: Pair, write: Write, now: Both[Mapping[Key, Digest]]) -> bool:

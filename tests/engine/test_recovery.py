@@ -261,3 +261,33 @@ async def test_record_that_only_the_left_side_got_before_a_crash_is_merged_again
 
     assert (report.ok, world.contents.left, report.left.deleted) == (True, world.contents.right, 0)
     assert sorted(each.version for each in world.right.records.values()) == ["1111", "2222"]
+
+
+async def test_record_that_another_client_created_after_a_request_was_lost_is_a_conflict(world):
+    """It has the provenance of the record that smtd was about to create, but never had its words."""
+    await world.synced(B)
+    world.left.put(PROJECT, commented(A, "ours"))
+    await world.crash(world.right, "before write")
+    world.right.put(PROJECT, commented(A, "theirs"))
+
+    report = await world.cycle()
+
+    (conflict,) = report.conflicts
+    assert (conflict.label, conflict.fields) == ("a", ("outcome",))
+    assert (world.left.records[key("a")], world.right.records[key("a")]) == (
+        commented(A, "ours"),
+        commented(A, "theirs"),
+    )
+
+
+async def test_part_of_a_lost_change_that_another_client_made_does_not_stand_for_all_of_it(world):
+    """Two people set the same tag; one of them also wrote a comment, which never reached the store."""
+    await world.synced(A)
+    world.left.put(PROJECT, tagged(commented(A, "ours"), "good"))
+    await world.crash(world.right, "before write")
+    world.right.put(PROJECT, tagged(A, "good"))
+
+    report = await world.cycle()
+
+    assert report.ok
+    assert world.contents == alike(tagged(commented(A, "ours"), "good"))
