@@ -43,7 +43,8 @@ class Answer(NamedTuple):
         )
 
 
-#: The method of an exchange that is no request: the answer to a bulk write says what a record holds now.
+#: The method of an exchange that is no request: the answer to a bulk write, or a page of the feed, says what
+#: a record holds now.
 READ_BACK = "READ BACK"
 
 
@@ -93,7 +94,7 @@ class Lines:
             answer = Answer(response.status, await response.read(), response.headers.get("Link", ""))
         if answer.status == 200:
             self.log += (
-                Exchange(anyio.current_time(), who, READ_BACK, each) for each in _written(path, answer.body)
+                Exchange(anyio.current_time(), who, READ_BACK, each) for each in _shown(path, answer.body)
             )
         return answer
 
@@ -148,12 +149,16 @@ def _requests(method: str, path: str, body: bytes) -> Iterator[tuple[str, str, b
         yield "GET" if verb == "get" else writes, record, False, line
 
 
-def _written(path: str, answer: bytes) -> Iterator[str]:
-    """Yield the paths of the records that *answer*, if it is one to a bulk write, says are written."""
+def _shown(path: str, answer: bytes) -> Iterator[str]:
+    """Yield the paths of the records whose state *answer* gives: to a bulk write, or a page of the feed."""
     if path.endswith("records:write"):
-        for said in map(json.loads, answer.splitlines()):
-            if said["outcome"] == "done":
-                yield f"/records/{said['project']}/{said['label']}/"
+        said = [one for one in map(json.loads, answer.splitlines()) if one["outcome"] == "done"]
+    elif "/changes?" in path:
+        said = [one for one in json.loads(answer)["changes"] if one["digest"] is not None]
+    else:
+        said = []
+    for one in said:
+        yield f"/records/{one['project']}/{one['label']}/"
 
 
 @dataclass
