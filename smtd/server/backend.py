@@ -41,11 +41,10 @@ class Tables(Protocol):
 
     #: smtd serve made the tables, so that triggers note what other programs write.
     is_own: bool
+    #: The statement that inserts a row of `change_log.COLUMNS`, or replaces the one with the same key.
+    log_change: str
     #: Finds and changes the rows of records, inside a write transaction.
     records: RecordRows
-
-    def upsert(self, table: str, columns: Sequence[str], key: Sequence[str]) -> str:
-        """Return the statement that inserts a row of *columns*, or replaces the one with the same *key*."""
 
     def as_stored(self, key: Key, columns: Columns) -> Columns:
         """Return *columns* as the tables will return them. Raises RecordUnusable."""

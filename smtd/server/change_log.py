@@ -35,6 +35,11 @@ _RANDOM_OFFSET = 10**10
 _CHUNK = 250
 #: The columns of a row of `smtd_change`, and those of its key.
 COLUMNS, KEY = ("project", "label", "seq", "digest", "problem", "moment", "noted"), ("project", "label")
+_COLUMNS = ", ".join(COLUMNS[:-1])
+#: Whether a row is of a key that has a record.
+_HAS_RECORD = "(digest IS NOT NULL OR problem != '')"
+#: The end of a statement that inserts such a row.
+INTO = f"smtd_change ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 #: The prefix of digests. Digests with another prefix are of another canonical form.
 DIGEST_PREFIX = f"{canonical.VERSION}-"
 
@@ -169,14 +174,14 @@ async def _drop_old_deletions(db: DatabaseConnection, now: float, expired: int) 
 class ChangeNumbers:
     """Numbers the changes of one transaction, beginning after *head*; `logged` lists them in order.
 
-    *upsert*: the statement that stores a row of `COLUMNS`. The caller must store the final `head` in the
+    *log_change*: as `Tables.log_change`. The caller must store the final `head` in the
     database.
     """
 
-    def __init__(self, db: DatabaseConnection, head: int, upsert: str) -> None:
+    def __init__(self, db: DatabaseConnection, head: int, log_change: str) -> None:
         self.logged: list[LogRow] = []
         self._db = db
-        self._upsert = upsert
+        self._log_change = log_change
         self.head = head
 
     async def log(self, key: Key, content: Content) -> int:
@@ -190,7 +195,7 @@ class ChangeNumbers:
         self.head += len(logged)
         self.logged += logged
         now = time.time()
-        await self._db.run_many(self._upsert, [(*row.key, row.seq, *row.content, now) for row in logged])
+        await self._db.run_many(self._log_change, [(*row.key, row.seq, *row.content, now) for row in logged])
 
     def savepoint(self) -> tuple[int, int]:
         """Return a mark of the current state for `roll_back`."""
@@ -235,16 +240,14 @@ async def changes_since(
 
 async def moments_and_labels(db: DatabaseConnection, project: str) -> list[tuple[str, str]]:
     """Return the moment and label of each record in *project*."""
-    query = (
-        "SELECT moment, label FROM smtd_change WHERE project = ? AND (digest IS NOT NULL OR problem != '')"
-    )
+    query = f"SELECT moment, label FROM smtd_change WHERE project = ? AND {_HAS_RECORD}"
     return [(moment, label) for moment, label in await db.fetch(query, (project,))]
 
 
 async def current_keys(db: DatabaseConnection, after: Key, limit: int) -> list[Key]:
     """Return up to *limit* keys that have a record, in order, beginning after the key *after*."""
     query = (
-        "SELECT project, label FROM smtd_change WHERE {} AND (digest IS NOT NULL OR problem != '')"
+        f"SELECT project, label FROM smtd_change WHERE {{}} AND {_HAS_RECORD}"
         " ORDER BY project, label LIMIT {}"
     )
     # Not (project, label) > (?, ?): for that, MySQL would read all keys up to there each time.
@@ -254,21 +257,17 @@ async def current_keys(db: DatabaseConnection, after: Key, limit: int) -> list[K
     return [Key(*row) for row in found]
 
 
-async def newest_moments(db: DatabaseConnection) -> list[tuple[str, str]]:
-    """Return each project that has records, with the moment of its newest one."""
-    query = (
-        "SELECT project, max(moment) FROM smtd_change WHERE digest IS NOT NULL OR problem != ''"
-        " GROUP BY project"
-    )
-    return [(project, moment) for project, moment in await db.fetch(query)]
+class ProjectTotals(NamedTuple):
+    """How many *records* a project has, and the moment of the newest one, as the tables store it."""
+
+    records: int = 0
+    newest: str = ""
 
 
-async def record_counts(db: DatabaseConnection) -> list[tuple[str, int]]:
-    """Return each project that has records, with their number."""
-    query = (
-        "SELECT project, count(*) FROM smtd_change WHERE digest IS NOT NULL OR problem != '' GROUP BY project"
-    )
-    return [(project, count) for project, count in await db.fetch(query)]
+async def totals(db: DatabaseConnection) -> dict[str, ProjectTotals]:
+    """Return the totals of each project that has records."""
+    query = f"SELECT project, count(*), max(moment) FROM smtd_change WHERE {_HAS_RECORD} GROUP BY project"
+    return {project: ProjectTotals(*found) for project, *found in await db.fetch(query)}
 
 
 async def last_number(db: DatabaseConnection, project: str) -> int:
@@ -279,9 +278,6 @@ async def last_number(db: DatabaseConnection, project: str) -> int:
     last = "SELECT coalesce(max(seq), 0) FROM smtd_change WHERE project = ?"
     ((seq, expired),) = await db.fetch(f"SELECT ({last}), expired FROM smtd_head", (project,))
     return max(int(seq), int(expired))
-
-
-_COLUMNS = ", ".join(COLUMNS[:-1])
 
 
 def _row(found: Sequence[object]) -> LogRow:

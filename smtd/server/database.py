@@ -19,7 +19,7 @@ from smtd.gather import gather
 from smtd.records.record import Key, Record
 from smtd.server import change_log
 from smtd.server.backend import Backend, Head, Replaced, UsersFingerprint
-from smtd.server.change_log import ChangeNumbers, Eras, LogRow
+from smtd.server.change_log import ChangeNumbers, Eras, LogRow, ProjectTotals
 from smtd.server.commits import Committed, Listeners
 from smtd.server.current import CurrentRecord, FeedPage, current_record, with_record
 from smtd.server.freshness import Freshness
@@ -277,13 +277,9 @@ class ServedDatabase(Memory):
 
         return await self.read(look)
 
-    async def newest_moments(self) -> dict[str, str]:
-        """Return when the newest record of each project was run, as the tables store it."""
-        return dict(await self.read(change_log.newest_moments))
-
-    async def record_counts(self) -> dict[str, int]:
-        """Return how many records each project has that has any."""
-        return dict(await self.read(change_log.record_counts))
+    async def totals(self) -> dict[str, ProjectTotals]:
+        """Return the totals of each project that has records."""
+        return await self.read(change_log.totals)
 
     async def tagged_labels(self, project: str, tags: Sequence[str]) -> list[str]:
         """Return the labels of the records in *project* that have one of *tags*."""
@@ -330,9 +326,7 @@ class ServedDatabase(Memory):
     ) -> tuple[Committed, list[Callable[[], None]]]:
         async with self.backend.writing(db):
             head = await self._locked_head(db)
-            numbers = ChangeNumbers(
-                db, head.seq, self.backend.upsert("smtd_change", change_log.COLUMNS, change_log.KEY)
-            )
+            numbers = ChangeNumbers(db, head.seq, self.backend.log_change)
             transaction = WriteTransaction(db, self.backend, numbers)
             if head.place != self._place:
                 numbers.head, eras = await change_log.open_era(db, time.time())

@@ -22,9 +22,9 @@ from smtd.server.backend import Head, Replaced
 from smtd.server.exclusion import Exclusion
 from smtd.server.lease import LeaseTable
 from smtd.server.mysql_lease import MysqlLease
-from smtd.server.remote import Locked, Names, make_triggers
+from smtd.server.remote import Locked, Names, make_triggers, only_row
 from smtd.stores.django import collations
-from smtd.stores.django.connection import DatabaseConnection, Row
+from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.database import translating_errors
 from smtd.stores.django.mysql import MysqlConnection
 from smtd.stores.django.server import ServerDatabase, ServerLink
@@ -104,8 +104,6 @@ _FORGET_TRIGGERS = (
     " WHERE (SELECT count(DISTINCT project_id, label) FROM django_store_record)"
     " <> (SELECT count(*) FROM smtd_change WHERE digest IS NOT NULL OR problem <> '')"
 )
-_IS_LOGGED = "SELECT form = ? AND NOT EXISTS (SELECT 1 FROM smtd_dirty) FROM smtd_head"
-_NOTES = "SELECT concat_ws(' ', count(*), max(id)) FROM smtd_dirty"
 #: Seconds that the creation of a trigger waits for transactions of others: their next ones wait behind it.
 _DDL_TIMEOUT = 5
 #: Errors for a table, key or constraint that is there already, for a table or database that is missing, and
@@ -146,6 +144,7 @@ class ServedMysql:
     #: `smtd user grant` writes into the log, and so does the next process if this one was stopped.
     is_shared = True
     tells_of_writes = has_transactional_ddl = False
+    replacing, new_value = "ON DUPLICATE KEY UPDATE {}", "VALUES({})"
 
     def __init__(self, names: Names) -> None:
         self._names = names
@@ -159,14 +158,6 @@ class ServedMysql:
         self._is_repairing = False
         #: The tables in which different texts can count as equal.
         self._folding: Collection[str] = ()
-
-    def upsert(self, table: str, columns: tuple[str, ...], key: tuple[str, ...]) -> str:
-        """See `Tables.upsert`."""
-        changed = ", ".join(f"{column} = VALUES({column})" for column in columns if column not in key)
-        return (
-            f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-            f" ON DUPLICATE KEY UPDATE {changed}"
-        )
 
     def is_missing(self, exc: Exception) -> bool:
         """See `ServedDialect.is_missing`."""
@@ -235,13 +226,13 @@ class ServedMysql:
 
     async def head(self, db: DatabaseConnection) -> Head:
         """See `Backend.head`. Raises Fenced if another process serves the database now."""
-        seq, era, access, owner = _only_row(await db.fetch(_HEAD))
+        seq, era, access, owner = only_row(await db.fetch(_HEAD))
         self._exclusion.check(owner)
         return Head(seq, era, access, await self._place(db))
 
     async def lock_head(self, db: DatabaseConnection) -> Locked:
         """See `Backend.lock_head`. Raises Fenced if another process serves the database now."""
-        seq, access, owner = _only_row(await db.fetch(_LOCK))
+        seq, access, owner = only_row(await db.fetch(_LOCK))
         self._exclusion.check(owner)
         await db.fetch(_LOCK_END)
         ((era, has_shared_notes),) = await db.fetch(_SNAPSHOT)
@@ -270,18 +261,10 @@ class ServedMysql:
     async def announce(self, db: DatabaseConnection) -> None:
         """Do nothing: no other process listens."""
 
-    async def is_logged(self, db: DatabaseConnection, form: str) -> bool:
-        """See `Backend.is_logged`."""
-        return bool(await db.value(_IS_LOGGED, (form,)))
-
     async def delete_notes(self, db: DatabaseConnection, note_ids: Sequence[int]) -> None:
         """See `Tables.delete_notes`."""
         # One by one: a list of ids locks the gap after the last one (seen in MariaDB 10.11).
         await db.run_many("DELETE FROM smtd_dirty WHERE id = ?", [(note_id,) for note_id in note_ids])
-
-    async def notes_version(self, db: DatabaseConnection) -> str:
-        """Return what changes with each note."""
-        return str(await db.value(_NOTES))
 
     async def triggers_version(self, db: DatabaseConnection) -> str:
         """Return what differs if triggers or tables differ, or the triggers that this smtd would make."""
@@ -359,10 +342,3 @@ def _hash(text: str) -> str:
 
 def _number(exc: Exception) -> int:
     return int(exc.args[0]) if isinstance(exc, errors.MySQLError) and exc.args else 0
-
-
-def _only_row(found: Sequence[Row]) -> Row:
-    """Return the one row of `smtd_head`. Raises Replaced if a restore has not put it there yet."""
-    if not found:
-        raise Replaced("the tables of smtd's server are empty; the server waits until they are filled")
-    return found[0]

@@ -14,11 +14,11 @@ from asyncpg import exceptions as pg
 
 from smtd.server import postgresql_lease, trigger_notes
 from smtd.server.accounts.rights import CREATE_RIGHTS
-from smtd.server.backend import Head, Replaced
+from smtd.server.backend import Head
 from smtd.server.lease import LeaseTable
 from smtd.server.postgresql_lease import PostgresqlLease
-from smtd.server.remote import Locked, Names, create_tables
-from smtd.stores.django.connection import DatabaseConnection, Row
+from smtd.server.remote import Locked, Names, create_tables, only_row
+from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.mapping import MEMBERSHIPS, OUTPUTS, PREFIX, SHARED
 from smtd.stores.django.notify import CHANNEL
 from smtd.stores.django.server import ServerDatabase, ServerLink
@@ -65,7 +65,6 @@ _HEAD = f"SELECT {_COLUMNS} FROM {_TABLES}"
 #: With it no trigger notes what this transaction writes.
 _LOCK = f"SELECT set_config('smtd.writes', 'on', true), {_COLUMNS} FROM {_TABLES} FOR UPDATE OF h"
 _SHARED_NOTES = "SELECT EXISTS (SELECT 1 FROM smtd_dirty WHERE record IS NULL AND project IS NULL)"
-_IS_LOGGED = "SELECT form = ? AND NOT EXISTS (SELECT 1 FROM smtd_dirty) FROM smtd_head"
 #: All triggers as they are, and the file of the table of records: a restore may fill it without them.
 _TRIGGERS = """
 SELECT concat_ws(' ', pg_relation_filenode(CAST('django_store_record' AS regclass)), (
@@ -75,7 +74,6 @@ SELECT concat_ws(' ', pg_relation_filenode(CAST('django_store_record' AS regclas
     JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE t.tgname LIKE 'smtd\\_dirty%' AND n.nspname = current_schema()))
 """
-_NOTES = "SELECT concat_ws(' ', count(*), max(id)) FROM smtd_dirty"
 
 #: The function that each kind of trigger calls, with what it inserts. It has the rights of the user who made
 #: it, so that a program that may write records needs no right to write notes.
@@ -108,20 +106,14 @@ class ServedPostgresql:
     """
 
     tables: Sequence[str] = TABLES
+    replacing = "ON CONFLICT (project, label) DO UPDATE SET {}"
+    new_value = "excluded.{}"
     tells_of_writes = is_shared = has_transactional_ddl = True
 
     def __init__(self, names: Names, *, is_notified: bool) -> None:
         self.lease: LeaseTable = PostgresqlLease()
         self._names = names
         self._is_notified = is_notified
-
-    def upsert(self, table: str, columns: tuple[str, ...], key: tuple[str, ...]) -> str:
-        """See `Tables.upsert`."""
-        changed = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in key)
-        return (
-            f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-            f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changed}"
-        )
 
     def is_missing(self, exc: Exception) -> bool:
         """See `ServedDialect.is_missing`."""
@@ -154,28 +146,20 @@ class ServedPostgresql:
 
     async def head(self, db: DatabaseConnection) -> Head:
         """See `Backend.head`."""
-        return Head(*_only_row(await db.fetch(_HEAD)))
+        return Head(*only_row(await db.fetch(_HEAD)))
 
     async def lock_head(self, db: DatabaseConnection) -> Locked:
         """See `Backend.lock_head`."""
-        _, *head = _only_row(await db.fetch(_LOCK))
+        _, *head = only_row(await db.fetch(_LOCK))
         return Locked(Head(*head), bool(await db.value(_SHARED_NOTES)))
 
     async def announce(self, db: DatabaseConnection) -> None:
         """Announce this transaction to other processes once it is committed."""
         await db.value("SELECT pg_notify(?, ?)", (_COMMITTED, self._names.process))
 
-    async def is_logged(self, db: DatabaseConnection, form: str) -> bool:
-        """See `Backend.is_logged`."""
-        return bool(await db.value(_IS_LOGGED, (form,)))
-
     async def delete_notes(self, db: DatabaseConnection, note_ids: Sequence[int]) -> None:
         """See `Tables.delete_notes`."""
         await trigger_notes.delete(db, note_ids)
-
-    async def notes_version(self, db: DatabaseConnection) -> str:
-        """Return what changes with each note."""
-        return str(await db.value(_NOTES))
 
     async def triggers_version(self, db: DatabaseConnection) -> str:
         """Return what differs if the triggers differ, or those that this smtd would make."""
@@ -253,10 +237,3 @@ def _statements(schema: str) -> Iterator[str]:
 
 def _fingerprint() -> str:
     return blake2b("\n".join(_statements("s")).encode(), digest_size=8).hexdigest()
-
-
-def _only_row(found: Sequence[Row]) -> Row:
-    """Return the one row of `smtd_head`. Raises Replaced if a restore has not put it there yet."""
-    if not found:
-        raise Replaced("the tables of smtd's server are empty; the server waits until they are filled")
-    return found[0]

@@ -60,14 +60,14 @@ class ProjectsApi:
         )
 
     async def _list(self, request: web.Request, caller: Caller, base: str) -> web.Response:
-        newest_moments = await self._database.newest_moments()
+        totals = await self._database.totals()
         projects = [
             {
                 "id": name,
                 "name": info.name or name,
                 "description": info.description,
                 "uri": base + targets.path(name),
-                "last_updated": newest_moments.get(name, ""),
+                "last_updated": totals[name].newest if name in totals else "",
             }
             for name, info in sorted(self._database.projects.items())
             if caller.may(Right.READ, name)

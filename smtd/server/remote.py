@@ -30,6 +30,9 @@ T = TypeVar("T")
 
 #: Seconds between two tries to get the duty, and to reach a server that is down.
 _TRY_INTERVAL = 1.0
+_IS_LOGGED = "SELECT form = ? AND NOT EXISTS (SELECT 1 FROM smtd_dirty) FROM smtd_head"
+#: What changes with each note of a trigger.
+_NOTES = "SELECT concat_ws(' ', count(*), max(id)) FROM smtd_dirty"
 
 
 class Names(NamedTuple):
@@ -58,13 +61,13 @@ class ServedDialect(Protocol):
     tables: Sequence[str]
     is_shared: bool
     tells_of_writes: bool
+    #: The end of an INSERT that replaces the row of a key, by assignments; what stands for a new value there.
+    replacing: str
+    new_value: str
     #: Who enters what other programs write.
     lease: LeaseTable
     #: A transaction can create tables and triggers.
     has_transactional_ddl: bool
-
-    def upsert(self, table: str, columns: tuple[str, ...], key: tuple[str, ...]) -> str:
-        """See `Tables.upsert`."""
 
     def is_missing(self, exc: Exception) -> bool:
         """Say whether the driver raised *exc* because a table is missing."""
@@ -103,14 +106,8 @@ class ServedDialect(Protocol):
     async def announce(self, db: DatabaseConnection) -> None:
         """Announce this transaction to other processes once it is committed."""
 
-    async def is_logged(self, db: DatabaseConnection, form: str) -> bool:
-        """Say whether the log has *form*, and no trigger has noted a write."""
-
     async def delete_notes(self, db: DatabaseConnection, note_ids: Sequence[int]) -> None:
         """See `Tables.delete_notes`."""
-
-    async def notes_version(self, db: DatabaseConnection) -> str:
-        """Return what changes with each note of a trigger."""
 
     async def triggers_version(self, db: DatabaseConnection) -> str:
         """Return what differs if the triggers differ, or those that this smtd would make."""
@@ -145,6 +142,7 @@ class RemoteBackend:
         #: The `Head.access` up to which what the writer knows of shared rows is valid, and the `Head.place`.
         self._access = 0
         self._place: Hashable = None
+        self.log_change = _log_change(serving)
         self._duty = Duty(serving.lease, name)
         self._users = UsersComparison(name)
         self._trace: tuple[str, list[Row]] | None = None
@@ -195,10 +193,7 @@ class RemoteBackend:
         return await KeyLookup(self._database.can_hold).of(db, keys, ())
 
     async def is_logged(self, db: DatabaseConnection, logged_version: Hashable) -> bool:
-        return self.is_own and await self._serving.is_logged(db, change_log.DIGEST_PREFIX)
-
-    def upsert(self, table: str, columns: Sequence[str], key: Sequence[str]) -> str:
-        return self._serving.upsert(table, tuple(columns), tuple(key))
+        return self.is_own and bool(await db.value(_IS_LOGGED, (change_log.DIGEST_PREFIX,)))
 
     def as_stored(self, key: Key, columns: Columns) -> Columns:
         return self._database.as_stored(key, columns)
@@ -278,7 +273,7 @@ class RemoteBackend:
         if not self.is_own:
             # If the database does not say whether others have written, they may have, in each second.
             return await self._database.words.moment(db) or int(anyio.current_time())
-        return await self._serving.notes_version(db), await self._serving.triggers_version(db)
+        return await db.value(_NOTES), await self._serving.triggers_version(db)
 
     async def has_triggers(self, db: DatabaseConnection) -> bool:
         if not self.is_own:
@@ -322,6 +317,19 @@ class RemoteBackend:
 
     async def tidy(self, last_write: float) -> None:
         """Do nothing: the server cleans up."""
+
+
+def _log_change(serving: ServedDialect) -> str:
+    names = [name for name in change_log.COLUMNS if name not in change_log.KEY]
+    values = ", ".join(f"{name} = {serving.new_value.format(name)}" for name in names)
+    return f"INSERT INTO {change_log.INTO} {serving.replacing.format(values)}"
+
+
+def only_row(found: Sequence[Row]) -> Row:
+    """Return the one row of `smtd_head`. Raises Replaced if a restore has not put it there yet."""
+    if not found:
+        raise Replaced("the tables of smtd's server are empty; the server waits until they are filled")
+    return found[0]
 
 
 async def create_tables(

@@ -12,7 +12,7 @@ import anyio
 
 from smtd.filestat import identity
 from smtd.records.record import Key
-from smtd.server import trigger_notes
+from smtd.server import change_log, trigger_notes
 from smtd.server.alarm import Alarm
 from smtd.server.backend import Head, Replaced, UsersFingerprint
 from smtd.server.known_rows import KnownRows
@@ -39,6 +39,7 @@ class SqliteBackend:
     *is_own*: smtd serve made the file, so that triggers note what other programs write.
     """
 
+    log_change = f"INSERT OR REPLACE INTO {change_log.INTO}"
     is_shared, has_unfair_lock, is_watched, tells_of_writes = False, True, True, False
 
     def __init__(
@@ -112,10 +113,6 @@ class SqliteBackend:
 
     async def is_logged(self, db: DatabaseConnection, logged_version: Hashable) -> bool:
         return await self.foreign_version(db) == logged_version
-
-    def upsert(self, table: str, columns: Sequence[str], key: Sequence[str]) -> str:
-        places = ", ".join("?" * len(columns))
-        return f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) VALUES ({places})"
 
     def as_stored(self, key: Key, columns: Columns) -> Columns:
         return self._file.as_stored(key, columns)

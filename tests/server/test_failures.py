@@ -65,7 +65,7 @@ async def test_internal_error_is_in_the_log(
     async def failing(*_args: Any) -> Any:
         raise JournalError("the journal is away")
 
-    monkeypatch.setattr(ServedDatabase, "newest_moments", failing)
+    monkeypatch.setattr(ServedDatabase, "totals", failing)
 
     reply = await ada.get("records/")
 

@@ -113,10 +113,8 @@ async def is_marked_complete(backend: RemoteBackend, form: str) -> bool:
     async def mark(db: DatabaseConnection) -> bool:
         async with backend.writing(db):
             head = await backend.lock_head(db)
-            upsert = backend.upsert("smtd_change", change_log.COLUMNS, change_log.KEY)
-            return await WriteTransaction(db, backend, ChangeNumbers(db, head.seq, upsert)).mark_complete(
-                form
-            )
+            numbers = ChangeNumbers(db, head.seq, backend.log_change)
+            return await WriteTransaction(db, backend, numbers).mark_complete(form)
 
     return await backend.read(mark)
 

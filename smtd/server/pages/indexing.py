@@ -162,8 +162,8 @@ class Indexing:
                 await self._advanced.wait(self._advanced.rings, PATIENCE)
         if self._has_all(head) and self._database.has_all_records:
             return Progress(True)
-        counts = await self._database.record_counts()
-        return Progress(False, await self.index.count(), sum(counts.values()))
+        totals = await self._database.totals()
+        return Progress(False, await self.index.count(), sum(each.records for each in totals.values()))
 
 
 def _number(cursor: str) -> int:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from aiohttp import web
 
 from smtd.server.accounts.rights import Right
+from smtd.server.change_log import ProjectTotals
 from smtd.server.database import ServedDatabase
 from smtd.server.pages.dispatch import PageRequest
 from smtd.web import answers
@@ -33,20 +34,20 @@ class ProjectPages:
 
     async def show(self, request: PageRequest) -> web.Response:
         """Show the projects, newest first."""
-        newest = await self._database.newest_moments()
-        counts = await self._database.record_counts()
+        totals = await self._database.totals()
         rows = [
-            ProjectRow(name, info.name, info.description, counts.get(name, 0), _time(newest.get(name)))
+            ProjectRow(name, info.name, info.description, found.records, _time(found.newest))
             for name, info in self._database.projects.items()
             if request.caller.may(Right.READ, name)
+            for found in (totals.get(name, ProjectTotals()),)
         ]
         rows.sort(key=lambda row: (row.newest or datetime.min, row.id), reverse=True)
         return answers.page(self._templates.page("projects.html", request.visit, projects=rows))
 
 
-def _time(moment: str | None) -> datetime | None:
-    """Return the time that the log of changes has as *moment*; None if it has none."""
+def _time(moment: str) -> datetime | None:
+    """Return the time that the log of changes has as *moment*; None if that is empty, or no time."""
     try:
-        return datetime.fromisoformat(moment) if moment else None
+        return datetime.fromisoformat(moment)
     except ValueError:
         return None
