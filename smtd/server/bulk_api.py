@@ -60,15 +60,14 @@ class BulkApi:
     ) -> web.StreamResponse:
         """Return what the keys hold that the lines of *request* name. Raises RequestRefused."""
         _check_method(request)
-        with await self._bodies.read(request, LARGEST) as body:
-            async with self._reading:
-                keys = await _understood(bulk_lines.keys, body)
-                now = await reauthenticate()
-                if now is None:
-                    raise challenge()
-                answer = _Answer()
-                for start in range(0, len(keys), AT_ONCE):
-                    await self._add(answer, keys[start : start + AT_ONCE], now)
+        async with self._bodies.read(request, LARGEST) as body, self._reading:
+            keys = await _understood(bulk_lines.keys, body)
+            now = await reauthenticate()
+            if now is None:
+                raise challenge()
+            answer = _Answer()
+            for start in range(0, len(keys), AT_ONCE):
+                await self._add(answer, keys[start : start + AT_ONCE], now)
         return found(b"".join(answer.lines), NDJSON)
 
     async def _add(self, answer: _Answer, keys: Sequence[Key], caller: Caller) -> None:
@@ -99,17 +98,16 @@ class BulkApi:
         if caller.user is None:
             raise challenge()
         lines: list[bytes] = []
-        with await self._bodies.read(request, LARGEST) as body:
-            async with self._writing:
-                writes = await _understood(bulk_lines.writes, body)
-                now: Caller | None = await current_caller(reauthenticate)
-                for some in _portions(writes):
-                    if now is None:
-                        why = f"{caller.name} may not log in any more"
-                        lines += [bulk_lines.denied(write.key, "forbidden", why) for write in some]
-                        continue
-                    lines += await self._carry_out(some, now)
-                    now = await _now(reauthenticate)
+        async with self._bodies.read(request, LARGEST) as body, self._writing:
+            writes = await _understood(bulk_lines.writes, body)
+            now: Caller | None = await current_caller(reauthenticate)
+            for some in _portions(writes):
+                if now is None:
+                    why = f"{caller.name} may not log in any more"
+                    lines += [bulk_lines.denied(write.key, "forbidden", why) for write in some]
+                    continue
+                lines += await self._carry_out(some, now)
+                now = await _now(reauthenticate)
         view = (now or caller).view().fingerprint
         seen = self._database.views.get(caller.username, {}).get(view, SeenView(0))
         number = self._database.head * VIEWS + seen.number % VIEWS

@@ -101,7 +101,7 @@ class ProjectsApi:
     async def _put(
         self, request: web.Request, project: str, reauthenticate: Reauthenticate, base: str
     ) -> web.Response:
-        with await self._bodies.read(request, SMALL) as body:
+        async with self._bodies.read(request, SMALL) as body:
             given = _parsed_info(body)
         caller = await current_caller(reauthenticate)
         may_create = caller.rights.may_create or caller.may(Right.WRITE, project)

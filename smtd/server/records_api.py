@@ -100,7 +100,7 @@ class RecordsApi:
         self, request: web.Request, key: Key, caller: Caller, reauthenticate: Reauthenticate
     ) -> web.Response:
         await require_right(self._database, caller, Right.WRITE, key.project)
-        with await self._bodies.read(request, LARGEST) as body:
+        async with self._bodies.read(request, LARGEST) as body:
             parse = partial(_parsed, body, key)
             sent = await to_thread.run_sync(parse) if len(body) > LARGE else parse()
             put = partial(_put, key, sent, request.headers, await current_caller(reauthenticate))

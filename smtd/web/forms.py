@@ -7,15 +7,13 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
-import anyio
 from aiohttp import web
 
+from smtd import http_body
 from smtd.web.answers import PageError
 
 #: The most bytes and fields of a form, and the most bytes of one that anybody may send, without a login.
 LARGEST, MOST_FIELDS, SMALL = 2 * 2**20, 5000, 32 * 2**10
-#: Seconds that a form may take beyond the time of its bytes at the slowest speed; that speed, in bytes/s.
-GRACE, SLOWEST = 20.0, 1000
 #: The field that has the token of the session.
 TOKEN = "token"
 _URLENCODED = "application/x-www-form-urlencoded"
@@ -56,7 +54,7 @@ async def read(request: web.Request, token: str, *, most: int = LARGEST) -> Form
     """
     check_source(request)
     if request.content_type != _URLENCODED:
-        raise PageError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Only the forms of these pages are accepted.")
+        raise _foreign_form()
     body = await _body(request, most)
     form = Form(_parsed(body.decode("ascii", "replace")))
     if not hmac.compare_digest(form.one(TOKEN).encode(), token.encode()):
@@ -71,22 +69,21 @@ async def _body(request: web.Request, most: int) -> bytes:
     While a form is read its connection stays open, and there is a limit to their number: strangers who send
     forms without an end could otherwise keep everybody out.
     """
-    body, began = bytearray(), anyio.current_time()
-    while True:
-        deadline = began + GRACE + len(body) / SLOWEST
-        try:
-            with anyio.fail_after(max(0.0, deadline - anyio.current_time())):
-                part = await request.content.readany()
-        except TimeoutError:
-            sentence = "The form arrived too slowly; send it again."
-            raise PageError(HTTPStatus.REQUEST_TIMEOUT, sentence) from None
-        if not part:
-            return bytes(body)
-        body += part
-        if len(body) > most:
-            limit = f"{most >> 20} MiB" if most >= 2**20 else f"{most >> 10} KiB"
-            sentence = f"The text is longer than {limit}; shorten it."
-            raise PageError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence)
+    try:
+        return await http_body.read(request, most)
+    except http_body.BodyTooLarge:
+        limit = f"{most >> 20} MiB" if most >= 2**20 else f"{most >> 10} KiB"
+        sentence = f"The text is longer than {limit}; shorten it."
+        raise PageError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence) from None
+    except http_body.Slow:
+        sentence = "The form arrived too slowly; send it again."
+        raise PageError(HTTPStatus.REQUEST_TIMEOUT, sentence) from None
+    except http_body.BadCompression:
+        raise _foreign_form() from None
+
+
+def _foreign_form() -> PageError:
+    return PageError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Only the forms of these pages are accepted.")
 
 
 def check_source(request: web.Request) -> None:

@@ -17,6 +17,7 @@ import aiohttp
 import anyio
 import pytest
 
+from smtd import http_body
 from smtd.server import answers, body, http_handler, records_api
 from smtd.server import record_form as form
 from smtd.server import serving as serving_of_server
@@ -208,7 +209,7 @@ async def test_bomb_costs_no_more_than_the_limit(ada: Client, monkeypatch: pytes
 
     assert reply.status == 413
     assert sum(seen) <= 2**20
-    assert max(seen) <= body.STEP
+    assert max(seen) <= http_body.STEP
 
 
 @pytest.mark.parametrize(
@@ -272,7 +273,7 @@ async def test_large_bodies_that_never_end_keep_no_usual_one_out(
 
 async def test_slow_body(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """A body that trickles in delays no other request, and is cut off in the end."""
-    monkeypatch.setattr(body, "GRACE", 0.1)
+    monkeypatch.setattr(http_body, "GRACE", 0.1)
 
     answer = await raw(served, request("PUT", f"/{LISTED}run/", "Content-Length: 1000") + b"{")
 
@@ -281,7 +282,7 @@ async def test_slow_body(served: Served, monkeypatch: pytest.MonkeyPatch) -> Non
 
 async def test_slow_form_of_a_stranger(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is cut off as well: it would keep one of the few connections for ever."""
-    monkeypatch.setattr(forms, "GRACE", 0.1)
+    monkeypatch.setattr(http_body, "GRACE", 0.1)
 
     answer = await raw(served, request("POST", "/login", FORM, "Content-Length: 1000") + b"name=ada")
 

@@ -13,6 +13,7 @@ import anyio
 import pytest
 from aiohttp import web
 
+from smtd import http_body
 from smtd.errors import StoreBusy, StoreError, StoreUnreachable
 from smtd.stores.base import Store
 from smtd.stores.http import address, answer, session
@@ -93,6 +94,17 @@ BOMBS: dict[str, Callable[[bytes], tuple[bytes, str]]] = {
 }
 
 
+async def test_answer_without_the_header_of_deflate_is_read_to_its_end() -> None:
+    """Some servers omit it, and then zlib may hold the last bytes when it has read all input."""
+    pack = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    whole = b" " * (http_body.STEP + 40)
+    packed = pack.compress(whole) + pack.flush()
+
+    async with line_to("http://127.0.0.1:1") as line, opened(line) as asking:
+        line.faults = {1: of(packed, **{"Content-Encoding": "deflate"})}
+        assert (await asking.get(PROJECT)).body == whole
+
+
 @pytest.mark.parametrize("packed", BOMBS)
 async def test_answer_that_is_too_large_is_not_read_further(
     monkeypatch: pytest.MonkeyPatch, packed: str
@@ -144,7 +156,7 @@ async def test_trickling_answer_is_given_up_after_a_retry(
     monkeypatch: pytest.MonkeyPatch, fault: Fault
 ) -> None:
     """Until the next cycle."""
-    monkeypatch.setattr(answer, "GRACE", 0.3)
+    monkeypatch.setattr(http_body, "GRACE", 0.3)
     monkeypatch.setattr(session, "FIRST_PAUSE", 0.0)
 
     async with answering(fault) as (store, line):

@@ -26,12 +26,13 @@ import aiohttp
 import anyio
 from yarl import URL
 
-from smtd import regular
+from smtd import http_body, regular
 from smtd.backoff import pauses, retry_after
 from smtd.errors import LoginRefused, StoreBusy, StoreElsewhere, StoreRefused, StoreUnreachable
+from smtd.http_body import SLOWEST, Slow
 from smtd.stores.http import address
 from smtd.stores.http import answer as answers
-from smtd.stores.http.answer import DOCUMENT, LISTING, SLOWEST, Slow, TooLarge
+from smtd.stores.http.answer import DOCUMENT, LISTING, TooLarge
 from smtd.stores.http.concurrency import AT_ONCE, Concurrency
 from smtd.stores.http.condition import NO_CONDITION, RequestCondition
 from smtd.stores.tls import certificate_error, unusable, why_not_connected
@@ -349,7 +350,7 @@ async def connect(
         )
     timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=CONNECT, sock_read=SILENCE)
     async with aiohttp.ClientSession(
-        headers={"Accept-Encoding": answers.ENCODINGS},
+        headers={"Accept-Encoding": http_body.ENCODINGS},
         auto_decompress=False,  # smtd unpacks bodies itself, with a size limit
         timeout=timeout,
         connector=aiohttp.TCPConnector(ssl=context, limit=AT_ONCE),
