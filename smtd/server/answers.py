@@ -13,6 +13,7 @@ import anyio
 from aiohttp import web
 
 from smtd.server.record_form import encoded
+from smtd.server.validators import Precondition, etag, evaluated
 from smtd.text import encodable
 
 #: Headers of every answer. Records are private, and may change at any moment. (`Vary: Authorization` would
@@ -30,10 +31,6 @@ LARGE = 32 * 2**10
 MOST_PENDING, USUAL = 256 * 2**20, 2**20
 _REALM = 'Basic realm="smtd", charset="UTF-8"'
 _JSON = "application/json"
-
-
-#: The explanation in an answer 412, after the name of the record or project.
-STALE = "it has changed since you read it; read it again"
 
 
 class RequestRefused(Exception):
@@ -139,6 +136,33 @@ def found(body: bytes, media_type: str, headers: Mapping[str, str] | None = None
 def empty(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return an answer without a body."""
     return web.Response(status=status, headers={**COMMON_HEADERS, **(headers or {})})
+
+
+def not_modified(headers: Mapping[str, str], validator: str, what: str) -> web.Response | None:
+    """Return a 304 if a client that reads *what* has it by now; None: it needs the whole answer.
+
+    *validator*: the text of its ETag now; *headers*: those of the request. Raises RequestRefused (412).
+    """
+    verdict = evaluated(headers, validator, reads=True)
+    if verdict is Precondition.FAILED:
+        raise _stale(what)
+    is_known = verdict is Precondition.NOT_MODIFIED
+    return empty(HTTPStatus.NOT_MODIFIED, {"ETag": etag(validator)}) if is_known else None
+
+
+def check_conditions(headers: Mapping[str, str], validator: str | None, what: str) -> None:
+    """Raise RequestRefused (412) if a client may not write *what*, by the conditions in *headers*.
+
+    *validator*: the text of its ETag now (None: it does not exist).
+    """
+    if evaluated(headers, validator, reads=False) is Precondition.FAILED:
+        raise _stale(what)
+
+
+def _stale(what: str) -> RequestRefused:
+    return RequestRefused(
+        HTTPStatus.PRECONDITION_FAILED, f"{what}: it has changed since you read it; read it again"
+    )
 
 
 async def answer_by_method(

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from functools import cache, partial
 from hashlib import blake2b
-from http import HTTPStatus
 from importlib.resources import files
 
 from aiohttp import web
 from anyio import to_thread
 
-from smtd.server.answers import STALE, RequestRefused, answer_by_method, empty, found
+from smtd.server.answers import answer_by_method, found, not_modified
 from smtd.server.record_form import encoded
 from smtd.server.targets import DOCUMENT
-from smtd.server.validators import Precondition, etag, evaluated
+from smtd.server.validators import etag
 
 
 @cache
@@ -41,10 +40,6 @@ async def answer(request: web.Request) -> web.StreamResponse:
 async def _get(request: web.Request) -> web.Response:
     body = await to_thread.run_sync(document)
     tag = blake2b(body, digest_size=12).hexdigest()
-    headers = {"ETag": etag(tag)}
-    verdict = evaluated(request.headers, tag, reads=True)
-    if verdict is Precondition.NOT_MODIFIED:
-        return empty(HTTPStatus.NOT_MODIFIED, headers)
-    if verdict is Precondition.FAILED:
-        raise RequestRefused(HTTPStatus.PRECONDITION_FAILED, f"the document: {STALE}")
-    return found(body, "application/json", headers)
+    if (unchanged := not_modified(request.headers, tag, "the document")) is not None:
+        return unchanged
+    return found(body, "application/json", {"ETag": etag(tag)})

@@ -12,11 +12,13 @@ from aiohttp import web
 from smtd.errors import RecordUnusable, SmtdError, StoreError, StoreUnreachable
 from smtd.records.record import Key
 from smtd.server import api_document, targets
-from smtd.server.accounts.rights import Right, rights_of
+from smtd.server.accounts.authenticator import Authenticator
+from smtd.server.accounts.rights import Right
 from smtd.server.accounts.throttle import TooManyFailures
 from smtd.server.answers import RequestRefused, answer_by_method, challenge, found
+from smtd.server.authorization import caller_of
 from smtd.server.bulk_api import BulkApi
-from smtd.server.caller import Authenticating, Caller
+from smtd.server.caller import Caller
 from smtd.server.changes_api import ChangesApi
 from smtd.server.database import ServedDatabase
 from smtd.server.metrics import Metrics
@@ -51,7 +53,7 @@ class Application:
         records: RecordsApi,
         changes: ChangesApi,
         bulk: BulkApi,
-        authenticator: Authenticating,
+        authenticator: Authenticator,
         origins: Origins,
         anonymous: Right,
         metrics: Metrics,
@@ -86,14 +88,9 @@ class Application:
             answer = _failure(request, exc).answer
         if not answer.prepared and path.startswith(targets.RECORDS[:-1]):
             # With this header smtd's own client finds the API without an extra request.
-            answer.headers["Link"] = f'<{self._prefix}{API[1:]}>; rel="smtd"'
+            answer.headers["Link"] = f'<{self._origins.prefix}{API[1:]}>; rel="smtd"'
         self._metrics.answered(request.method, answer.status, time.perf_counter() - began)
         return answer
-
-    @property
-    def _prefix(self) -> str:
-        """The path of the root in addresses that clients use."""
-        return self._origins.prefix
 
     async def _answer(self, request: web.Request, path: str) -> web.StreamResponse:
         if self._pages.has(path) and _wants_page(request):
@@ -116,7 +113,7 @@ class Application:
             return await answer_by_method(request, {"GET": partial(self._show_metrics, request, origin)})
         _check_source(request)
         if path == API:
-            return await api_document.root(request, self._prefix)
+            return await api_document.root(request, self._origins.prefix)
         if path == DOCUMENT:
             return await api_document.answer(request)
         reauthenticate = partial(self._caller, request, origin)
@@ -148,9 +145,7 @@ class Application:
             raise RequestRefused(HTTPStatus.TOO_MANY_REQUESTS, str(exc), headers) from exc
         if user is None and (header is not None or self._anonymous is Right.NONE):
             return None
-        await self._database.refresh()
-        rows = () if user is None else self._database.rights.get(user.name, ())
-        return Caller(user, origin.address, rights_of(user, rows, self._anonymous))
+        return await caller_of(self._database, user, origin.address, self._anonymous)
 
     async def _show_metrics(self, request: web.Request, origin: Origin) -> web.Response:
         """Return the metrics if the client is on this machine, or an admin. Raises RequestRefused."""

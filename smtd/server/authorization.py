@@ -1,10 +1,10 @@
-"""Checks of a caller's rights: when a request arrives, and again in the transaction that carries it out."""
+"""The rights of a caller, checked as a request arrives, and again in the transaction that carries it out."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
 
-from smtd.server.accounts.rights import Right
+from smtd.server.accounts.rights import Right, User, rights_of
 from smtd.server.answers import RequestRefused, challenge
 from smtd.server.caller import Caller, Reauthenticate
 from smtd.server.database import ServedDatabase
@@ -12,6 +12,16 @@ from smtd.server.memory import ProjectInfo
 from smtd.server.transaction import WriteTransaction
 
 _ACTIONS = {Right.READ: "read project", Right.WRITE: "change project", Right.OWNER: "delete project"}
+
+
+async def caller_of(database: ServedDatabase, user: User | None, address: str, anonymous: Right) -> Caller:
+    """Return the caller *user* (None: not logged in) at *address*, with the rights that they have by now.
+
+    *anonymous*: the right that everyone has in every project.
+    """
+    await database.refresh()
+    rows = () if user is None else database.rights.get(user.name, ())
+    return Caller(user, address, rights_of(user, rows, anonymous))
 
 
 async def require_right(database: ServedDatabase, caller: Caller, right: Right, project: str) -> ProjectInfo:

@@ -1,39 +1,13 @@
-"""The caller of a request and their rights: the interface between the server and its accounts."""
+"""The caller of a request and their rights."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from smtd.server.accounts.rights import Right, Rights, User
-from smtd.server.accounts.sessions import LoginSession
-
-
-class Authenticating(Protocol):
-    """Finds the user who sent a request."""
-
-    async def authenticate(self, authorization: str | None, address: str) -> User | None:
-        """Return the user who sent a request from *address* with this `Authorization`; None if there is none.
-
-        A request without credentials does not count as a failed login. Raises TooManyFailures if the
-        credentials are wrong and too many logins have failed, or if too many password checks of *address*
-        are pending. Credentials that were correct a moment ago cost almost nothing to check again, so a
-        stream can check them often.
-        """
-
-    async def log_in(self, name: str, password: str, address: str) -> str | None:
-        """Return a session cookie for the user *name* at *address*; None if name or password is wrong.
-
-        A token does not count as a password. Raises TooManyFailures as `authenticate` does.
-        """
-
-    async def session(self, cookie: str) -> tuple[User, LoginSession] | None:
-        """Return the user and the session of *cookie*; None if it is over."""
-
-    async def users_fingerprint(self) -> str:
-        """Return a text that is the same for servers with the same users, passwords, tokens and rights."""
 
 
 @dataclass(frozen=True, slots=True)

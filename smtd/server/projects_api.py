@@ -12,7 +12,15 @@ from aiohttp import web
 from smtd.records.record import Key
 from smtd.server import record_form, targets
 from smtd.server.accounts.rights import Right
-from smtd.server.answers import STALE, RequestRefused, answer_by_method, empty, found, media_type
+from smtd.server.answers import (
+    RequestRefused,
+    answer_by_method,
+    check_conditions,
+    empty,
+    found,
+    media_type,
+    not_modified,
+)
 from smtd.server.authorization import check_right, current_caller, require_right
 from smtd.server.body import SMALL, Bodies
 from smtd.server.caller import Caller, Reauthenticate
@@ -22,7 +30,7 @@ from smtd.server.memory import ProjectInfo
 from smtd.server.record_form import BadDocument
 from smtd.server.records_api import DELETE_BATCH
 from smtd.server.transaction import WriteTransaction
-from smtd.server.validators import Precondition, etag, evaluated, project_validator
+from smtd.server.validators import etag, project_validator
 from smtd.server.writer import Writer
 
 #: The most characters in the name of a project.
@@ -81,12 +89,8 @@ class ProjectsApi:
         tags = [tag for tag in request.query.get("tags", "").split(",") if tag][:_MOST_TAGS]
         listing = await self._listings.of(project)
         validator = _validator(listing.seq, info, base, tags, caller)
-        headers = {"ETag": etag(validator)}
-        verdict = evaluated(request.headers, validator, reads=True)
-        if verdict is Precondition.NOT_MODIFIED:
-            return empty(HTTPStatus.NOT_MODIFIED, headers)
-        if verdict is Precondition.FAILED:
-            raise _project_changed(project)
+        if (unchanged := not_modified(request.headers, validator, f"project {project}")) is not None:
+            return unchanged
         paths = listing.paths(set(await self._database.tagged_labels(project, tags)) if tags else None)
         fields = {
             "id": project,
@@ -96,7 +100,9 @@ class ProjectsApi:
             "user": caller.name,
             "records": [],
         }
-        return found(_with_records(fields, base + targets.path(project), paths), kind, headers)
+        return found(
+            _with_records(fields, base + targets.path(project), paths), kind, {"ETag": etag(validator)}
+        )
 
     async def _put(
         self, request: web.Request, project: str, reauthenticate: Reauthenticate, base: str
@@ -181,12 +187,7 @@ async def _check_write(
     info, validator = await transaction.project(project), None
     if info is not None:
         validator = _validator(await transaction.last_number(project), info, base, [], caller)
-    if evaluated(headers, validator, reads=False) is Precondition.FAILED:
-        raise _project_changed(project)
-
-
-def _project_changed(project: str) -> RequestRefused:
-    return RequestRefused(HTTPStatus.PRECONDITION_FAILED, f"project {project}: {STALE}")
+    check_conditions(headers, validator, f"project {project}")
 
 
 def _parsed_info(body: bytes) -> dict[str, str]:

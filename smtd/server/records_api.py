@@ -14,7 +14,15 @@ from smtd.errors import RecordUnusable
 from smtd.records.record import Key, Record
 from smtd.server import record_form, targets
 from smtd.server.accounts.rights import Right
-from smtd.server.answers import STALE, RequestRefused, answer_by_method, empty, found, media_type
+from smtd.server.answers import (
+    RequestRefused,
+    answer_by_method,
+    check_conditions,
+    empty,
+    found,
+    media_type,
+    not_modified,
+)
 from smtd.server.authorization import check_right, current_caller, require_right
 from smtd.server.body import LARGEST, Bodies
 from smtd.server.caller import Caller, Reauthenticate
@@ -25,7 +33,7 @@ from smtd.server.listings import Listings
 from smtd.server.record_form import BadDocument
 from smtd.server.record_update import Annotations, updated
 from smtd.server.transaction import WriteTransaction, columns
-from smtd.server.validators import Precondition, etag, evaluated
+from smtd.server.validators import etag
 from smtd.server.writer import Writer
 
 #: A body with more bytes is parsed in a thread, and a record with more characters encoded in one.
@@ -67,19 +75,19 @@ class RecordsApi:
         await require_right(self._database, caller, Right.READ, key.project)
         kind = media_type(request.headers.get("Accept", ""), "record")
         row, is_certain = await self._database.last_change(key)
-        if row is not None and is_certain and row.content.digest is not None:
-            self._check(request, key, row.content.digest)
-            if evaluated(request.headers, row.content.digest, reads=True) is Precondition.NOT_MODIFIED:
-                return empty(HTTPStatus.NOT_MODIFIED, {"ETag": etag(row.content.digest)})
+        known = row.content.digest if row is not None and is_certain else None
+        if known is not None:
+            unchanged = not_modified(request.headers, known, f"record {key}")
+            if unchanged is not None:
+                return unchanged
         async with self._reading:
             key, current = await self._current(key)
             if current.record is None or current.validator is None:
                 raise _unavailable(key, current)
-            self._check(request, key, current.validator)
-            headers = {"ETag": etag(current.validator)}
-            if evaluated(request.headers, current.validator, reads=True) is Precondition.NOT_MODIFIED:
-                return empty(HTTPStatus.NOT_MODIFIED, headers)
-            return found(await _encoded(current.record, key), kind, headers)
+            unchanged = not_modified(request.headers, current.validator, f"record {key}")
+            if unchanged is not None:
+                return unchanged
+            return found(await _encoded(current.record, key), kind, {"ETag": etag(current.validator)})
 
     async def _current(self, key: Key) -> tuple[Key, CurrentRecord]:
         """Return *key* and its record; for the label `last`, if no record has it, those of the newest."""
@@ -90,11 +98,6 @@ class RecordsApi:
                 key = Key(key.project, newest)
                 current = (await self._database.current_records([key]))[key]
         return key, current
-
-    def _check(self, request: web.Request, key: Key, validator: str) -> None:
-        """Raise RequestRefused (412) if the conditions of a *request* to read do not hold."""
-        if evaluated(request.headers, validator, reads=True) is Precondition.FAILED:
-            raise RequestRefused(HTTPStatus.PRECONDITION_FAILED, f"record {key}: {STALE}")
 
     async def _put(
         self, request: web.Request, key: Key, caller: Caller, reauthenticate: Reauthenticate
@@ -116,7 +119,7 @@ class RecordsApi:
             current = await transaction.current(key)
             if not current.content.has_record:
                 raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no record {key}")
-            _check_write(headers, key, current.content)
+            check_conditions(headers, current.content.validator, f"record {key}")
             await transaction.delete(current)
 
         count = 0
@@ -158,7 +161,7 @@ async def _put(
         raise RequestRefused(HTTPStatus.NOT_FOUND, f"there is no project {key.project}; create it first")
     await check_right(transaction, caller, Right.WRITE, key.project)
     current = await transaction.current(key)
-    _check_write(headers, key, current.content)
+    check_conditions(headers, current.content.validator, f"record {key}")
     if current.content.problem:
         raise RequestRefused(
             HTTPStatus.CONFLICT, f"record {key} cannot be read; delete it, and send it again"
@@ -172,11 +175,6 @@ async def _put(
     if after is before:
         return HTTPStatus.OK, current.content
     return HTTPStatus.OK, await transaction.put(current, after)
-
-
-def _check_write(headers: Mapping[str, str], key: Key, content: Content) -> None:
-    if evaluated(headers, content.validator, reads=False) is Precondition.FAILED:
-        raise RequestRefused(HTTPStatus.PRECONDITION_FAILED, f"record {key}: {STALE}")
 
 
 def _parsed(body: bytes, key: Key) -> Record | Annotations:

@@ -16,11 +16,11 @@ from anyio.abc import TaskStatus
 from smtd import denied
 from smtd.errors import SmtdError, StoreUnreachable, UsageError
 from smtd.server.acceptor import listeners
+from smtd.server.accounts.authenticator import Authenticator
 from smtd.server.application import Application
 from smtd.server.backend import Replaced
 from smtd.server.body import Bodies
 from smtd.server.bulk_api import BulkApi
-from smtd.server.caller import Authenticating
 from smtd.server.changes_api import ChangesApi
 from smtd.server.commits import Committed, Listeners
 from smtd.server.connections import accepting
@@ -47,7 +47,7 @@ RESTART_PAUSE = 1.0
 
 async def serve(
     settings: ServerSettings,
-    authenticator: Authenticating,
+    authenticator: Authenticator,
     *,
     task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -106,7 +106,7 @@ class _Listeners(Listeners):
 
 async def _serve_store(
     settings: ServerSettings,
-    authenticator: Authenticating,
+    authenticator: Authenticator,
     started: Callable[[str], None],
     *,
     may_create: bool,
@@ -176,7 +176,7 @@ async def _pages(
     database: ServedDatabase,
     writer: Writer,
     indexing: Indexing,
-    authenticator: Authenticating,
+    authenticator: Authenticator,
     ending: anyio.Event,
 ) -> Pages:
     """Return the pages of the server; their streams end when *ending* is set."""

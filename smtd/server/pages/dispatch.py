@@ -15,10 +15,12 @@ from anyio import to_thread
 
 import smtd
 from smtd.errors import RecordUnusable, StoreError
-from smtd.server.accounts.rights import Right, User, rights_of
+from smtd.server.accounts.authenticator import Authenticator
+from smtd.server.accounts.rights import Right, User
 from smtd.server.accounts.sessions import LoginSession
 from smtd.server.answers import RequestRefused
-from smtd.server.caller import Authenticating, Caller
+from smtd.server.authorization import caller_of
+from smtd.server.caller import Caller
 from smtd.server.database import ServedDatabase
 from smtd.server.origins import Origin
 from smtd.server.pages.login import Logins
@@ -80,7 +82,7 @@ class Pages:
         self,
         database: ServedDatabase,
         templates: Templates,
-        authenticator: Authenticating,
+        authenticator: Authenticator,
         anonymous: Right,
         shows: Mapping[tuple[str, str], Show],
     ) -> None:
@@ -156,9 +158,7 @@ class Pages:
         user = None if session is None else session[0]
         if user is None and self._anonymous is Right.NONE:
             return None
-        await self._database.refresh()
-        rows = () if user is None else self._database.rights.get(user.name, ())
-        return Caller(user, origin.address, rights_of(user, rows, self._anonymous))
+        return await caller_of(self._database, user, origin.address, self._anonymous)
 
     def _login_address(self, request: web.Request, method: str) -> str:
         wanted = request.rel_url.raw_path_qs if method == "GET" else "/"

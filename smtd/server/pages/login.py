@@ -6,10 +6,10 @@ from http import HTTPStatus
 
 from aiohttp import web
 
+from smtd.server.accounts.authenticator import Authenticator
 from smtd.server.accounts.rights import User
 from smtd.server.accounts.sessions import LIFETIME, LoginSession
 from smtd.server.accounts.throttle import TooManyFailures
-from smtd.server.caller import Authenticating
 from smtd.server.origins import Origin
 from smtd.web import answers, forms
 from smtd.web.answers import PageError
@@ -23,7 +23,7 @@ _NO_TOKEN = ""
 class Logins:
     """Shows the login form, and keeps sessions in cookies that only pages use."""
 
-    def __init__(self, templates: Templates, authenticator: Authenticating) -> None:
+    def __init__(self, templates: Templates, authenticator: Authenticator) -> None:
         self._templates = templates
         self._authenticator = authenticator
 
