@@ -94,7 +94,7 @@ ELSEWHERE = {
     "smtd/journal/integrity.py": "it checks before",
     "smtd/stores/legacy/databases.py": "it checks before",
     "smtd/stores/django/schema.py": "the schema is a part of this package",
-    "smtd/web/assets.py": "the files are a part of this package",
+    "smtd/web/templates.py": "the files are a part of this package",
     "smtd/web/records/index_file.py": "it checks before",
     "smtd/server/api_document.py": "the document is a part of this package",
     "smtd/stores/shelf/worker.py": "it asks the kernel about its own process",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import web
 
@@ -35,10 +36,12 @@ class PageError(Exception):
         self.status = status
 
 
-def page(html: str, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
-    """Return the page *html*."""
+def page(
+    templates: Templates, name: str, visit: Visit, /, *, status: HTTPStatus = HTTPStatus.OK, **values: Any
+) -> web.Response:
+    """Return the page of the template *name* for *visit*, with *values*."""
     return web.Response(
-        body=html.encode("utf-8", "replace"),
+        body=templates.page(name, visit, **values).encode("utf-8", "replace"),
         status=status,
         content_type="text/html",
         charset="utf-8",
@@ -53,8 +56,8 @@ def see(address: str) -> web.Response:
 
 def error(templates: Templates, path: str, exc: PageError) -> web.Response:
     """Return the page at *path* that says what went wrong."""
-    html = templates.page("error.html", Visit(path), title=exc.status.phrase, sentence=str(exc))
-    answer = page(html, exc.status)
+    values = {"title": exc.status.phrase, "sentence": str(exc)}
+    answer = page(templates, "error.html", Visit(path), status=exc.status, **values)
     if exc.status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
         answer.force_close()  # the server does not read the rest of the form
     return answer

@@ -1,4 +1,4 @@
-"""The templates of the pages, and how they show what others wrote.
+"""The templates and the files of the pages, and how the templates show what others wrote.
 
 Jinja2 escapes every value. `text` shows control characters and marks that change the direction of writing as
 readable escapes, and each such text stands in an element of its own direction.
@@ -10,29 +10,41 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cache
-from typing import Any
+from hashlib import blake2b
+from importlib import resources
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import jinja2
 from markupsafe import Markup, escape
 
+import smtd
 from smtd.text import shown, shown_lines
-from smtd.web.assets import ASSETS, Asset
+
+#: The path below which the style sheet, the script and the icon are.
+ASSETS = "/assets/"
+_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+
+
+class Asset(NamedTuple):
+    """A file for browsers, and a short hash of its content, which is in its address, so that they keep it."""
+
+    content: bytes
+    media_type: str
+    version: str
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
     """What every page of one site shares.
 
-    *prefix*: `/` or `/path/`. *menu*: path and word of the main pages. *version*: that of smtd. *login*: the
-    path of the page where people log in (empty: nobody does). *projects*: that of the list of projects.
+    *prefix*: `/` or `/path/`. *menu*: path and word of the main pages. *login*: the path of the page where
+    people log in (empty: nobody does). *projects*: that of the list of projects.
     """
 
-    name: str
     prefix: str
     menu: Sequence[tuple[str, str]]
     assets: Mapping[str, Asset]
-    version: str
     login: str = ""
     projects: str = "/"
 
@@ -76,9 +88,19 @@ class Templates:
         return self._environment.get_template(name).render(site=self.site, visit=visit, **found)
 
 
-def load(site: Site) -> Templates:
-    """Return the templates for *site*, compiled. Blocks, the first time for a fifth of a second."""
-    return Templates(site, compiled())
+def load(prefix: str, menu: Sequence[tuple[str, str]], *, login: str = "", projects: str = "/") -> Templates:
+    """Return the templates, compiled, for a `Site`. Blocks, the first time for a fifth of a second."""
+    return Templates(Site(prefix, menu, _assets(), login, projects), compiled())
+
+
+def _assets() -> Mapping[str, Asset]:
+    """Return all files for browsers, by name. Blocks."""
+    found = {}
+    for file in (resources.files("smtd.web") / "assets").iterdir():
+        if (media_type := _TYPES.get(file.name.rpartition(".")[2])) is not None:
+            content = file.read_bytes()
+            found[file.name] = Asset(content, media_type, blake2b(content, digest_size=6).hexdigest())
+    return found
 
 
 @cache
@@ -100,6 +122,7 @@ def compiled() -> jinja2.Environment:
         "number": number,
         "duration": duration,
     }
+    environment.globals["version"] = smtd.__version__
     for name in environment.list_templates():
         environment.get_template(name)
     return environment

@@ -11,7 +11,7 @@ import pytest
 from smtd.config import LONGEST_NAME
 from smtd.records.record import DataKey, Dependency, Parameters, Platform
 from smtd.server.pages.projects import ProjectRow
-from smtd.web import assets, templates
+from smtd.web import templates
 from smtd.web.records import columns, query, table
 from smtd.web.records.catalog import PastWrite, Progress, ProjectHead, Sides
 from smtd.web.records.columns import ALL, LABEL, chosen
@@ -23,7 +23,7 @@ from smtd.web.records.parameter_values import Parameter
 from smtd.web.records.query import PAGE, RecordQuery
 from smtd.web.records.record_view import record_view
 from smtd.web.records.sweep import sweep
-from smtd.web.templates import Site, Templates, Visit
+from smtd.web.templates import Templates, Visit
 from tests.build import MOMENT, record
 
 LARGEST = 100_000
@@ -35,7 +35,7 @@ TEXTS = {"plain": "word ", "escaped": "&", "reversed": "\u202e", "wide": "鬼"}
 
 @pytest.fixture(scope="module")
 def site() -> Templates:
-    return templates.load(Site("smtd", "/", (("/", "Projects"),), assets.load(), "1"))
+    return templates.load("/", (("/", "Projects"),))
 
 
 def size(site: Templates, name: str, **values: Any) -> int:
@@ -79,13 +79,13 @@ def test_table_is_small(site: Templates, text: str) -> None:
         info=ProjectHead("Sweep", "Sweep", text * 2000, True),
         query=asked,
         label=table.heading(asked, LABEL),
-        headings=table.headings(asked, shown),
+        headings=[table.heading(asked, each) for each in shown],
         rows=table.table_rows(rows, shown, room),
         page=TablePage(rows, 10_001, None, None),
         most=10_000,
         pages={"first": None, "before": None, "after": None},
         fields=query.fields(asked),
-        filters=table.filters(asked, values),
+        filters=[table.filter_by(asked, name, values.get(name, ())) for name in table.TITLES],
         all_columns=[(column, True) for column in shown],
         progress=Progress(False, 1, 2),
     )
@@ -196,8 +196,8 @@ def test_parameters_side_by_side_are_small(site: Templates, text: str) -> None:
             query=asked,
             main_file=table.filter_by(asked, "main_file", [f"{text * 90}{number}" for number in range(100)]),
             label=table.heading(asked, LABEL),
-            run=table.headings(asked, chosen(("at", "duration"))),
-            headings=table.headings(asked, shown),
+            run=[table.heading(asked, each) for each in chosen(("at", "duration"))],
+            headings=[table.heading(asked, each) for each in shown],
             sweep=found,
             page=TablePage(rows, 10_001, None, None),
             most=10_000,

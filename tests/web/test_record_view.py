@@ -8,10 +8,9 @@ import pytest
 
 from smtd.records.record import DataKey, Dependency, Parameters
 from smtd.web.records.comparison import compared
-from smtd.web.records.diff_lines import lines
 from smtd.web.records.excerpt import cost, excerpt
 from smtd.web.records.parameter_values import Parameter, listed
-from smtd.web.records.record_view import as_text, record_view
+from smtd.web.records.record_view import as_text, line_kind, record_view
 from tests.build import full, record
 
 
@@ -78,7 +77,12 @@ def test_lines_of_a_diff_say_what_they_do() -> None:
     """Headers are neither added nor removed."""
     text = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-old\n+new\n same"
 
-    assert [line.kind for line in lines(text)] == ["header"] * 3 + ["place", "removed", "added", ""]
+    assert [line_kind(line) for line in text.split("\n")] == ["header"] * 3 + [
+        "place",
+        "removed",
+        "added",
+        "",
+    ]
 
 
 def test_view_of_a_record_without_bounds_is_bounded() -> None:

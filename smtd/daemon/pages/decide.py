@@ -70,8 +70,13 @@ class DecidePages:
         else:
             groups = [decide_view.group(*where, found[where]) for where in sorted(found, key=_order)]
         values = {"groups": groups, "pair": pair, "kind": kind, "problem": problem, "few": FEW}
-        html = self._templates.page("decide.html", request.visit, **values)
-        return answers.page(html, HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK)
+        return answers.page(
+            self._templates,
+            "decide.html",
+            request.visit,
+            **values,
+            status=HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK,
+        )
 
     async def _waiting(self, pair: str) -> dict[tuple[str, str], list[WaitingRecord]]:
         of = {"pairs": [pair]} if pair else {}
@@ -91,7 +96,8 @@ class DecidePages:
         kind = next(
             (kind for (_, kind), all_ in waiting.items() if any(each.key == key for each in all_)), ""
         )
-        html = self._templates.page(
+        return answers.page(
+            self._templates,
             "decide_record.html",
             request.visit,
             pair=pair,
@@ -103,7 +109,6 @@ class DecidePages:
             past=decide_view.past_writes(explained),
             comparison=comparison,
         )
-        return answers.page(html)
 
     async def review(self, request: LocalRequest) -> web.Response:
         """Show what a decision would do; nothing is done yet."""
@@ -117,7 +122,8 @@ class DecidePages:
         found = await result(self._ask, wish.verb, **wish.fields, dry_run=True)
         (report,) = found["pairs"]
         actions = report["actions"]
-        html = self._templates.page(
+        return answers.page(
+            self._templates,
             "decide_review.html",
             request.visit,
             wish=wish,
@@ -126,8 +132,8 @@ class DecidePages:
             rows=actions[:_LISTED],
             values=[decide_view.value_of(key) for key in wish.keys],
             changed=changed,
+            status=HTTPStatus.CONFLICT if changed else HTTPStatus.OK,
         )
-        return answers.page(html, HTTPStatus.CONFLICT if changed else HTTPStatus.OK)
 
     async def apply(self, request: LocalRequest) -> web.Response:
         """Carry out a decision if it would still do what was shown; else show what it would do now."""

@@ -17,10 +17,10 @@ from smtd.daemon.pages.access import LIFETIME, LinkAccess, PageSession
 from smtd.daemon.pages.asking import page_error
 from smtd.errors import SmtdError
 from smtd.server.origins import Origins, WrongHost
-from smtd.web import answers, assets, forms
+from smtd.web import answers, forms
 from smtd.web.answers import PageError
 from smtd.web.forms import Form
-from smtd.web.templates import Templates, Visit
+from smtd.web.templates import ASSETS, Templates, Visit
 
 log = logging.getLogger("smtd")
 
@@ -108,8 +108,8 @@ class LocalPages:
     async def _answer(self, request: web.Request, path: str) -> web.StreamResponse:
         await self._check_peer(request)
         method = "GET" if request.method == "HEAD" else request.method
-        if path.startswith(assets.ASSETS):
-            return answers.asset(self._templates, path.removeprefix(assets.ASSETS))
+        if path.startswith(ASSETS):
+            return answers.asset(self._templates, path.removeprefix(ASSETS))
         if path == "/open":
             return self._open(request, method)
         session = self._access.session(request.cookies.get(self._cookie))
@@ -154,5 +154,6 @@ class LocalPages:
         return answer
 
     def _closed(self, path: str, *, used: bool = False) -> web.Response:
-        html = self._templates.page("closed.html", Visit(path), used=used)
-        return answers.page(html, HTTPStatus.FORBIDDEN)
+        return answers.page(
+            self._templates, "closed.html", Visit(path), used=used, status=HTTPStatus.FORBIDDEN
+        )

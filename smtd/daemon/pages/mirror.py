@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -16,15 +15,14 @@ from smtd.daemon.pages import figures_view
 from smtd.daemon.pages.asking import Ask, result
 from smtd.daemon.pages.dispatch import LocalRequest
 from smtd.daemon.pages.mirror_view import all_needs, card, needs, summary
-from smtd.errors import JournalError, SmtdError
+from smtd.errors import JournalError
 from smtd.web import answers
-from smtd.web.answers import HEADERS, PageError
+from smtd.web.answers import PageError
+from smtd.web.live import LiveStreams, StreamLimits
 from smtd.web.templates import Templates, Visit
 
-#: Seconds between two looks at the pairs for a live page, until a stream ends, and between two comments.
-_LOOK, _LONGEST, _SILENCE = 1.0, 3600.0, 15.0
-#: The most streams at once, and the most pairs whose cards have charts: a page has at most 100 kB.
-_STREAMS, _WITH_CHARTS = 20, 12
+#: The limits of the streams, and the most pairs whose cards have charts: a page has at most 100 kB.
+_LIMITS, _WITH_CHARTS = StreamLimits(look=1.0, longest=3600.0, most=20, of_one=20), 12
 #: Seconds for which a page waits for a cycle that was asked for; the cycle continues.
 _WAIT = 10.0
 
@@ -35,8 +33,7 @@ class MirrorPages:
     def __init__(self, ask: Ask, templates: Templates, ending: anyio.Event) -> None:
         self._ask = ask
         self._templates = templates
-        self._ending = ending
-        self._streams = 0
+        self._streams = LiveStreams(ending)
 
     async def show(self, request: LocalRequest) -> web.Response:
         """Show all pairs."""
@@ -46,14 +43,14 @@ class MirrorPages:
             now = datetime.now().astimezone()
             for each in await self._figures():
                 charts[each["pair"]] = [figures_view.of_day(each, now), figures_view.of_days(each, now)]
-        html = self._templates.page(
+        return answers.page(
+            self._templates,
             "mirror.html",
             request.visit,
             cards=[card(pair) for pair in pairs],
             needs=all_needs(pairs),
             charts=charts,
         )
-        return answers.page(html)
 
     async def show_pair(self, request: LocalRequest) -> web.Response:
         """Show one pair, with all that is known of it."""
@@ -68,7 +65,8 @@ class MirrorPages:
                 *figures_view.of_month(each, now),
             )
         ]
-        html = self._templates.page(
+        return answers.page(
+            self._templates,
             "pair.html",
             request.visit,
             card=card(pair),
@@ -78,7 +76,6 @@ class MirrorPages:
             failed=pair["failed"],
             findings=pair["findings"],
         )
-        return answers.page(html)
 
     async def plan(self, request: LocalRequest) -> web.Response:
         """Show what the next cycle of a pair would do."""
@@ -87,8 +84,7 @@ class MirrorPages:
         if found["errors"]:
             raise PageError(HTTPStatus.SERVICE_UNAVAILABLE, found["errors"][0]["error"])
         (report,) = found["pairs"]
-        html = self._templates.page("plan.html", request.visit, name=name, report=report, most=200)
-        return answers.page(html)
+        return answers.page(self._templates, "plan.html", request.visit, name=name, report=report, most=200)
 
     async def sync(self, request: LocalRequest) -> web.Response:
         """Run a cycle, perhaps only if it does what a plan says."""
@@ -116,7 +112,7 @@ class MirrorPages:
 
     async def _settle(self, name: str, *, is_paused: bool) -> None:
         """Wait for a moment until the status of a pair shows that it was paused or resumed."""
-        with anyio.move_on_after(_LOOK):
+        with anyio.move_on_after(_LIMITS.look):
             while ((await self._pair(name))["state"] == "paused") is not is_paused:  # noqa: ASYNC110
                 await anyio.sleep(0.02)
 
@@ -137,33 +133,8 @@ class MirrorPages:
 
     async def follow(self, request: LocalRequest) -> web.StreamResponse:
         """Stream what changes on the first page, or on that of one pair, at most once a second."""
-        name = request.query.one("name")
-        if self._streams >= _STREAMS:
-            raise PageError(HTTPStatus.SERVICE_UNAVAILABLE, "Too many pages are open; close some.")
-        answer = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})
-        await answer.prepare(request.http)
-        self._streams += 1
-        try:
-            with anyio.move_on_after(_LONGEST), suppress(ConnectionError, SmtdError, PageError):
-                await self._send(answer, name, Visit(request.path, token=request.session.token))
-        finally:
-            self._streams -= 1
-        return answer
-
-    async def _send(self, answer: web.StreamResponse, name: str, visit: Visit) -> None:
-        sent: Mapping[str, str] = {}
-        last = anyio.current_time()
-        while not self._ending.is_set():
-            parts = await self._parts(name, visit)
-            changed = {part: html for part, html in parts.items() if sent.get(part) != html}
-            if changed:
-                await answer.write(f"data: {json.dumps(changed)}\n\n".encode())
-            elif anyio.current_time() - last > _SILENCE:
-                await answer.write(b":\n\n")
-            if changed or anyio.current_time() - last > _SILENCE:
-                sent, last = parts, anyio.current_time()
-            with anyio.move_on_after(_LOOK):
-                await self._ending.wait()
+        name, visit = request.query.one("name"), request.quiet_visit
+        return await self._streams.send(request.http, "", partial(self._parts, name, visit), _LIMITS)
 
     async def _parts(self, name: str, visit: Visit) -> Mapping[str, str]:
         """Return the live parts of a page, by their ids."""

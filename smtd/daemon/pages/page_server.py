@@ -7,13 +7,13 @@ import os
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
 from anyio import to_thread
 from anyio.abc import TaskStatus
 
-import smtd
 from smtd.daemon.pages import peer, routes
 from smtd.daemon.pages.access import LINK_LIFETIME, LinkAccess
 from smtd.daemon.pages.asking import Ask
@@ -23,8 +23,7 @@ from smtd.daemon.pair_records import PairAccess
 from smtd.errors import UsageError
 from smtd.server.acceptor import listeners
 from smtd.server.connections import accepting
-from smtd.web import assets, templates
-from smtd.web.templates import Site, Templates
+from smtd.web import templates
 
 log = logging.getLogger("smtd")
 
@@ -67,7 +66,7 @@ class PageServer:
 
     async def _run(self, *, task_status: TaskStatus[int]) -> None:
         """Serve until cancelled; report the port. Raises UsageError before that."""
-        loaded = await _load_templates()
+        loaded = await to_thread.run_sync(partial(templates.load, "/", _MENU, projects="/projects"))
         checks_user = await to_thread.run_sync(peer.can_tell, os.getuid())
         if not checks_user:
             log.info(
@@ -88,12 +87,6 @@ class PageServer:
                 await anyio.sleep_forever()
             finally:
                 ending.set()  # ends the streams: they would go on for ever
-
-
-async def _load_templates() -> Templates:
-    files = await to_thread.run_sync(assets.load)
-    site = Site("smtd", "/", _MENU, files, smtd.__version__, projects="/projects")
-    return await to_thread.run_sync(templates.load, site)
 
 
 @asynccontextmanager

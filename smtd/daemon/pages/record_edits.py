@@ -18,7 +18,6 @@ from smtd.web.answers import PageError
 from smtd.web.forms import Form
 from smtd.web.records import edit
 from smtd.web.records.edit import AnnotationTexts, ShownTexts
-from smtd.web.records.edit_form import edit_form
 from smtd.web.templates import Templates
 
 #: How often an edit is merged again with what others have changed in the meantime.
@@ -47,7 +46,7 @@ class RecordEdits:
             texts = edit.texts_of(record)
         edit.check_size(key, texts)
         place = catalog.place
-        return edit_form(self._templates, request.visit, key, texts, texts, digest, place=place)
+        return edit.form(self._templates, request.visit, key, texts, texts, digest, place=place)
 
     async def save(self, request: LocalRequest, form: Form, catalog: PairCatalog) -> web.Response:
         """Have the edit made, merged with what others have changed since the form was shown."""
@@ -58,7 +57,7 @@ class RecordEdits:
             merged = edit.merged(wish.before, wish.wanted, stored)
             if merged.conflicts:
                 where, names = (self._templates, request.visit, wish.key), merged.conflicts
-                return edit_form(*where, merged.texts, stored, digest, conflicts=names, place=catalog.place)
+                return edit.form(*where, merged.texts, stored, digest, conflicts=names, place=catalog.place)
             if merged.texts == stored:
                 return self._done(request, wish.key, catalog, "Nothing was changed, so nothing is saved.")
             try:

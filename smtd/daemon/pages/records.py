@@ -86,7 +86,8 @@ class PairPages:
             if held is None:
                 problems[name] = "its first sync has not ended yet."
             rows += [PairProject(name, project, *_counts(each)) for project, each in (held or {}).items()]
-        html = self._templates.page(
+        return answers.page(
+            self._templates,
             "pair_projects.html",
             request.visit,
             rows=rows[:_MOST_PROJECTS],
@@ -94,7 +95,6 @@ class PairPages:
             problems=dict(list(problems.items())[:20]),
             has_pairs=bool(self._access.names()),
         )
-        return answers.page(html)
 
     async def _held(self, name: str) -> Mapping[str, Both[int]] | None:
         records = await self._access.records(name)

@@ -37,7 +37,7 @@ class TimelinePages:
         found = await result(self._ask, "history cycles", pair=pair, before=before, limit=_CYCLES)
         rows = [(each, _counts(each)) for each in found["cycles"]]
         values = {"rows": rows, "pair": pair, "older": found["before"], "is_first": before is None}
-        return answers.page(self._templates.page("history.html", request.visit, **values))
+        return answers.page(self._templates, "history.html", request.visit, **values)
 
     async def show_cycle(self, request: LocalRequest) -> web.Response:
         """Show the records that one cycle wrote."""
@@ -51,7 +51,7 @@ class TimelinePages:
             )
         older = entries[-1]["id"] if len(found["history"]) > _RECORDS else None
         values = {"number": number, "entries": entries, "older": older}
-        return answers.page(self._templates.page("cycle.html", request.visit, **values))
+        return answers.page(self._templates, "cycle.html", request.visit, **values)
 
     async def review(self, request: LocalRequest) -> web.Response:
         """Show what it would do to undo a cycle; nothing is done yet."""
@@ -66,8 +66,13 @@ class TimelinePages:
             "refused": found["refused"][:_LISTED],
             "changed": changed,
         }
-        html = self._templates.page("undo.html", request.visit, **values)
-        return answers.page(html, HTTPStatus.CONFLICT if changed else HTTPStatus.OK)
+        return answers.page(
+            self._templates,
+            "undo.html",
+            request.visit,
+            **values,
+            status=HTTPStatus.CONFLICT if changed else HTTPStatus.OK,
+        )
 
     async def undo(self, request: LocalRequest) -> web.Response:
         """Undo a cycle if that would still do what was shown; else show what it would do now."""
@@ -89,8 +94,13 @@ class TimelinePages:
         report = await result(self._ask, "restore", **wanted, dry_run=True)
         value = value_of(Key(wanted["project"], wanted["label"]))
         values = {"wanted": wanted, "value": value, "report": report, "changed": changed}
-        html = self._templates.page("restore.html", request.visit, **values)
-        return answers.page(html, HTTPStatus.CONFLICT if changed else HTTPStatus.OK)
+        return answers.page(
+            self._templates,
+            "restore.html",
+            request.visit,
+            **values,
+            status=HTTPStatus.CONFLICT if changed else HTTPStatus.OK,
+        )
 
     async def restore(self, request: LocalRequest) -> web.Response:
         """Restore a version if that would still do what was shown; else show what it would do now."""

@@ -13,7 +13,6 @@ from typing import TypeAlias
 from aiohttp import web
 from anyio import to_thread
 
-import smtd
 from smtd.errors import RecordUnusable, StoreError
 from smtd.server.accounts.authenticator import Authenticator
 from smtd.server.accounts.rights import Right, User
@@ -24,10 +23,10 @@ from smtd.server.caller import Caller
 from smtd.server.database import ServedDatabase
 from smtd.server.origins import Origin
 from smtd.server.pages.login import Logins
-from smtd.web import answers, assets, forms, templates
+from smtd.web import answers, forms, templates
 from smtd.web.answers import PageError
 from smtd.web.records.table_pages import CHOSEN
-from smtd.web.templates import Site, Templates, Visit
+from smtd.web.templates import ASSETS, Templates, Visit
 
 log = logging.getLogger("smtd")
 
@@ -66,9 +65,7 @@ Show: TypeAlias = Callable[[PageRequest], Awaitable[web.StreamResponse]]
 
 async def load_templates(prefix: str) -> Templates:
     """Return the templates of a server whose pages begin at *prefix*."""
-    files = await to_thread.run_sync(assets.load)
-    site = Site("smtd", prefix, _MENU, files, smtd.__version__, _LOGIN)
-    return await to_thread.run_sync(templates.load, site)
+    return await to_thread.run_sync(partial(templates.load, prefix, _MENU, login=_LOGIN))
 
 
 class Pages:
@@ -96,7 +93,7 @@ class Pages:
 
     def has(self, path: str) -> bool:
         """Say whether *path* means a page or a file of the pages."""
-        return path in self._paths or path.startswith(assets.ASSETS)
+        return path in self._paths or path.startswith(ASSETS)
 
     async def answer(self, request: web.Request, path: str, origin: Origin) -> web.StreamResponse:
         """Return the answer to *request* for *path*; never raises but for a lost connection."""
@@ -132,8 +129,8 @@ class Pages:
 
     async def _answer(self, request: web.Request, path: str, origin: Origin) -> web.StreamResponse:
         method = "GET" if request.method == "HEAD" else request.method
-        if path.startswith(assets.ASSETS):
-            return answers.asset(self._templates, path.removeprefix(assets.ASSETS))
+        if path.startswith(ASSETS):
+            return answers.asset(self._templates, path.removeprefix(ASSETS))
         if path == _LOGIN:
             return await self._logins.answer(request, method, origin)
         if path == "/logout":

@@ -24,7 +24,6 @@ from smtd.web.answers import PageError
 from smtd.web.forms import Form
 from smtd.web.records import edit, record_view
 from smtd.web.records.edit import AnnotationTexts, Edited, ShownTexts
-from smtd.web.records.edit_form import edit_form
 from smtd.web.templates import Templates
 
 
@@ -50,7 +49,7 @@ class EditPages:
         async with self._reading.record(key) as (record, digest):
             texts = edit.texts_of(record)
         edit.check_size(key, texts)
-        return edit_form(self._templates, request.visit, key, texts, texts, digest)
+        return edit.form(self._templates, request.visit, key, texts, texts, digest)
 
     async def save(self, request: PageRequest) -> web.Response:
         """Store what the form says, merged with what others have changed meanwhile."""
@@ -63,7 +62,7 @@ class EditPages:
         if not saved.word:
             texts, stored, conflicts = saved.edited
             where = (self._templates, request.visit, key)
-            return edit_form(*where, texts, stored, saved.digest, conflicts=conflicts)
+            return edit.form(*where, texts, stored, saved.digest, conflicts=conflicts)
         site = self._templates.site
         return answers.see(site.address("/record", project=key.project, label=key.label, done=saved.word))
 
@@ -74,10 +73,16 @@ class EditPages:
     async def _question(self, request: PageRequest, key: Key, *, changed: bool) -> web.Response:
         async with self._reading.record(key) as (record, digest):
             view = await to_thread.run_sync(record_view.record_view, record)
-        html = self._templates.page(
-            "record_delete.html", request.visit, key=key, record=view, digest=digest, changed=changed
+        return answers.page(
+            self._templates,
+            "record_delete.html",
+            request.visit,
+            key=key,
+            record=view,
+            digest=digest,
+            changed=changed,
+            status=HTTPStatus.CONFLICT if changed else HTTPStatus.OK,
         )
-        return answers.page(html, HTTPStatus.CONFLICT if changed else HTTPStatus.OK)
 
     async def delete(self, request: PageRequest) -> web.Response:
         """Delete a record if it still is what the question showed."""

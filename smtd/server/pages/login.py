@@ -66,7 +66,7 @@ class Logins:
         self, wanted: str, name: str = "", problem: str = "", status: HTTPStatus = HTTPStatus.OK
     ) -> web.Response:
         values = {"next": _local(wanted), "name": name, "problem": problem}
-        return answers.page(self._templates.page("login.html", Visit("/login"), **values), status)
+        return answers.page(self._templates, "login.html", Visit("/login"), **values, status=status)
 
     def _set_cookie(self, answer: web.Response, value: str, seconds: int, origin: Origin) -> None:
         answer.set_cookie(

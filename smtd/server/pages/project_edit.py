@@ -71,7 +71,8 @@ class ProjectEditPages:
         is_conflict: bool = False,
     ) -> web.Response:
         """Return the form with *info* in its fields; it says *problem*, or what is *stored* now."""
-        html = self._templates.page(
+        return answers.page(
+            self._templates,
             "project_edit.html",
             request.visit,
             project=project,
@@ -79,9 +80,8 @@ class ProjectEditPages:
             stored=_as_sent(stored),
             problem=problem,
             is_conflict=is_conflict,
+            status=HTTPStatus.CONFLICT if problem or is_conflict else HTTPStatus.OK,
         )
-        bad = problem or is_conflict
-        return answers.page(html, HTTPStatus.CONFLICT if bad else HTTPStatus.OK)
 
     async def _save(
         self,

@@ -42,7 +42,7 @@ class ProjectPages:
             for found in (totals.get(name, ProjectTotals()),)
         ]
         rows.sort(key=lambda row: (row.newest or datetime.min, row.id), reverse=True)
-        return answers.page(self._templates.page("projects.html", request.visit, projects=rows))
+        return answers.page(self._templates, "projects.html", request.visit, projects=rows)
 
 
 def _time(moment: str) -> datetime | None:

@@ -1,19 +1,27 @@
-"""Merge what a form sends of a record with what others have changed since the form was shown. Pure."""
+"""The form for reason, outcome and tags of a record, and its merge with what others have changed since."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import quote_plus
 
+from aiohttp import web
+
 from smtd.records.record import Key, Record
+from smtd.web import answers
 from smtd.web.answers import PageError
 from smtd.web.forms import LARGEST, Form
 from smtd.web.records import run_words
+from smtd.web.records.excerpt import excerpt
+from smtd.web.templates import Templates, Visit
 
 #: The bytes of the other fields of the form.
 _REST = 10_000
+#: The bytes that are shown of what somebody else has made of a text.
+_THEIRS = 20_000
 
 
 class AnnotationTexts(NamedTuple):
@@ -98,3 +106,35 @@ def _hash(text: str) -> str:
 def _as_sent(text: str) -> str:
     """Return *text* as a browser sends it: with line breaks of one kind, and without what a page escapes."""
     return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
+
+
+def form(
+    templates: Templates,
+    visit: Visit,
+    key: Key,
+    texts: AnnotationTexts,
+    stored: AnnotationTexts,
+    digest: str,
+    *,
+    conflicts: Sequence[str] = (),
+    place: Mapping[str, str] | None = None,
+) -> web.Response:
+    """Return the form with *texts* in its fields; for *conflicts* it shows what is *stored*, too.
+
+    *digest*: that of the record which has *stored*. *place*: the fields that every address has.
+    """
+    return answers.page(
+        templates,
+        "record_edit.html",
+        visit,
+        place=place or {},
+        key=key,
+        texts=texts,
+        shown=shown(stored),
+        theirs={name: excerpt(getattr(stored, name), _THEIRS) for name in conflicts},
+        tags=run_words.joined_tags(texts.tags),
+        stored_tags=run_words.joined_tags(stored.tags),
+        digest=digest,
+        conflicts=conflicts,
+        status=HTTPStatus.CONFLICT if conflicts else HTTPStatus.OK,
+    )

@@ -1,35 +1,24 @@
-"""What changes on a page of records while somebody looks: streams of Server-Sent Events.
-
-A stream looks every two seconds, and sends the HTML of the parts that have changed. A page that is hidden
-closes its stream (`script.js`).
-"""
+"""What changes on a page of records while somebody looks."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from http import HTTPStatus
 
 import anyio
 from aiohttp import web
 
-from smtd.errors import SmtdError
 from smtd.records.record import Key
-from smtd.web.answers import HEADERS, PageError
+from smtd.web.answers import PageError
+from smtd.web.live import LiveStreams, StreamLimits
 from smtd.web.records import query
 from smtd.web.records.catalog import RecordRequest
 from smtd.web.records.statements import MOST_COUNTED
 from smtd.web.templates import Templates
 
-#: Seconds between two looks, until a stream ends (the browser begins another), and between two comments.
-_LOOK, _LONGEST, _SILENCE = 2.0, 900.0, 15.0
-#: The most streams at once, of all visitors and of one.
+#: As `StreamLimits` has them.
+_LOOK, _LONGEST = 2.0, 900.0
 _STREAMS, _OF_ONE = 100, 8
-
-#: Returns the parts of a page that are live, by their ids.
-Parts = Callable[[], Awaitable[Mapping[str, str]]]
 
 
 class LivePages:
@@ -37,8 +26,7 @@ class LivePages:
 
     def __init__(self, templates: Templates, ending: anyio.Event) -> None:
         self._templates = templates
-        self._ending = ending
-        self._streams: Counter[str] = Counter()
+        self._streams = LiveStreams(ending)
 
     async def follow_table(self, request: RecordRequest) -> web.StreamResponse:
         """Stream how many records a table finds, and how many of them are new since it was shown."""
@@ -72,42 +60,24 @@ class LivePages:
 
         return await self._stream(request, key.project, parts)
 
-    async def _stream(self, request: RecordRequest, project: str, parts: Parts) -> web.StreamResponse:
-        user = request.visit.user
-        if self._streams.total() >= _STREAMS or self._streams[user] >= _OF_ONE:
-            raise PageError(HTTPStatus.SERVICE_UNAVAILABLE, "Too many pages are open; close some.")
-        headers = {**HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
-        answer = web.StreamResponse(headers=headers)
-        self._streams[user] += 1
-        try:
-            await answer.prepare(request.http)
-            with anyio.move_on_after(_LONGEST), suppress(ConnectionError, SmtdError, PageError):
-                await self._send(answer, request, project, parts)
-        finally:
-            self._streams[user] -= 1
-            self._streams += Counter()  # drops those who have none
-        return answer
-
-    async def _send(
-        self, answer: web.StreamResponse, request: RecordRequest, project: str, parts: Parts
-    ) -> None:
+    async def _stream(
+        self, request: RecordRequest, project: str, parts: Callable[[], Awaitable[Mapping[str, str]]]
+    ) -> web.StreamResponse:
+        """Stream *parts*, which are made again when the index has other records, to those who may read."""
         catalog, cursor = request.catalog, None
-        sent: Mapping[str, str] = {}
-        last = anyio.current_time()
-        while not self._ending.is_set() and await catalog.may_still_read(project):
+
+        async def changed() -> Mapping[str, str] | None:
+            nonlocal cursor
+            if not await catalog.may_still_read(project):
+                raise PageError(HTTPStatus.FORBIDDEN, f"You may not read project {project} any more.")
             is_complete = (await catalog.progress(project)).is_complete
-            if is_complete and catalog.index.cursor != cursor:
-                cursor, found = catalog.index.cursor, await parts()
-                changed = {part: html for part, html in found.items() if sent.get(part) != html}
-                sent = found
-                if changed:
-                    await answer.write(f"data: {json.dumps(changed)}\n\n".encode())
-                    last = anyio.current_time()
-            if anyio.current_time() - last > _SILENCE:
-                await answer.write(b":\n\n")
-                last = anyio.current_time()
-            with anyio.move_on_after(_LOOK):
-                await self._ending.wait()
+            if not is_complete or catalog.index.cursor == cursor:
+                return None
+            cursor = catalog.index.cursor
+            return await parts()
+
+        limits = StreamLimits(_LOOK, _LONGEST, _STREAMS, _OF_ONE)
+        return await self._streams.send(request.http, request.visit.user, changed, limits)
 
 
 def _number(text: str) -> int:

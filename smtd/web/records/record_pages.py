@@ -36,7 +36,8 @@ class RecordPages:
         key, catalog = _key(request), request.catalog
         async with catalog.record(key) as (record, digest):
             view = await to_thread.run_sync(record_view.record_view, record, place_size(catalog.place))
-        html = self._templates.page(
+        return answers.page(
+            self._templates,
             "record.html",
             request.visit,
             place=catalog.place,
@@ -47,7 +48,6 @@ class RecordPages:
             may_edit=catalog.may_edit(key.project),
             may_delete=catalog.may_delete(key.project),
         )
-        return answers.page(html)
 
     async def show_text(self, request: RecordRequest) -> web.StreamResponse:
         """Send all of a part of a record as a file of plain text."""
@@ -74,7 +74,8 @@ class RecordPages:
             raise PageError(HTTPStatus.BAD_REQUEST, sentence)
         records = [await _without_output(catalog, Key(project, label)) for label in labels]
         found = await to_thread.run_sync(compared, records)
-        html = self._templates.page(
+        return answers.page(
+            self._templates,
             "compare.html",
             request.visit,
             place=catalog.place,
@@ -82,7 +83,6 @@ class RecordPages:
             labels=labels,
             comparison=found,
         )
-        return answers.page(html)
 
     async def show_data(self, request: RecordRequest) -> web.Response:
         """Show which records read or made a file."""
@@ -93,7 +93,8 @@ class RecordPages:
         uses = await index.uses(projects, path) if path and projects else []
         others = [each for each in await _paths(catalog, path) if each != path]
         found = data_view(uses, others, place_size(catalog.place))
-        html = self._templates.page(
+        return answers.page(
+            self._templates,
             "data.html",
             request.visit,
             place=catalog.place,
@@ -103,7 +104,6 @@ class RecordPages:
             others=found.others,
             progress=progress,
         )
-        return answers.page(html)
 
 
 def _key(request: RecordRequest) -> Key:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from smtd.records.record import DataKey, Dependency, Platform, Record
-from smtd.web.records import diff_lines, parameter_values, run_words
-from smtd.web.records.diff_lines import DiffLine
+from smtd.web.records import parameter_values, run_words
 from smtd.web.records.excerpt import Excerpt, Some, cost, excerpt, some
 from smtd.web.records.parameter_values import Parameter
 
@@ -19,6 +18,15 @@ _TEXT, _SHORT, _PARAMETERS, _OUTPUT, _DIFF = 5000, 400, 14_000, 12_000, 14_000
 _DEPENDENCIES, _DEPENDENCY_DIFF, _FILES, _PLATFORMS, _TAGS = 10_000, 2500, 7000, 2500, 1500
 #: The bytes of the markup of a row of a table, of a line of a diff, and of one tag.
 _ROW, _LINE, _TAG = 260, 40, 45
+#: What the lines of a diff begin with that are no part of a file.
+_HEADERS = ("diff ", "index ", "--- ", "+++ ", "Index: ", "===", "new file", "deleted file", "# ")
+
+
+class DiffLine(NamedTuple):
+    """A line; *kind*: `added`, `removed`, `place`, `header` or empty."""
+
+    kind: str
+    text: str
 
 
 class Fact(NamedTuple):
@@ -157,9 +165,18 @@ def _diff(text: str, most: int) -> Some[DiffLine]:
 
 
 def _short_lines(text: str) -> Iterator[DiffLine]:
-    for line in diff_lines.lines(text):
-        found = excerpt(line.text, 1000)
-        yield DiffLine(line.kind, f"{found.text}…" if found.is_cut else found.text)
+    for line in text.split("\n"):
+        found = excerpt(line, 1000)
+        yield DiffLine(line_kind(line), f"{found.text}…" if found.is_cut else found.text)
+
+
+def line_kind(line: str) -> str:
+    """Return what a *line* of a diff does, as `DiffLine` has it."""
+    if line.startswith("@@"):
+        return "place"
+    if line.startswith(_HEADERS):
+        return "header"
+    return {"+": "added", "-": "removed"}.get(line[:1], "")
 
 
 def _dependencies(dependencies: Sequence[Dependency]) -> Some[DependencyRow]:
@@ -184,22 +201,27 @@ def _platform(each: Platform) -> str:
 
 def as_text(record: Record, part: str) -> str | None:
     """Return all of a *part* of *record* as text; None if there is no such part."""
-    if part == "stdout":
-        return record.stdout_stderr or ""
-    if part == "diff":
-        return record.diff or ""
-    if part == "parameters":
-        return record.parameters.content
-    if part == "reason":
-        return record.reason or ""
-    if part == "outcome":
-        return record.outcome or ""
-    if part == "dependencies":
-        return "\n\n".join(
-            "\n".join(filter(None, (_joined(each.name, each.version, each.path), each.diff)))
-            for each in record.dependencies
-        )
-    if part == "files":
-        keys = [("input", key) for key in record.input_data] + [("output", key) for key in record.output_data]
-        return "".join(f"{role}\t{key.digest}\t{json.dumps(key.path)}\n" for role, key in keys)
-    return None
+    return _PARTS[part](record) or "" if part in _PARTS else None
+
+
+def _all_dependencies(record: Record) -> str:
+    return "\n\n".join(
+        "\n".join(filter(None, (_joined(each.name, each.version, each.path), each.diff)))
+        for each in record.dependencies
+    )
+
+
+def _all_files(record: Record) -> str:
+    keys = [("input", key) for key in record.input_data] + [("output", key) for key in record.output_data]
+    return "".join(f"{role}\t{key.digest}\t{json.dumps(key.path)}\n" for role, key in keys)
+
+
+_PARTS: dict[str, Callable[[Record], str | None]] = {
+    "stdout": lambda record: record.stdout_stderr,
+    "diff": lambda record: record.diff,
+    "parameters": lambda record: record.parameters.content,
+    "reason": lambda record: record.reason,
+    "outcome": lambda record: record.outcome,
+    "dependencies": _all_dependencies,
+    "files": _all_files,
+}

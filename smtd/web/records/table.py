@@ -71,11 +71,6 @@ TITLES = {
 }
 
 
-def headings(query: RecordQuery, columns: Sequence[Column]) -> list[Heading]:
-    """Return the heads of *columns* of the table of *query*."""
-    return [heading(query, column) for column in columns]
-
-
 def heading(query: RecordQuery, column: Column) -> Heading:
     """Return the head of *column*: a click sorts by it, or turns the order around."""
     if not column.order:
@@ -147,11 +142,6 @@ def _cell(row: Row, column: Column, most: int) -> Cell:
         value = row.problem
     text = excerpt(" ".join(value.split()), max(most, 0))
     return Cell(column.kind, text.text, text.is_cut)
-
-
-def filters(query: RecordQuery, values: Mapping[str, Sequence[str]]) -> list[Filter]:
-    """Return the filters of *query*, with the *values* that records of the project have, commonest first."""
-    return [filter_by(query, name, values.get(name, ())) for name in TITLES]
 
 
 def filter_by(query: RecordQuery, name: str, values: Sequence[str]) -> Filter:

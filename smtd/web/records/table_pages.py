@@ -13,7 +13,6 @@ from smtd.web.answers import PageError
 from smtd.web.forms import Form
 from smtd.web.records import columns, query, table
 from smtd.web.records.catalog import RecordRequest
-from smtd.web.records.columns import Column
 from smtd.web.records.index import SearchIndex, TablePage
 from smtd.web.records.query import RecordQuery
 from smtd.web.records.statements import MOST_COUNTED
@@ -42,7 +41,8 @@ class TablePages:
         progress, index = await catalog.progress(project), catalog.index
         room = table.room_for_rows(asked, len(chosen), query.place_size(catalog.place))
         page = await _fitting(index, asked, len(chosen), room)
-        html = self._templates.page(
+        return answers.page(
+            self._templates,
             "project.html",
             request.visit,
             place=catalog.place,
@@ -50,17 +50,18 @@ class TablePages:
             info=info,
             query=asked,
             label=table.heading(asked, columns.LABEL),
-            headings=table.headings(asked, chosen),
+            headings=[table.heading(asked, each) for each in chosen],
             rows=table.table_rows(page.rows, chosen, room),
             page=page,
             most=MOST_COUNTED,
             pages=_pages(asked, page.before, page.after),
             fields=query.fields(asked),
-            filters=table.filters(asked, await _values(index, project)),
+            filters=[
+                table.filter_by(asked, name, await index.values(project, name)) for name in table.TITLES
+            ],
             all_columns=[(column, column in chosen) for column in columns.chosen(columns.ALL)],
             progress=progress,
         )
-        return answers.page(html)
 
     def choose_columns(self, form: Form, place: Mapping[str, str]) -> web.Response:
         """Keep the columns that *form* has, in this browser, and go back to the project in *place*."""
@@ -90,10 +91,11 @@ class TablePages:
         room = table.room_for_rows(asked, 3, place)
         page = await _fitting(index, _short_enough(asked), 3, room)
         parameters = await index.parameters(project, [row.label for row in page.rows])
-        sort = asked.sort.name.removeprefix(columns.PARAMETER) if _is_parameter(asked.sort) else ""
+        (sort,) = asked.sort.values or ("",)  # of a parameter: its name
         found = sweep(page.rows, parameters, sort, room, query.address_size(asked) + place)
         shown = [*map(columns.of_parameter, found.names)]
-        html = self._templates.page(
+        return answers.page(
+            self._templates,
             "parameters.html",
             request.visit,
             place=catalog.place,
@@ -102,8 +104,8 @@ class TablePages:
             query=asked,
             main_file=table.filter_by(asked, "main_file", main_files),
             label=table.heading(asked, columns.LABEL),
-            run=table.headings(asked, columns.chosen(("at", "duration"))),
-            headings=table.headings(asked, shown),
+            run=[table.heading(asked, each) for each in columns.chosen(("at", "duration"))],
+            headings=[table.heading(asked, each) for each in shown],
             sweep=found,
             page=page,
             most=MOST_COUNTED,
@@ -111,7 +113,6 @@ class TablePages:
             fields=query.fields(asked),
             progress=progress,
         )
-        return answers.page(html)
 
 
 async def _fitting(index: SearchIndex, asked: RecordQuery, cells: int, room: int) -> TablePage:
@@ -121,19 +122,11 @@ async def _fitting(index: SearchIndex, asked: RecordQuery, cells: int, room: int
     return page if fitting == len(page.rows) else await index.page(replace(asked, size=fitting))
 
 
-async def _values(index: SearchIndex, project: str) -> dict[str, list[str]]:
-    return {name: await index.values(project, name) for name in table.TITLES}
-
-
 def _short_enough(asked: RecordQuery) -> RecordQuery:
     """Return *asked*. Raises PageError if it is too long for the many links of a page."""
     if query.address_size(asked) > query.LONGEST_ADDRESS:
         raise PageError(HTTPStatus.BAD_REQUEST, "The search is too long; use fewer words or filters.")
     return asked
-
-
-def _is_parameter(column: Column) -> bool:
-    return column.name.startswith(columns.PARAMETER)
 
 
 def _pages(
