@@ -26,7 +26,7 @@ from smtd.paths import expanded
 from smtd.server.accounts import credentials, users_file
 from smtd.server.accounts.rights import Right
 from smtd.server.accounts.users_file import Account, StoredToken
-from smtd.server.project_rights import ProjectRights, of_store
+from smtd.server.project_rights import ProjectRights
 from smtd.spelling import did_you_mean
 from smtd.stores.location import Location
 from smtd.textfile import decode
@@ -137,7 +137,7 @@ def list_users(path: Path, store: Store, *, as_json: bool) -> int:
     accounts = [account for _, account in sorted(users_file.read(path).items())]
     rights: dict[str, dict[str, str]] = {}
     place = store()
-    for project, username, level in of_store(place).all() if place is not None else ():
+    for project, username, level in ProjectRights(place).all() if place is not None else ():
         rights.setdefault(username, {})[project] = level
     if as_json:
         say_json({"users": [_shape(account, rights.get(account.name, {})) for account in accounts]})
@@ -163,7 +163,7 @@ def remove(path: Path, name: str, store: Store) -> int:
 
     _found(name, users_file.read(path))
     if (place := store()) is not None:
-        of_store(place).remove_user(name)  # first: if it fails, the same command can be run again
+        ProjectRights(place).remove_user(name)  # first: if it fails, the same command can be run again
     users_file.edit(path, change)
     say(f"removed user {name}")
     return 0
@@ -204,7 +204,7 @@ def _word(everywhere: Right) -> Literal["none", "read", "write"]:
 def _needed(store: Store) -> ProjectRights:
     if (place := store()) is None:
         raise UsageError("the server has no store yet; run smtd serve, or name the store with --store")
-    return of_store(place)
+    return ProjectRights(place)
 
 
 def _edit_one(path: Path, name: str, change: Callable[[Account], Account]) -> None:

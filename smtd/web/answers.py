@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 
 from smtd.web.templates import Templates, Visit
+
+log = logging.getLogger("smtd")
 
 #: Nothing is loaded from another host, no script or style is in a page itself, no other site shows a page in
 #: a frame, and no form goes elsewhere.
@@ -61,6 +65,37 @@ def error(templates: Templates, path: str, exc: PageError) -> web.Response:
     if exc.status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
         answer.force_close()  # the server does not read the rest of the form
     return answer
+
+
+async def or_error(
+    answer: Awaitable[web.StreamResponse],
+    templates: Templates,
+    path: str,
+    explain: Callable[[Exception], PageError | None],
+    program: str,
+) -> web.StreamResponse:
+    """Return *answer*, or the page at *path* that says what went wrong. Raises only ConnectionError.
+
+    *explain* returns the error that a page shows for another one; None: it is a bug. *program*: has the log
+    that says more.
+    """
+    try:
+        return await answer
+    except PageError as exc:
+        return error(templates, path, exc)
+    except ConnectionError:
+        raise
+    except Exception as exc:
+        if (explained := explain(exc)) is None:
+            log.exception("a page (%s) cannot be shown", path)
+            sentence = f"The page cannot be shown: a bug in smtd. The log of the {program} says more."
+            explained = PageError(HTTPStatus.INTERNAL_SERVER_ERROR, sentence)
+        return error(templates, path, explained)
+
+
+def as_sentence(text: object) -> str:
+    """Return *text*, such as an error, with a capital letter and a full stop."""
+    return f"{str(text)[:1].upper()}{str(text)[1:]}."
 
 
 def asset(templates: Templates, name: str) -> web.Response:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import anyio
 from anyio import to_thread
 
-from smtd.server.accounts import right_table
 from smtd.server.accounts.rights import Right
+from smtd.server.project_rights import ProjectRights
 from tests.build import PROJECT
 from tests.server.served import Client, Served
 
@@ -22,7 +22,7 @@ async def until(client: Client, status: int, path: str = f"records/{PROJECT}/") 
 
 async def grant(served: Served, right: Right, project: str = PROJECT) -> Client:
     """Give bob *right*, and return him when it counts."""
-    await to_thread.run_sync(right_table.set_right, served.store, project, "bob", right)
+    await to_thread.run_sync(ProjectRights(served.store).set, project, "bob", right)
     bob = served.client("bob")
     await until(bob, 403 if right is Right.NONE else 200, f"records/{project}/")
     return bob

@@ -12,9 +12,10 @@ from anyio import to_thread
 
 from smtd.records.record import Record
 from smtd.server import bulk_api
-from smtd.server.accounts import right_table, users_file
+from smtd.server.accounts import users_file
 from smtd.server.accounts.rights import Right
 from smtd.server.accounts.users_file import Account
+from smtd.server.project_rights import ProjectRights
 from smtd.server.server_settings import ServerSettings
 from smtd.server.writer import Writer
 from tests.build import PROJECT, commented, record
@@ -110,7 +111,7 @@ async def test_right_that_is_taken_between_two_transactions(
         done = await submit(self, *args, **more)
         count += 1
         if count == 1 and taken == "right":
-            await to_thread.run_sync(right_table.set_right, served.store, PROJECT, "bob", Right.NONE)
+            await to_thread.run_sync(ProjectRights(served.store).set, PROJECT, "bob", Right.NONE)
         elif count == 1:
             await to_thread.run_sync(users_file.edit, tmp_path / "users", without_bob)
             await until(bob, 401)

@@ -15,11 +15,11 @@ import pytest
 from anyio import to_thread
 
 from smtd.errors import RecordUnusable
-from smtd.server.accounts import right_table
 from smtd.server.accounts.rights import Right
 from smtd.server.caller import Caller
-from smtd.server.pages import edits, indexing, project_edit
+from smtd.server.pages import edits, indexing, projects
 from smtd.server.pages.dispatch import PageRequest
+from smtd.server.project_rights import ProjectRights
 from smtd.server.server_settings import ServerSettings
 from smtd.server.sqlite_backend import SqliteBackend
 from smtd.web.records import live_pages
@@ -242,7 +242,7 @@ async def test_right_that_was_taken_back_no_longer_counts(page: Browser, served:
     await grant(served, Right.WRITE)
     async with visiting(served, "bob") as bob:
         form = await bob.form(path, **RUN)
-        await to_thread.run_sync(right_table.set_right, served.store, PROJECT, "bob", Right.READ)
+        await to_thread.run_sync(ProjectRights(served.store).set, PROJECT, "bob", Right.READ)
 
         answer = await bob.post(path, {**form, "outcome": "mine"})
 
@@ -260,7 +260,7 @@ async def test_stream_ends_with_the_right_to_read(
         stream = await bob.get(f"project/live?{urlencode({**TABLE, 'newest': 0})}")
         with anyio.fail_after(10):
             assert b"1 record" in await stream.content.readuntil(b"\n\n")
-            await to_thread.run_sync(right_table.set_right, served.store, PROJECT, "bob", Right.NONE)
+            await to_thread.run_sync(ProjectRights(served.store).set, PROJECT, "bob", Right.NONE)
             await until(served.client("bob"), 403)
             await ada.put(record("secret"))
 
@@ -297,10 +297,10 @@ async def test_right_counts_in_the_transaction(
         form = await bob.form(path, **RUN)
 
         async def too_late(request: PageRequest) -> Caller:
-            await to_thread.run_sync(right_table.set_right, served.store, PROJECT, "bob", Right.READ)
+            await to_thread.run_sync(ProjectRights(served.store).set, PROJECT, "bob", Right.READ)
             return request.caller
 
-        for module in (edits, project_edit):
+        for module in (edits, projects):
             monkeypatch.setattr(module, "caller_now", too_late)
 
         answer = await bob.post(path, {**form, "outcome": "mine", "name": "mine"})

@@ -15,11 +15,12 @@ from anyio import to_thread
 from anyio.abc import SocketStream
 
 from smtd.server import foreign_writes, record_form
-from smtd.server.accounts import right_table, users_file
+from smtd.server.accounts import users_file
 from smtd.server.accounts.rights import Right
 from smtd.server.accounts.users_file import Account
 from smtd.server.database import ServedDatabase
 from smtd.server.foreign_writes import ForeignWrites
+from smtd.server.project_rights import ProjectRights
 from smtd.server.sqlite_backend import SqliteBackend
 from tests.build import PROJECT, record
 from tests.server.granting import grant, until
@@ -124,7 +125,7 @@ async def test_right_is_checked_in_the_transaction(
         return False
 
     monkeypatch.setattr(ServedDatabase, "reload", later)
-    await to_thread.run_sync(right_table.set_right, served.store, PROJECT, "bob", Right.NONE)
+    await to_thread.run_sync(ProjectRights(served.store).set, PROJECT, "bob", Right.NONE)
 
     assert (await bob.put(record("two"))).status == 403
     assert (await bob.ask("DELETE", f"{LISTED}one/")).status == 403

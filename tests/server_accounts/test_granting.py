@@ -17,9 +17,10 @@ from anyio import to_thread
 from smtd.cli.own_server import own_store
 from smtd.errors import StoreRefused, StoreUnreachable, UsageError
 from smtd.server import new_file
-from smtd.server.accounts import right_table, users_file
+from smtd.server.accounts import users_file
 from smtd.server.accounts.rights import Right
 from smtd.server.accounts.users_file import Account
+from smtd.server.project_rights import ProjectRights
 from tests.build import PROJECT
 from tests.command import Answer, Smtd
 from tests.peers.environments import Environment
@@ -61,32 +62,32 @@ async def run(smtd: Smtd, *words: str | Path) -> Answer:
 def test_right_is_given_changed_and_taken(store: Path) -> None:
     """There is one row for a user in a project, or none."""
     for right in (Right.READ, Right.OWNER, Right.WRITE):
-        right_table.set_right(store, PROJECT, "ada", right)
-    right_table.set_right(store, PROJECT, "bob", Right.READ)
-    assert right_table.rights_in(store) == [(PROJECT, "ada", "write"), (PROJECT, "bob", "read")]
+        ProjectRights(store).set(PROJECT, "ada", right)
+    ProjectRights(store).set(PROJECT, "bob", Right.READ)
+    assert ProjectRights(store).all() == [(PROJECT, "ada", "write"), (PROJECT, "bob", "read")]
 
-    right_table.set_right(store, PROJECT, "ada", Right.NONE)
+    ProjectRights(store).set(PROJECT, "ada", Right.NONE)
 
-    assert right_table.rights_in(store) == [(PROJECT, "bob", "read")]
+    assert ProjectRights(store).all() == [(PROJECT, "bob", "read")]
 
 
 def test_unknown_project_is_reported_with_the_likely_one(store: Path) -> None:
     """A right in it would hold for a future project; but an existing right can be revoked."""
     with pytest.raises(UsageError, match=f"there is no project 'MyProjekt' .*; did you mean '{PROJECT}'"):
-        right_table.set_right(store, "MyProjekt", "ada", Right.READ)
+        ProjectRights(store).set("MyProjekt", "ada", Right.READ)
 
-    right_table.set_right(store, "MyProjekt", "ada", Right.NONE)
-    assert right_table.rights_in(store) == []
+    ProjectRights(store).set("MyProjekt", "ada", Right.NONE)
+    assert ProjectRights(store).all() == []
 
 
 def test_removed_user_leaves_no_right(store: Path) -> None:
     """Or the next one of the name would have it."""
-    right_table.set_right(store, PROJECT, "ada", Right.OWNER)
-    right_table.set_right(store, PROJECT, "bob", Right.READ)
+    ProjectRights(store).set(PROJECT, "ada", Right.OWNER)
+    ProjectRights(store).set(PROJECT, "bob", Right.READ)
 
-    right_table.remove_user(store, "ada")
+    ProjectRights(store).remove_user("ada")
 
-    assert right_table.rights_in(store) == [(PROJECT, "bob", "read")]
+    assert ProjectRights(store).all() == [(PROJECT, "bob", "read")]
 
 
 def test_store_that_was_never_served_is_left_as_it_is(tmp_path: Path) -> None:
@@ -96,22 +97,22 @@ def test_store_that_was_never_served_is_left_as_it_is(tmp_path: Path) -> None:
         db.execute("CREATE TABLE django_store_project (id TEXT)")
     before = file.read_bytes()
 
-    assert right_table.rights_in(file) == []
-    right_table.remove_user(file, "ada")
+    assert ProjectRights(file).all() == []
+    ProjectRights(file).remove_user("ada")
     with pytest.raises(UsageError, match=r"smtd has not served .* yet; run smtd serve first"):
-        right_table.set_right(file, PROJECT, "ada", Right.READ)
+        ProjectRights(file).set(PROJECT, "ada", Right.READ)
 
     assert file.read_bytes() == before
 
 
 def test_file_that_is_not_a_database_is_reported(tmp_path: Path) -> None:
     """Neither made nor touched."""
-    with pytest.raises(StoreUnreachable, match="unable to open"):
-        right_table.rights_in(tmp_path / "nothing")
+    with pytest.raises(StoreUnreachable, match="No such file"):
+        ProjectRights(tmp_path / "nothing").all()
     assert not (tmp_path / "nothing").exists()
     (tmp_path / "text").write_text("no database" * 100, "utf-8")
     with pytest.raises(StoreRefused, match="is damaged"):
-        right_table.rights_in(tmp_path / "text")
+        ProjectRights(tmp_path / "text").all()
 
 
 def test_trigger_of_others_does_not_run(store: Path) -> None:
@@ -122,9 +123,9 @@ def test_trigger_of_others_does_not_run(store: Path) -> None:
         )
 
     with pytest.raises(StoreRefused, match="has the trigger or view 'evil'"):
-        right_table.set_right(store, PROJECT, "ada", Right.READ)
+        ProjectRights(store).set(PROJECT, "ada", Right.READ)
 
-    assert right_table.rights_in(store) == []
+    assert ProjectRights(store).all() == []
 
 
 async def test_right_counts_at_once_in_a_running_server(served: Served, smtd: Smtd, tmp_path: Path) -> None:
@@ -174,7 +175,7 @@ async def test_removed_user_is_shut_out_and_leaves_no_right(
 
     assert (answer.code, answer.out) == (0, "removed user ada\n")
     await until(ada, 401)
-    assert await to_thread.run_sync(right_table.rights_in, served.store) == []
+    assert await to_thread.run_sync(ProjectRights(served.store).all) == []
     assert (await served.client("root").get(page)).status == 200
 
 
@@ -199,7 +200,7 @@ def test_words_that_mean_nothing_are_reported(
     assert answer.code in (2, 4)
     assert told in answer.err
     assert "Traceback" not in answer.err
-    assert right_table.rights_in(store) == []
+    assert ProjectRights(store).all() == []
     assert users_file.read(users) == {name: Account(name) for name in ("ada", "bob")}
 
 
@@ -219,7 +220,7 @@ def test_store_is_found_as_the_server_finds_it(by: str, store: Path, users: Path
     assert [user["projects"] for user in listed] == [{PROJECT: "write"}, {}]
     assert smtd("user", "remove", "ada", "-c", config).code == 0
 
-    assert right_table.rights_in(store) == []
+    assert ProjectRights(store).all() == []
 
 
 def test_user_is_added_with_rights_in_projects(store: Path, users: Path, smtd: Smtd) -> None:
@@ -231,7 +232,7 @@ def test_user_is_added_with_rights_in_projects(store: Path, users: Path, smtd: S
 
     assert (answer.code, answer.out, answer.err) == (0, "added user eve\n", "")
     assert users_file.read(users)["eve"].everywhere == "write"
-    assert right_table.rights_in(store) == [(PROJECT, "eve", "owner")]
+    assert ProjectRights(store).all() == [(PROJECT, "eve", "owner")]
 
 
 @pytest.mark.parametrize(
@@ -253,7 +254,7 @@ def test_user_is_not_added_with_a_right_that_means_nothing(
 
     assert (answer.code, told in answer.err) == (2, True), answer.err
     assert "eve" not in users_file.read(users)
-    assert right_table.rights_in(store) == []
+    assert ProjectRights(store).all() == []
 
 
 def test_two_who_grant_at_once_both_do(store: Path) -> None:
@@ -262,12 +263,12 @@ def test_two_who_grant_at_once_both_do(store: Path) -> None:
     async def both() -> None:
         async with anyio.create_task_group() as tasks:
             for number in range(20):
-                give: Any = partial(right_table.set_right, store, PROJECT, f"user{number}", Right.READ)
+                give: Any = partial(ProjectRights(store).set, PROJECT, f"user{number}", Right.READ)
                 tasks.start_soon(to_thread.run_sync, give)
 
     anyio.run(both)
 
-    assert len(right_table.rights_in(store)) == 20
+    assert len(ProjectRights(store).all()) == 20
 
 
 class OnNetwork(SumatraProject):

@@ -16,7 +16,7 @@ from anyio import to_thread
 from smtd.server.accounts.rights import Right
 from smtd.server.change_log import digest
 from smtd.server.changes_api import VIEWS
-from smtd.server.project_rights import of_store
+from smtd.server.project_rights import ProjectRights
 from smtd.stores.discovery import find
 from tests.build import PROJECT, full, record
 from tests.command import Smtd
@@ -88,7 +88,7 @@ async def test_stream_ends_when_a_right_is_taken_elsewhere(
     servers: list[ServerProcess], database: Database
 ) -> None:
     """At each process, though only one of them did anything."""
-    rights = of_store(find(database.url))
+    rights = ProjectRights(find(database.url))
     async with (
         clients(servers, "ada") as (ada, *_),
         clients(servers, "bob") as bobs,
@@ -278,7 +278,7 @@ def test_user_grants_rights_only_in_a_database_that_was_served(
             f" AND table_schema IN ('public', '{database.name}')"
         )
 
-    rights = of_store(find(database.url))
+    rights = ProjectRights(find(database.url))
     assert rights.all() == []
     with pytest.raises(Exception, match=r"has not served .* yet; run smtd serve first"):
         rights.set(PROJECT, "bob", Right.READ)

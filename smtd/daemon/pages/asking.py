@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
 import anyio
 
 from smtd.errors import PlanChanged, SmtdError, StoreUnreachable, UsageError
-from smtd.web.answers import PageError
+from smtd.web.answers import PageError, as_sentence
+
+log = logging.getLogger("smtd")
 
 Result: TypeAlias = dict[str, Any]
 #: Answers a request; as `smtd.control.server.Handler`.
@@ -17,6 +21,13 @@ Ask: TypeAlias = Callable[[dict[str, Any]], AsyncIterator[dict[str, Any]]]
 
 #: Seconds for which a page waits for a pair that is busy, or for a slow store.
 PATIENCE = 25.0
+#: What errors of verbs mean in HTTP.
+_STATUS: Mapping[type[SmtdError], HTTPStatus] = {
+    UsageError: HTTPStatus.NOT_FOUND,
+    PlanChanged: HTTPStatus.CONFLICT,
+    StoreUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+_OTHER = HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 async def result(ask: Ask, verb: str, **fields: Any) -> Result:
@@ -34,17 +45,13 @@ async def result(ask: Ask, verb: str, **fields: Any) -> Result:
     raise PageError(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
 
 
-def page_error(exc: SmtdError) -> PageError:
-    """Return *exc*, which a verb raised, as an error of a page."""
-    if isinstance(exc, UsageError):
-        return PageError(HTTPStatus.NOT_FOUND, _sentence(exc))
-    if isinstance(exc, PlanChanged):
-        return PageError(HTTPStatus.CONFLICT, _sentence(exc))
-    if isinstance(exc, StoreUnreachable):
-        return PageError(HTTPStatus.SERVICE_UNAVAILABLE, _sentence(exc))
-    return PageError(HTTPStatus.INTERNAL_SERVER_ERROR, _sentence(exc))
-
-
-def _sentence(exc: SmtdError) -> str:
-    text = str(exc)
-    return f"{text[:1].upper()}{text[1:]}."
+def page_error(exc: Exception) -> PageError | None:
+    """Return *exc*, which a verb or the search index raised, as an error of a page; None: it is a bug."""
+    if isinstance(exc, sqlite3.Error):
+        log.warning("the search index of the pages cannot be read: %s", exc)
+        sentence = "The search index cannot be read now. Try again in a moment."
+        return PageError(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
+    if not isinstance(exc, SmtdError):
+        return None
+    status = next((status for kind, status in _STATUS.items() if isinstance(exc, kind)), _OTHER)
+    return PageError(status, as_sentence(exc))

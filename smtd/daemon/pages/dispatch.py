@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import NamedTuple, TypeAlias
@@ -15,14 +13,11 @@ from anyio import to_thread
 from smtd.daemon.pages import peer
 from smtd.daemon.pages.access import LIFETIME, LinkAccess, PageSession
 from smtd.daemon.pages.asking import page_error
-from smtd.errors import SmtdError
 from smtd.server.origins import Origins, WrongHost
 from smtd.web import answers, forms
 from smtd.web.answers import PageError
 from smtd.web.forms import Form
 from smtd.web.templates import ASSETS, Templates, Visit
-
-log = logging.getLogger("smtd")
 
 #: Only this machine reaches the pages, so only names of this machine are names of them.
 _ORIGINS = Origins("", (), is_local=True, has_tls=False)
@@ -88,22 +83,9 @@ class LocalPages:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Return the answer to *request*; raises nothing but ConnectionError."""
         path = request.rel_url.raw_path
-        try:
-            return await self._answer(request, path)
-        except PageError as exc:
-            return answers.error(self._templates, path, exc)
-        except SmtdError as exc:
-            return answers.error(self._templates, path, page_error(exc))
-        except sqlite3.Error as exc:
-            log.warning("the search index of the pages cannot be read: %s", exc)
-            sentence = "The search index cannot be read now. Try again in a moment."
-            return answers.error(self._templates, path, PageError(HTTPStatus.SERVICE_UNAVAILABLE, sentence))
-        except ConnectionError:
-            raise
-        except Exception:
-            log.exception("a page (%s) cannot be shown", path)
-            sentence = "The page cannot be shown: a bug in smtd. The log of the daemon says more."
-            return answers.error(self._templates, path, PageError(HTTPStatus.INTERNAL_SERVER_ERROR, sentence))
+        return await answers.or_error(
+            self._answer(request, path), self._templates, path, page_error, "daemon"
+        )
 
     async def _answer(self, request: web.Request, path: str) -> web.StreamResponse:
         await self._check_peer(request)

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from smtd.output.counts import plural
+from smtd.web.answers import as_sentence
 from smtd.web.durations import duration
 
 #: Kinds of holds that only a person ends, and those that wait for a decision on the page Decide.
@@ -147,8 +148,7 @@ def all_needs(pairs: Sequence[Mapping[str, Any]]) -> list[Need]:
 def summary(report: Mapping[str, Any]) -> str:
     """Return in a sentence what a sync did, given the answer to `sync now`."""
     if report["errors"]:
-        text = report["errors"][0]["error"]
-        return f"{text[:1].upper()}{text[1:]}."
+        return as_sentence(report["errors"][0]["error"])
     counts = dict.fromkeys(("created", "updated", "deleted"), 0)
     for pair in report["pairs"]:
         for name in counts:

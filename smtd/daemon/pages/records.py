@@ -20,10 +20,9 @@ from smtd.errors import SmtdError
 from smtd.merge.sides import Both
 from smtd.web import answers
 from smtd.web.answers import PageError
+from smtd.web.records import record_pages
 from smtd.web.records.catalog import RecordRequest, ShowRecords
-from smtd.web.records.live_pages import LivePages
-from smtd.web.records.record_pages import RecordPages
-from smtd.web.records.table_pages import CHOSEN, TablePages
+from smtd.web.records.table_pages import CHOSEN, choose_columns
 from smtd.web.templates import Templates
 
 #: Pages that read records at once.
@@ -52,26 +51,22 @@ class PairPages:
         self._templates = templates
         self._indexes = PairIndexes(access, start)
         self._reading = anyio.Semaphore(_AT_ONCE)
-        self._live = LivePages(templates, ending)
+        self._ending = ending
         self._edits = RecordEdits(ask, templates)
 
     @property
     def shows(self) -> Mapping[tuple[str, str], Show]:
         """What answers each method and path."""
-        table, record = TablePages(self._templates), RecordPages(self._templates, _whole)
+        shared = record_pages.shows(self._templates, _whole, self._ending)
         return {
+            **{
+                ("GET", path): self._stream(show) if path.endswith("/live") else self._of_pair(show)
+                for path, show in shared.items()
+            },
             ("GET", "/projects"): self.show_projects,
-            ("GET", "/project"): self._of_pair(table.show),
-            ("POST", "/project/columns"): self._choosing(table),
-            ("GET", "/project/live"): self._stream(self._live.follow_table),
-            ("GET", "/record/live"): self._stream(self._live.follow_record),
+            ("POST", "/project/columns"): self._choose_columns,
             ("GET", "/record/edit"): self._ask_edit,
             ("POST", "/record/edit"): self._save_edit,
-            ("GET", "/parameters"): self._of_pair(table.show_parameters),
-            ("GET", "/record"): self._of_pair(record.show),
-            ("GET", "/record/text"): self._of_pair(record.show_text),
-            ("GET", "/compare"): self._of_pair(record.compare),
-            ("GET", "/data"): self._of_pair(record.show_data),
         }
 
     async def show_projects(self, request: LocalRequest) -> web.Response:
@@ -85,7 +80,9 @@ class PairPages:
                 continue
             if held is None:
                 problems[name] = "its first sync has not ended yet."
-            rows += [PairProject(name, project, *_counts(each)) for project, each in (held or {}).items()]
+            rows += [
+                PairProject(name, project, each.left, each.right) for project, each in (held or {}).items()
+            ]
         return answers.page(
             self._templates,
             "pair_projects.html",
@@ -123,13 +120,10 @@ class PairPages:
 
         return follow
 
-    def _choosing(self, table: TablePages) -> Show:
-        async def choose(request: LocalRequest) -> web.StreamResponse:
-            form = await request.form()
-            request.session.notice = CHOSEN
-            return table.choose_columns(form, {"pair": form.one("pair")})
-
-        return choose
+    async def _choose_columns(self, request: LocalRequest) -> web.StreamResponse:
+        form = await request.form()
+        request.session.notice = CHOSEN
+        return choose_columns(self._templates.site, form, {"pair": form.one("pair")})
 
     @asynccontextmanager
     async def _catalog(self, name: str) -> AsyncIterator[PairCatalog]:
@@ -144,10 +138,6 @@ class PairPages:
         others = [other for other in names if other != name]
         async with self._indexes.of(name) as indexing:
             yield PairCatalog(records, indexing, self._ask, held, others)
-
-
-def _counts(each: Both[int]) -> tuple[int, int]:
-    return each.left, each.right
 
 
 def _whole(body: bytes, media_type: str, headers: Mapping[str, str]) -> web.Response:

@@ -24,7 +24,7 @@ from smtd.server.database import ServedDatabase
 from smtd.server.origins import Origin
 from smtd.server.pages.login import Logins
 from smtd.web import answers, forms, templates
-from smtd.web.answers import PageError
+from smtd.web.answers import PageError, as_sentence
 from smtd.web.records.table_pages import CHOSEN
 from smtd.web.templates import ASSETS, Templates, Visit
 
@@ -96,36 +96,10 @@ class Pages:
         return path in self._paths or path.startswith(ASSETS)
 
     async def answer(self, request: web.Request, path: str, origin: Origin) -> web.StreamResponse:
-        """Return the answer to *request* for *path*; never raises but for a lost connection."""
-        try:
-            return await self._answer(request, path, origin)
-        except PageError as exc:
-            return answers.error(self._templates, path, exc)
-        except RequestRefused as exc:
-            return answers.error(
-                self._templates, path, PageError(exc.status, f"{str(exc)[:1].upper()}{str(exc)[1:]}.")
-            )
-        except RecordUnusable as exc:
-            sentence = f"This cannot be done: {exc}. Go back, and change it."
-            if request.method != "POST":
-                sentence = f"This cannot be shown: {exc}."
-            return answers.error(self._templates, path, PageError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence))
-        except StoreError as exc:
-            log.warning("the server cannot show a page: %s", exc)
-            sentence = "The store cannot be read now. Try again in a moment; the log of the server says more."
-            return answers.error(self._templates, path, PageError(HTTPStatus.SERVICE_UNAVAILABLE, sentence))
-        except sqlite3.Error as exc:
-            log.warning("the search index of the pages cannot be read: %s", exc)
-            sentence = (
-                "The search index cannot be read now; the server makes it again. Try again in a moment."
-            )
-            return answers.error(self._templates, path, PageError(HTTPStatus.SERVICE_UNAVAILABLE, sentence))
-        except ConnectionError:
-            raise
-        except Exception:
-            log.exception("a page (%s) cannot be shown", path)
-            sentence = "The page cannot be shown: a bug in smtd. The log of the server says more."
-            return answers.error(self._templates, path, PageError(HTTPStatus.INTERNAL_SERVER_ERROR, sentence))
+        """Return the answer to *request* for *path*; raises nothing but ConnectionError."""
+        explain = partial(_explained, request.method)
+        answer = self._answer(request, path, origin)
+        return await answers.or_error(answer, self._templates, path, explain, "server")
 
     async def _answer(self, request: web.Request, path: str, origin: Origin) -> web.StreamResponse:
         method = "GET" if request.method == "HEAD" else request.method
@@ -160,3 +134,22 @@ class Pages:
     def _login_address(self, request: web.Request, method: str) -> str:
         wanted = request.rel_url.raw_path_qs if method == "GET" else "/"
         return self._templates.site.address(_LOGIN, next=wanted)
+
+
+def _explained(method: str, exc: Exception) -> PageError | None:
+    """Return what a page says of *exc*, which a request with *method* raised; None: it is a bug."""
+    if isinstance(exc, RequestRefused):
+        return PageError(exc.status, as_sentence(exc))
+    if isinstance(exc, RecordUnusable):
+        can_be_changed = f"This cannot be done: {exc}. Go back, and change it."
+        sentence = can_be_changed if method == "POST" else f"This cannot be shown: {exc}."
+        return PageError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence)
+    if isinstance(exc, StoreError):
+        log.warning("the server cannot show a page: %s", exc)
+        sentence = "The store cannot be read now. Try again in a moment; the log of the server says more."
+        return PageError(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
+    if isinstance(exc, sqlite3.Error):
+        log.warning("the search index of the pages cannot be read: %s", exc)
+        sentence = "The search index cannot be read now; the server makes it again. Try again in a moment."
+        return PageError(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
+    return None

@@ -14,8 +14,8 @@ from smtd.records.tags import STATUS_TAGS
 from smtd.server.accounts.rights import Right
 from smtd.server.authorization import check_right
 from smtd.server.caller import Caller
+from smtd.server.pages.catalog import Reading
 from smtd.server.pages.dispatch import PageRequest
-from smtd.server.pages.reading import Reading
 from smtd.server.record_update import Annotations, updated
 from smtd.server.transaction import WriteTransaction
 from smtd.server.writer import Writer

@@ -9,19 +9,16 @@ from aiohttp import web
 
 from smtd.server.answers import LargeAnswer
 from smtd.server.database import ServedDatabase
-from smtd.server.pages.catalog import ServedCatalog
+from smtd.server.pages.catalog import Reading, ServedCatalog
 from smtd.server.pages.dispatch import PageRequest, Show
 from smtd.server.pages.edits import EditPages
 from smtd.server.pages.indexing import Indexing
-from smtd.server.pages.project_edit import ProjectEditPages
 from smtd.server.pages.projects import ProjectPages
-from smtd.server.pages.reading import Reading
 from smtd.server.writer import Writer
 from smtd.web import forms
+from smtd.web.records import record_pages
 from smtd.web.records.catalog import RecordRequest, ShowRecords
-from smtd.web.records.live_pages import LivePages
-from smtd.web.records.record_pages import RecordPages
-from smtd.web.records.table_pages import TablePages
+from smtd.web.records.table_pages import choose_columns
 from smtd.web.templates import Templates
 
 
@@ -34,11 +31,8 @@ def shows(
 ) -> Mapping[tuple[str, str], Show]:
     """Return what answers each method and path; streams end when *ending* is set."""
     reading = Reading(database)
-    projects = ProjectPages(database, templates)
-    live = LivePages(templates, ending)
-    table, record = TablePages(templates), RecordPages(templates, LargeAnswer)
+    projects = ProjectPages(database, reading, templates, writer)
     edits = EditPages(reading, templates, writer)
-    project = ProjectEditPages(database, reading, templates, writer)
 
     def of_caller(show: ShowRecords) -> Show:
         async def show_records(request: PageRequest) -> web.StreamResponse:
@@ -47,24 +41,18 @@ def shows(
 
         return show_records
 
-    async def choose_columns(request: PageRequest) -> web.StreamResponse:
-        return table.choose_columns(await forms.read(request.http, request.visit.token), {})
+    async def choose(request: PageRequest) -> web.StreamResponse:
+        return choose_columns(templates.site, await forms.read(request.http, request.visit.token), {})
 
+    shared = record_pages.shows(templates, LargeAnswer, ending)
     return {
+        **{("GET", path): of_caller(show) for path, show in shared.items()},
         ("GET", "/"): projects.show,
-        ("GET", "/project"): of_caller(table.show),
-        ("POST", "/project/columns"): choose_columns,
-        ("GET", "/project/edit"): project.ask,
-        ("POST", "/project/edit"): project.save,
-        ("GET", "/project/live"): of_caller(live.follow_table),
-        ("GET", "/record/live"): of_caller(live.follow_record),
-        ("GET", "/parameters"): of_caller(table.show_parameters),
-        ("GET", "/record"): of_caller(record.show),
-        ("GET", "/record/text"): of_caller(record.show_text),
+        ("POST", "/project/columns"): choose,
+        ("GET", "/project/edit"): projects.ask,
+        ("POST", "/project/edit"): projects.save,
         ("GET", "/record/edit"): edits.ask,
         ("POST", "/record/edit"): edits.save,
         ("GET", "/record/delete"): edits.ask_deletion,
         ("POST", "/record/delete"): edits.delete,
-        ("GET", "/compare"): of_caller(record.compare),
-        ("GET", "/data"): of_caller(record.show_data),
     }

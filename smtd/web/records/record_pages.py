@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TypeAlias
 
+import anyio
 import msgspec
 from aiohttp import web
 from anyio import to_thread
@@ -14,10 +15,12 @@ from smtd.records.record import Key, Record
 from smtd.web import answers
 from smtd.web.answers import HEADERS, PageError
 from smtd.web.records import comparison, record_view
-from smtd.web.records.catalog import Catalog, RecordRequest
+from smtd.web.records.catalog import Catalog, RecordRequest, ShowRecords
 from smtd.web.records.comparison import compared
 from smtd.web.records.data_view import data_view
+from smtd.web.records.live_pages import LivePages
 from smtd.web.records.query import place_size
+from smtd.web.records.table_pages import TablePages
 from smtd.web.templates import Templates
 
 #: Makes an answer of a body, its media type and headers; bodies may be large.
@@ -104,6 +107,21 @@ class RecordPages:
             others=found.others,
             progress=progress,
         )
+
+
+def shows(templates: Templates, send: Send, ending: anyio.Event) -> Mapping[str, ShowRecords]:
+    """Return what shows the page of each path; streams, whose paths end with `live`, end with *ending*."""
+    table, record, live = TablePages(templates), RecordPages(templates, send), LivePages(templates, ending)
+    return {
+        "/project": table.show,
+        "/project/live": live.follow_table,
+        "/parameters": table.show_parameters,
+        "/record": record.show,
+        "/record/live": live.follow_record,
+        "/record/text": record.show_text,
+        "/compare": record.compare,
+        "/data": record.show_data,
+    }
 
 
 def _key(request: RecordRequest) -> Key:

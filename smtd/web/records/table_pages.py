@@ -17,7 +17,7 @@ from smtd.web.records.index import SearchIndex, TablePage
 from smtd.web.records.query import RecordQuery
 from smtd.web.records.statements import MOST_COUNTED
 from smtd.web.records.sweep import sweep
-from smtd.web.templates import Templates
+from smtd.web.templates import Site, Templates
 
 #: What people read when they have chosen columns.
 CHOSEN = "The columns are chosen, for all projects in this browser."
@@ -63,20 +63,6 @@ class TablePages:
             progress=progress,
         )
 
-    def choose_columns(self, form: Form, place: Mapping[str, str]) -> web.Response:
-        """Keep the columns that *form* has, in this browser, and go back to the project in *place*."""
-        site = self._templates.site
-        answer = answers.see(site.address("/project", name=form.one("project"), done="columns", **place))
-        answer.set_cookie(
-            _COLUMNS,
-            columns.to_text(columns.chosen(form.all("column"))),
-            max_age=_KEPT,
-            path=site.prefix,
-            httponly=True,
-            samesite="Strict",
-        )
-        return answer
-
     async def show_parameters(self, request: RecordRequest) -> web.Response:
         """Show a page of the runs of one main file, with a column for each parameter that differs."""
         form, catalog = request.query, request.catalog
@@ -113,6 +99,20 @@ class TablePages:
             fields=query.fields(asked),
             progress=progress,
         )
+
+
+def choose_columns(site: Site, form: Form, place: Mapping[str, str]) -> web.Response:
+    """Keep the columns that *form* has, in this browser, and go back to the project in *place*."""
+    answer = answers.see(site.address("/project", name=form.one("project"), done="columns", **place))
+    answer.set_cookie(
+        _COLUMNS,
+        columns.to_text(columns.chosen(form.all("column"))),
+        max_age=_KEPT,
+        path=site.prefix,
+        httponly=True,
+        samesite="Strict",
+    )
+    return answer
 
 
 async def _fitting(index: SearchIndex, asked: RecordQuery, cells: int, room: int) -> TablePage:
