@@ -17,8 +17,8 @@ from smtd.config import Config
 from smtd.daemon.events import Events
 from smtd.errors import SmtdError
 from smtd.filestat import Signature
-from smtd.server.accounts import session_key
 from smtd.server.accounts.authenticator import Authenticator
+from smtd.server.accounts.sessions import load_key
 from smtd.server.accounts.users import Users
 from smtd.server.server_settings import ServerSettings
 from smtd.stores.access import NO_SETTINGS, Access
@@ -79,7 +79,7 @@ class OwnServer:
         if wanted is not None:
             users = Users(wanted.users)
             await users.load()
-            key = await to_thread.run_sync(session_key.load, wanted.users)
+            key = await to_thread.run_sync(load_key, wanted.users)
             new = _Running(wanted, Authenticator(users, session_key=key))
         if former is not None:  # first: the two may have one address, and have one store
             self._running = None

@@ -1,4 +1,7 @@
-"""Accepts connections, and limits their number, so that strangers cannot use up the daemon's file handles."""
+"""Accept clients for the length of a block, and let their requests end.
+
+The number of connections has a limit, so that strangers cannot use up the daemon's file handles.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,14 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import anyio
+from aiohttp import web
+
+from smtd.server import http_handler
+from smtd.server.http_handler import Handle, HttpHandler
 
 #: The most connections. Before it takes one more, the server closes the one that has been idle for longest,
 #: or waits while none is idle.
@@ -20,15 +27,18 @@ BACKLOG = 128
 HANDSHAKE_TIMEOUT, SHORTAGE_PAUSE = 20.0, 1.0
 #: Seconds to wait at the end for the handshakes and the first requests of clients that were just accepted.
 LAST_ARRIVALS = 0.5
+#: Seconds for which requests may go on at the end.
+SHUTDOWN_GRACE = 1.0
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Acceptor:
-    """Accepts connections, with *tls* (None: without); *handlers* makes a protocol handler for each."""
+    """Accepts connections, with *tls* (None: without), for requests that *handle* answers."""
 
-    def __init__(self, handlers: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None) -> None:
+    def __init__(self, handle: Handle, tls: ssl.SSLContext | None) -> None:
         self.tls = tls
-        self._handlers = handlers
+        self.server = http_handler.server(self._answer)
+        self._handle = handle
         self._connections: dict[asyncio.BaseProtocol, _Connection] = {}
         #: Idle connections, without a request in progress; the one idle for longest comes first.
         self._idle: dict[_Connection, None] = {}
@@ -48,7 +58,7 @@ class Acceptor:
                     except BaseException:
                         sock.close()
                         raise
-                    connection = _Connection(self, self._handlers())
+                    connection = _Connection(self, HttpHandler(self.server))
                     self._connections[connection.handler] = connection
                     self._idle[connection] = None
                     group.start_soon(connection.start, sock)
@@ -85,16 +95,15 @@ class Acceptor:
                 oldest.abort()
             await self._closed.wait()
 
-    @contextmanager
-    def busy(self, handler: asyncio.BaseProtocol | None) -> Iterator[None]:
-        """Mark the connection of *handler* as busy for the length of a `with` block: it stays open."""
-        connection = None if handler is None else self._connections.get(handler)
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        """Answer *request*; its connection is busy meanwhile: it stays open."""
+        connection = self._connections.get(request.protocol)
         if connection is not None:
             self._idle.pop(connection, None)
             connection.has_asked = True
             self._arrived.set()
         try:
-            yield
+            return await self._handle(request)
         finally:
             if connection is not None and connection.handler in self._connections:
                 self._idle[connection] = None
@@ -181,6 +190,31 @@ class _Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.handler.resume_writing()
+
+
+@asynccontextmanager
+async def accepting(
+    handle: Handle,
+    listening: AbstractAsyncContextManager[Sequence[socket.socket]],
+    tls: ssl.SSLContext | None,
+) -> AsyncIterator[Sequence[socket.socket]]:
+    """Pass every request to *handle* for the length of a `with` block; yield the sockets of *listening*.
+
+    *tls*: None for connections without TLS. Raises what *listening* raises when it is entered.
+    """
+    acceptor = Acceptor(handle, tls)
+    runner = web.ServerRunner(acceptor.server, shutdown_timeout=SHUTDOWN_GRACE)
+    await runner.setup()
+    try:
+        async with listening as found, anyio.create_task_group() as group:
+            group.start_soon(acceptor.accept, found)
+            try:
+                yield found
+            finally:
+                group.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await runner.cleanup()
 
 
 async def listeners(host: str, port: int) -> list[socket.socket]:

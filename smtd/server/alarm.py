@@ -1,8 +1,12 @@
-"""An event that may happen again and again, for tasks that must not miss one."""
+"""How tasks wait for one another: for an event that repeats, and for a look that serves all who wait."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import anyio
+
+from smtd.errors import StoreError
 
 
 class Alarm:
@@ -24,3 +28,32 @@ class Alarm:
         if self.rings <= rings:
             with anyio.move_on_after(seconds):
                 await self._event.wait()
+
+
+class Freshness:
+    """Runs *look* for its callers: one look serves all who asked before it began."""
+
+    def __init__(self, look: Callable[[], Awaitable[None]]) -> None:
+        self._look = look
+        self._lock = anyio.Lock()
+        #: The numbers of the looks that began and ended last, and the error of the latter.
+        self._begun = self._ended = 0
+        self._error: StoreError | None = None
+
+    async def check(self) -> None:
+        """Return when a look that began after this call has ended. Raises what it raised."""
+        wanted = self._begun + 1
+        async with self._lock:
+            if self._ended >= wanted:
+                if self._error is not None:
+                    raise self._error
+                return
+            self._begun += 1
+            self._error = None
+            try:
+                await self._look()
+            except StoreError as exc:
+                self._error = exc
+                self._ended = self._begun
+                raise
+            self._ended = self._begun

@@ -22,11 +22,10 @@ from smtd.server.bulk_lines import NDJSON, RecordLine
 from smtd.server.caller import Caller, Reauthenticate
 from smtd.server.change_log import NOTHING
 from smtd.server.changes_api import VIEWS
-from smtd.server.current import CurrentRecord
 from smtd.server.database import ServedDatabase
 from smtd.server.memory import SeenView
 from smtd.server.records_api import LARGE
-from smtd.server.transaction import Current, Put, WriteTransaction
+from smtd.server.transaction import Current, Put, WriteTransaction, current_of
 from smtd.server.writer import Writer
 from smtd.stores.django.shared_rows import RowNotStored
 
@@ -79,7 +78,7 @@ class BulkApi:
             wanted = answer.wanted([key for key in some if key.project not in hidden], sizes)
             shown = await self._database.current_records(wanted)
             # A hidden project has no records if it does not exist; else they are denied.
-            shown |= {key: CurrentRecord() for key in some if key.project in hidden}
+            shown |= {key: current_of(key, ()) for key in some if key.project in hidden}
             denied = {
                 key: f"{caller.name} has no right to read project {key.project}"
                 for key in some
@@ -229,7 +228,7 @@ class _Answer:
                 is_first = is_first and not size
         return chosen
 
-    def add(self, keys: Sequence[Key], shown: Mapping[Key, CurrentRecord], denied: Mapping[Key, str]) -> None:
+    def add(self, keys: Sequence[Key], shown: Mapping[Key, Current], denied: Mapping[Key, str]) -> None:
         """Add a line for each of *keys*: what it holds, or why it is not *shown*. Blocks."""
         for key in keys:
             if key in denied:
@@ -239,12 +238,12 @@ class _Answer:
             self.lines.append(line)
             self._left -= len(line)
 
-    def _line(self, key: Key, held: CurrentRecord | None) -> bytes:
+    def _line(self, key: Key, held: Current | None) -> bytes:
         later = bulk_lines.answer(key, "later")
         if held is None:
             return later
         line = bulk_lines.shown(key, held)
-        if held.record is None:
+        if held.content.digest is None:
             return line
         if self._has_record and len(line) > self._left:
             return later

@@ -12,11 +12,9 @@ from smtd.records import documents
 from smtd.records.record import BAD_VALUE, Key, Record, in_words, is_plain
 from smtd.server import change_log, record_form, targets
 from smtd.server.answers import RequestRefused
-from smtd.server.change_log import Content
-from smtd.server.current import CurrentRecord
 from smtd.server.record_form import BadDocument
 from smtd.server.targets import BadTarget, Target
-from smtd.server.transaction import columns
+from smtd.server.transaction import Current, columns
 from smtd.stores.django.rows import Columns
 from smtd.text import encodable
 
@@ -132,14 +130,13 @@ def denied(key: Key, outcome: str, why: str) -> bytes:
     return answer(key, outcome, error=encodable(why))
 
 
-def shown(key: Key, held: CurrentRecord) -> bytes:
+def shown(key: Key, held: Current) -> bytes:
     """Return the line that gives what *key* holds: a record, nothing, or something unreadable."""
-    problem, validator = held.problem, Content(problem=held.problem).validator
-    if held.record is not None:
-        validator = held.validator
+    problem, validator = held.content.problem, held.content.validator
+    if not problem and (record := held.record) is not None:
         try:
-            record = record_form.document(held.record, key.project, precise=True)
-            return answer(key, "found", digest=validator, record=record)
+            document = record_form.document(record, key.project, precise=True)
+            return answer(key, "found", digest=validator, record=document)
         except RecordUnusable as exc:
             problem = str(exc)
     if problem:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import overload
+from typing import TypeVar
 
 import anyio
 from aiohttp import web
@@ -28,6 +28,7 @@ from smtd.server.memory import SeenView
 from smtd.server.transaction import WriteTransaction
 from smtd.server.writer import Writer
 
+T = TypeVar("T")
 #: The most changes in one answer, without and with records; bytes after which it gets no further change.
 PAGE, PAGE_OF_RECORDS, PAGE_BYTES = 10_000, 100, 16 * 2**20
 #: The most seconds that an answer waits for changes, and the seconds between two heartbeats of a stream.
@@ -45,7 +46,7 @@ MOST_STREAMS = 8
 class FeedRequest:
     """A request for changes *since* a number (None: from now on), of one *project* (None: of all).
 
-    *wait* is in seconds. Deletions up to the number *hidden* are left out (see `SeenView`).
+    *wait* is in seconds.
     """
 
     since: int | None
@@ -53,7 +54,6 @@ class FeedRequest:
     with_records: bool
     wait: float
     as_stream: bool
-    hidden: int = 0
 
 
 def parsed(request: web.Request) -> FeedRequest:
@@ -72,18 +72,14 @@ def parsed(request: web.Request) -> FeedRequest:
         raise RequestRefused(HTTPStatus.BAD_REQUEST, "include can only be records")
     return FeedRequest(
         since=None if last == "now" else int(last),
-        project=_parameter(request, "project"),
+        project=_parameter(request, "project", None),
         with_records=bool(include),
         wait=0.0 if is_head else min(float(wait), LONGEST_WAIT),
         as_stream=as_stream,
     )
 
 
-@overload
-def _parameter(request: web.Request, name: str, default: str) -> str: ...
-@overload
-def _parameter(request: web.Request, name: str) -> str | None: ...
-def _parameter(request: web.Request, name: str, default: str | None = None) -> str | None:
+def _parameter(request: web.Request, name: str, default: T) -> str | T:
     """Return the parameter *name* of the query. Raises RequestRefused (400) if it is there twice."""
     found = request.query.getall(name, [])
     if len(found) > 1:
@@ -102,6 +98,63 @@ def _gone(reason: str) -> RequestRefused:
         " may see have changed; begin again with since=0",
         reason=reason,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a *caller* asked for (*wanted*), and what they may see of it: the projects of *view*.
+
+    *reauthenticate* returns the caller with their current rights. *number*: that of their `SeenView`. They
+    get no deletions up to the number *hidden*.
+    """
+
+    wanted: FeedRequest
+    caller: Caller
+    reauthenticate: Reauthenticate
+    view: View
+    number: int
+    hidden: int
+
+    def number_of(self, seq: int) -> int:
+        """Return what the client gets as the number of the change *seq*."""
+        return seq * VIEWS + self.number
+
+    def visible(self, events: Iterable[ChangeEvent]) -> list[ChangeEvent]:
+        """Return those of *events* that the caller asked for, and may see."""
+        project, may = self.wanted.project, self.caller.may
+        return [
+            event
+            for event in events
+            if project in (None, event.row.key.project) and may(Right.READ, event.row.key.project)
+        ]
+
+    async def still_sees(self) -> bool:
+        """Say whether the caller has the view, with their current rights. Raises RequestRefused (429)."""
+        now = await self.reauthenticate()
+        return now is not None and now.view(self.wanted.project) == self.view
+
+    def as_events(self, events: Sequence[ChangeEvent]) -> bytes:
+        """Return *events* as a stream has them."""
+        with_record = self.wanted.with_records
+        return b"".join(
+            b"id: %d\ndata: %b\n\n" % (number, event.encoded(number, with_record=with_record))
+            for event in events
+            for number in (event.row.seq * VIEWS + self.number,)
+        )
+
+    def page(self, events: Sequence[ChangeEvent], seq: int, *, more: bool) -> bytes:
+        """Return *events* as one answer. Once they exceed PAGE_BYTES, the rest is for the next request."""
+        encoded: list[bytes] = []
+        size = 0
+        for event in events:
+            number = event.row.seq * VIEWS + self.number
+            encoded.append(event.encoded(number, with_record=self.wanted.with_records))
+            size += len(encoded[-1])
+            if size > PAGE_BYTES and event is not events[-1]:
+                seq, more = event.row.seq, True
+                break
+        ending = b'],"next":%d,"more":%b}' % (self.number_of(seq), b"true" if more else b"false")
+        return b'{"changes":[' + b",".join(encoded) + ending
 
 
 class ChangesApi:
@@ -131,14 +184,14 @@ class ChangesApi:
             )
         wanted = parsed(request)
         seen = await self._check(wanted, caller)
-        number = seen.number % VIEWS
-        wanted = replace(wanted, hidden=seen.before)
-        if wanted.since is None:
-            wanted = replace(wanted, since=self._database.head * VIEWS + number)
+        asked = _Asked(
+            wanted, caller, reauthenticate, caller.view(wanted.project), seen.number % VIEWS, seen.before
+        )
+        seq = self._database.head if wanted.since is None else wanted.since // VIEWS
         if wanted.as_stream:
-            return await self._stream(request, wanted, number, caller, reauthenticate)
+            return await self._stream(request, asked, seq)
         with self._quota(caller) if wanted.wait else nullcontext():
-            return await self._page(wanted, number, caller, reauthenticate)
+            return await self._page(asked, seq)
 
     async def _check(self, wanted: FeedRequest, caller: Caller) -> SeenView:
         """Check the request, and return the caller's view. Raises RequestRefused."""
@@ -181,59 +234,49 @@ class ChangesApi:
         view: SeenView = await self._writer.submit(update_view)
         return view
 
-    async def _page(
-        self, wanted: FeedRequest, number: int, caller: Caller, reauthenticate: Reauthenticate
-    ) -> web.Response:
-        """Return the next changes; if there are none, wait for some. Raises RequestRefused (410, 429)."""
-        until = anyio.current_time() + wanted.wait
-        seq, view = (wanted.since or 0) // VIEWS, caller.view(wanted.project)
+    async def _page(self, asked: _Asked, seq: int) -> web.Response:
+        """Return the changes after *seq*, or wait for some. Raises RequestRefused (410, 429)."""
+        until = anyio.current_time() + asked.wanted.wait
         with self._feed.listening(with_records=False) as subscription:
             while True:
-                events, seq, more = await self._next_changes(seq, wanted, caller)
+                events, seq, more = await self._next_changes(seq, asked)
                 left = until - anyio.current_time()
                 if events or more or left <= 0 or subscription.is_over:
                     break
                 while left > 0 and not subscription.is_over:
                     some = await subscription.next(min(left, HEARTBEAT))
-                    if not await _still_sees(view, wanted, reauthenticate):
+                    if not await asked.still_sees():
                         raise _gone("rights")
-                    if _visible(some, wanted, caller):
+                    if asked.visible(some):
                         break
                     left = until - anyio.current_time()
-        if not await _still_sees(view, wanted, reauthenticate):
+        if not await asked.still_sees():
             raise _gone("rights")
-        body = await to_thread.run_sync(partial(_page, events, seq, number, wanted, more=more))
+        body = await to_thread.run_sync(partial(asked.page, events, seq, more=more))
         return found(body, "application/json")
 
-    async def _next_changes(
-        self, seq: int, wanted: FeedRequest, caller: Caller
-    ) -> tuple[list[ChangeEvent], int, bool]:
+    async def _next_changes(self, seq: int, asked: _Asked) -> tuple[list[ChangeEvent], int, bool]:
         """Return the next changes that the caller may see, where to continue, and whether more may follow."""
+        wanted = asked.wanted
         limit = PAGE_OF_RECORDS if wanted.with_records else PAGE
         found = await self._database.changes_since(
             seq, limit, wanted.project, bytes_of_records=PAGE_BYTES if wanted.with_records else 0
         )
-        events = [
+        events = asked.visible(
             ChangeEvent(row, record)
             for row, record in found.changes
-            if caller.may(Right.READ, row.key.project) and (row.content.has_record or row.seq > wanted.hidden)
-        ]
+            if row.content.has_record or row.seq > asked.hidden
+        )
         return events, found.changes[-1][0].seq if found.more else max(found.head, seq), found.more
 
-    async def _stream(
-        self,
-        request: web.Request,
-        wanted: FeedRequest,
-        number: int,
-        caller: Caller,
-        reauthenticate: Reauthenticate,
-    ) -> web.StreamResponse:
-        """Send changes as they are committed, until the client or the server ends the stream."""
-        with self._quota(caller), self._feed.listening(with_records=wanted.with_records) as subscription:
+    async def _stream(self, request: web.Request, asked: _Asked, seq: int) -> web.StreamResponse:
+        """Send the changes after *seq* as they are committed, until the client or the server ends that."""
+        with_records = asked.wanted.with_records
+        with self._quota(asked.caller), self._feed.listening(with_records=with_records) as subscription:
             answer = web.StreamResponse(headers={**COMMON_HEADERS, **_STREAM})
             await answer.prepare(request)
             try:
-                await self._send_changes(answer, wanted, number, caller, reauthenticate, subscription)
+                await self._send_changes(answer, asked, seq, subscription)
             except (TimeoutError, asyncio.TimeoutError):
                 if request.transport is not None:
                     request.transport.abort()  # the client reads nothing, so it would not read an end either
@@ -242,33 +285,27 @@ class ChangesApi:
             return answer
 
     async def _send_changes(
-        self,
-        answer: web.StreamResponse,
-        wanted: FeedRequest,
-        number: int,
-        caller: Caller,
-        reauthenticate: Reauthenticate,
-        subscription: Subscription,
+        self, answer: web.StreamResponse, asked: _Asked, seq: int, subscription: Subscription
     ) -> None:
         """Send earlier changes and then new ones, as long as the caller sees the same projects."""
-        seq, view, more = (wanted.since or 0) // VIEWS, caller.view(wanted.project), True
+        more = True
         while more:
-            events, seq, more = await self._next_changes(seq, wanted, caller)
-            lines = await to_thread.run_sync(partial(_as_events, events, number, wanted))
-            if not await _still_sees(view, wanted, reauthenticate):
+            events, seq, more = await self._next_changes(seq, asked)
+            lines = await to_thread.run_sync(asked.as_events, events)
+            if not await asked.still_sees():
                 return
             # The number from which the client can continue, even if it may see none of these changes.
-            await _send(answer, b"%bid: %d\n\n" % (lines, seq * VIEWS + number))
+            await _send(answer, b"%bid: %d\n\n" % (lines, asked.number_of(seq)))
         sent = anyio.current_time()
         while not subscription.is_over:
             events = await subscription.next(sent + HEARTBEAT - anyio.current_time())
-            if not await _still_sees(view, wanted, reauthenticate):
+            if not await asked.still_sees():
                 return
             fresh = [event for event in events if event.row.seq > seq]
             seq = fresh[-1].row.seq if fresh else seq
-            visible = _visible(fresh, wanted, caller)
+            visible = asked.visible(fresh)
             if visible or anyio.current_time() >= sent + HEARTBEAT:
-                await _send(answer, _as_events(visible, number, wanted) or b": still here\n\n")
+                await _send(answer, asked.as_events(visible) or b": still here\n\n")
                 sent = anyio.current_time()
 
     @contextmanager
@@ -289,42 +326,6 @@ class ChangesApi:
 
 
 _STREAM = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
-
-
-def _visible(events: Sequence[ChangeEvent], wanted: FeedRequest, caller: Caller) -> list[ChangeEvent]:
-    return [
-        event
-        for event in events
-        if wanted.project in (None, event.row.key.project) and caller.may(Right.READ, event.row.key.project)
-    ]
-
-
-async def _still_sees(view: View, wanted: FeedRequest, reauthenticate: Reauthenticate) -> bool:
-    """Say whether the caller, with their current rights, still has *view*. Raises RequestRefused (429)."""
-    now = await reauthenticate()
-    return now is not None and now.view(wanted.project) == view
-
-
-def _as_events(events: Sequence[ChangeEvent], number: int, wanted: FeedRequest) -> bytes:
-    return b"".join(
-        b"id: %d\ndata: %b\n\n" % (seq, event.encoded(seq, with_record=wanted.with_records))
-        for event in events
-        for seq in (event.row.seq * VIEWS + number,)
-    )
-
-
-def _page(events: Sequence[ChangeEvent], seq: int, number: int, wanted: FeedRequest, *, more: bool) -> bytes:
-    """Return the answer as JSON. Once *events* exceed PAGE_BYTES, the rest is for the next request."""
-    encoded: list[bytes] = []
-    size = 0
-    for event in events:
-        encoded.append(event.encoded(event.row.seq * VIEWS + number, with_record=wanted.with_records))
-        size += len(encoded[-1])
-        if size > PAGE_BYTES and event is not events[-1]:
-            seq, more = event.row.seq, True
-            break
-    ending = b'],"next":%d,"more":%b}' % (seq * VIEWS + number, b"true" if more else b"false")
-    return b'{"changes":[' + b",".join(encoded) + ending
 
 
 async def _send(answer: web.StreamResponse, data: bytes) -> None:

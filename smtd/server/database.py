@@ -18,14 +18,13 @@ from smtd.errors import RecordUnusable, StoreError
 from smtd.gather import gather
 from smtd.records.record import Key, Record
 from smtd.server import change_log
+from smtd.server.alarm import Freshness
 from smtd.server.backend import Backend, Head, Replaced, UsersFingerprint
 from smtd.server.change_log import ChangeNumbers, Eras, LogRow, ProjectTotals
 from smtd.server.commits import Committed, Listeners
-from smtd.server.current import CurrentRecord, FeedPage, current_record, with_record
-from smtd.server.freshness import Freshness
+from smtd.server.feed_page import LARGEST_RECORD, FeedPage, count_fitting, sizes, with_record
 from smtd.server.memory import Everything, Memory, ProjectInfo, find_project, load_access, load_everything
-from smtd.server.record_sizes import LARGEST_RECORD, count_fitting, sizes
-from smtd.server.transaction import WriteTransaction, tagged_labels
+from smtd.server.transaction import Current, WriteTransaction, current_of, tagged_labels
 from smtd.stores.django.connection import DatabaseConnection
 
 log = logging.getLogger("smtd")
@@ -212,13 +211,13 @@ class ServedDatabase(Memory):
 
         return await self.read(look)
 
-    async def current_records(self, keys: Collection[Key]) -> dict[Key, CurrentRecord]:
-        """Return the current record of each of *keys*."""
+    async def current_records(self, keys: Collection[Key]) -> dict[Key, Current]:
+        """Return what each of *keys* holds now."""
 
-        async def look(db: DatabaseConnection) -> dict[Key, CurrentRecord]:
+        async def look(db: DatabaseConnection) -> dict[Key, Current]:
             async with db.reading():
                 found = await self.backend.rows(db, keys)
-            return {key: current_record(found.get(key, ())) for key in keys}
+            return {key: current_of(key, found.get(key, ())) for key in keys}
 
         return await self.read(look)
 
@@ -264,7 +263,7 @@ class ServedDatabase(Memory):
             rows, more = rows[:count], more or count < len(rows)
             keys = [row.key for row in rows if size.get(row.key, LARGEST_RECORD) < LARGEST_RECORD]
             found = await self.backend.rows(db, keys)
-            current = {key: current_record(rows_of_key) for key, rows_of_key in found.items()}
+            current = {key: current_of(key, rows_of_key) for key, rows_of_key in found.items()}
         return FeedPage([with_record(row, current.get(row.key)) for row in rows], self.head, more)
 
     async def listing(self, project: str) -> tuple[list[tuple[str, str]], int]:

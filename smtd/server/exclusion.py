@@ -13,7 +13,9 @@ from contextlib import asynccontextmanager
 
 from smtd.errors import UsageError
 from smtd.server.backend import Replaced
+from smtd.server.lease import LENGTH, Lease
 from smtd.server.remote import Names
+from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.database import translating_errors
 from smtd.stores.django.server import ServerDatabase, ServerLink
 
@@ -24,6 +26,16 @@ _WAIT = 2
 #: Seconds of silence after which the server closes the connection that has the lock (`RemoteBackend` asks
 #: something each second): another process has to wait that long if the machine of this one fails.
 _LEASE = 30
+
+#: As `postgresql_lease.py` has it.
+LEASE_TABLE = (
+    "CREATE TABLE smtd_duty (id INTEGER PRIMARY KEY, holder VARCHAR(100) NOT NULL, ready INTEGER NOT NULL,"
+    " users VARCHAR(255) NOT NULL)"
+)
+LEASE_ROW = "INSERT IGNORE INTO smtd_duty (id, holder, ready, users) VALUES (1, '', 0, '')"
+#: Whether another connection has the lock: null if none has it.
+_STATE = f"SELECT holder, is_used_lock({LOCK}) <> connection_id(), ready, users FROM smtd_duty"
+_HAS = "SELECT holder = ? FROM smtd_duty"
 
 
 class Fenced(Replaced):
@@ -93,3 +105,37 @@ async def _leased(database: ServerDatabase) -> AsyncIterator[ServerLink]:
     async with database.own_link() as link:
         await link.run(f"SET SESSION wait_timeout = {_LEASE}")
         yield link
+
+
+class MysqlLease:
+    """The lease of `lease.py`: it lasts as long as the lock that *exclusion* has.
+
+    So it never runs out while that process has the lock, and nobody has to renew it.
+    """
+
+    def __init__(self, exclusion: Exclusion) -> None:
+        self._exclusion = exclusion
+
+    async def read(self, db: DatabaseConnection) -> Lease | None:
+        """See `LeaseTable.read`. For the connection that has the lock, the holder has gone."""
+        for holder, is_held, ready, users in await db.fetch(_STATE):
+            return Lease(holder, LENGTH if is_held else None, bool(ready), users)
+        return None
+
+    async def take(self, link: ServerLink, before: Lease, term: str, *, is_ready: bool) -> bool:
+        if not await self._exclusion.try_lock(link):
+            return False
+        await link.run(
+            "UPDATE smtd_duty SET holder = ?, ready = ?, users = '' WHERE holder = ?",
+            (term, int(is_ready), before.holder),
+        )
+        return await self.renew(link, term)
+
+    async def renew(self, link: ServerLink, term: str) -> bool:
+        """Say whether *term* has the lease: nothing else is needed."""
+        return bool(await link.value(_HAS, (term,)))
+
+    async def hold(self, db: DatabaseConnection, term: str) -> bool:
+        # What others have committed since the snapshot counts, too. Not a shared lock, which `set_ready` and
+        # a change of the users file would both have to wait for.
+        return bool(await db.value(f"{_HAS} FOR UPDATE", (term,)))

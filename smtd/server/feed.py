@@ -14,7 +14,7 @@ from smtd.errors import RecordUnusable
 from smtd.records.record import Key, Record
 from smtd.server import record_form
 from smtd.server.change_log import LogRow
-from smtd.server.record_sizes import LARGEST_RECORD
+from smtd.server.feed_page import LARGEST_RECORD
 
 #: The most that may wait for one listener: events, and their bytes. Beyond that its stream ends, and it must
 #: ask again from its last number.

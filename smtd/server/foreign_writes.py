@@ -62,13 +62,9 @@ class _Touched:
 
 
 class ForeignWrites:
-    """Enters into the log, by *writer*, what other programs write into *database*.
+    """Enters into the log, by *writer*, what other programs write into *database*."""
 
-    *rights_changed* is called when another program has changed rights.
-    """
-
-    def __init__(self, database: ServedDatabase, writer: Writer, rights_changed: Callable[[], None]) -> None:
-        self._rights_changed = rights_changed
+    def __init__(self, database: ServedDatabase, writer: Writer) -> None:
         self._database = database
         self._backend = database.backend
         self._writer = writer
@@ -175,7 +171,7 @@ class ForeignWrites:
         has_triggers = await database.has_triggers()
         projects = database.projects
         if await database.reload():
-            self._rights_changed()
+            database.listeners.access_changed()
             projects = {}
         if self._backend.is_shared and projects != database.projects:
             await self._submit(_announce_access)
@@ -200,12 +196,12 @@ class ForeignWrites:
         if database.is_own and (version != self._notes_version or self._touched):
             if not await database.has_triggers():
                 self._schedule_full_comparison()
-                await self._submit(_repair_triggers)
+                await self._submit(WriteTransaction.repair_triggers)
                 await self._backend.create_triggers()
                 self._schedule_full_comparison()  # a comparison that began before the repair is not enough
             await self._process_notes()
         if database.has_stale_rights:
-            await self._submit(_delete_stale_rights)
+            await self._submit(WriteTransaction.delete_stale_rights)
             database.has_stale_rights = False
         self._notes_version = version
         if not self._touched and self._comparison_due is None and self._covered_notes is None:
@@ -254,15 +250,9 @@ class ForeignWrites:
             if now - touched.last >= QUIET_PERIOD or now - touched.first >= LONGEST_DELAY
         }
         while some := dict(islice(settled.items(), GROUP_SIZE)):
-            await self._submit(partial(self._enter, some))
+            await self._submit(partial(_enter, some))
             for key in some:
                 del settled[key], self._touched[key]
-
-    async def _enter(self, keys: dict[Key, Sequence[int]], transaction: WriteTransaction) -> None:
-        """Enter *keys*, and delete the notes of each."""
-        for key, note_ids in keys.items():
-            await transaction.log_current(key)
-            await transaction.delete_notes(note_ids)
 
     async def _compare_all(self) -> None:
         """Compare every record with the log, a page at a time, and enter what differs.
@@ -277,7 +267,9 @@ class ForeignWrites:
             seen |= rows
             await self._enter_all(differing)
         after = Key("", "")
-        while keys := await self._logged_keys(after):
+        while keys := await self._database.read(
+            partial(change_log.current_keys, after=after, limit=_PAGE_SIZE)
+        ):
             after = keys[-1]
             await self._enter_all([key for key in keys if key not in seen])
         await self._submit(partial(self._mark_complete, form, self._covered_notes or ()))
@@ -289,10 +281,7 @@ class ForeignWrites:
         is_complete = await transaction.mark_complete(form)
         if is_complete:
             await transaction.delete_notes(notes)
-        transaction.after_commit.append(partial(self._note_complete, is_complete))
-
-    def _note_complete(self, is_complete: bool) -> None:
-        self._database.has_all_records = is_complete
+        transaction.after_commit.append(partial(setattr, self._database, "has_all_records", is_complete))
 
     async def _compare_page(self, last: int) -> tuple[set[Key], int, list[Key]] | None:
         """Return the keys of the next rows after *last*, the last row id, and the keys the log has wrong."""
@@ -316,23 +305,24 @@ class ForeignWrites:
         ]
         return set(rows), ids[-1], differing
 
-    async def _logged_keys(self, after: Key) -> list[Key]:
-        return await self._database.read(partial(change_log.current_keys, after=after, limit=_PAGE_SIZE))
-
     async def _enter_all(self, keys: Collection[Key]) -> None:
-        async def log_current(some: Collection[Key], transaction: WriteTransaction) -> None:
-            for key in some:
-                await transaction.log_current(key)
-
         todo = iter(keys)
         while some := list(islice(todo, GROUP_SIZE)):
-            await self._submit(partial(log_current, some))
+            await self._submit(partial(_enter, dict.fromkeys(some, ())))
 
 
 async def _on_duty(term: str, job: Job, transaction: WriteTransaction) -> Any:
     """Run *job* if this process has the duty for *term* until the commit. Raises DutyLost."""
     await transaction.check_duty(term)
     return await job(transaction)
+
+
+async def _enter(keys: Mapping[Key, Sequence[int]], transaction: WriteTransaction) -> None:
+    """Enter *keys*, and delete the notes of each."""
+    for key, note_ids in keys.items():
+        await transaction.log_current(key)
+        if note_ids:
+            await transaction.delete_notes(note_ids)
 
 
 async def _begin(transaction: WriteTransaction) -> None:
@@ -348,11 +338,3 @@ async def _announce_access(transaction: WriteTransaction) -> None:
 async def _delete_ignored(notes: Sequence[int], transaction: WriteTransaction) -> None:
     transaction.announce_access()  # some are of projects or rights
     await transaction.delete_notes(notes)
-
-
-async def _repair_triggers(transaction: WriteTransaction) -> None:
-    await transaction.repair_triggers()
-
-
-async def _delete_stale_rights(transaction: WriteTransaction) -> None:
-    await transaction.delete_stale_rights()

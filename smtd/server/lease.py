@@ -20,6 +20,8 @@ log = logging.getLogger("smtd")
 
 #: Seconds for which a lease is valid unless it is renewed, by the clock of the database.
 LENGTH = 10.0
+#: Seconds for which two users files must differ: a change reaches the machines one after the other.
+PATIENCE = 10.0
 
 
 class DutyLost(StoreUnreachable):
@@ -66,12 +68,6 @@ class LeaseTable(Protocol):
     async def hold(self, db: DatabaseConnection, term: str) -> bool:
         """Say whether *term* has the lease; if so, nobody takes it until the end of the transaction."""
 
-    async def set_ready(self, db: DatabaseConnection) -> None:
-        """Note that the holder has begun. Call it inside a transaction, after `hold`."""
-
-    async def publish_users(self, link: ServerLink, term: str, users: str) -> None:
-        """Store the fingerprint of the users file of the holder, if that is still *term*."""
-
 
 class Duty:
     """The lease in *table*, as this process knows it; *name* is that of the database in messages."""
@@ -95,7 +91,7 @@ class Duty:
             self.lose(self.term)
         if self.term:
             if users != self._users:
-                await self._table.publish_users(link, self.term, users)
+                await link.run("UPDATE smtd_duty SET users = ? WHERE holder = ?", (users, self.term))
                 self._users = users
             return None
         lease = await self._table.read(link)
@@ -114,6 +110,10 @@ class Duty:
             self.lose(term)
             raise DutyLost(f"another process has taken over {self._name}")
 
+    async def begin(self, db: DatabaseConnection) -> None:
+        """Note that the holder has begun. Call it inside a transaction, after `check`."""
+        await db.run("UPDATE smtd_duty SET ready = 1")
+
     def lose(self, term: str) -> None:
         """Note that *term* is over."""
         if term == self.term:
@@ -128,3 +128,27 @@ class Duty:
     def release(self) -> None:
         """Note that the connection that held the lease is closed."""
         self.term = ""
+
+
+class UsersComparison:
+    """Compares the users file of this process with that of another server of the database *name*."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        #: The two fingerprints that differ, and since when; None: there is no difference.
+        self._difference: tuple[str, str] | None = None
+        self._since = 0.0
+        self._has_warned = False
+
+    def compare(self, own: str, other: str, now: float) -> None:
+        """Compare two fingerprints (empty: unknown) at the time *now*; warn once of a lasting difference."""
+        difference = (own, other) if own and other and own != other else None
+        if difference != self._difference:
+            self._difference, self._since, self._has_warned = difference, now, False
+        if difference is not None and not self._has_warned and now - self._since >= PATIENCE:
+            self._has_warned = True
+            log.warning(
+                "%s is also served with another users file: users and rights differ from server to server;"
+                " copy one users file to all of them",
+                self._name,
+            )

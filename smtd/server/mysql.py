@@ -16,12 +16,11 @@ import anyio
 from asyncmy import errors
 
 from smtd.errors import RecordUnusable, StoreRefused
-from smtd.server import change_log, mysql_lease, mysql_triggers
+from smtd.server import change_log, exclusion, mysql_triggers
 from smtd.server.accounts.rights import CREATE_RIGHTS
 from smtd.server.backend import Head, Replaced
-from smtd.server.exclusion import Exclusion
+from smtd.server.exclusion import Exclusion, MysqlLease
 from smtd.server.lease import LeaseTable
-from smtd.server.mysql_lease import MysqlLease
 from smtd.server.remote import Locked, Names, make_triggers, only_row
 from smtd.stores.django import collations
 from smtd.stores.django.connection import DatabaseConnection
@@ -46,7 +45,7 @@ TABLES = (
     " number INTEGER NOT NULL, PRIMARY KEY (username, mark))",
     "CREATE TABLE smtd_dirty (id BIGINT PRIMARY KEY AUTO_INCREMENT, record INTEGER, project VARCHAR(255),"
     " label VARCHAR(255))",
-    mysql_lease.TABLE,
+    exclusion.LEASE_TABLE,
 )
 #: Of those the first, and those that earlier versions did not make.
 _NEEDED = ("smtd_head", "smtd_seen", "smtd_duty")
@@ -160,11 +159,9 @@ class ServedMysql:
         self._folding: Collection[str] = ()
 
     def is_missing(self, exc: Exception) -> bool:
-        """See `ServedDialect.is_missing`."""
         return _number(exc) in _MISSING
 
     async def check(self, db: DatabaseConnection) -> None:
-        """See `ServedDialect.check`."""
         await self._collation(db)
         for table, engine in await db.fetch(_OTHER_ENGINES):
             raise StoreRefused(
@@ -181,14 +178,12 @@ class ServedMysql:
         return str(found)
 
     async def has_tables(self, db: DatabaseConnection) -> bool:
-        """See `ServedDialect.has_tables`."""
         for table in _NEEDED:
             if not await db.value(_TABLE, (table,)):
                 return False
         return bool(await db.value("SELECT count(*) FROM smtd_head JOIN smtd_duty"))
 
     async def is_unfinished(self, db: DatabaseConnection) -> bool:
-        """See `ServedDialect.is_unfinished`."""
         if not await db.value(_TABLE, ("smtd_head",)):
             return False
         if (made := await db.value("SELECT made FROM smtd_head")) is not None:
@@ -196,22 +191,20 @@ class ServedMysql:
         return not await db.value(_TABLE, ("django_store_record",))
 
     async def create(self, link: ServerLink, sumatras: Sequence[tuple[str, Sequence[Any]]] | None) -> None:
-        """See `ServedDialect.create`."""
         options = _OPTIONS.format(await self._collation(link))
         head, *others = (f"{table} {options}" for table in self.tables)
         if sumatras is None:
             await _run([*((each, ()) for each in others), (head, ())], link)
-            await _run([(_FIRST_ROW, (0,)), (mysql_lease.ROW, ())], link)
+            await _run([(_FIRST_ROW, (0,)), (exclusion.LEASE_ROW, ())], link)
             return
         await _run([(head, ()), (_FIRST_ROW, (2,))], link)
         await _run([(_with(options, statement), values) for statement, values in sumatras], link)
-        await _run([*((each, ()) for each in others), (mysql_lease.ROW, ())], link)
+        await _run([*((each, ()) for each in others), (exclusion.LEASE_ROW, ())], link)
         await make_triggers(link, self)
         await link.run(_FINISHED, (change_log.DIGEST_PREFIX,))
 
     @asynccontextmanager
     async def claimed(self, database: ServerDatabase) -> AsyncIterator[None]:
-        """See `ServedDialect.claimed`."""
         async with self._exclusion.claimed(database):
             with translating_errors(database):
                 async with database.link() as link:
@@ -221,7 +214,6 @@ class ServedMysql:
             yield
 
     def listening_link(self, database: ServerDatabase) -> AbstractAsyncContextManager[ServerLink]:
-        """See `ServedDialect.listening_link`."""
         return self._exclusion.link(database)
 
     async def head(self, db: DatabaseConnection) -> Head:
@@ -262,7 +254,6 @@ class ServedMysql:
         """Do nothing: no other process listens."""
 
     async def delete_notes(self, db: DatabaseConnection, note_ids: Sequence[int]) -> None:
-        """See `Tables.delete_notes`."""
         # One by one: a list of ids locks the gap after the last one (seen in MariaDB 10.11).
         await db.run_many("DELETE FROM smtd_dirty WHERE id = ?", [(note_id,) for note_id in note_ids])
 

@@ -116,14 +116,12 @@ class ServedPostgresql:
         self._is_notified = is_notified
 
     def is_missing(self, exc: Exception) -> bool:
-        """See `ServedDialect.is_missing`."""
         return isinstance(exc, pg.UndefinedTableError)
 
     async def check(self, db: DatabaseConnection) -> None:
         """Do nothing: every supported version has what is needed."""
 
     async def has_tables(self, db: DatabaseConnection) -> bool:
-        """See `ServedDialect.has_tables`."""
         there = " AND ".join(f"to_regclass('{name}') IS NOT NULL" for name in _NEEDED)
         return bool(await db.value(f"SELECT {there}"))
 
@@ -132,7 +130,6 @@ class ServedPostgresql:
         return False
 
     async def create(self, link: ServerLink, sumatras: Sequence[tuple[str, Sequence[Any]]] | None) -> None:
-        """See `ServedDialect.create`."""
         await create_tables(link, self, sumatras)
 
     @asynccontextmanager
@@ -145,11 +142,9 @@ class ServedPostgresql:
         return database.own_link()
 
     async def head(self, db: DatabaseConnection) -> Head:
-        """See `Backend.head`."""
         return Head(*only_row(await db.fetch(_HEAD)))
 
     async def lock_head(self, db: DatabaseConnection) -> Locked:
-        """See `Backend.lock_head`."""
         _, *head = only_row(await db.fetch(_LOCK))
         return Locked(Head(*head), bool(await db.value(_SHARED_NOTES)))
 
@@ -158,7 +153,6 @@ class ServedPostgresql:
         await db.value("SELECT pg_notify(?, ?)", (_COMMITTED, self._names.process))
 
     async def delete_notes(self, db: DatabaseConnection, note_ids: Sequence[int]) -> None:
-        """See `Tables.delete_notes`."""
         await trigger_notes.delete(db, note_ids)
 
     async def triggers_version(self, db: DatabaseConnection) -> str:

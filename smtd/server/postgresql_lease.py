@@ -46,12 +46,10 @@ class PostgresqlLease:
         self._seconds: list[int] = []
 
     async def read(self, db: DatabaseConnection) -> Lease | None:
-        """See `LeaseTable.read`."""
         found = await db.fetch(_LEASE)
         return Lease(*found[0]) if found else None
 
     async def take(self, link: ServerLink, before: Lease, term: str, *, is_ready: bool) -> bool:
-        """See `LeaseTable.take`."""
         self._seconds = []  # the locks of an earlier connection ended with it
         await self._extend(link)  # first: a holder without a lock counts as gone
         taken = await link.value(
@@ -64,7 +62,6 @@ class PostgresqlLease:
         return bool(taken)
 
     async def renew(self, link: ServerLink, term: str) -> bool:
-        """See `LeaseTable.renew`."""
         if not await link.value("SELECT holder = ? FROM smtd_duty", (term,)):
             await self._unlock(link)
             return False
@@ -72,16 +69,7 @@ class PostgresqlLease:
         return True
 
     async def hold(self, db: DatabaseConnection, term: str) -> bool:
-        """See `LeaseTable.hold`."""
         return bool(await db.value("SELECT holder = ? FROM smtd_duty FOR SHARE", (term,)))
-
-    async def set_ready(self, db: DatabaseConnection) -> None:
-        """See `LeaseTable.set_ready`."""
-        await db.run("UPDATE smtd_duty SET ready = 1")
-
-    async def publish_users(self, link: ServerLink, term: str, users: str) -> None:
-        """See `LeaseTable.publish_users`."""
-        await link.run("UPDATE smtd_duty SET users = ? WHERE holder = ?", (users, term))
 
     async def _extend(self, link: ServerLink) -> None:
         """Get the lock for LENGTH seconds from now on, and then release those from before."""

@@ -27,12 +27,11 @@ from smtd.server.authorization import check_right, current_caller, require_right
 from smtd.server.body import LARGEST, Bodies
 from smtd.server.caller import Caller, Reauthenticate
 from smtd.server.change_log import Content
-from smtd.server.current import CurrentRecord
 from smtd.server.database import ServedDatabase
 from smtd.server.listings import Listings
 from smtd.server.record_form import BadDocument
 from smtd.server.record_update import Annotations, updated
-from smtd.server.transaction import WriteTransaction, columns
+from smtd.server.transaction import Current, WriteTransaction, columns
 from smtd.server.validators import etag
 from smtd.server.writer import Writer
 
@@ -82,17 +81,18 @@ class RecordsApi:
                 return unchanged
         async with self._reading:
             key, current = await self._current(key)
-            if current.record is None or current.validator is None:
-                raise _unavailable(key, current)
-            unchanged = not_modified(request.headers, current.validator, f"record {key}")
+            validator, record = current.content.digest, None if current.content.problem else current.record
+            if record is None or validator is None:
+                raise _unavailable(key, current.content.problem)
+            unchanged = not_modified(request.headers, validator, f"record {key}")
             if unchanged is not None:
                 return unchanged
-            return found(await _encoded(current.record, key), kind, {"ETag": etag(current.validator)})
+            return found(await _encoded(record, key), kind, {"ETag": etag(validator)})
 
-    async def _current(self, key: Key) -> tuple[Key, CurrentRecord]:
+    async def _current(self, key: Key) -> tuple[Key, Current]:
         """Return *key* and its record; for the label `last`, if no record has it, those of the newest."""
         current = (await self._database.current_records([key]))[key]
-        if current == CurrentRecord() and key.label == targets.LAST:
+        if not current.content.has_record and key.label == targets.LAST:
             newest = (await self._listings.of(key.project)).newest
             if newest is not None:
                 key = Key(key.project, newest)
@@ -193,9 +193,9 @@ def _parsed(body: bytes, key: Key) -> Record | Annotations:
     return sent
 
 
-def _unavailable(key: Key, current: CurrentRecord) -> RequestRefused:
-    if current.problem:
-        what = f"record {key} cannot be shown ({current.problem}); delete it, or correct it in the database"
+def _unavailable(key: Key, problem: str) -> RequestRefused:
+    if problem:
+        what = f"record {key} cannot be shown ({problem}); delete it, or correct it in the database"
         return RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, what)
     return RequestRefused(HTTPStatus.NOT_FOUND, f"there is no record {key}")
 
@@ -208,4 +208,4 @@ async def _encoded(record: Record, key: Key) -> bytes:
     try:
         return await to_thread.run_sync(write) if size > LARGE else write()
     except RecordUnusable as exc:
-        raise _unavailable(key, CurrentRecord(problem=str(exc))) from exc
+        raise _unavailable(key, str(exc)) from exc

@@ -14,8 +14,7 @@ from smtd.records.record import Key
 from smtd.server import change_log
 from smtd.server.alarm import Alarm
 from smtd.server.backend import Head, Replaced, UsersFingerprint
-from smtd.server.lease import Duty, LeaseTable, may_take
-from smtd.server.users_comparison import UsersComparison
+from smtd.server.lease import Duty, LeaseTable, UsersComparison, may_take
 from smtd.stores.django import reader
 from smtd.stores.django.connection import DatabaseConnection, Row
 from smtd.stores.django.database import translating_errors
@@ -262,7 +261,7 @@ class RemoteBackend:
         await self._duty.check(db, term)
 
     async def begin_duty(self, db: DatabaseConnection) -> None:
-        await self._serving.lease.set_ready(db)
+        await self._duty.begin(db)
 
     async def users_in_use(self) -> str:
         """Return the fingerprint of the users file of a running server; empty: none runs, or none told."""

@@ -15,7 +15,7 @@ from anyio.abc import TaskStatus
 
 from smtd import denied
 from smtd.errors import SmtdError, StoreUnreachable, UsageError
-from smtd.server.acceptor import listeners
+from smtd.server.acceptor import accepting, listeners
 from smtd.server.accounts.authenticator import Authenticator
 from smtd.server.application import Application
 from smtd.server.backend import Replaced
@@ -23,7 +23,6 @@ from smtd.server.body import Bodies
 from smtd.server.bulk_api import BulkApi
 from smtd.server.changes_api import ChangesApi
 from smtd.server.commits import Committed, Listeners
-from smtd.server.connections import accepting
 from smtd.server.database import ServedDatabase
 from smtd.server.feed import Feed
 from smtd.server.foreign_writes import ForeignWrites
@@ -124,7 +123,7 @@ async def _serve_store(
         indexing = Indexing(database, index)
         database.listeners = _Listeners(listings, feed, metrics, indexing)
         writer, ending = Writer(database), anyio.Event()
-        foreign_writes = ForeignWrites(database, writer, feed.wake)
+        foreign_writes = ForeignWrites(database, writer)
         app = Application(
             database,
             ProjectsApi(database, writer, listings, bodies),

@@ -23,7 +23,7 @@ from smtd.stores.django.rows import Columns
 
 
 class Current(NamedTuple):
-    """The rows of a key at one point of a transaction, and the content that they hold."""
+    """The rows of a key at one time, and the content that they hold."""
 
     key: Key
     rows: Sequence[DecodedRow]
@@ -62,7 +62,8 @@ def columns(record: Record) -> Columns:
         raise bad_value(exc) from exc
 
 
-def _current(key: Key, found: Sequence[DecodedRow]) -> Current:
+def current_of(key: Key, found: Sequence[DecodedRow]) -> Current:
+    """Return what *key* holds, which has the rows *found*."""
     return Current(key, found, change_log.content_of(found))
 
 
@@ -71,7 +72,7 @@ def _read_back(put: Put, found: Sequence[DecodedRow]) -> Current:
     is_one = len(found) == 1 and isinstance(found[0].record, Record)
     if is_one and canonical.identical(record_of(found[0]), put.record):
         return Current(put.current.key, found, put.content)
-    return _current(put.current.key, found)
+    return current_of(put.current.key, found)
 
 
 class WriteTransaction:
@@ -99,7 +100,7 @@ class WriteTransaction:
     async def all_current(self, keys: Collection[Key]) -> dict[Key, Current]:
         """Return what each of *keys* holds now."""
         held = await self._records.held(self._db, keys, lock=self._db.for_share)
-        return {key: _current(key, held.get(key, ())) for key in keys}
+        return {key: current_of(key, held.get(key, ())) for key in keys}
 
     async def put(self, current: Current, record: Record) -> Content:
         """Put *record* in the place of *current*; return the new content.
@@ -159,7 +160,7 @@ class WriteTransaction:
         the next comparison finds it.
         """
         seen = await self._records.seen(self._db, [key])
-        current = _current(key, seen.get(key, ()))
+        current = current_of(key, seen.get(key, ()))
         row = await change_log.row_of(self._db, key)
         before = change_log.NOTHING if row is None else row.content
         if (before.digest, before.problem) == (current.content.digest, current.content.problem):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 
 from smtd.errors import StoreUnreachable
-from smtd.server.freshness import Freshness
+from smtd.server.alarm import Freshness
 
 
 class Looks:

@@ -21,8 +21,7 @@ from smtd.daemon.pages.dispatch import LocalPages
 from smtd.daemon.pages.pair_indexes import Start
 from smtd.daemon.pair_records import PairAccess
 from smtd.errors import UsageError
-from smtd.server.acceptor import listeners
-from smtd.server.connections import accepting
+from smtd.server.acceptor import accepting, listeners
 from smtd.web import templates
 
 log = logging.getLogger("smtd")

@@ -26,7 +26,7 @@ from anyio import CapacityLimiter, to_thread
 from smtd.server.accounts import credentials
 from smtd.server.accounts.credentials import Claim
 from smtd.server.accounts.rights import User
-from smtd.server.accounts.sessions import KEY_BYTES, LoginSession, LoginSessions
+from smtd.server.accounts.sessions import KEY_BYTES, LoginSessions
 from smtd.server.accounts.throttle import SHORTEST_WAIT, Throttle, TooManyFailures, site
 from smtd.server.accounts.users import Users
 from smtd.server.accounts.users_file import Account
@@ -113,14 +113,14 @@ class Authenticator:
             return None
         return self._sessions.cookie(account.name, account.password or "", self._wall_clock())
 
-    async def session(self, cookie: str) -> tuple[User, LoginSession] | None:
-        """Return the user and the session of *cookie*; None if it is over, or the password has changed."""
+    async def session(self, cookie: str) -> tuple[User, str] | None:
+        """Return the user of *cookie*, and the token of their forms; None if the session is over."""
         await self._users.refresh()
         account = self._users.accounts.get(self._sessions.name(cookie) or "")
         if account is None:
             return None
-        session = self._sessions.read(cookie, account.password or "", self._wall_clock())
-        return None if session is None else (account.user, session)
+        token = self._sessions.token(cookie, account.password or "", self._wall_clock())
+        return None if token is None else (account.user, token)
 
     async def users_fingerprint(self) -> str:
         """Return the fingerprint of the users file, as it is now."""

@@ -50,13 +50,14 @@ class Reading:
         """Yield the record *key* and its digest for a `with` block. Raises PageError."""
         async with self._at_once:
             current = (await self.database.current_records([key]))[key]
-            if current.problem:
-                sentence = f"Record {key} cannot be read: {current.problem}."
+            if current.content.problem:
+                sentence = f"Record {key} cannot be read: {current.content.problem}."
                 raise PageError(HTTPStatus.UNPROCESSABLE_ENTITY, sentence)
-            if current.record is None or current.validator is None:
+            record, digest = current.record, current.content.digest
+            if record is None or digest is None:
                 sentence = f"There is no record {key}; it may have been deleted or renamed."
                 raise PageError(HTTPStatus.NOT_FOUND, sentence)
-            yield current.record, current.validator
+            yield record, digest
 
 
 class ServedCatalog:

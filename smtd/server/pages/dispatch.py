@@ -16,7 +16,6 @@ from anyio import to_thread
 from smtd.errors import RecordUnusable, StoreError
 from smtd.server.accounts.authenticator import Authenticator
 from smtd.server.accounts.rights import Right, User
-from smtd.server.accounts.sessions import LoginSession
 from smtd.server.answers import RequestRefused
 from smtd.server.authorization import caller_of
 from smtd.server.caller import Caller
@@ -116,7 +115,7 @@ class Pages:
         caller = await self._caller(session, origin)
         if caller is None:
             return answers.see(self._login_address(request, method))
-        token = "" if session is None else session[1].token
+        token = "" if session is None else session[1]
         notice = _NOTICES.get(forms.query(request).one("done"), "")
         visit = Visit(_MENU_OF.get(path, path), caller.username, token, notice)
         return await show(PageRequest(request, caller, visit, partial(self._caller_now, request, origin)))
@@ -124,7 +123,7 @@ class Pages:
     async def _caller_now(self, request: web.Request, origin: Origin) -> Caller | None:
         return await self._caller(await self._logins.session(request), origin)
 
-    async def _caller(self, session: tuple[User, LoginSession] | None, origin: Origin) -> Caller | None:
+    async def _caller(self, session: tuple[User, str] | None, origin: Origin) -> Caller | None:
         """Return the user of *session* with their rights; None if they have to log in."""
         user = None if session is None else session[0]
         if user is None and self._anonymous is Right.NONE:

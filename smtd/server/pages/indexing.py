@@ -129,9 +129,9 @@ class Indexing:
 
     async def _read(self, row: LogRow) -> Indexed:
         now = (await self._database.current_records([row.key]))[row.key]
+        record = None if now.content.problem else now.record
         # Without either it was deleted meanwhile, which is a later change.
-        digest = now.validator if now.record is not None else row.content.validator if now.problem else None
-        return Indexed(row.key, digest, now.record, now.problem)
+        return Indexed(row.key, now.content.validator, record, now.content.problem)
 
     def _has_all(self, number: int) -> bool:
         """Say whether the index has all changes up to *number*."""

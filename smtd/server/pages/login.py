@@ -8,7 +8,7 @@ from aiohttp import web
 
 from smtd.server.accounts.authenticator import Authenticator
 from smtd.server.accounts.rights import User
-from smtd.server.accounts.sessions import LIFETIME, LoginSession
+from smtd.server.accounts.sessions import LIFETIME
 from smtd.server.accounts.throttle import TooManyFailures
 from smtd.server.origins import Origin
 from smtd.web import answers, forms
@@ -27,8 +27,8 @@ class Logins:
         self._templates = templates
         self._authenticator = authenticator
 
-    async def session(self, request: web.Request) -> tuple[User, LoginSession] | None:
-        """Return the session that *request* belongs to, and its user; None if there is none."""
+    async def session(self, request: web.Request) -> tuple[User, str] | None:
+        """Return the user of *request*, and the token of their forms; None if nobody is logged in."""
         cookie = request.cookies.get(_COOKIE)
         return None if cookie is None else await self._authenticator.session(cookie)
 
@@ -56,7 +56,7 @@ class Logins:
         if request.method != "POST":
             raise PageError(HTTPStatus.METHOD_NOT_ALLOWED, "Log out by the button of a page.")
         found = await self.session(request)
-        token = _NO_TOKEN if found is None else found[1].token
+        token = _NO_TOKEN if found is None else found[1]
         await forms.read(request, token, most=forms.SMALL)
         answer = answers.see(self._templates.site.address("/login"))
         self._set_cookie(answer, "", 0, origin)

@@ -69,9 +69,9 @@ async def _open(place: Place) -> AsyncIterator[Store]:
 
 async def _try_write(place: Place, projects: Collection[str]) -> str:
     async with _connected(place) as session:
-        from smtd.stores.http import write_trial
+        from smtd.stores.http import link
 
-        return await write_trial.on_server(session, str(place), projects)
+        return await link.try_write(session, str(place), projects)
 
 
 @asynccontextmanager

@@ -29,7 +29,7 @@ from smtd.stores.base import (
     Scan,
     Token,
 )
-from smtd.stores.http import address, form, new_server
+from smtd.stores.http import address, form, shared_rows
 from smtd.stores.http.answer import TooLarge, check_listing
 from smtd.stores.http.creation import Creation, write_all
 from smtd.stores.http.other_clients import OtherClients
@@ -229,14 +229,14 @@ class HttpStore:
         others = self._others_in[project]
         # If this process has seen or created records, the rows that records share exist already.
         knows_records = any(each.known for each in self._others_in.values())
-        there = None if knows_records else await new_server.list_projects(self._session)
+        there = None if knows_records else await shared_rows.list_projects(self._session)
         is_new = there is not None and not there.begun
         others.created_project = await self.make_project(project)
         listing = _Listing(anyio.current_time(), set(), {})
         if (
             others.created_project
             and is_new
-            and await new_server.wait_for_turn(self._session, project, others, self._sleep)
+            and await shared_rows.wait_for_turn(self._session, project, others, self._sleep)
         ):
             # Others may have found the project during the wait, and may be starting now.
             listing = await self._list(project)

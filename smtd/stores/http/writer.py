@@ -25,7 +25,7 @@ from smtd.stores.http import address, form, session
 from smtd.stores.http.answer import TooLarge
 from smtd.stores.http.condition import IF_ABSENT, NO_CONDITION, RequestCondition, if_match
 from smtd.stores.http.session import Answer, NoResponse, NotSent, Session
-from smtd.stores.http.shared import RowsInFlight
+from smtd.stores.http.shared_rows import RowsInFlight
 
 #: Seconds within which even a slow server makes progress with a record that it creates: the server has
 #: abandoned a partial record that stays the same for as long.

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from smtd.records.record import Key
 from smtd.stores.base import DONE, Change
-from smtd.stores.http import new_server
+from smtd.stores.http import shared_rows
 from tests.build import PROJECT, record
 from tests.peers.line import Line, line_to, passed
 from tests.stores.server_place import ServerPlace
@@ -22,7 +22,7 @@ def made(project: str = PROJECT) -> list[Change]:
     return [Change(Key(project, "a"), record("a"), None, contested=True)]
 
 
-async def test_client_that_sees_no_other_on_a_new_server_begins(place: ServerPlace) -> None:
+async def test_client_that_sees_no_other_on_a_shared_rows_begins(place: ServerPlace) -> None:
     """Each has created its project before it looks.
 
     A client that sees another one waits, and then continues carefully.
@@ -47,7 +47,7 @@ async def test_client_that_sees_no_other_on_a_new_server_begins(place: ServerPla
     assert len(second.waits) > 1
 
 
-@pytest.mark.parametrize(("project", "waits"), [(AFTER, 1), (BEFORE, new_server.LOOKS)])
+@pytest.mark.parametrize(("project", "waits"), [(AFTER, 1), (BEFORE, shared_rows.LOOKS)])
 async def test_client_that_sees_another_empty_project_waits_for_its_turn(
     place: ServerPlace, project: str, waits: int
 ) -> None:

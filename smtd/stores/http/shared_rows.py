@@ -1,16 +1,20 @@
-"""Decide which client starts on a new server: the first record there creates rows that all records share.
+"""Keep two requests from creating a row that records share at the same time.
 
-If two requests need such a row at the same time, the server creates it twice, and then rejects every record
-that shares it. So each smtd first creates its project, which shows that it is there, and then looks for
-others. Of any two, at least one sees the other. A client that sees no other starts at once; the others wait
-until there is a record, or until it is their turn.
+A Sumatra Server would create it twice, and then reject every record that shares it, for good. `RowsInFlight`
+is for the requests of one process. Between clients, it matters on a new server: the first record creates rows
+that all records share. So each smtd first creates its project, which shows that it is there, and then looks
+for others. Of any two, at least one sees the other. A client that sees no other starts at once; the
+others wait until there is a record, or until it is their turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import NamedTuple
+
+import anyio
 
 from smtd.records import documents
 from smtd.stores.http.other_clients import OtherClients
@@ -64,3 +68,29 @@ def _entries(body: bytes) -> list[dict[str, object]]:
     except (ValueError, RecursionError, MemoryError):
         return []
     return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+
+
+class RowsInFlight:
+    """The rows that the server has by now, and those that requests are creating, as digests."""
+
+    def __init__(self) -> None:
+        self._made: set[bytes] = set()
+        self._making: set[bytes] = set()
+        self._changed = anyio.Condition()
+
+    @asynccontextmanager
+    async def making(self, rows: frozenset[bytes]) -> AsyncIterator[None]:
+        """Wait until no other request creates one of *rows*, and keep others from that during the block."""
+        async with self._changed:
+            while self._making & rows:
+                await self._changed.wait()
+            new = rows - self._made
+            self._making |= new
+        try:
+            yield
+            self._made |= new
+        finally:
+            self._making -= new
+            with anyio.CancelScope(shield=True):
+                async with self._changed:
+                    self._changed.notify_all()

@@ -1,11 +1,13 @@
-"""How large records are, before they are read into memory."""
+"""A page of the feed: some changes, with as many of their records as it has room for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from smtd.records.record import Key
+from smtd.records.record import Key, Record
 from smtd.server.change_log import LogRow
+from smtd.server.transaction import Current
 from smtd.stores.django.connection import DatabaseConnection
 
 #: The feed sends a record of up to this many bytes with its change; clients must request a larger one.
@@ -25,6 +27,17 @@ SELECT r.project_id, r.label,
 FROM django_store_record r LEFT JOIN django_store_parameterset p ON p.id = r.parameters_id
 WHERE r.db_id IN ({})
 """
+
+
+class FeedPage(NamedTuple):
+    """Some *changes*, in order, each with its record if the caller wants records.
+
+    *head*: the number of the last change in the whole log, at the same time. *more*: more may follow.
+    """
+
+    changes: Sequence[tuple[LogRow, Record | None]]
+    head: int
+    more: bool
 
 
 async def sizes(db: DatabaseConnection, row_ids: Sequence[int]) -> dict[Key, int]:
@@ -50,3 +63,10 @@ def count_fitting(rows: Sequence[LogRow], sizes: Mapping[Key, int], limit: int) 
         if remaining < 0 and index:
             return index
     return len(rows)
+
+
+def with_record(row: LogRow, current: Current | None) -> tuple[LogRow, Record | None]:
+    """Return *row* with the current record and its digest: it may be newer than the change in the log."""
+    if current is None or current.content.digest is None:
+        return row, None
+    return row._replace(content=row.content._replace(digest=current.content.digest)), current.record
