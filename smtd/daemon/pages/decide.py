@@ -11,7 +11,7 @@ from anyio import to_thread
 
 from smtd.daemon.pages import decide_view
 from smtd.daemon.pages.asking import Ask, result
-from smtd.daemon.pages.decide_view import FEW, PAGE, WaitingRecord
+from smtd.daemon.pages.decide_view import PAGE, WaitingRecord
 from smtd.daemon.pages.dispatch import LocalRequest
 from smtd.daemon.pages.mirror_view import summary
 from smtd.errors import PlanChanged, UsageError
@@ -69,12 +69,14 @@ class DecidePages:
             groups = [decide_view.group(pair, kind, records, form.one("after"), PAGE)]
         else:
             groups = [decide_view.group(*where, found[where]) for where in sorted(found, key=_order)]
-        values = {"groups": groups, "pair": pair, "kind": kind, "problem": problem, "few": FEW}
         return answers.page(
             self._templates,
             "decide.html",
             request.visit,
-            **values,
+            groups=groups,
+            pair=pair,
+            kind=kind,
+            problem=problem,
             status=HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import date, datetime, timedelta, timezone, tzinfo
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
@@ -43,14 +43,13 @@ def of_day(figures: Mapping[str, Any], now: datetime) -> Chart:
 
 def of_days(figures: Mapping[str, Any], now: datetime) -> Chart:
     """Return the chart of the changes on each of the last 31 days, which begin and end where *now* is."""
-    counts: dict[Any, int] = {}
+    counts: dict[date, int] = {}
     for each in figures["hours"]:
         day = datetime.fromisoformat(each["at"]).astimezone(now.tzinfo).date()
         counts[day] = counts.get(day, 0) + each["changes"]
-    days = [now.date() - timedelta(days=number) for number in reversed(range(_DAYS))]
+    days, ends = _days(now)
     values = [counts.get(day, 0) for day in days]
     summary = f"{plural(values[-1], 'change')} today, {sum(values):,} in 31 days."
-    ends = (f"{days[0].day} {days[0]:%b}", "today")
     if not any(values):
         return Chart("Changes a day", "No change in 31 days.", Markup())
     return Chart("Changes a day", summary, charts.bars(values, ends, f"Changes a day. {summary}"))
@@ -59,12 +58,11 @@ def of_days(figures: Mapping[str, Any], now: datetime) -> Chart:
 def of_month(figures: Mapping[str, Any], now: datetime) -> list[Chart]:
     """Return the charts of the number of records and the size of the journal in the last 31 days."""
     hours = figures["hours"]
-    days = [now.date() - timedelta(days=number) for number in reversed(range(_DAYS))]
-    ends = (f"{days[0].day} {days[0]:%b}", "today")
-    left, right = (_last_of_days(hours, f"{side}_records", days, now.tzinfo) for side in ("left", "right"))
-    journal = _last_of_days(hours, "journal_bytes", days, now.tzinfo)
     if not hours:
         return []
+    days, ends = _days(now)
+    names = ("left_records", "right_records", "journal_bytes")
+    left, right, journal = (_last_of_days(hours, name, days, now.tzinfo) for name in names)
     records = f"{hours[-1]['left_records']:,} left (line), {hours[-1]['right_records']:,} right (dashes)."
     stored = f"{size(hours[-1]['journal_bytes'])}, with the history of all pairs."
     return [
@@ -77,8 +75,14 @@ def of_month(figures: Mapping[str, Any], now: datetime) -> list[Chart]:
     ]
 
 
+def _days(now: datetime) -> tuple[list[date], charts.Ends]:
+    """Return the last 31 days, and the texts below the first and the last one."""
+    days = [now.date() - timedelta(days=number) for number in reversed(range(_DAYS))]
+    return days, (f"{days[0].day} {days[0]:%b}", "today")
+
+
 def _last_of_days(
-    hours: Sequence[Mapping[str, Any]], name: str, days: Sequence[Any], zone: tzinfo | None
+    hours: Sequence[Mapping[str, Any]], name: str, days: Sequence[date], zone: tzinfo | None
 ) -> list[float | None]:
     """Return the last value of each day; it stays until another one is known."""
     known = {datetime.fromisoformat(each["at"]).astimezone(zone).date(): each[name] for each in hours}

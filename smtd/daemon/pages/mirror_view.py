@@ -101,16 +101,12 @@ def _explanation(pair: Mapping[str, Any]) -> str:
         return f"A store cannot be reached. smtd tries again by itself.{waiting}"
     return {
         "starting": "The first cycle has not ended yet.",
-        "idle": "In sync, except for what is listed above." if _has_rest(pair) else "In sync.",
+        "idle": "In sync, except for what is listed above." if any(True for _ in needs(pair)) else "In sync.",
         "scanning": "Looking for changes.",
         "applying": "Carrying changes.",
         "paused": "Paused: it syncs only when you say so.",
         "halted": "It needs you.",
     }[state]
-
-
-def _has_rest(pair: Mapping[str, Any]) -> bool:
-    return any(True for _ in needs(pair))
 
 
 def needs(pair: Mapping[str, Any]) -> Iterator[Need]:

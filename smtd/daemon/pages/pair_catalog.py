@@ -5,24 +5,34 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from typing import Any
 
 import anyio
 
-from smtd.daemon.pages import sides_view
 from smtd.daemon.pages.asking import Ask, result
 from smtd.daemon.pages.pair_indexing import PairIndexing
 from smtd.daemon.pair_records import PairRecords
 from smtd.errors import SmtdError
+from smtd.journal.history import HistoryEntry
 from smtd.merge.sides import Both
+from smtd.output import english
 from smtd.records.record import Key, Record
+from smtd.stores.index import Entry, State
 from smtd.web.answers import PageError
-from smtd.web.records.catalog import Progress, ProjectHead, Sides
+from smtd.web.records.catalog import PastWrite, Progress, ProjectHead, Sides
 from smtd.web.records.index import SearchIndex
 
 #: Seconds for which the page of a record waits for what the pair says of it.
 PATIENCE = 3.0
 #: Writes of smtd that the page of a record lists.
 _LATEST = 5
+#: The most characters of a sentence.
+_LONGEST = 400
+_WORDS = {
+    State.ABSENT: "does not have it",
+    State.FINAL: "has it",
+    State.UNFINISHED: "has it; its run is not over",
+}
 
 
 class PairCatalog:
@@ -49,7 +59,6 @@ class PairCatalog:
 
     @property
     def index(self) -> SearchIndex:
-        """The search index of the pair."""
         return self._indexing.index
 
     @property
@@ -91,7 +100,7 @@ class PairCatalog:
         entries = (await self._records.entries([key]))[key]
         agreed = await self._records.agreed_at(key)
         past = await self._records.history(key, _LATEST)
-        found = sides_view.sides(self._records.name, entries, agreed, past)
+        found = _sides(self._records.name, entries, agreed, past)
         if await self._records.is_in_sync(key, entries):
             return found._replace(rule="In sync: both sides hold the same record")
         return await self._explained(key, found)
@@ -102,7 +111,7 @@ class PairCatalog:
         try:
             with anyio.move_on_after(PATIENCE):
                 of = {"pair": self._records.name, "project": key.project, "label": key.label}
-                return sides_view.explained(found, await result(self._ask, "explain", **of))
+                return _with_answer(found, await result(self._ask, "explain", **of))
         except SmtdError as exc:
             problem = f"smtd cannot look at both stores now: {exc}."
         return found._replace(problem=problem)
@@ -112,5 +121,29 @@ class PairCatalog:
         return True
 
     async def progress(self, project: str = "") -> Progress:
-        """Wait a moment for the index to have all that smtd has seen, and return how far it is."""
         return await self._indexing.progress()
+
+
+def _sides(pair: str, entries: Both[Entry], agreed: str | None, past: Sequence[HistoryEntry]) -> Sides:
+    """Return what the page of a record shows of *pair*: *entries* are what its sides had at the last look."""
+    left, right = _words(entries.left), _words(entries.right)
+    if entries.left.is_readable and entries.right.is_readable and entries.left.digest != entries.right.digest:
+        right = f"{right}, with another content"
+    return Sides(pair, left, right, agreed, "", "", [_past(each) for each in past])
+
+
+def _with_answer(found: Sides, answer: Mapping[str, Any]) -> Sides:
+    """Return *found* with what the *answer* to `explain` says."""
+    rule, then = answer["rule"][:_LONGEST], answer["next"] or ""
+    return found._replace(
+        rule=f"{rule[:1].upper()}{rule[1:]}", next="" if then == "nothing" else then[:_LONGEST]
+    )
+
+
+def _past(entry: HistoryEntry) -> PastWrite:
+    reason = english.sentence(entry.reason)[:_LONGEST]
+    return PastWrite(entry.cycle, entry.at, entry.action, entry.side.value, reason, before="")
+
+
+def _words(entry: Entry) -> str:
+    return _WORDS.get(entry.state) or f"cannot read it: {entry.problem[:_LONGEST]}"

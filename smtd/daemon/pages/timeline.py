@@ -59,18 +59,15 @@ class TimelinePages:
 
     async def _review(self, request: LocalRequest, number: int, changed: bool = False) -> web.Response:
         found = await result(self._ask, "undo", cycle=number, dry_run=True)
-        values = {
-            "number": number,
-            "found": found,
-            "done": found["done"][:_LISTED],
-            "refused": found["refused"][:_LISTED],
-            "changed": changed,
-        }
         return answers.page(
             self._templates,
             "undo.html",
             request.visit,
-            **values,
+            number=number,
+            found=found,
+            done=found["done"][:_LISTED],
+            refused=found["refused"][:_LISTED],
+            changed=changed,
             status=HTTPStatus.CONFLICT if changed else HTTPStatus.OK,
         )
 
@@ -92,13 +89,14 @@ class TimelinePages:
     async def _review_restore(self, request: LocalRequest, form: Form, changed: bool = False) -> web.Response:
         wanted = _version(form)
         report = await result(self._ask, "restore", **wanted, dry_run=True)
-        value = value_of(Key(wanted["project"], wanted["label"]))
-        values = {"wanted": wanted, "value": value, "report": report, "changed": changed}
         return answers.page(
             self._templates,
             "restore.html",
             request.visit,
-            **values,
+            wanted=wanted,
+            value=value_of(Key(wanted["project"], wanted["label"])),
+            report=report,
+            changed=changed,
             status=HTTPStatus.CONFLICT if changed else HTTPStatus.OK,
         )
 

@@ -20,6 +20,11 @@ class Excerpt(NamedTuple):
     total: int
     is_cut: bool
 
+    @property
+    def shortened(self) -> str:
+        """The text, which ends in dots if it is cut."""
+        return f"{self.text}…" if self.is_cut else self.text
+
 
 @dataclass(frozen=True, slots=True)
 class Some(Generic[T]):

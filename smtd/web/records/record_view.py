@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -135,8 +135,7 @@ def _surroundings(record: Record) -> list[Fact]:
 
 
 def _short(text: str | None) -> str:
-    found = excerpt(text, _SHORT)
-    return f"{found.text}…" if found.is_cut else found.text
+    return excerpt(text, _SHORT).shortened
 
 
 def _joined(*words: str | None) -> str:
@@ -161,13 +160,8 @@ def _diff(text: str, most: int) -> Some[DiffLine]:
     text = text.rstrip("\n")
     if not text:
         return Some((), 0)
-    return some(_short_lines(text[:most]), text.count("\n") + 1, most, lambda line: cost(line.text) + _LINE)
-
-
-def _short_lines(text: str) -> Iterator[DiffLine]:
-    for line in text.split("\n"):
-        found = excerpt(line, 1000)
-        yield DiffLine(line_kind(line), f"{found.text}…" if found.is_cut else found.text)
+    shown = (DiffLine(line_kind(line), excerpt(line, 1000).shortened) for line in text[:most].split("\n"))
+    return some(shown, text.count("\n") + 1, most, lambda line: cost(line.text) + _LINE)
 
 
 def line_kind(line: str) -> str:

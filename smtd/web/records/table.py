@@ -112,8 +112,7 @@ def table_rows(rows: Sequence[Row], columns: Sequence[Column], room: int) -> lis
 
 def short_label(row: Row) -> str:
     """Return the label of *row*, shortened if it is very long."""
-    shown = excerpt(row.label, LABEL)
-    return f"{shown.text}…" if shown.is_cut else shown.text
+    return excerpt(row.label, LABEL).shortened
 
 
 def _cells(row: Row, columns: Sequence[Column], left: int) -> list[Cell]:
