@@ -171,7 +171,7 @@ async def answer_by_method(
     """Answer *request* by its method in *methods* (HEAD: GET). Raises RequestRefused (405) without one."""
     method = methods.get("GET" if request.method == "HEAD" else request.method)
     if method is None:
-        allowed = {"Allow": ", ".join([*methods, "HEAD"])}
+        allowed = {"Allow": ", ".join([*methods, *(["HEAD"] if "GET" in methods else [])])}
         raise RequestRefused(HTTPStatus.METHOD_NOT_ALLOWED, f"{request.method} is not allowed here", allowed)
     return await method()
 

@@ -63,11 +63,11 @@ class Application:
         self._projects = projects
         self._records = records
         self._changes = changes
-        #: What answers requests for each path of smtd's own API.
+        #: The method of each path of smtd's own API, and what answers it.
         self._own = {
-            f"{API}changes": changes.answer,
-            f"{API}records:get": bulk.get,
-            f"{API}records:write": bulk.write,
+            f"{API}changes": ("GET", changes.answer),
+            f"{API}records:get": ("POST", bulk.get),
+            f"{API}records:write": ("POST", bulk.write),
         }
         self._authenticator = authenticator
         self._origins = origins
@@ -121,7 +121,8 @@ class Application:
         if caller is None or (target and caller.user is None and request.method not in ("GET", "HEAD")):
             raise challenge()
         if target is None:
-            return await self._own[path](request, caller, reauthenticate)
+            method, answer = self._own[path]
+            return await answer_by_method(request, {method: partial(answer, request, caller, reauthenticate)})
         if target.label:
             key = Key(target.project, target.label)
             return await self._records.answer(request, key, caller, reauthenticate)

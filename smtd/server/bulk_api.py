@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from typing import TypeAlias, TypeVar
@@ -12,6 +13,7 @@ from aiohttp import web
 from anyio import to_thread
 
 from smtd.errors import RecordUnusable
+from smtd.gather import gather
 from smtd.records.record import Key
 from smtd.server import bulk_lines
 from smtd.server.accounts.rights import Right
@@ -44,21 +46,21 @@ _Done: TypeAlias = tuple[str, str | None]
 _NOT_KEPT = (RecordUnusable, RowNotStored)
 
 
+@dataclass(frozen=True, slots=True)
 class BulkApi:
-    """Answers requests for many records from *database*; makes all changes by *writer*."""
+    """Answers requests for many records."""
 
-    def __init__(self, database: ServedDatabase, writer: Writer, bodies: Bodies) -> None:
-        self._database = database
-        self._writer = writer
-        self._bodies = bodies
-        # Two, so that readers do not wait behind writers, which may wait for a lock of another program.
-        self._reading, self._writing = anyio.Semaphore(REQUESTS), anyio.Semaphore(REQUESTS)
+    _database: ServedDatabase
+    _writer: Writer
+    _bodies: Bodies
+    # Two, so that readers do not wait behind writers, which may wait for a lock of another program.
+    _reading: anyio.Semaphore = field(default_factory=partial(anyio.Semaphore, REQUESTS))
+    _writing: anyio.Semaphore = field(default_factory=partial(anyio.Semaphore, REQUESTS))
 
     async def get(
         self, request: web.Request, caller: Caller, reauthenticate: Reauthenticate
     ) -> web.StreamResponse:
         """Return what the keys hold that the lines of *request* name. Raises RequestRefused."""
-        _check_method(request)
         async with self._bodies.read(request, LARGEST) as body, self._reading:
             keys = await _understood(bulk_lines.keys, body)
             now = await reauthenticate()
@@ -93,7 +95,6 @@ class BulkApi:
 
         Each is done whole or not at all, also if the client disconnects. Raises RequestRefused.
         """
-        _check_method(request)
         if caller.user is None:
             raise challenge()
         lines: list[bytes] = []
@@ -126,34 +127,15 @@ class BulkApi:
         try:
             done = await self._writer.submit(partial(_write_all, left, caller), size=len(left))
         except (RequestRefused, *_NOT_KEPT):
-            lines = await self._one_by_one(left, caller)
+            # Each is a job of its own, so that the writer takes back alone what fails.
+            alone = await gather([partial(self._line, write, caller) for write in left])
+            lines = {write.key: line for write, line in zip(left, alone, strict=True)}
         else:
             lines = {
                 key: bulk_lines.answer(key, outcome, digest=digest) for key, (outcome, digest) in done.items()
             }
         lines |= refused
         return [lines[write.key] for write in writes]
-
-    async def _one_by_one(self, writes: Sequence[RecordLine], caller: Caller) -> dict[Key, bytes]:
-        """Carry out *writes*, one of which cannot be; return the line of each. Raises StoreError.
-
-        Each is a job of its own, so that the writer takes back alone what fails.
-        """
-        lines: dict[Key, bytes] = {}
-        failures: list[Exception] = []
-
-        async def carry_out(write: RecordLine) -> None:
-            try:
-                lines[write.key] = await self._line(write, caller)
-            except Exception as exc:  # noqa: BLE001 - the task group would wrap it in an exception group
-                failures.append(exc)
-
-        async with anyio.create_task_group() as group:
-            for write in writes:
-                group.start_soon(carry_out, write)
-        for failure in failures:
-            raise failure
-        return lines
 
     async def _line(self, write: RecordLine, caller: Caller) -> bytes:
         """Carry out *write*; return its line of the answer."""
@@ -249,13 +231,6 @@ class _Answer:
             return later
         self._has_record = True
         return line
-
-
-def _check_method(request: web.Request) -> None:
-    if request.method != "POST":
-        raise RequestRefused(
-            HTTPStatus.METHOD_NOT_ALLOWED, f"nothing here can be {request.method}", {"Allow": "POST"}
-        )
 
 
 async def _understood(parse: Callable[[bytes], T], body: bytes) -> T:

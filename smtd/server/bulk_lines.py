@@ -9,13 +9,14 @@ from typing import Any
 
 from smtd.errors import RecordUnusable
 from smtd.records import documents
-from smtd.records.record import BAD_VALUE, Key, Record, in_words, is_plain
+from smtd.records.record import BAD_VALUE, Key, Record, is_plain
 from smtd.server import change_log, record_form, targets
 from smtd.server.answers import RequestRefused
 from smtd.server.record_form import BadDocument
 from smtd.server.targets import BadTarget, Target
 from smtd.server.transaction import Current, columns
 from smtd.stores.django.rows import Columns
+from smtd.stores.http import form
 from smtd.text import encodable
 
 #: The media type of requests and answers.
@@ -67,8 +68,7 @@ def _lines(body: bytes, names: tuple[str, ...]) -> Iterator[tuple[int, dict[str,
         try:
             found = documents.read(line, doubled=documents.refuse)
         except BAD_VALUE as exc:
-            why = in_words(exc) or str(exc)[:200]
-            raise _bad(number, f"is not JSON that can be used: {why}") from exc
+            raise _bad(number, f"is not JSON that can be used: {form.why_not(exc)}") from exc
         if not isinstance(found, dict):
             raise _bad(number, "is not an object of JSON")
         if found.keys() != set(names):
@@ -100,7 +100,7 @@ def _write(number: int, line: dict[str, Any]) -> RecordLine:
     except RecordUnusable as exc:
         return RecordLine(key, expect, refusal=f"the record cannot be kept: {exc}")
     except BAD_VALUE as exc:
-        return RecordLine(key, expect, refusal=f"this is not a record: {record_form.no_record(exc)}")
+        return RecordLine(key, expect, refusal=f"this is not a record: {form.why_not(exc)}")
 
 
 def _has_address(key: Key) -> bool:

@@ -178,10 +178,6 @@ class ChangesApi:
 
         Raises RequestRefused: 410 if the server cannot give all changes after the requested number.
         """
-        if request.method not in ("GET", "HEAD"):
-            raise RequestRefused(
-                HTTPStatus.METHOD_NOT_ALLOWED, "changes can only be read", {"Allow": "GET, HEAD"}
-            )
         wanted = parsed(request)
         seen = await self._check(wanted, caller)
         asked = _Asked(

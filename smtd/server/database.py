@@ -21,7 +21,7 @@ from smtd.server import change_log
 from smtd.server.alarm import Freshness
 from smtd.server.backend import Backend, Head, Replaced, UsersFingerprint
 from smtd.server.change_log import ChangeNumbers, Eras, LogRow, ProjectTotals
-from smtd.server.commits import Committed, Listeners
+from smtd.server.feed import Committed, Listeners
 from smtd.server.feed_page import LARGEST_RECORD, FeedPage, count_fitting, sizes, with_record
 from smtd.server.memory import Everything, Memory, ProjectInfo, find_project, load_access, load_everything
 from smtd.server.transaction import Current, WriteTransaction, current_of, tagged_labels
@@ -182,10 +182,6 @@ class ServedDatabase(Memory):
             await self.backend.commits.wait(rings, _PAUSE)
 
     # Reading
-
-    async def foreign_version(self) -> Hashable:
-        """Return what changes with each commit of another program. Raises Replaced."""
-        return await self.read(self.backend.foreign_version)
 
     async def has_triggers(self) -> bool:
         """Say whether triggers note what other programs write; another program may have dropped some.

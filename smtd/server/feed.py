@@ -1,4 +1,7 @@
-"""The feed of changes: who listens, and what waits for each; a change is encoded once for all listeners."""
+"""Who learns of commits; the feed of changes: who listens, and what waits for each.
+
+A change is encoded once for all listeners.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 
@@ -19,6 +22,34 @@ from smtd.server.feed_page import LARGEST_RECORD
 #: The most that may wait for one listener: events, and their bytes. Beyond that its stream ends, and it must
 #: ask again from its last number.
 MOST_EVENTS, MOST_BYTES = 256, 16 * 2**20
+
+
+class Committed(NamedTuple):
+    """The outcome of a transaction: the result or the error of each job, and the logged changes, in order.
+
+    *records* has the records that were written, as they are after the transaction.
+    """
+
+    results: Sequence[Any]
+    changes: Sequence[LogRow]
+    records: Mapping[Key, Record]
+
+
+class Listeners:
+    """Learns of commits, in their order. Methods must not wait."""
+
+    def committed(self, what: Committed) -> None:
+        """Learn of the next transaction of this process, or of changes of others."""
+
+    def fell_behind(self) -> None:
+        """Learn that many changes were not reported."""
+
+    def access_changed(self) -> None:
+        """Learn that projects or rights have changed."""
+
+    def want_records(self) -> bool:
+        """Say whether `committed` should have the records that other processes wrote."""
+        return False
 
 
 class ChangeEvent:

@@ -165,7 +165,7 @@ class ForeignWrites:
     async def _check_for_writes(self) -> None:
         """Check whether other programs have written, and reload rights and projects; only read."""
         database = self._database
-        version = await database.foreign_version()
+        version = await database.read(self._backend.foreign_version)
         if version == self._checked_version:
             return
         has_triggers = await database.has_triggers()

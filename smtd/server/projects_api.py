@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -39,14 +40,14 @@ LONGEST_NAME = 200
 _MOST_TAGS = 500
 
 
+@dataclass(frozen=True, slots=True)
 class ProjectsApi:
-    """Answers requests for projects from *database*; makes all changes by *writer*."""
+    """Answers requests for projects."""
 
-    def __init__(self, database: ServedDatabase, writer: Writer, listings: Listings, bodies: Bodies) -> None:
-        self._database = database
-        self._writer = writer
-        self._listings = listings
-        self._bodies = bodies
+    _database: ServedDatabase
+    _writer: Writer
+    _listings: Listings
+    _bodies: Bodies
 
     async def answer(
         self, request: web.Request, project: str, caller: Caller, reauthenticate: Reauthenticate, base: str

@@ -66,9 +66,7 @@ def parsed(body: bytes) -> dict[str, Any]:
     try:
         found = documents.read(body, doubled=documents.refuse)
     except BAD_VALUE as exc:
-        raise BadDocument(
-            f"the body is not JSON that can be used: {in_words(exc) or str(exc)[:200]}"
-        ) from exc
+        raise BadDocument(f"the body is not JSON that can be used: {form.why_not(exc)}") from exc
     if not isinstance(found, dict):
         raise BadDocument("the body is not a JSON object")
     return found
@@ -101,20 +99,15 @@ def parsed_put(body: bytes, key: Key) -> Record | Annotations:
     except RecordUnusable:
         raise
     except BAD_VALUE as exc:
-        raise BadDocument(f"the body is not a record: {no_record(exc)}") from exc
+        raise BadDocument(f"the body is not a record: {form.why_not(exc)}") from exc
 
 
 def whole(document: dict[str, Any], key: Key) -> Record:
     """Return the record in *document*, which a client sent for *key*; it may lack fields as in old versions.
 
-    Raises one of BAD_VALUE for any other document (`no_record` says why), and RecordUnusable as `sent` does.
+    Raises one of BAD_VALUE for any other document (`form.why_not` says why), and RecordUnusable.
     """
     return mark_plain(form.record_of(_completed(document, key)))
-
-
-def no_record(exc: BaseException) -> str:
-    """Return in words why a document is not a record: *exc* is one of BAD_VALUE."""
-    return f"it lacks {exc}" if isinstance(exc, KeyError) else in_words(exc) or str(exc)[:200]
 
 
 def _annotations(document: dict[str, Any]) -> Annotations:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 
@@ -43,15 +44,15 @@ DELETE_BATCH = 50
 CONCURRENT_READS = 4
 
 
+@dataclass(frozen=True, slots=True)
 class RecordsApi:
-    """Answers requests for records from *database*; makes all changes by *writer*."""
+    """Answers requests for records."""
 
-    def __init__(self, database: ServedDatabase, writer: Writer, listings: Listings, bodies: Bodies) -> None:
-        self._database = database
-        self._writer = writer
-        self._listings = listings
-        self._bodies = bodies
-        self._reading = anyio.Semaphore(CONCURRENT_READS)
+    _database: ServedDatabase
+    _writer: Writer
+    _listings: Listings
+    _bodies: Bodies
+    _reading: anyio.Semaphore = field(default_factory=partial(anyio.Semaphore, CONCURRENT_READS))
 
     async def answer(
         self, request: web.Request, key: Key, caller: Caller, reauthenticate: Reauthenticate

@@ -22,9 +22,8 @@ from smtd.server.backend import Replaced
 from smtd.server.body import Bodies
 from smtd.server.bulk_api import BulkApi
 from smtd.server.changes_api import ChangesApi
-from smtd.server.commits import Committed, Listeners
 from smtd.server.database import ServedDatabase
-from smtd.server.feed import Feed
+from smtd.server.feed import Committed, Feed, Listeners
 from smtd.server.foreign_writes import ForeignWrites
 from smtd.server.listings import Listings
 from smtd.server.metrics import Metrics

@@ -75,7 +75,6 @@ class ServedCatalog:
 
     @property
     def index(self) -> SearchIndex:
-        """The search index of the server."""
         return self._indexing.index
 
     @property
@@ -84,20 +83,16 @@ class ServedCatalog:
         return [name for name in self._reading.readable(self._caller) if self._indexing.knows(name)]
 
     def project(self, name: str) -> ProjectHead:
-        """Return the project *name*. Raises PageError if the caller may not read it."""
         info = self._reading.project(self._caller, name)
         return ProjectHead(name, info.name, info.description, self.may_edit(name))
 
     def may_edit(self, project: str) -> bool:
-        """Say whether the caller may write to *project*."""
         return self._caller.may(Right.WRITE, project)
 
     def may_delete(self, project: str) -> bool:
-        """Say whether the caller may write to *project*."""
         return self.may_edit(project)
 
     def record(self, key: Key) -> AbstractAsyncContextManager[tuple[Record, str]]:
-        """Yield the record *key* and its digest for a `with` block. Raises PageError."""
         return self._reading.record(key)
 
     async def sides(self, key: Key) -> Sides | None:
@@ -110,10 +105,6 @@ class ServedCatalog:
         return caller is not None and caller.may(Right.READ, project)
 
     async def progress(self, project: str = "") -> Progress:
-        """Wait a moment for the index to have all that is committed, and return how far it is.
-
-        Raises PageError unless it knows *project* then.
-        """
         if project:
             return await self._indexing.progress_in(project)
         return await self._indexing.progress()

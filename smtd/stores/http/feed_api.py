@@ -55,18 +55,23 @@ class _Refused(StoreUnreachable):
     """The server refuses a whole bulk request; the text says why."""
 
 
-class FeedEntry(msgspec.Struct, frozen=True):
-    """The last change of a record; *digest* None: it was deleted. *record* is absent if it is large."""
+class _Keyed(msgspec.Struct, frozen=True):
+    """What the server says of one record."""
 
     project: str
     label: str
-    digest: str | None
-    record: msgspec.Raw = msgspec.Raw()
 
     @property
     def key(self) -> Key:
         """The key of the record."""
         return Key(self.project, self.label)
+
+
+class FeedEntry(_Keyed, frozen=True):
+    """The last change of a record; *digest* None: it was deleted. *record* is absent if it is large."""
+
+    digest: str | None
+    record: msgspec.Raw = msgspec.Raw()
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -84,20 +89,13 @@ class Followed(NamedTuple):
     is_change: bool
 
 
-class _Found(msgspec.Struct, frozen=True):
+class _Found(_Keyed, frozen=True):
     """The answer to one line of `records:get` or `records:write`."""
 
-    project: str
-    label: str
     outcome: str
     digest: str | None = None
     record: msgspec.Raw = msgspec.Raw()
     error: str = ""
-
-    @property
-    def key(self) -> Key:
-        """The key of the record."""
-        return Key(self.project, self.label)
 
 
 class WriteAnswer(NamedTuple):

@@ -155,11 +155,16 @@ def read(data: bytes, key: Key) -> Record:
         _check_name(document, key)
         record = record_of(document)
     except BAD_VALUE as exc:
-        why = f"it lacks {exc}" if isinstance(exc, KeyError) else in_words(exc) or str(exc)[:200]
         raise RecordUnusable(
-            f"the server's answer is not a record: {why}; correct the record there, or delete it there"
+            f"the server's answer is not a record: {why_not(exc)}; correct the record there, or delete"
+            " it there"
         ) from exc
     return mark_plain(record)
+
+
+def why_not(exc: BaseException) -> str:
+    """Return in words why a document is not what it should be: *exc* is one of BAD_VALUE."""
+    return f"it lacks {exc}" if isinstance(exc, KeyError) else in_words(exc) or str(exc)[:200]
 
 
 def _check_name(document: dict[str, Any], key: Key) -> None:
