@@ -45,7 +45,7 @@ class Connection:
         self._db = db
         self._guard = guard or Guard()
         self._file = file
-        self._one_transaction = anyio.Lock()
+        self._one_transaction = anyio.Lock(fast_acquire=True)
         #: The thread of the connection while `at_once` runs a coroutine in it; else None.
         self._inside: int | None = None
 
