@@ -54,7 +54,7 @@ class Siege:
         self._server = server
         self._tally = tally
         self._chance = Random(SEED)
-        self._ledger = ledger = Ledger(tally)
+        self.ledger = ledger = Ledger(tally)
         self._is_killed = False
         words = new_words()
         self._shared = [f"shared-{number}" for number in range(SHARED)]
@@ -90,7 +90,7 @@ class Siege:
                     )
             await self.look()
         except AssertionError as exc:
-            self._ledger.differs(f"the server does not start again: {exc}")
+            self.ledger.differs(f"the server does not start again: {exc}")
         else:
             await self._end()
 
@@ -172,16 +172,16 @@ class Siege:
             await work(client)
         except aiohttp.ClientError as exc:
             if not self._is_killed:
-                self._ledger.differs(f"the line was cut before the kill: {exc!r}")
+                self.ledger.differs(f"the line was cut before the kill: {exc!r}")
         except (TimeoutError, Stuck, SmtdError) as exc:
-            self._ledger.differs(f"a client is stuck: {exc!r}")
+            self.ledger.differs(f"a client is stuck: {exc!r}")
 
     async def _kill(self, when: str) -> None:
         self._is_killed = True
         self._server.signal(signal.SIGKILL)
         code = await to_thread.run_sync(self._server.ended)
         if code != -signal.SIGKILL:
-            self._ledger.differs(f"the server ended by itself, with {code}")
+            self.ledger.differs(f"the server ended by itself, with {code}")
         self._tally.counts[f"kills {when}"] += 1
 
     async def _check(self, session: aiohttp.ClientSession) -> None:
@@ -193,13 +193,13 @@ class Siege:
         for label in [*self._shared, *self._neighbour.labels, *chain.from_iterable(self._owned)]:
             reply = await ada.get(path(label))
             if reply.status not in (200, 404):
-                self._ledger.differs(f"{label}: {reply.status}: {reply.body!r}")
+                self.ledger.differs(f"{label}: {reply.status}: {reply.body!r}")
                 continue
             now = Held(reply.json["outcome"], reply.etag) if reply.status == 200 else NOTHING
             if label in self._shared:
-                self._ledger.found_shared(label, now)
+                self.ledger.found_shared(label, now)
             else:
-                self._ledger.found(label, now)
+                self.ledger.found(label, now)
             if now.etag:
                 there[label] = now.etag.strip('"')
         await self._check_listing(ada, set(there))
@@ -210,7 +210,7 @@ class Siege:
         try:
             await to_thread.run_sync(wait_until, self._has_entered_all)
         except AssertionError:
-            self._ledger.differs("the server does not enter what others wrote")
+            self.ledger.differs("the server does not enter what others wrote")
 
     def _has_entered_all(self) -> bool:
         return not self._place.run("SELECT 1 FROM smtd_dirty LIMIT 1")
@@ -220,30 +220,30 @@ class Siege:
         if len(listed) != len(set(listed)):
             self._tally.doubles.append(f"the listing has a label twice: {listed}")
         if (shown := {each.rstrip("/").rpartition("/")[2] for each in listed}) != labels:
-            self._ledger.differs(f"the listing differs in {sorted(shown ^ labels)}")
+            self.ledger.differs(f"the listing differs in {sorted(shown ^ labels)}")
 
     async def _check_feed(self, session: aiohttp.ClientSession, there: dict[str, str]) -> None:
         """Let a new follower and all earlier ones read the feed to its end: all must hold what is *there*."""
         head = (await self._client(session, "ada").changes(0)).json["next"]
-        newcomer = Follower("a newcomer", self._ledger, True)
+        newcomer = Follower("a newcomer", self.ledger, True)
         for name, followers in [("ada", [newcomer]), *self._followers.items()]:
             for follower in followers:
                 try:
                     with anyio.fail_after(PATIENCE):
                         await follower.catch_up(self._client(session, name), head)
                 except (TimeoutError, Stuck, aiohttp.ClientError) as exc:
-                    self._ledger.differs(f"{follower.name} is stuck at {follower.cursor} of {head}: {exc!r}")
+                    self.ledger.differs(f"{follower.name} is stuck at {follower.cursor} of {head}: {exc!r}")
                     continue
                 if follower.held != there:
                     differ = sorted({label for label, _ in follower.held.items() ^ there.items()})
-                    self._ledger.differs(f"{follower.name} differs in {differ}")
+                    self.ledger.differs(f"{follower.name} differs in {differ}")
 
     async def _end(self) -> None:
         """Stop the server in an orderly way, and check its database."""
         self._server.signal(signal.SIGTERM)
         if code := await to_thread.run_sync(self._server.ended):
-            self._ledger.differs(f"the server ended with {code}")
+            self.ledger.differs(f"the server ended with {code}")
         with closing(sqlite3.connect(self._server.store)) as db:
             found = [*db.execute("PRAGMA integrity_check"), *db.execute("PRAGMA foreign_key_check")]
         if found != [("ok",)]:
-            self._ledger.differs(f"the database is damaged: {found}")
+            self.ledger.differs(f"the database is damaged: {found}")
