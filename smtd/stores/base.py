@@ -23,7 +23,7 @@ A store maps keys to records. Other programs write to it at any time, without co
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from itertools import count
 from typing import NamedTuple, Protocol, TypeAlias
@@ -106,11 +106,6 @@ class Scan:
     def nameless(self) -> Collection[str]:
         """The projects with a record that has no name, so that no record in them counts as absent."""
         return {key.project for key, reason in self.unreadable.items() if isinstance(reason, Nameless)}
-
-    @property
-    def again(self) -> Scan:
-        """The next scan of a store that has not changed."""
-        return replace(self, changes=Changes(self.number, ()), number=next(_numbers))
 
 
 @dataclass(frozen=True, slots=True)

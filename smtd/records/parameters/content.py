@@ -177,7 +177,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "NoneType": _read_none,
 }
 _WRITERS: dict[str, Callable[[Any], str]] = {
-    "NTParameterSet": nested.write,
+    "NTParameterSet": literal.write,
     "ConfigParserParameterSet": config.write,
     "JSONParameterSet": _write_json,
     "YAMLParameterSet": _write_yaml,

@@ -19,11 +19,6 @@ def read(content: str) -> dict[str, Any]:
     return values
 
 
-def write(values: dict[str, Any]) -> str:
-    """Return the text of a set. Raises RecordUnusable for a value that has no literal."""
-    return literal.write(values)
-
-
 def arguments(call: Call) -> dict[str, Any]:
     """Return the arguments by name, as the constructor of the package `parameters` 0.2.1 accepts them.
 

@@ -111,13 +111,6 @@ async def pages(db: DatabaseConnection, projects: Collection[str] | None) -> Asy
         last = page[-1].row_id
 
 
-async def count(db: DatabaseConnection, projects: Collection[str] | None) -> int:
-    """Return how many rows there are of *projects* (None: of all)."""
-    chosen = "IS NOT NULL" if projects is None else f"IN ({schema.placeholders(len(projects))})"
-    asked = f"SELECT count(*) FROM django_store_record WHERE project_id {chosen}"
-    return int(await db.value(asked, [*(projects or ())]))
-
-
 async def lock_rows(db: DatabaseConnection, ids: Sequence[int]) -> None:
     """Keep other clients from changing the records of *ids* until the end of the transaction."""
     for start in range(0, len(ids) if db.for_update else 0, PAGE):
