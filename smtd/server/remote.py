@@ -271,7 +271,7 @@ class RemoteBackend:
     async def foreign_version(self, db: DatabaseConnection) -> Hashable:
         if not self.is_own:
             # If the database does not say whether others have written, they may have, in each second.
-            return await self._database.words.moment(db) or int(anyio.current_time())
+            return await self._database.dialect.moment(db) or int(anyio.current_time())
         return await db.value(_NOTES), await self._serving.triggers_version(db)
 
     async def has_triggers(self, db: DatabaseConnection) -> bool:
@@ -304,14 +304,14 @@ class RemoteBackend:
         """Return whether a trace of writes differs, or there is none: it costs less than a comparison."""
         if self.is_own:
             return True
-        words = self._database.words
+        dialect = self._database.dialect
         async with db.reading():
-            since = await words.since(db)
+            since = await dialect.since(db)
             if self._trace is not None:
                 before, trace = self._trace
-                if trace and await words.trace(db, before) == trace:
+                if trace and await dialect.trace(db, before) == trace:
                     return False
-            self._trace = since, await words.trace(db, since)
+            self._trace = since, await dialect.trace(db, since)
         return True
 
     async def tidy(self, last_write: float) -> None:

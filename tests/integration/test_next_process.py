@@ -13,7 +13,7 @@ from smtd.engine.pair import Policy
 from smtd.filestat import SETTLE
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both, Side
-from smtd.stores.django.store import DjangoStore
+from smtd.stores.django.sqlite_store import SqliteStore
 from smtd.stores.shelf.store import ShelfStore
 from tests.build import RUNNING, change, commented, key, record, tagged
 from tests.stores.places import DjangoPlace, dumb_place
@@ -42,9 +42,9 @@ def looked_at(monkeypatch):
             found.append(store.location)
             return await real(store, *words, **more)
 
-        monkeypatch.setattr(DjangoStore, "track", track)
+        monkeypatch.setattr(SqliteStore, "track", track)
 
-    tracking(DjangoStore.track)
+    tracking(SqliteStore.track)
     noting(ShelfStore)
     return found
 

@@ -8,7 +8,7 @@ import pytest
 from smtd.records.record import Executable
 from smtd.stores.base import DONE, STALE, Outcome
 from smtd.stores.django.driver import POSTGRESQL, open_mysql, open_postgresql
-from smtd.stores.django.store import DjangoStore
+from smtd.stores.django.server_store import ServerStore
 from tests.build import record
 from tests.servers.place import DatabasePlace, place_of
 from tests.servers.server import DatabaseServer
@@ -34,7 +34,7 @@ async def test_record_written_by_two_smtd_at_once_is_created_once(place: Databas
             changes = [
                 create(record(label, executable=program)) for label in (f"both-{number}", f"{own}-{number}")
             ]
-            outcomes[number] += await DjangoStore(database, "lab").write(changes)
+            outcomes[number] += await ServerStore(database, "lab").write(changes)
 
     for number in range(ROUNDS):
         async with anyio.create_task_group() as group:

@@ -17,6 +17,7 @@ from smtd.stores.django import block_reader, blocks, file_tracker, reader
 from smtd.stores.django.file_tracker import FileTracker
 from smtd.stores.django.reader import EncodedRow
 from smtd.stores.django.rows import Parts
+from smtd.stores.django.sqlite import SqliteFile
 from tests.build import PROJECT, change, commented, full, key, record, tagged
 from tests.stores.asking import create, replace, scan_of
 from tests.stores.places import DjangoPlace, copied
@@ -527,10 +528,10 @@ async def test_own_write_that_is_reverted_and_changed_during_a_look_is_seen(plac
 async def test_look_beside_writers_has_its_begin_and_its_end(place, quiet, monkeypatch):
     """A record settles from the end of one look to the beginning of another."""
     read: list[float] = []
-    settle = FileTracker.settle
+    settle = SqliteFile.settle
 
-    async def settled(tracker, *, wait):
-        await settle(tracker, wait=False)
+    async def settled(file, *, wait):
+        await settle(file, wait=False)
         return quiet
 
     async def tracked_until(tracker, *words, **more):
@@ -539,7 +540,7 @@ async def test_look_beside_writers_has_its_begin_and_its_end(place, quiet, monke
         return look
 
     real = FileTracker.track
-    monkeypatch.setattr(FileTracker, "settle", settled)
+    monkeypatch.setattr(SqliteFile, "settle", settled)
     monkeypatch.setattr(FileTracker, "track", tracked_until)
     began = time.time()
     async with tracked(place) as store:

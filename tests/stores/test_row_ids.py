@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from smtd.sqlite import Connection
 from smtd.stores.django.ids import REORDER_WINDOW
-from smtd.stores.django.store import DjangoStore
+from smtd.stores.django.sqlite_store import SqliteStore
 from tests.build import key, record
 from tests.stores.places import DjangoPlace
 
@@ -17,7 +17,7 @@ async def test_rows_of_earlier_looks_are_known_after_a_rest(tmp_path: Any, monke
     await place.put(record("old"), record("new"))
     place.run(f"UPDATE django_store_record SET db_id = {3 * REORDER_WINDOW} WHERE label = 'new'")
     async with place.open() as opened:
-        store = cast(DjangoStore, opened)
+        store = cast(SqliteStore, opened)
         await store.scan()
         await store.read([key("old")])
         monkeypatch.setattr(Connection, "exclusive", False)

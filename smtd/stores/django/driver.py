@@ -20,7 +20,7 @@ from smtd.stores.django.database import translating_errors
 from smtd.stores.django.server import LONGEST_IDLE, Address, ServerDatabase
 from smtd.stores.django.server_store import ServerStore
 from smtd.stores.django.sqlite import SqliteFile
-from smtd.stores.django.store import DjangoStore
+from smtd.stores.django.sqlite_store import SqliteStore
 from smtd.stores.driver import (
     Announcements,
     Driver,
@@ -47,7 +47,7 @@ _ADVICE = "run pip install '.[{}]' in the checkout of smtd, in the environment t
 @asynccontextmanager
 async def _open_file(place: Place) -> AsyncIterator[Store]:
     async with SqliteFile(place.path, str(place)) as database:
-        yield DjangoStore(database, str(place))
+        yield SqliteStore(database, str(place))
 
 
 def _is_store(db: sqlite3.Connection, tables: Collection[str]) -> bool:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from pathlib import Path
-from typing import Protocol
 
 from smtd.records.canonical import Digest
 from smtd.records.record import Key
-from smtd.stores.base import Scan, Token
+from smtd.stores.base import Scan
 from smtd.stores.django import blocks, reader
 from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.reader import EncodedRow
+from smtd.stores.django.sqlite import SqliteFile
 from smtd.stores.index import ABSENT, Block, Entry, Fingerprints, RowIndex, RowLook, combined, entry_of, scan
 
 #: From this number of records on, a look may return the new ones first: comparing fewer takes 0.1 s at most.
@@ -21,43 +20,6 @@ MANY = 10_000
 #: How often a look at all rows hashes them again because others have committed. If they still commit after
 #: that, smtd cannot know which of their changes the look has read.
 PATIENCE = 20
-
-
-class WatchedFile(Protocol):
-    """A database file that counts the commits of other programs."""
-
-    @property
-    def path(self) -> Path:
-        """The path of the file."""
-
-    @property
-    def is_new(self) -> bool:
-        """Whether this object created the file, so that it has counted all commits of others."""
-
-    @property
-    def version(self) -> int | None:
-        """The count of commits of others when `settle` was called last (None: unknown)."""
-
-    async def settle(self, *, wait: bool = True) -> bool:
-        """Start a new token; say whether no program has written for a moment; *wait* for such a moment."""
-
-    async def is_settled(self) -> bool:
-        """Say whether no other program has committed since `settle`."""
-
-    async def renew(self) -> None:
-        """Count the commits of others from now on."""
-
-    async def connection(self) -> DatabaseConnection | None:
-        """Return the connection to the file, or None while it has no tables."""
-
-    async def token(self) -> Token | None:
-        """Return a token of the state of the file; None if another program has written since `settle`."""
-
-    async def unchanged_since(self, token: Token) -> bool:
-        """Say whether the file is in the state for which *token* was returned."""
-
-    async def resume(self, token: Token) -> bool:
-        """Say the same as `unchanged_since`, and if so, start a new token as `settle` does."""
 
 
 class _Reading:
@@ -87,9 +49,7 @@ class _Reading:
 class FileTracker:
     """Reads all rows once; then only rows that others may have changed, or that this store has written."""
 
-    resumes = True
-
-    def __init__(self, file: WatchedFile, ids: RowIds) -> None:
+    def __init__(self, file: SqliteFile, ids: RowIds) -> None:
         self._file = file
         self._ids = ids
         #: The mark and digest of each row that a look has decoded, by its number, until the store rests.
@@ -97,18 +57,8 @@ class FileTracker:
         #: The version of the file at the last look.
         self._version: int | None = None
 
-    @property
-    def tracker(self) -> FileTracker:
-        return self
-
-    async def settle(self, *, wait: bool = True) -> bool:
-        return await self._file.settle(wait=wait)
-
-    def nothing(self, projects: Collection[str] | None) -> Scan:
-        self.forget()
-        return Scan({})
-
     async def look(self, db: DatabaseConnection, projects: Collection[str] | None) -> Scan:
+        """Return the scan of all rows of *projects* (None: of all)."""
         rows, _, _ = await self._read_all(db, projects)
         return scan(_entries(rows))
 
@@ -278,33 +228,21 @@ class FileTracker:
         return found.key, entry
 
     def digest(self, raw: EncodedRow) -> Digest | None:
+        """Return the digest of the record in *raw*, if a look has decoded the row as it is now."""
         mark, digest = self._digests.get(raw.row_id, (None, None))
         return digest if mark is not None and mark == raw.mark else None
-
-    async def marks(self, db: DatabaseConnection, ids: Collection[int]) -> Mapping[int, int]:
-        return {}
-
-    def wrote(self, ids: Collection[int], marks: Mapping[int, int]) -> None:
-        pass  # the file counts only the commits of others
 
     def rest(self) -> None:
         """Release the digests of the rows."""
         self._digests = {}
 
     def forget(self) -> None:
+        """Forget everything: there is another file, or none."""
         self._digests, self._version = {}, None
 
-    async def token(self) -> Token | None:
-        return await self._file.token()
-
-    async def unchanged_since(self, token: Token) -> bool:
-        return await self._file.unchanged_since(token)
-
-    async def resume(self, token: Token) -> bool:
-        is_same = await self._file.resume(token)
-        if is_same:
-            self._version = self._file.version
-        return is_same
+    def note_version(self) -> None:
+        """Note that all that others have committed so far has been looked at."""
+        self._version = self._file.version
 
 
 def _entries(rows: Mapping[int, tuple[Key, Entry]]) -> dict[Key, Entry]:

@@ -9,49 +9,16 @@ hide no change. Another look at the same content gives the same mark.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from smtd.records.canonical import Digest
 from smtd.stores.base import Scan, Token
 from smtd.stores.django import reader, schema
 from smtd.stores.django.connection import DatabaseConnection, Row
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.mapping import MEMBERSHIPS, OUTPUTS, PREFIX, RECORD_COLUMNS, REFERENCES
 from smtd.stores.django.reader import EncodedRow
+from smtd.stores.django.server import Dialect, ServerDatabase
 from smtd.stores.row_cache import Seen, apply_changes, scan, understood
-
-
-class VersionSql(Protocol):
-    """The SQL with which a database computes marks, and what shows that it has not changed."""
-
-    def version(self, alias: str, columns: Sequence[str]) -> str:
-        """Return a text in SQL that differs whenever the row *alias* with *columns* was changed."""
-
-    def number(self, parts: Sequence[str]) -> str:
-        """Return a hash of the texts *parts*, a number, in SQL."""
-
-    def total(self, number: str) -> str:
-        """Return an aggregate in SQL of *number* over all rows, independent of their order."""
-
-    async def moment(self, db: DatabaseConnection) -> str:
-        """Return a text that stays the same only until a client commits (empty: this database has none)."""
-
-    async def since(self, db: DatabaseConnection) -> str:
-        """Return the point from which `trace` must count to see what others write from now on."""
-
-    async def trace(self, db: DatabaseConnection, since: str) -> list[Row]:
-        """Return rows that stay the same only until a client writes to the tables (empty: it has none).
-
-        They cost less than the marks. Only traces with the same *since* can be compared.
-        """
-
-
-class Sessions(Protocol):
-    """Provides connections."""
-
-    def session(self) -> AbstractAsyncContextManager[DatabaseConnection]:
-        """Yield a connection."""
 
 
 class _Part(NamedTuple):
@@ -82,7 +49,7 @@ _PARTS = (
 )
 
 
-def statement(sql: VersionSql, ids: str = "") -> str:
+def statement(sql: Dialect, ids: str = "") -> str:
     """Return the query for id, project and mark of every record, or of those *ids* (placeholders).
 
     With *ids*, the query needs the ids as parameters 1 + len(_PARTS) times.
@@ -106,7 +73,7 @@ def statement(sql: VersionSql, ids: str = "") -> str:
     )
 
 
-def _part(sql: VersionSql, part: _Part, ids: str) -> str:
+def _part(sql: Dialect, part: _Part, ids: str) -> str:
     mark = sql.total(sql.number([sql.version(alias, columns) for alias, columns in part.rows]))
     where = f"{part.owner} IN ({ids})" if ids else f"{part.owner} IS NOT NULL"
     return (
@@ -137,14 +104,11 @@ class _KnownState(NamedTuple):
 class RowVersionTracker:
     """Decodes only records whose marks are new, and detects writes of others by the marks of all records."""
 
-    tracker = None
-    resumes = False
-
-    def __init__(self, sessions: Sessions, sql: VersionSql, ids: RowIds) -> None:
-        self._sessions = sessions
-        self._sql = sql
+    def __init__(self, database: ServerDatabase, ids: RowIds) -> None:
+        self._database = database
+        self._sql = database.dialect
         self._ids = ids
-        self._all = statement(sql)
+        self._all = statement(self._sql)
         self._seen: dict[int, Seen] = {}
         self._last: Scan | None = None
         self._projects: Collection[str] | None = None
@@ -152,13 +116,11 @@ class RowVersionTracker:
         self._marks: dict[int, int] | None = None
         self._known_state: _KnownState | None = None
 
-    async def settle(self, *, wait: bool = True) -> bool:
-        return True  # a half-finished save has other marks when it is finished, and is read again
-
-    def nothing(self, projects: Collection[str] | None) -> Scan:
-        return Scan({})
-
     async def look(self, db: DatabaseConnection, projects: Collection[str] | None) -> Scan:
+        """Return the scan of all rows of *projects* (None: of all).
+
+        A half-finished save has other marks when it is finished, and is read again.
+        """
         async with db.reading():
             found = await db.fetch(self._all)
         marks = {row_id: int(mark) for row_id, _, mark in found}
@@ -203,10 +165,8 @@ class RowVersionTracker:
         found = await db.fetch(asked, [*ids] * (1 + len(_PARTS)))
         return {row_id: int(mark) for row_id, _, mark in found}
 
-    def digest(self, raw: EncodedRow) -> Digest | None:
-        return None  # marks are computed by the database
-
     async def marks(self, db: DatabaseConnection, ids: Collection[int]) -> Mapping[int, int]:
+        """Return the marks of the rows of *ids*, which other writes would change; called while writing."""
         found: dict[int, int] = {}
         listed = list(ids) if self._marks is not None else []
         for start in range(0, len(listed), reader.PAGE):
@@ -214,32 +174,30 @@ class RowVersionTracker:
         return found
 
     def wrote(self, ids: Collection[int], marks: Mapping[int, int]) -> None:
+        """Note that smtd wrote the rows of *ids*, which now have *marks* (without one: gone)."""
         if self._marks is not None:
             for row_id in ids:
                 self._marks.pop(row_id, None)
             self._marks |= marks
 
-    def rest(self) -> None:
-        pass
-
     def forget(self) -> None:
+        """Forget everything: the tables were replaced."""
         self._seen, self._last, self._marks, self._known_state = {}, None, None, None
 
     async def token(self) -> Token | None:
+        """Return a token of the state that was last read or written; None if others have written."""
         if self._marks is None:
             return None
         known = _State(len(self._marks), sum(self._marks.values()))
         return known.token if known == await self._state() else None
 
     async def unchanged_since(self, token: Token) -> bool:
+        """Say whether the tables are certainly in the state for which *token* was returned."""
         return (await self._state()).token == token
-
-    async def resume(self, token: Token) -> bool:
-        return False
 
     async def _state(self) -> _State:
         """Return the current state; compute it again only if a client may have written to the tables."""
-        async with self._sessions.session() as db, db.reading():
+        async with self._database.session() as db, db.reading():
             moment, known = await self._sql.moment(db), self._known_state
             if known is None or not await self._is_current(db, known, moment):
                 asked = f"SELECT count(*), coalesce(sum(m.mark), 0) FROM ({self._all}) m"

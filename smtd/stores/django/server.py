@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +15,11 @@ from anyio import to_thread
 from smtd import regular
 from smtd.errors import StoreError, StoreRefused
 from smtd.records.record import Key
-from smtd.stores.django import limits, schema, server_mark
-from smtd.stores.django.connection import DatabaseConnection
+from smtd.stores.django import limits, schema
+from smtd.stores.django.connection import DatabaseConnection, Row
 from smtd.stores.django.database import translating_errors
-from smtd.stores.django.ids import RowIds
 from smtd.stores.django.limits import Limits
 from smtd.stores.django.pool import Pool
-from smtd.stores.django.row_versions import RowVersionTracker, VersionSql
 from smtd.stores.django.rows import Columns
 from smtd.stores.django.server_mark import ServerMark
 from smtd.stores.tls import certificate_error, unusable
@@ -35,7 +33,6 @@ CONNECT_TIMEOUT, STATEMENT_TIMEOUT = 10.0, 120.0
 LONGEST_IDLE = 60
 #: The highest id of a row, and the key of its record; the dialects select it together with other values.
 NEWEST = "SELECT db_id, project_id, label FROM django_store_record ORDER BY db_id DESC LIMIT 1"
-_NAME = "SELECT project_id, label FROM django_store_record WHERE db_id = ?"
 _COLUMNS = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = {}"
 
 
@@ -86,7 +83,7 @@ class Address:
         return context
 
 
-class Dialect(VersionSql, Protocol):
+class Dialect(Protocol):
     """What is particular to one kind of server."""
 
     @property
@@ -113,6 +110,27 @@ class Dialect(VersionSql, Protocol):
 
     async def keeps_older(self, db: DatabaseConnection, since: int) -> bool:
         """Say whether a row is older than *since* of an earlier mark; True if the server cannot tell."""
+
+    def version(self, alias: str, columns: Sequence[str]) -> str:
+        """Return a text in SQL that differs whenever the row *alias* with *columns* was changed."""
+
+    def number(self, parts: Sequence[str]) -> str:
+        """Return a hash of the texts *parts*, a number, in SQL."""
+
+    def total(self, number: str) -> str:
+        """Return an aggregate in SQL of *number* over all rows, independent of their order."""
+
+    async def moment(self, db: DatabaseConnection) -> str:
+        """Return a text that stays the same only until a client commits (empty: this database has none)."""
+
+    async def since(self, db: DatabaseConnection) -> str:
+        """Return the point from which `trace` must count to see what others write from now on."""
+
+    async def trace(self, db: DatabaseConnection, since: str) -> list[Row]:
+        """Return rows that stay the same only until a client writes to the tables (empty: it has none).
+
+        They cost less than the marks. Only traces with the same *since* can be compared.
+        """
 
     async def collisions(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
         """See `Database.collisions`."""
@@ -154,7 +172,7 @@ class ServerDatabase:
     batch, has_unfair_lock, obstacle = BATCH, False, ""
 
     def __init__(self, dialect: Dialect, pool: Pool[Any], name: str) -> None:
-        self._dialect = dialect
+        self.dialect = dialect
         self._pool = pool
         self._name = name
         self._identity: tuple[object, ...] | None = None
@@ -165,7 +183,7 @@ class ServerDatabase:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[DatabaseConnection]:
         async with self._pool.link() as link:
-            identity = await self._dialect.identity(link)
+            identity = await self.dialect.identity(link)
             if identity != self._identity or identity is None:
                 await self._meet(link, identity)
             yield link
@@ -178,7 +196,7 @@ class ServerDatabase:
                 " command"
             )
         done = await db.fetch("SELECT app, name FROM django_migrations")
-        if why := schema.mismatch(done, await db.fetch(_COLUMNS.format(self._dialect.namespace))):
+        if why := schema.mismatch(done, await db.fetch(_COLUMNS.format(self.dialect.namespace))):
             raise StoreRefused(f"{self._name} is not a record store of Sumatra 0.8.1: {why}")
         self.generation += self._identity is not None
         self._identity = identity
@@ -191,56 +209,28 @@ class ServerDatabase:
         """Yield a connection that no other task uses."""
         return self._pool.own_link()
 
-    @property
-    def words(self) -> VersionSql:
-        """What computes marks of rows, and traces of writes."""
-        return self._dialect
-
     async def is_empty(self, db: DatabaseConnection) -> bool:
         """Say whether there are no tables at all, of whomever."""
         tables = "SELECT count(*) FROM information_schema.tables WHERE table_schema"
-        return not await db.value(f"{tables} = {self._dialect.namespace}")
+        return not await db.value(f"{tables} = {self.dialect.namespace}")
 
     def can_hold(self, text: str) -> bool:
         """Say whether any column can hold *text*."""
-        return encodable(text) == text and (self._dialect.limits.nul or "\0" not in text)
+        return encodable(text) == text and (self.dialect.limits.nul or "\0" not in text)
 
     def is_contended(self, exc: Exception) -> bool:
         """Say whether a transaction failed with *exc* because others had a lock; nothing was committed."""
-        return self._dialect.is_contended(exc)
-
-    def row_tracker(self, ids: RowIds) -> RowVersionTracker:
-        return RowVersionTracker(self, self._dialect, ids)
-
-    async def mark(self) -> str:
-        """See `MarkedStore.mark`."""
-        async with self.session() as db:
-            return (await self._dialect.mark(db)).text
-
-    async def is_another(self, before: str, now: str) -> bool:
-        """See `MarkedStore.is_another`."""
-        old, new = server_mark.read(before), server_mark.read(now)
-        if not old.is_followed_by(new):
-            return True
-        async with self.session() as db:
-            if old.newest != new.newest and old.newest is not None:
-                # If programs went on with an older dump, another record now has the id that was the newest.
-                found = await db.fetch(_NAME, (old.newest,))
-                if found and server_mark.record_hash(found[0]) != old.name:
-                    return True
-            if old.filed == new.filed or old.since is None:
-                return False
-            return not await self._dialect.keeps_older(db, old.since)
+        return self.dialect.is_contended(exc)
 
     async def flush(self) -> None:
         async with self._pool.link() as link:
-            await self._dialect.flush(link)
+            await self.dialect.flush(link)
 
     async def risk(self) -> str:
         """Return why a crash of the server can lose commits, with the remedy; empty: it cannot."""
         with translating_errors(self):
             async with self._pool.link() as link:
-                return await self._dialect.risk(link)
+                return await self.dialect.risk(link)
 
     async def version(self) -> str:
         """Return the name and version of the server."""
@@ -253,13 +243,13 @@ class ServerDatabase:
 
     async def make(self) -> bool:
         """Create the tables as Sumatra's first command would; say whether there were none."""
-        statements = await to_thread.run_sync(schema.statements, self._dialect.kind)
+        statements = await to_thread.run_sync(schema.statements, self.dialect.kind)
         with translating_errors(self):
             async with self._pool.link() as link:
-                if await self._dialect.identity(link) is not None:
+                if await self.dialect.identity(link) is not None:
                     return False
                 async with link.creating_tables():
-                    if missing := await self._dialect.identity(link) is None:
+                    if missing := await self.dialect.identity(link) is None:
                         for statement, values in schema.with_bookkeeping(statements):
                             await link.run(statement, values)
         return missing
@@ -272,10 +262,10 @@ class ServerDatabase:
                     await link.run(statement)
 
     def as_stored(self, key: Key, columns: Columns) -> Columns:
-        return limits.fit_columns(key, columns, self._dialect.limits)
+        return limits.fit_columns(key, columns, self.dialect.limits)
 
     async def collisions(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:
-        return await self._dialect.collisions(db, keys) if keys else {}
+        return await self.dialect.collisions(db, keys) if keys else {}
 
     def store_error(self, exc: Exception) -> StoreError | None:
-        return certificate_error(self._name, exc) or self._dialect.store_error(exc, self._name)
+        return certificate_error(self._name, exc) or self.dialect.store_error(exc, self._name)

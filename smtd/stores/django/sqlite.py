@@ -30,8 +30,6 @@ from smtd.records.record import Key
 from smtd.sqlite import ERRORS, STORE_STATEMENTS, Connection, check, commits, connect, flush, store_error
 from smtd.stores.base import Token
 from smtd.stores.django import schema
-from smtd.stores.django.file_tracker import FileTracker
-from smtd.stores.django.ids import RowIds
 from smtd.stores.django.rows import Columns
 
 #: A save of Sumatra is several commits (measured: up to 55 ms apart). Seconds without a commit before a scan,
@@ -100,9 +98,6 @@ class SqliteFile:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Connection | None]:
         yield await self.connection()
-
-    def row_tracker(self, ids: RowIds) -> FileTracker:
-        return FileTracker(self, ids)
 
     def as_stored(self, key: Key, columns: Columns) -> Columns:
         return columns  # SQLite keeps any text in any column

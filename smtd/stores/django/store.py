@@ -1,8 +1,9 @@
-"""A store in the Django schema: it reads pages, and writes in short transactions."""
+"""What stores in the Django schema have in common: they read by key, and write in short transactions."""
 
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -16,25 +17,26 @@ from smtd.records.record import BAD_VALUE, Key, Record, bad_value, is_plain
 from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result, Scan, Token
 from smtd.stores.django import reader, rows
 from smtd.stores.django.connection import DatabaseConnection
-from smtd.stores.django.database import Database, Tracker, translating_errors
+from smtd.stores.django.database import Database, translating_errors
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.reader import DecodedRow, EncodedRow
 from smtd.stores.django.record_rows import RecordRows, RowChange, record_of
 from smtd.stores.django.rows import Columns
 from smtd.stores.django.shared_rows import RowNotStored
 from smtd.stores.django.writer import RowWriter
-from smtd.stores.index import Busy, Fingerprints, RowIndex, RowLook
 
 
-class DjangoStore:
-    """A relational store of Sumatra 0.8.1 in *database*; *location* is how the user named it."""
+class DjangoStore(ABC):
+    """A relational store of Sumatra 0.8.1 in *database*; *location* is how the user named it.
+
+    A kind of database says how its store learns what others have changed: it scans, and has tokens.
+    """
 
     def __init__(self, database: Database, location: str) -> None:
         self.location = location
         self.kind = database.kind
         self._database = database
         self._ids = RowIds()
-        self._rows = database.row_tracker(self._ids)
         self._writer = RowWriter()
         self._records = RecordRows(self._ids, self._writer)
         self._generation = 0
@@ -42,11 +44,9 @@ class DjangoStore:
         self._refusals: tuple[type[Exception], ...] = (*database.refusals, RowNotStored)
         #: The changes of the last call of `write`.
         self._last_changes: dict[Key, Change] = {}
-        #: The last look was partial.
-        self._is_partial = False
 
     def __repr__(self) -> str:
-        return f"DjangoStore({self.location!r})"
+        return f"{type(self).__name__}({self.location!r})"
 
     @property
     def capabilities(self) -> Capabilities:
@@ -56,8 +56,6 @@ class DjangoStore:
             keeps_opaque=False,
             read_only=self._database.obstacle,
             saves_records=True,
-            resumes=self._rows.resumes,
-            tracks=self._rows.tracker is not None,
         )
 
     async def projects(self) -> list[str]:
@@ -66,54 +64,32 @@ class DjangoStore:
                 found = await db.fetch("SELECT id FROM django_store_project") if db else []
         return sorted(name for (name,) in found if isinstance(name, str) and is_plain(name))
 
+    @abstractmethod
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
-        with translating_errors(self._database):
-            await self._rows.settle()
-            async with self._session() as db:
-                if db is None:
-                    return self._rows.nothing(projects)
-                return await self._rows.look(db, projects)
+        """See `Store.scan`."""
 
-    @property
-    def _tracker(self) -> Tracker:
-        assert self._rows.tracker is not None, "its capabilities say whether it tracks"
-        return self._rows.tracker
+    @abstractmethod
+    async def token(self) -> Token | None:
+        """See `Store.token`."""
 
-    async def track(
-        self,
-        index: RowIndex,
-        recheck: Collection[Key] = (),
-        *,
-        recheck_all: bool = False,
-        may_be_partial: bool = False,
-    ) -> RowLook:
-        with translating_errors(self._database):
-            is_quiet, began = await self._rows.settle(wait=False), time.time()
-            async with self._session() as db:
-                if db is None:
-                    self._rows.nothing(None)
-                    return RowLook({}, {}, whole=True, settled=True)
-                self._ids.forget()
-                new = None
-                if may_be_partial and is_quiet and not (self._is_partial or recheck or recheck_all):
-                    new = await self._tracker.track_new(db, index)
-                self._is_partial = new is not None
-                look = new or await self._tracker.track(db, index, recheck, recheck_all=recheck_all)
-        if is_quiet and look.settled:
-            return look
-        return look._replace(busy=Busy(began, max(began, time.time())))
+    @abstractmethod
+    async def unchanged_since(self, token: Token) -> bool:
+        """See `Store.unchanged_since`."""
 
-    async def follow(self, index: RowIndex) -> None:
-        await self._ids.follow(index)
+    @abstractmethod
+    def _forget(self) -> None:
+        """Forget what was learned of the rows: the database was replaced."""
 
-    async def fingerprint_all(
-        self, index: RowIndex
-    ) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
-        with translating_errors(self._database):
-            async with self._session() as db:
-                return (
-                    None if db is None or self._is_partial else await self._tracker.fingerprint_all(db, index)
-                )
+    def _digest(self, raw: EncodedRow) -> Digest | None:
+        """Return the digest of the record in *raw* (None: the row must be decoded for that)."""
+        return None
+
+    async def _marks(self, db: DatabaseConnection, ids: Collection[int]) -> Mapping[int, int]:
+        """Return the marks of the rows of *ids*, which other writes would change; called while writing."""
+        return {}
+
+    def _wrote(self, ids: Collection[int], marks: Mapping[int, int]) -> None:  # noqa: B027 - a file needs no note
+        """Note that this object wrote the rows of *ids*, which now have *marks* (without one: gone)."""
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         if not keys:
@@ -141,7 +117,7 @@ class DjangoStore:
 
     def _set_known_digest(self, raw: EncodedRow, key: Key, record: Record) -> None:
         """Set the digest of *record* without computing it, if it is known or this object wrote the record."""
-        digest, change = self._rows.digest(raw), self._last_changes.get(key)
+        digest, change = self._digest(raw), self._last_changes.get(key)
         wrote = None if change is None else change.record
         if digest is None and wrote is not None and canonical.identical(wrote, record):
             digest = canonical.digest(wrote)
@@ -150,8 +126,6 @@ class DjangoStore:
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        if self._is_partial:
-            self._ids.forget()  # a row that was not looked at may bear another key by now
         self._last_changes = {change.key: change for change in changes}
         with translating_errors(self._database):
             await self._database.create()
@@ -164,14 +138,6 @@ class DjangoStore:
                     await anyio.sleep(time.monotonic() - began)
         return outcomes
 
-    async def token(self) -> Token | None:
-        with translating_errors(self._database):
-            return None if self._is_partial else await self._rows.token()
-
-    async def unchanged_since(self, token: Token) -> bool:
-        with translating_errors(self._database):
-            return self._known_whole(await self._rows.unchanged_since(token))
-
     async def flush(self) -> None:
         with translating_errors(self._database):
             await self._database.flush()
@@ -179,17 +145,7 @@ class DjangoStore:
     def rest(self) -> None:
         self._writer.rest()
         self._last_changes.clear()
-        self._rows.rest()
         self._ids.rest()
-
-    async def resume(self, token: Token) -> bool:
-        with translating_errors(self._database):
-            return self._known_whole(await self._rows.resume(token))
-
-    def _known_whole(self, is_same: bool) -> bool:
-        """Note if the database *is_same* as at a token: another object has looked at everything since."""
-        self._is_partial = self._is_partial and not is_same
-        return is_same
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[DatabaseConnection | None]:
@@ -198,7 +154,7 @@ class DjangoStore:
             if self._database.generation != self._generation:
                 self._generation = self._database.generation
                 self._records.forget()
-                self._rows.forget()
+                self._forget()
             yield db
 
     async def _write_batch(self, changes: Sequence[Change]) -> list[Outcome]:
@@ -226,7 +182,7 @@ class DjangoStore:
             except BaseException:
                 self._records.forget()
                 raise
-        self._rows.wrote(written, marks)
+        self._wrote(written, marks)
         return outcomes
 
     async def _change(
@@ -253,7 +209,7 @@ class DjangoStore:
                     if outcome is DONE
                 ],
             )
-            return outcomes, written, await self._rows.marks(db, written)
+            return outcomes, written, await self._marks(db, written)
 
     def _prepared(self, change: Change) -> Columns | RecordUnusable | None:
         """Return what to write (None: the change is a deletion), or why it cannot be written."""

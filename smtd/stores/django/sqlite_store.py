@@ -1,0 +1,112 @@
+"""A store in an SQLite file, which compares hashes of its rows to find what others have changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from smtd.records.canonical import Digest
+from smtd.records.record import Key
+from smtd.stores.base import Capabilities, Change, Outcome, Scan, Token
+from smtd.stores.django.database import translating_errors
+from smtd.stores.django.file_tracker import FileTracker
+from smtd.stores.django.reader import EncodedRow
+from smtd.stores.django.sqlite import SqliteFile
+from smtd.stores.django.store import DjangoStore
+from smtd.stores.index import Busy, Fingerprints, RowIndex, RowLook
+
+
+class SqliteStore(DjangoStore):
+    """A relational store of Sumatra 0.8.1 in *file*."""
+
+    def __init__(self, file: SqliteFile, location: str) -> None:
+        super().__init__(file, location)
+        self._file = file
+        self._tracker = FileTracker(file, self._ids)
+        #: The last look was partial.
+        self._is_partial = False
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, resumes=True, tracks=True)
+
+    async def scan(self, projects: Collection[str] | None = None) -> Scan:
+        with translating_errors(self._file):
+            await self._file.settle()
+            async with self._session() as db:
+                if db is None:
+                    self._forget()
+                    return Scan({})
+                return await self._tracker.look(db, projects)
+
+    async def track(
+        self,
+        index: RowIndex,
+        recheck: Collection[Key] = (),
+        *,
+        recheck_all: bool = False,
+        may_be_partial: bool = False,
+    ) -> RowLook:
+        with translating_errors(self._file):
+            is_quiet, began = await self._file.settle(wait=False), time.time()
+            async with self._session() as db:
+                if db is None:
+                    self._forget()
+                    return RowLook({}, {}, whole=True, settled=True)
+                self._ids.forget()
+                new = None
+                if may_be_partial and is_quiet and not (self._is_partial or recheck or recheck_all):
+                    new = await self._tracker.track_new(db, index)
+                self._is_partial = new is not None
+                look = new or await self._tracker.track(db, index, recheck, recheck_all=recheck_all)
+        if is_quiet and look.settled:
+            return look
+        return look._replace(busy=Busy(began, max(began, time.time())))
+
+    async def follow(self, index: RowIndex) -> None:
+        await self._ids.follow(index)
+
+    async def fingerprint_all(
+        self, index: RowIndex
+    ) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
+        with translating_errors(self._file):
+            async with self._session() as db:
+                return (
+                    None if db is None or self._is_partial else await self._tracker.fingerprint_all(db, index)
+                )
+
+    async def write(self, changes: Sequence[Change]) -> list[Outcome]:
+        if self._is_partial:
+            self._ids.forget()  # a row that was not looked at may bear another key by now
+        return await super().write(changes)
+
+    async def token(self) -> Token | None:
+        with translating_errors(self._file):
+            return None if self._is_partial else await self._file.token()
+
+    async def unchanged_since(self, token: Token) -> bool:
+        with translating_errors(self._file):
+            return self._known_whole(await self._file.unchanged_since(token))
+
+    async def resume(self, token: Token) -> bool:
+        with translating_errors(self._file):
+            is_same = await self._file.resume(token)
+        if is_same:
+            self._tracker.note_version()
+        return self._known_whole(is_same)
+
+    def _known_whole(self, is_same: bool) -> bool:
+        """Note if the database *is_same* as at a token: another object has looked at everything since."""
+        self._is_partial = self._is_partial and not is_same
+        return is_same
+
+    def rest(self) -> None:
+        super().rest()
+        self._tracker.rest()
+
+    def _forget(self) -> None:
+        self._tracker.forget()
+
+    def _digest(self, raw: EncodedRow) -> Digest | None:
+        return self._tracker.digest(raw)
