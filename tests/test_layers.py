@@ -27,7 +27,7 @@ RANKS = [
     {"smtd.merge", "smtd.config", "smtd.stores.base", "smtd.stores.legacy.sources", "smtd.stores.tls"}
     | {"smtd.stores.access", "smtd.stores.file_trial", "smtd.stores.incarnation", "smtd.server.accounts"},
     {"smtd.stores.index", "smtd.stores.driver"},
-    {"smtd.stores.wrapped", "smtd.stores.row_cache", "smtd.stores.location"},
+    {"smtd.stores.wrapped", "smtd.stores.location"},
     {"smtd.journal", "smtd.control.protocol", "smtd.control.fields", "smtd.control.audience"}
     | {"smtd.stores.memory", "smtd.stores.shelf", "smtd.stores.django"}
     | {"smtd.stores.retrying", "smtd.stores.limited", "smtd.stores.renamed"},

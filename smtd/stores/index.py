@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple, Protocol
 
@@ -186,10 +187,15 @@ class RowIndex(Protocol):
         """Return the keys that smtd wrote after the blocks were hashed: the hashes lack these writes."""
 
 
-def combined(seen: Sequence[Entry]) -> Entry:
-    """Return the entry of a key that several rows may have; *seen* are the entries of these rows."""
-    if not seen:
-        return ABSENT
+def by_key(rows: Iterable[tuple[Key, Entry]]) -> dict[Key, Entry]:
+    """Return the entry of each key, given the entries of all *rows* that have it."""
+    seen: dict[Key, list[Entry]] = defaultdict(list)
+    for key, one in rows:
+        seen[key].append(one)
+    return {key: each[0] if len(each) == 1 else _combined(each) for key, each in seen.items()}
+
+
+def _combined(seen: Sequence[Entry]) -> Entry:
     for one in seen:
         if not one.is_readable:
             return one

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
-from smtd.errors import RecordUnusable
-from smtd.records import canonical
 from smtd.records.record import Key, Record
-from smtd.records.run_status import is_final
 from smtd.stores.base import DONE, STALE, Capabilities, Change, Changes, Outcome, Scan, Token
+from smtd.stores.index import ABSENT, Entry, entry_of, scan
+
+
+class _Last(NamedTuple):
+    """The last scan."""
+
+    projects: Collection[str] | None
+    number: int
+    entries: Mapping[Key, Entry]
 
 
 class MemoryStore:
@@ -18,11 +25,11 @@ class MemoryStore:
     kind = "memory"
     capabilities = Capabilities(exclusive_writes=True, batch=None, keeps_opaque=True, resumes=True)
 
-    def __init__(self, location: str = "memory", records: dict[Key, Record] | None = None) -> None:
+    def __init__(self, location: str = "memory", records: Mapping[Key, Record] | None = None) -> None:
         self.location = location
-        self.records: dict[Key, Record] = dict(records or {})
+        self.records = dict(records or {})
         self._version = 0
-        self._last: tuple[Scan, Collection[str] | None] | None = None
+        self._last: _Last | None = None
         self._known: int | None = None  # the version after the last scan and own writes since
 
     def __repr__(self) -> str:
@@ -43,46 +50,29 @@ class MemoryStore:
 
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
         self._known = self._version
-        return self._compared(self._scanned(projects), projects)
-
-    def _scanned(self, projects: Collection[str] | None) -> Scan:
-        digests, unfinished, unreadable = {}, set(), {}
-        for key, record in self.records.items():
-            if projects is not None and key.project not in projects:
-                continue
-            try:
-                digests[key] = canonical.digest(record)
-            except RecordUnusable as exc:
-                unreadable[key] = str(exc)
-                continue
-            if not is_final(record):
-                unfinished.add(key)
-        return Scan(digests, unfinished, unreadable)
-
-    def _compared(self, scan: Scan, projects: Collection[str] | None) -> Scan:
-        """Return *scan* with the changes since the previous scan, if that was of the same projects."""
-        before, self._last = self._last, (scan, projects)
-        if before is None or before[1] != projects:
-            return scan
-        last = before[0]
-        keys = {key for key, _ in last.digests.items() ^ scan.digests.items()}
-        keys |= last.unreadable.keys() ^ scan.unreadable.keys()
-        keys |= set(last.unfinished) ^ set(scan.unfinished)
-        return replace(scan, changes=Changes(last.number, keys))
+        entries = {
+            key: entry_of(record)
+            for key, record in self.records.items()
+            if projects is None or key.project in projects
+        }
+        found, before = scan(entries), self._last
+        self._last = _Last(projects, found.number, entries)
+        if before is None or before.projects != projects:
+            return found
+        changed = {key for key, _ in before.entries.items() ^ entries.items()}
+        return replace(found, changes=Changes(before.number, changed))
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         held = {key: self.records[key] for key in keys if key in self.records}
-        return {key: record for key, record in held.items() if _is_readable(record)}
+        return {key: record for key, record in held.items() if entry_of(record).is_readable}
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         return [self._write(change) for change in changes]
 
     def _write(self, change: Change) -> Outcome:
         held = self.records.get(change.key)
-        try:
-            if (None if held is None else canonical.digest(held)) != change.expect:
-                return STALE
-        except RecordUnusable:
+        entry = ABSENT if held is None else entry_of(held)
+        if entry.problem or entry.digest != change.expect:
             return STALE
         if change.record is None:
             self.records.pop(change.key, None)
@@ -112,11 +102,3 @@ class MemoryStore:
 
     def _token(self) -> Token:
         return str(self._version).encode()
-
-
-def _is_readable(record: Record) -> bool:
-    try:
-        canonical.digest(record)
-    except RecordUnusable:
-        return False
-    return True

@@ -8,7 +8,7 @@ from smtd.journal.index import StoreIndex
 from smtd.journal.pair import PairJournal
 from smtd.merge.sides import Side
 from smtd.records.canonical import digest
-from smtd.stores.index import ABSENT, Block, Busy, Entry, Fingerprints, RowLook, State, combined, readable
+from smtd.stores.index import ABSENT, Block, Busy, Entry, Fingerprints, RowLook, State, by_key, readable
 from tests.build import key, record, tagged
 
 A, B, C = key("a"), key("b"), key("c")
@@ -119,11 +119,13 @@ async def test_store_filled_by_smtd_requires_learning_its_rows(known: PairJourna
 def test_key_of_several_rows_has_their_common_digest() -> None:
     torn = Entry(State.UNREADABLE, None, "torn")
 
-    assert combined([]) == ABSENT
-    assert combined([ONE, ONE]) == ONE
-    assert combined([ONE, torn]) == torn
-    assert combined([ONE, OTHER]).problem == "two different records have this label"
-    assert combined([ONE, readable(ONE.digest or b"", final=False)]).state is State.UNFINISHED
+    def common(*seen: Entry) -> Entry:
+        return by_key((A, one) for one in seen)[A]
+
+    assert common(ONE, ONE) == ONE
+    assert common(ONE, torn) == torn
+    assert common(ONE, OTHER).problem == "two different records have this label"
+    assert common(ONE, readable(ONE.digest or b"", final=False)).state is State.UNFINISHED
 
 
 async def test_overtaken_look_is_repeated_by_the_next_one(known: PairJournal, index: StoreIndex) -> None:

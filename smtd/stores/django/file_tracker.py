@@ -13,7 +13,7 @@ from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.reader import EncodedRow
 from smtd.stores.django.sqlite import SqliteFile
-from smtd.stores.index import ABSENT, Block, Entry, Fingerprints, RowIndex, RowLook, combined, entry_of, scan
+from smtd.stores.index import ABSENT, Block, Entry, Fingerprints, RowIndex, RowLook, by_key, entry_of, scan
 
 #: From this number of records on, a look may return the new ones first: comparing fewer takes 0.1 s at most.
 MANY = 10_000
@@ -247,10 +247,7 @@ class FileTracker:
 
 def _entries(rows: Mapping[int, tuple[Key, Entry]]) -> dict[Key, Entry]:
     """Return the entry of each key, given the entries of all *rows* that have it."""
-    seen: dict[Key, list[Entry]] = defaultdict(list)
-    for _, (key, entry) in sorted(rows.items()):
-        seen[key].append(entry)
-    return {key: each[0] if len(each) == 1 else combined(each) for key, each in seen.items()}
+    return by_key(one for _, one in sorted(rows.items()))
 
 
 def _rows(rows: Mapping[int, tuple[Key, Entry]], keys: Collection[Key]) -> dict[Key, list[int]]:

@@ -8,17 +8,21 @@ hide no change. Another look at the same content gives the same mark.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from smtd.stores.base import Scan, Token
+import msgspec
+
+from smtd.records.canonical import Digest
+from smtd.records.record import Key
+from smtd.stores.base import Changes, Scan, Token
 from smtd.stores.django import reader, schema
 from smtd.stores.django.connection import DatabaseConnection, Row
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.mapping import MEMBERSHIPS, OUTPUTS, PREFIX, RECORD_COLUMNS, REFERENCES
 from smtd.stores.django.reader import EncodedRow
 from smtd.stores.django.server import Dialect, ServerDatabase
-from smtd.stores.row_cache import Seen, apply_changes, scan, understood
+from smtd.stores.index import Entry, State, by_key, entry_of, scan
 
 
 class _Part(NamedTuple):
@@ -101,6 +105,26 @@ class _KnownState(NamedTuple):
     state: _State
 
 
+class _Seen(msgspec.Struct, frozen=True, gc=False):
+    """One row: its key, and its entry, of which *found* is the digest, or what is wrong with the record.
+
+    *mark* is a hash of the row. There are as many of these in memory as records: so it has only four fields,
+    and nothing that the garbage collector tracks.
+    """
+
+    mark: int
+    key: Key
+    state: State
+    found: Digest | str
+
+    @property
+    def entry(self) -> Entry:
+        """The entry of the row."""
+        if isinstance(self.found, str):
+            return Entry(self.state, None, self.found)
+        return Entry(self.state, self.found)
+
+
 class RowVersionTracker:
     """Decodes only records whose marks are new, and detects writes of others by the marks of all records."""
 
@@ -109,7 +133,7 @@ class RowVersionTracker:
         self._sql = database.dialect
         self._ids = ids
         self._all = statement(self._sql)
-        self._seen: dict[int, Seen] = {}
+        self._seen: dict[int, _Seen] = {}
         self._last: Scan | None = None
         self._projects: Collection[str] | None = None
         #: The marks of all records as this object knows them; None: it has not looked yet.
@@ -138,20 +162,20 @@ class RowVersionTracker:
         for row_id, one in read.items():
             self._ids.add(row_id, one.key)
         if last is None or not known:
-            self._last = scan(self._seen.values())
+            self._last = _scan(self._seen.values())
         else:
             keys = {one.key for one in read.values()}
             keys |= {before[row_id].key for row_id in before.keys() - known.keys()}
-            self._last = apply_changes(last, keys, [one for one in self._seen.values() if one.key in keys])
+            self._last = _changed(last, keys, [one for one in self._seen.values() if one.key in keys])
         return self._last
 
-    async def _read(self, db: DatabaseConnection, ids: Sequence[int]) -> dict[int, Seen]:
+    async def _read(self, db: DatabaseConnection, ids: Sequence[int]) -> dict[int, _Seen]:
         """Read the rows of *ids*, each with its mark from the same snapshot.
 
         With an earlier mark, a row that was changed in between, and is changed back later, would count as
         known.
         """
-        read: dict[int, Seen] = {}
+        read: dict[int, _Seen] = {}
         for start in range(0, len(ids), reader.PAGE):
             chunk = ids[start : start + reader.PAGE]
             async with db.reading():
@@ -214,6 +238,33 @@ class RowVersionTracker:
         return bool(known.trace) and await self._sql.trace(db, known.since) == known.trace
 
 
-def _seen_row(raw: EncodedRow, mark: int) -> Seen:
+def _seen_row(raw: EncodedRow, mark: int) -> _Seen:
     found = raw.found()
-    return understood(mark, found.key, found.record)
+    entry = entry_of(found.record)
+    return _Seen(mark, found.key, entry.state, entry.digest or entry.problem)
+
+
+def _scan(seen: Iterable[_Seen]) -> Scan:
+    """Return the scan of a store with exactly the records *seen*."""
+    return scan(by_key((one.key, one.entry) for one in seen))
+
+
+def _changed(before: Scan, keys: Collection[Key], seen: Iterable[_Seen]) -> Scan:
+    """Return the scan of a store that differs from *before* only in *keys*, whose records are *seen*.
+
+    *before*, from `_scan` or this function, is changed and must not be used again: a copy would cost too
+    much.
+    """
+    part, digests, unreadable = _scan(seen), before.digests, before.unreadable
+    unfinished = before.unfinished
+    assert isinstance(digests, dict)
+    assert isinstance(unreadable, dict)
+    assert isinstance(unfinished, set)
+    for key in keys:
+        digests.pop(key, None)
+        unreadable.pop(key, None)
+    digests.update(part.digests)
+    unreadable.update(part.unreadable)
+    unfinished.difference_update(keys)
+    unfinished.update(part.unfinished)
+    return Scan(digests, unfinished, unreadable, Changes(before.number, keys))

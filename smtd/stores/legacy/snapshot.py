@@ -11,10 +11,9 @@ from anyio import to_thread
 from smtd import denied, durable
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.filestat import DAMAGE_AFTER, NotSettled, Signature, age, marked, read_settled, signature, size
-from smtd.records import canonical
 from smtd.records.record import Key, Record
-from smtd.records.run_status import is_final
 from smtd.stores.base import LARGE_AT_REST, Capabilities, Change, Outcome, Result, Scan, Token
+from smtd.stores.index import entry_of, scan, unreadable
 from smtd.stores.legacy.sources import LegacySource, Snapshot
 
 
@@ -69,16 +68,9 @@ class SnapshotStore:
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
         self._scanned = await self._current()
         found = self._scanned.snapshot
-        chosen = {of: one for of, one in found.records.items() if projects is None or of.project in projects}
-        return Scan(
-            digests={of: canonical.digest(one) for of, one in chosen.items()},
-            unfinished={of for of, one in chosen.items() if not is_final(one)},
-            unreadable={
-                of: reason
-                for of, reason in found.unreadable.items()
-                if projects is None or of.project in projects
-            },
-        )
+        entries = {key: entry_of(record) for key, record in found.records.items()}
+        entries |= {key: unreadable(reason) for key, reason in found.unreadable.items()}
+        return scan({key: one for key, one in entries.items() if projects is None or key.project in projects})
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         records = (await self._current()).snapshot.records

@@ -24,7 +24,7 @@ from smtd.stores.base import (
     Scan,
     Token,
 )
-from smtd.stores.row_cache import Seen, scan
+from smtd.stores.index import Entry, readable, scan, unreadable
 from smtd.stores.shelf import child_requests, messages, steps, worker
 from smtd.stores.shelf.contents import Contents, DbmFile, name
 from smtd.stores.shelf.loaded import Loaded
@@ -79,9 +79,9 @@ class ShelfStore:
         async with self._one_at_a_time:  # no write may land in the middle
             contents = await self._refresh()
             wanted = {each: None for each in contents.pickles if projects is None or each in projects}
-            found = []
+            found: dict[Key, Entry] = {}
             for project, records in (await self._loaded.records(contents, wanted)).items():
-                found += [_seen(project, held) for held in records.values()]
+                found |= {Key(project, held.label): _entry(held) for held in records.values()}
             self._tracked_mark = contents.mark
             await self._loaded.probe_legacy(contents)
         return scan(found)
@@ -258,6 +258,5 @@ def _by_project(keys: Iterable[Key], contents: Contents) -> dict[str, set[str]]:
     return found
 
 
-def _seen(project: str, held: messages.RecordEntry) -> Seen:
-    """Return the child's entry of one record as Seen, without a mark: a shelf has no rows."""
-    return Seen(0, Key(project, held.label), held.problem or held.digest, held.final)
+def _entry(held: messages.RecordEntry) -> Entry:
+    return unreadable(held.problem) if held.problem else readable(held.digest, final=held.final)
