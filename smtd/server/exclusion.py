@@ -15,9 +15,9 @@ from smtd.errors import UsageError
 from smtd.server.backend import Replaced
 from smtd.server.lease import LENGTH, Lease
 from smtd.server.remote import Names
-from smtd.stores.django.connection import DatabaseConnection
+from smtd.stores.django.connection import DatabaseConnection, ServerLink
 from smtd.stores.django.database import translating_errors
-from smtd.stores.django.server import ServerDatabase, ServerLink
+from smtd.stores.django.server import ServerDatabase
 
 #: The lock. All databases of a server share the names of locks, so it contains the name of the database.
 LOCK = "concat('smtd-serve:', md5(database()))"

@@ -13,8 +13,7 @@ from typing import NamedTuple, Protocol
 
 from smtd.errors import StoreUnreachable
 from smtd.server.alarm import Alarm
-from smtd.stores.django.connection import DatabaseConnection
-from smtd.stores.django.server import ServerLink
+from smtd.stores.django.connection import DatabaseConnection, ServerLink
 
 log = logging.getLogger("smtd")
 

@@ -23,10 +23,10 @@ from smtd.server.exclusion import Exclusion, MysqlLease
 from smtd.server.lease import LeaseTable
 from smtd.server.remote import Locked, Names, make_triggers, only_row
 from smtd.stores.django import collations
-from smtd.stores.django.connection import DatabaseConnection
+from smtd.stores.django.connection import DatabaseConnection, ServerLink
 from smtd.stores.django.database import translating_errors
 from smtd.stores.django.mysql import MysqlConnection
-from smtd.stores.django.server import ServerDatabase, ServerLink
+from smtd.stores.django.server import ServerDatabase
 
 #: As `tables.py` has them. *access*, *triggers*: as in `postgresql.py`. *owner*: the process that serves the
 #: database. *made* is also 2, while smtd serve is creating all tables.

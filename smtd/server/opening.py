@@ -20,9 +20,9 @@ from smtd.server.remote import RemoteBackend, ServedDialect
 from smtd.server.sqlite_backend import SqliteBackend
 from smtd.sqlite import Connection
 from smtd.stores.django import schema
-from smtd.stores.django.connection import Row
+from smtd.stores.django.connection import Row, ServerLink
 from smtd.stores.django.database import translating_errors
-from smtd.stores.django.server import ServerDatabase, ServerLink
+from smtd.stores.django.server import ServerDatabase
 from smtd.stores.django.sqlite import SqliteFile
 from smtd.stores.location import Location
 

@@ -18,10 +18,10 @@ from smtd.server.backend import Head
 from smtd.server.lease import LeaseTable
 from smtd.server.postgresql_lease import PostgresqlLease
 from smtd.server.remote import Locked, Names, create_tables, only_row
-from smtd.stores.django.connection import DatabaseConnection
+from smtd.stores.django.connection import DatabaseConnection, ServerLink
 from smtd.stores.django.mapping import MEMBERSHIPS, OUTPUTS, PREFIX, SHARED
 from smtd.stores.django.notify import CHANNEL
-from smtd.stores.django.server import ServerDatabase, ServerLink
+from smtd.stores.django.server import ServerDatabase
 
 #: The channels on which processes announce commits, and triggers announce what other programs write.
 _COMMITTED, _NOTED = "smtd_committed", "smtd_noted"

@@ -8,8 +8,7 @@ and to servers of tables without triggers, as if somebody wrote all the time.
 from __future__ import annotations
 
 from smtd.server.lease import LENGTH, Lease
-from smtd.stores.django.connection import DatabaseConnection
-from smtd.stores.django.server import ServerLink
+from smtd.stores.django.connection import DatabaseConnection, ServerLink
 
 #: *backend*: the process of PostgreSQL that has the lock. *ready*: the holder has begun. *users*: the
 #: fingerprint of the users file of the holder.

@@ -16,13 +16,13 @@ from smtd.server.alarm import Alarm
 from smtd.server.backend import Head, Replaced, UsersFingerprint
 from smtd.server.lease import Duty, LeaseTable, UsersComparison, may_take
 from smtd.stores.django import reader
-from smtd.stores.django.connection import DatabaseConnection, Row
+from smtd.stores.django.connection import DatabaseConnection, Row, ServerLink
 from smtd.stores.django.database import translating_errors
 from smtd.stores.django.key_lookup import KeyLookup
 from smtd.stores.django.reader import DecodedRow
 from smtd.stores.django.record_rows import RecordRows
 from smtd.stores.django.rows import Columns
-from smtd.stores.django.server import ServerDatabase, ServerLink
+from smtd.stores.django.server import ServerDatabase
 from smtd.stores.django.writer import RowWriter
 
 T = TypeVar("T")

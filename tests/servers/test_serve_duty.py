@@ -17,8 +17,8 @@ from smtd.server.lease import LENGTH, Lease, may_take
 from smtd.server.postgresql_lease import PostgresqlLease
 from smtd.server.server_settings import ServerSettings
 from smtd.stores.discovery import find
+from smtd.stores.django.connection import ServerLink
 from smtd.stores.django.driver import open_served
-from smtd.stores.django.server import ServerLink
 from tests.build import PROJECT, full, record
 from tests.daemon.process import wait_until
 from tests.server.process import ServerProcess

@@ -6,10 +6,12 @@ returned as text, as `rows.moment` writes them.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol, TypeAlias, TypeVar
+
+from anyio import CancelScope
 
 Row: TypeAlias = tuple[Any, ...]
 T = TypeVar("T")
@@ -64,12 +66,29 @@ class DatabaseConnection(Protocol):
         """
 
 
-class ServerConnection(ABC):
-    """A connection to a server, which runs one query after the other."""
+class ServerLink(DatabaseConnection):
+    """A connection to a server, which runs one statement after the other; *raw* is that of the driver.
+
+    A cancelled statement still runs to its end, or until it times out.
+    """
+
+    exclusive = False
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+
+    @property
+    @abstractmethod
+    def is_closed(self) -> bool:
+        """Whether it is of no use any more."""
 
     @abstractmethod
-    async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """See `DatabaseConnection.fetch`."""
+    async def close(self) -> None:
+        """Close it; this takes a few seconds at most."""
+
+    @abstractmethod
+    def creating_tables(self) -> AbstractAsyncContextManager[None]:
+        """Keep others of smtd's from making tables inside the block."""
 
     async def fetch_each(self, queries: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Row]]:
         return [await self.fetch(sql, parameters) for sql, parameters in queries]
@@ -81,5 +100,20 @@ class ServerConnection(ABC):
         rows = await self.fetch(sql, parameters)
         return rows[0][0] if rows else None
 
-    async def release(self) -> None:  # noqa: B027 - nothing to do: the server keeps what was read
-        pass
+    async def release(self) -> None:
+        """Do nothing: the server keeps what was read."""
+
+    @asynccontextmanager
+    async def _transaction(self, begin: Callable[[], Awaitable[Any]]) -> AsyncIterator[None]:
+        with CancelScope(shield=True):
+            try:
+                await begin()
+                yield
+                await self.run("COMMIT")
+            except BaseException:
+                await self._roll_back()
+                raise
+
+    @abstractmethod
+    async def _roll_back(self) -> None:
+        """Roll back the transaction; if that fails, close the connection."""

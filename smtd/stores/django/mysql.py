@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -26,10 +26,16 @@ from smtd.errors import LoginRefused, RecordUnusable, StoreBusy, StoreError, Sto
 from smtd.records.record import Key
 from smtd.stores.django import collations
 from smtd.stores.django.collations import Texts
-from smtd.stores.django.connection import DatabaseConnection, Row, ServerConnection
+from smtd.stores.django.connection import DatabaseConnection, Row, ServerLink
 from smtd.stores.django.limits import Limits
-from smtd.stores.django.pool import Pool, shared
-from smtd.stores.django.server import CONNECT_TIMEOUT, NEWEST, STATEMENT_TIMEOUT, Address, ServerDatabase
+from smtd.stores.django.pool import shared
+from smtd.stores.django.server import (
+    CONNECT_TIMEOUT,
+    NEWEST,
+    STATEMENT_TIMEOUT,
+    Address,
+    ServerDatabase,
+)
 from smtd.stores.django.server_mark import ServerMark, record_hash
 
 #: The driver logs each warning of the server; in strict mode, all that smtd must know is an error.
@@ -73,21 +79,15 @@ class _Unconvertible(errors.OperationalError):
     """A statement compares a text with a column whose character set lacks some of the characters."""
 
 
-class MysqlConnection(ServerConnection):
-    """One connection of asyncmy. A cancelled statement still runs to its end, or until it times out."""
+class MysqlConnection(ServerLink):
+    """One connection of asyncmy."""
 
-    def __init__(self, db: Any) -> None:
-        self._db = db
-        self.exclusive = False
+    def __init__(self, raw: Any) -> None:
+        super().__init__(raw)
         #: The tables in which different texts can count as equal.
         self.folding: Collection[str] = ()
         #: When the server started, in seconds since 1970 (None: not known yet); it ends every connection.
         self.server_start: int | None = None
-
-    @property
-    def raw(self) -> Any:
-        """The connection beneath."""
-        return self._db
 
     @property
     def for_update(self) -> str:
@@ -102,13 +102,13 @@ class MysqlConnection(ServerConnection):
 
     @property
     def is_closed(self) -> bool:
-        return not self._db.connected
+        return not self.raw.connected
 
     async def close(self) -> None:
         with suppress(Exception):  # it is gone in any case
             with move_on_after(CLOSE_TIMEOUT, shield=True):
-                await self._db.ensure_closed()  # TLS sends a closing message
-            self._db.close()
+                await self.raw.ensure_closed()  # TLS sends a closing message
+            self.raw.close()
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         # mypy assumes that a scope may swallow an exception.
@@ -127,7 +127,7 @@ class MysqlConnection(ServerConnection):
 
     async def _execute(self, sql: str, parameters: Any, *, many: bool = False) -> list[Row]:
         try:
-            async with self._db.cursor() as cursor:
+            async with self.raw.cursor() as cursor:
                 await (cursor.executemany if many else cursor.execute)(sql, parameters)
                 return list(await cursor.fetchall()) if cursor.description else []
         except errors.IntegrityError as exc:
@@ -143,13 +143,11 @@ class MysqlConnection(ServerConnection):
                 raise RecordUnusable(collations.charset_problem(exc.args[1])) from exc
             raise
         except (OSError, asyncio.TimeoutError):
-            self._db.close()  # a late answer would count as that to the next statement
+            self.raw.close()  # a late answer would count as that to the next statement
             raise
 
     def reading(self) -> AbstractAsyncContextManager[None]:
-        return self._transaction(
-            lambda: self._execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY", None)
-        )
+        return self._transaction(partial(self.run, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"))
 
     @asynccontextmanager
     async def creating_tables(self) -> AsyncIterator[None]:
@@ -167,7 +165,7 @@ class MysqlConnection(ServerConnection):
             await self._lock()
             self.exclusive = True
             try:
-                async with self._transaction(lambda: self._execute("START TRANSACTION", None)):
+                async with self._transaction(partial(self.run, "START TRANSACTION")):
                     yield
             finally:
                 self.exclusive = False
@@ -184,22 +182,10 @@ class MysqlConnection(ServerConnection):
         except Exception:  # noqa: BLE001 - the lock ends with the connection
             await self.close()
 
-    @asynccontextmanager
-    async def _transaction(self, begin: Callable[[], Awaitable[Any]]) -> AsyncIterator[None]:
-        with CancelScope(shield=True):
-            try:
-                await begin()
-                yield
-                await self._execute("COMMIT", None)
-            except BaseException:
-                await self._roll_back()
-                raise
-
     async def _roll_back(self) -> None:
-        """Roll back the transaction; if that fails, close the connection."""
         try:
             if not self.is_closed:
-                await self._execute("ROLLBACK", None)
+                await self.run("ROLLBACK")
         except Exception:  # noqa: BLE001 - the caller raises the first error, which matters more
             await self.close()
 
@@ -393,6 +379,5 @@ async def database(address: Address, *, is_served: bool = False) -> AsyncIterato
     If it *is_served*, its connections are others than those of pairs, and triggers of smtd's server note
     nothing of what they write.
     """
-    pool: Pool[MysqlConnection]
     async with shared((address, is_served), partial(_connect, address, is_silent=is_served)) as pool:
         yield ServerDatabase(Mysql(), pool, address.name)

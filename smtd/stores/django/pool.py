@@ -4,40 +4,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
-from typing import Any, Generic, Protocol, TypeVar
 
 import anyio
 from anyio import CancelScope
+
+from smtd.stores.django.connection import ServerLink
 
 #: The most connections of this process to one database. A typical server allows a hundred for all clients.
 MOST = 4
 
 
-class Link(Protocol):
-    """A connection as the pool sees it."""
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether it can no longer be used."""
-
-    async def close(self) -> None:
-        """Close it; this takes a few seconds at most."""
-
-
-L = TypeVar("L", bound=Link)
-
-
-class Pool(Generic[L]):
+class Pool:
     """At most `MOST` connections, which *connect* opens; further callers wait until one is free."""
 
-    def __init__(self, connect: Callable[[], Awaitable[L]]) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[ServerLink]]) -> None:
         self._connect = connect
-        self._free: list[L] = []
+        self._free: list[ServerLink] = []
         self._room = anyio.CapacityLimiter(MOST)
         self.users = 0
 
     @asynccontextmanager
-    async def link(self) -> AsyncIterator[L]:
+    async def link(self) -> AsyncIterator[ServerLink]:
         """Yield a connection that no other caller uses. Raises what *connect* raises."""
         async with self._room:
             link = self._take_free() or await self._connect()
@@ -49,7 +36,7 @@ class Pool(Generic[L]):
                     self._free.append(link)
 
     @asynccontextmanager
-    async def own_link(self) -> AsyncIterator[L]:
+    async def own_link(self) -> AsyncIterator[ServerLink]:
         """Yield a new connection that is not of the pool. Raises what *connect* raises."""
         link = await self._connect()
         try:
@@ -58,7 +45,7 @@ class Pool(Generic[L]):
             with CancelScope(shield=True):
                 await link.close()
 
-    def _take_free(self) -> L | None:
+    def _take_free(self) -> ServerLink | None:
         while self._free:
             link = self._free.pop()
             if not link.is_closed:
@@ -71,13 +58,13 @@ class Pool(Generic[L]):
             await self._free.pop().close()
 
 
-_pools: dict[Hashable, Pool[Any]] = {}
+_pools: dict[Hashable, Pool] = {}
 
 
 @asynccontextmanager
-async def shared(key: Hashable, connect: Callable[[], Awaitable[L]]) -> AsyncIterator[Pool[L]]:
+async def shared(key: Hashable, connect: Callable[[], Awaitable[ServerLink]]) -> AsyncIterator[Pool]:
     """Yield the one pool of this process for *key*; its connections are closed after its last user."""
-    pool: Pool[L] = _pools.setdefault(key, Pool(connect))
+    pool = _pools.setdefault(key, Pool(connect))
     pool.users += 1
     try:
         yield pool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from functools import lru_cache, partial
 from typing import Any
@@ -17,11 +17,17 @@ from asyncpg import exceptions as pg
 from smtd.errors import StoreBusy, StoreError, StoreRefused
 from smtd.records.record import Key
 from smtd.stores.django import passfile, postgresql_errors
-from smtd.stores.django.connection import DatabaseConnection, Row, ServerConnection
+from smtd.stores.django.connection import DatabaseConnection, Row, ServerLink
 from smtd.stores.django.limits import Limits
 from smtd.stores.django.mapping import MEMBERSHIPS, PREFIX, SHARED
-from smtd.stores.django.pool import Pool, shared
-from smtd.stores.django.server import CONNECT_TIMEOUT, NEWEST, STATEMENT_TIMEOUT, Address, ServerDatabase
+from smtd.stores.django.pool import shared
+from smtd.stores.django.server import (
+    CONNECT_TIMEOUT,
+    NEWEST,
+    STATEMENT_TIMEOUT,
+    Address,
+    ServerDatabase,
+)
 from smtd.stores.django.server_mark import ServerMark, record_hash
 
 #: The lock with which smtd's own writers take turns, so that only one competes with `smt`: "smtd".
@@ -76,44 +82,35 @@ WHERE c.oid = to_regclass('django_store_record')
 """
 
 
-class PostgresqlConnection(ServerConnection):
-    """One connection of asyncpg. A cancelled statement still runs to its end, or until it times out."""
+class PostgresqlConnection(ServerLink):
+    """One connection of asyncpg."""
 
     for_update = for_share = ""
-
-    def __init__(self, db: Any) -> None:
-        self._db = db
-        self.exclusive = False
-
-    @property
-    def raw(self) -> Any:
-        """The underlying asyncpg connection."""
-        return self._db
 
     def collation_key(self, table: str) -> None:
         """Return None: a text equals only itself."""
 
     @property
     def is_closed(self) -> bool:
-        return bool(self._db.is_closed())
+        return bool(self.raw.is_closed())
 
     async def close(self) -> None:
         with suppress(Exception):  # it is gone in any case
-            await self._db.close(timeout=2)
+            await self.raw.close(timeout=2)
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         with self._uninterrupted():
-            rows = await self._db.fetch(said(sql), *parameters)
+            rows = await self.raw.fetch(said(sql), *parameters)
         return [tuple(row) for row in rows]
 
     async def run(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         with self._uninterrupted():
-            await self._db.execute(said(sql), *parameters)
+            await self.raw.execute(said(sql), *parameters)
 
     async def run_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         if rows:
             with self._uninterrupted():
-                await self._db.executemany(said(sql), rows)
+                await self.raw.executemany(said(sql), rows)
 
     @contextmanager
     def _uninterrupted(self) -> Iterator[None]:
@@ -122,16 +119,16 @@ class PostgresqlConnection(ServerConnection):
             with CancelScope(shield=True):
                 yield
         except (pg.InternalClientError, pg.InterfaceError, OSError, asyncio.TimeoutError):
-            self._db.terminate()
+            self.raw.terminate()
             raise
 
     def reading(self) -> AbstractAsyncContextManager[None]:
-        return self._transaction(lambda: self._db.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+        return self._transaction(lambda: self.raw.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
 
     def creating_tables(self) -> AbstractAsyncContextManager[None]:
         """Commit all tables that the block creates, or none; no other smtd process creates any then."""
         return self._transaction(
-            lambda: self._db.execute(f"BEGIN; SELECT pg_advisory_xact_lock({_ADVISORY})")
+            lambda: self.raw.execute(f"BEGIN; SELECT pg_advisory_xact_lock({_ADVISORY})")
         )
 
     @asynccontextmanager
@@ -143,22 +140,11 @@ class PostgresqlConnection(ServerConnection):
             finally:
                 self.exclusive = False
 
-    @asynccontextmanager
-    async def _transaction(self, begin: Callable[[], Awaitable[Any]]) -> AsyncIterator[None]:
-        with CancelScope(shield=True):
-            try:
-                await begin()
-                yield
-                await self._db.execute("COMMIT")
-            except BaseException:
-                await self._roll_back()
-                raise
-
     async def _begin_exclusive(self) -> None:
         """Begin a transaction during which no other client writes."""
         for wait in _WAITS:
             try:
-                await self._db.execute(
+                await self.raw.execute(
                     _BEGIN_EXCLUSIVE.format(
                         commits_early=_COMMITS_EARLY, key=_ADVISORY, wait=wait, tables=_TABLES
                     )
@@ -172,12 +158,11 @@ class PostgresqlConnection(ServerConnection):
                 return
 
     async def _roll_back(self) -> None:
-        """Roll back the transaction; if that fails, close the connection."""
         try:
-            if self._db.is_in_transaction():
-                await self._db.execute("ROLLBACK")
+            if self.raw.is_in_transaction():
+                await self.raw.execute("ROLLBACK")
         except Exception:  # noqa: BLE001 - the caller raises the first error, which matters more
-            self._db.terminate()
+            self.raw.terminate()
 
 
 @lru_cache(maxsize=512)
@@ -361,6 +346,5 @@ async def _connect_to(address: Address, tls: Any) -> Any:
 @asynccontextmanager
 async def database(address: Address, *, purpose: str = "") -> AsyncIterator[ServerDatabase]:
     """Yield the database at *address*, not connected yet; who has the same *purpose* shares connections."""
-    pool: Pool[PostgresqlConnection]
     async with shared((address, purpose), partial(_connect, address)) as pool:
         yield ServerDatabase(Postgresql(), pool, address.name)

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +22,7 @@ from smtd import regular
 from smtd.errors import StoreError, StoreRefused
 from smtd.records.record import Key
 from smtd.stores.django import limits, schema
-from smtd.stores.django.connection import DatabaseConnection, Row
+from smtd.stores.django.connection import DatabaseConnection, Row, ServerLink
 from smtd.stores.django.database import translating_errors
 from smtd.stores.django.limits import Limits
 from smtd.stores.django.pool import Pool
@@ -148,30 +154,12 @@ class Dialect(Protocol):
         """See `Database.store_error`."""
 
 
-class ServerLink(DatabaseConnection, Protocol):
-    """A connection to a server."""
-
-    @property
-    def raw(self) -> Any:
-        """The connection of the driver."""
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether it is of no use any more."""
-
-    async def close(self) -> None:
-        """Close it; this takes a few seconds at most."""
-
-    def creating_tables(self) -> AbstractAsyncContextManager[None]:
-        """Keep others of smtd's from making tables inside the block."""
-
-
 class ServerDatabase:
     """A database on a server, reached by the connections of *pool*; messages show *name*."""
 
     batch, has_unfair_lock, obstacle = BATCH, False, ""
 
-    def __init__(self, dialect: Dialect, pool: Pool[Any], name: str) -> None:
+    def __init__(self, dialect: Dialect, pool: Pool, name: str) -> None:
         self.dialect = dialect
         self._pool = pool
         self._name = name
