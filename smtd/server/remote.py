@@ -18,7 +18,7 @@ from smtd.server.lease import Duty, LeaseTable, UsersComparison, may_take
 from smtd.stores.django import reader
 from smtd.stores.django.connection import DatabaseConnection, Row, ServerLink
 from smtd.stores.django.database import translating_errors
-from smtd.stores.django.key_lookup import KeyLookup
+from smtd.stores.django.ids import KeyLookup
 from smtd.stores.django.reader import DecodedRow
 from smtd.stores.django.record_rows import RecordRows
 from smtd.stores.django.rows import Columns

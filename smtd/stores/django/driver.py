@@ -15,12 +15,13 @@ from smtd.errors import UsageError
 from smtd.sqlite import opened
 from smtd.stores import file_trial
 from smtd.stores.base import Store
-from smtd.stores.django import address, file_mark, schema, write_trial
+from smtd.stores.django import address, schema, write_trial
 from smtd.stores.django.database import translating_errors
 from smtd.stores.django.server import LONGEST_IDLE, Address, ServerDatabase
 from smtd.stores.django.server_store import ServerStore
 from smtd.stores.django.sqlite import SqliteFile
 from smtd.stores.django.sqlite_store import SqliteStore
+from smtd.stores.django.write_trial import Connect
 from smtd.stores.driver import (
     Announcements,
     Driver,
@@ -32,6 +33,7 @@ from smtd.stores.driver import (
     Triggers,
     TryWrite,
 )
+from smtd.stores.incarnation import DatabaseMarks, number
 
 _PROJECT = ProjectEntry("DjangoRecordStore", "db_file")
 #: Seconds for which a transaction of smtd's server may be idle: it is short, and keeps others from writing. A
@@ -42,6 +44,18 @@ _ADVICE = "run pip install '.[{}]' in the checkout of smtd, in the environment t
 
 
 # SQLite
+
+
+def highest(db: sqlite3.Connection) -> int | None:
+    """Return the highest id that a record ever had, which is never reused; None if there was none."""
+    return number(db, "SELECT seq FROM sqlite_sequence WHERE name = 'django_store_record'")
+
+
+MARKS = DatabaseMarks(
+    highest=highest,
+    newest="SELECT max(db_id) FROM django_store_record",
+    name="SELECT project_id, label FROM django_store_record WHERE db_id = ?",
+)
 
 
 @asynccontextmanager
@@ -90,7 +104,7 @@ SQLITE = Driver(
         new=(".sqlite", ".sqlite3", ".db"),
         is_leftover=_is_leftover,
         is_served=True,
-        marks=file_mark.MARKS,
+        marks=MARKS,
     ),
     project=_PROJECT,
 )
@@ -128,9 +142,7 @@ def _address(place: Place) -> Address:
 
 
 @asynccontextmanager
-async def _database(
-    connect: Callable[[Place], AbstractAsyncContextManager[ServerDatabase]], extra: str, place: Place
-) -> AsyncIterator[ServerDatabase]:
+async def _database(connect: Connect, extra: str, place: Place) -> AsyncIterator[ServerDatabase]:
     try:
         opening = connect(place)
     except ModuleNotFoundError as exc:
@@ -140,16 +152,12 @@ async def _database(
 
 
 @asynccontextmanager
-async def _open_database(
-    connect: Callable[[Place], AbstractAsyncContextManager[ServerDatabase]], place: Place
-) -> AsyncIterator[Store]:
+async def _open_database(connect: Connect, place: Place) -> AsyncIterator[Store]:
     async with connect(place) as database:
         yield ServerStore(database, str(place))
 
 
-def _try_server(
-    connect: Callable[[Place], AbstractAsyncContextManager[ServerDatabase]], sequences: str = ""
-) -> TryWrite:
+def _try_server(connect: Connect, sequences: str = "") -> TryWrite:
     async def try_write(place: Place, projects: Collection[str]) -> str:
         await write_trial.on_server(connect, place, sequences)
         return ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import Protocol
 
 from smtd.records.record import Key
 from smtd.stores.django.connection import DatabaseConnection
@@ -14,10 +15,25 @@ from smtd.stores.index import RowIndex
 REORDER_WINDOW = 1000
 #: The most rows of one query.
 MAX_ROWS = 10_000
+#: The keys of one query.
+_CHUNK = 250
+
+
+class RowLookup(Protocol):
+    """Finds the rows of keys."""
+
+    async def of(self, db: DatabaseConnection, keys: Collection[Key], indexed: Collection[int]) -> list[int]:
+        """Return the ids of all rows that bear one of *keys*, *indexed* or not, and of some that once did."""
+
+    def add(self, row_id: int, key: Key) -> None:
+        """Note that a row bears *key*."""
+
+    def forget(self) -> None:
+        """Forget all ids."""
 
 
 class RowIds:
-    """The ids of the rows by key; ids are never reused."""
+    """Remembers the ids of the rows by key; ids are never reused."""
 
     def __init__(self) -> None:
         #: A single id, which nearly all keys have, takes half the memory of a tuple of one.
@@ -50,7 +66,6 @@ class RowIds:
         return [row_id for key in keys for row_id in self._indexed[key]]
 
     async def of(self, db: DatabaseConnection, keys: Collection[Key], indexed: Collection[int]) -> list[int]:
-        """Return the ids of all rows with one of *keys*, *indexed* or not, and of some that once had one."""
         await self.fetch_new(db)
         found = [row_id for key in keys for row_id in self._ids_of(key)]
         return list(dict.fromkeys([*found, *indexed]))
@@ -85,7 +100,7 @@ class RowIds:
         return found
 
     def add(self, row_id: int, key: Key) -> None:
-        """Note that a row has *key*; a key that it had before stays listed, too."""
+        # A key that the row had before stays listed, too.
         known = self._ids_of(key)
         if row_id not in known:
             self._ids[key] = (*known, row_id) if known else row_id
@@ -102,3 +117,30 @@ class RowIds:
         self._indexed.clear()
         self._complete_up_to = self._highest = LOWEST
         self._index = None
+
+
+class KeyLookup:
+    """Asks for the rows of keys each time, for tables that several programs write.
+
+    *can_hold* says which texts may be asked for.
+    """
+
+    def __init__(self, can_hold: Callable[[str], bool]) -> None:
+        self._can_hold = can_hold
+
+    async def of(self, db: DatabaseConnection, keys: Collection[Key], indexed: Collection[int]) -> list[int]:
+        todo = [key for key in keys if self._can_hold(key.project) and self._can_hold(key.label)]
+        found: dict[int, None] = dict.fromkeys(indexed)
+        for start in range(0, len(todo), _CHUNK):
+            some = todo[start : start + _CHUNK]
+            places = ", ".join(["(?, ?)"] * len(some))
+            query = f"SELECT db_id FROM django_store_record WHERE (project_id, label) IN ({places})"
+            rows = await db.fetch(query, [part for key in some for part in key])
+            found |= dict.fromkeys(row_id for (row_id,) in rows)
+        return list(found)
+
+    def add(self, row_id: int, key: Key) -> None:
+        """Do nothing."""
+
+    def forget(self) -> None:
+        """Do nothing."""

@@ -10,10 +10,10 @@ from smtd.records import canonical
 from smtd.records.record import Key, Record
 from smtd.stores.django import reader
 from smtd.stores.django.connection import DatabaseConnection
-from smtd.stores.django.key_lookup import RowLookup
+from smtd.stores.django.ids import RowLookup
 from smtd.stores.django.reader import DecodedRow, EncodedRow
 from smtd.stores.django.rows import Columns
-from smtd.stores.django.writer import Insert, RowWriter, Update
+from smtd.stores.django.writer import Insert, RowWriter
 
 
 class RowChange(NamedTuple):
@@ -66,8 +66,8 @@ class RecordRows:
             if not change.held:
                 inserts.append(Insert(change.key, change.columns))
             for found in change.held:
-                fields = _changed(found, change.record)
-                await self._writer.update(db, Update(found.row_id, change.columns, fields))
+                fields = canonical.differences(record_of(found), change.record)
+                await self._writer.update(db, found.row_id, change.columns, fields)
                 updated.append(found.row_id)
         await self._writer.delete(db, deletes)
         inserted = await self._writer.insert(db, inserts)
@@ -89,8 +89,3 @@ def record_of(found: DecodedRow) -> Record:
     if isinstance(found.record, Record):
         return found.record
     raise found.record
-
-
-def _changed(found: DecodedRow, record: Record) -> list[str]:
-    """Return the fields to write: those that differ."""
-    return canonical.differences(record_of(found), record)

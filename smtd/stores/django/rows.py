@@ -129,9 +129,9 @@ def _moment(text: str) -> datetime:
         raise RecordUnusable(f"{literal.shortened(str(text))} is not a time") from exc
 
 
-@lru_cache(maxsize=1024)
-def _executable(path: str, name: str, version: str, options: str) -> Executable:
-    return Executable(path, name, version, options)
+_executable = lru_cache(maxsize=1024)(Executable)
+_dependency = lru_cache(maxsize=4096)(Dependency)
+_platform = lru_cache(maxsize=1024)(Platform)
 
 
 @lru_cache(maxsize=1024)
@@ -159,16 +159,6 @@ def _metadata(text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise RecordUnusable(f"metadata: {literal.shortened(text)} is not a dictionary")
     return found
-
-
-@lru_cache(maxsize=4096)
-def _dependency(*columns: str | None) -> Dependency:
-    return Dependency(*columns)  # type: ignore[arg-type]
-
-
-@lru_cache(maxsize=1024)
-def _platform(*columns: str) -> Platform:
-    return Platform(*columns)
 
 
 class Columns(NamedTuple):

@@ -168,12 +168,12 @@ class SqliteFile:
             if made:
                 await db.run_all(schema.with_bookkeeping(statements))
                 # Read before any other program can write to the file.
-                version = await db.value("PRAGMA data_version")
+                version = await _data_version(db)
         if not made:  # another smtd was quicker
             await self.connection()
             return
         self._db, self.is_new = db, True
-        self._version = int(version)
+        self._version = version
 
     @property
     def version(self) -> int | None:
@@ -197,24 +197,11 @@ class SqliteFile:
 
     async def is_settled(self) -> bool:
         """Say whether no other program has committed since `settle` was called last."""
-        return self._version is not None and await self._data_version() == self._version
+        return self._version is not None and (await self._check_commits()).version == self._version
 
     async def renew(self) -> None:
         """Count the commits of others from now on, and not from `settle` on."""
-        self._version = await self._data_version()
-
-    async def _data_version(self) -> int | None:
-        """Return SQLite's count of commits by other connections."""
-        db = self._db
-        if db is not None and not self._is_frozen:
-            identity, version = await db.at_once(partial(self._identity_and_version, db))
-            if identity == self._identity:
-                return version
-        db = await self.connection()
-        return None if db is None else int(await db.value("PRAGMA data_version"))
-
-    async def _identity_and_version(self, db: Connection) -> tuple[tuple[int, int] | None, int]:
-        return _identity(self.path), int(await db.value("PRAGMA data_version"))
+        self._version = (await self._check_commits()).version
 
     async def _check_commits(self, *, release: bool = False) -> _CommitCheck:
         """Return the current state of the file; *release* the memory for what was read of it."""
@@ -224,12 +211,13 @@ class SqliteFile:
             if identity == self._identity:
                 return asked
         before = await to_thread.run_sync(signature, self._files)
-        version = await self._data_version()
+        db = await self.connection()
+        version = None if db is None else await _data_version(db)
         return _CommitCheck(before, version, await to_thread.run_sync(signature, self._files))
 
     async def _checked(self, db: Connection, *, release: bool) -> tuple[tuple[int, int] | None, _CommitCheck]:
         before = signature(self._files)
-        identity, version = await self._identity_and_version(db)
+        identity, version = _identity(self.path), await _data_version(db)
         if release:
             await db.release()
         return identity, _CommitCheck(before, version, signature(self._files))
@@ -237,7 +225,7 @@ class SqliteFile:
     async def flush(self) -> None:
         """Make durable what others have committed; what smtd commits is durable already."""
         # Read before the flush: the next flush covers later commits.
-        version = await self._data_version()
+        version = (await self._check_commits()).version
         if version is not None and version != self._flushed:
             await to_thread.run_sync(_flush, self._files)
             self._flushed = version
@@ -335,6 +323,11 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
+
+
+async def _data_version(db: Connection) -> int:
+    """Return SQLite's count of commits by other connections."""
+    return int(await db.value("PRAGMA data_version"))
 
 
 async def _is_empty(db: Connection) -> bool:

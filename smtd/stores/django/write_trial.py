@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TypeAlias
 
 from smtd.errors import StoreRefused
 from smtd.stores.django.connection import DatabaseConnection
@@ -30,9 +31,11 @@ class _RolledBack(Exception):
     """Ends a transaction that is not to be committed."""
 
 
-async def on_server(
-    connect: Callable[[Place], AbstractAsyncContextManager[ServerDatabase]], place: Place, sequences: str = ""
-) -> None:
+#: Connects to the database at a place.
+Connect: TypeAlias = Callable[[Place], AbstractAsyncContextManager[ServerDatabase]]
+
+
+async def on_server(connect: Connect, place: Place, sequences: str = "") -> None:
     """Run each kind of statement that a write needs on the database at *place*, and roll all back.
 
     *sequences*: a query for those that this user may not use (empty: the server has none). Raises StoreError.

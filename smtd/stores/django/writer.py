@@ -33,14 +33,6 @@ class Insert(NamedTuple):
     columns: Columns
 
 
-class Update(NamedTuple):
-    """New values for the *fields* of the record in one row."""
-
-    row_id: int
-    columns: Columns
-    fields: Collection[str]
-
-
 class RowWriter:
     """Writes inside the caller's transaction; call `forget` if that is rolled back."""
 
@@ -102,9 +94,10 @@ class RowWriter:
             await self._add_members(db, each, members)
         return owners
 
-    async def update(self, db: DatabaseConnection, update: Update) -> None:
-        """Write the changed fields of one record, and nothing else."""
-        row_id, columns, fields = update
+    async def update(
+        self, db: DatabaseConnection, row_id: int, columns: Columns, fields: Collection[str]
+    ) -> None:
+        """Write the *fields* of the record in one row, and nothing else."""
         values = {
             name: value for name, value in zip(RECORD_COLUMNS, columns.scalars, strict=True) if name in fields
         }

@@ -6,12 +6,14 @@ import sqlite3
 from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from smtd.stores.base import Store
-from smtd.stores.django import file_mark, schema
+from smtd.stores.django import driver as django
+from smtd.stores.django import schema
 from smtd.stores.driver import Driver, Files, Place, ProjectEntry
-from smtd.stores.incarnation import DatabaseMarks, number
+from smtd.stores.incarnation import number
 from smtd.stores.legacy import databases, export
 from smtd.stores.legacy.snapshot import SnapshotStore
 from smtd.stores.legacy.sources import LegacySource
@@ -38,7 +40,7 @@ def _is_export(path: Path, start: bytes) -> bool:
 def _highest(db: sqlite3.Connection) -> int | None:
     """Return the highest id that a record ever had (None: ids are reused, as before Sumatra 0.7)."""
     if number(db, "SELECT count(*) FROM sqlite_master WHERE name = 'sqlite_sequence'"):
-        return file_mark.highest(db)
+        return django.highest(db)
     return None
 
 
@@ -49,10 +51,9 @@ OLD_SQLITE = Driver(
         what="an SQLite file",
         watched=("", "-wal"),
         holds=_is_old,
-        marks=DatabaseMarks(
+        marks=replace(
+            django.MARKS,
             highest=_highest,
-            newest=file_mark.NEWEST,
-            name=file_mark.NAME,
             opened=databases.opened,
             changes=databases.change_counter,
         ),
