@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from smtd import durable, sqlite
+from smtd.stores.shelf.contents import Swap
 from smtd.stores.shelf.dumb import DumbFile
-from smtd.stores.shelf.swaps import Swap
 
 pytestmark = pytest.mark.disk
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from smtd.stores.driver import Driver
-from smtd.stores.shelf.swaps import Swap
+from smtd.stores.shelf.contents import Swap
 
 #: Forks for each step. Each fork makes the swaps in a copy of the shelf, and is killed before one of the
 #: calls that change anything or, of a dumb shelf, after a file was opened.
@@ -21,7 +21,7 @@ from pathlib import Path
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.gnu import GnuFile
 from smtd.stores.shelf.dbm_sqlite3 import Sqlite3File
-from smtd.stores.shelf.swaps import Swap
+from smtd.stores.shelf.contents import Swap
 
 kind, home, python = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
 files = {"dumb": DumbFile, "gnu": GnuFile, "sqlite3": Sqlite3File}

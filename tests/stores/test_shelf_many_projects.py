@@ -17,12 +17,12 @@ from smtd.records.record import Key
 from smtd.stores.base import DONE, STALE, Change, Outcome, Result
 from smtd.stores.driver import Driver
 from smtd.stores.shelf import child, child_requests, inert, messages, worker, writing
+from smtd.stores.shelf.contents import Swap
 from smtd.stores.shelf.dbm_sqlite3 import Sqlite3File
 from smtd.stores.shelf.driver import DUMB, GNU, NDBM, SQLITE3
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.gnu import GnuFile
 from smtd.stores.shelf.ndbm import NdbmFile
-from smtd.stores.shelf.swaps import Swap
 from tests.build import key, record
 from tests.stores.killing import killed
 from tests.stores.places import ShelfPlace, dumb_place, foreign_place, sqlite3_place

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from smtd.stores.shelf import ownership
+from smtd.stores.shelf.contents import Swap
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.ndbm import NdbmFile
-from smtd.stores.shelf.swaps import Swap
 from tests.peers.environments import Environment
 from tests.stores.places import by_module
 

@@ -22,9 +22,9 @@ from smtd.filestat import NotSettled
 from smtd.records.record import Key
 from smtd.stores.base import DONE, Change
 from smtd.stores.shelf import dumb, inert, writing
+from smtd.stores.shelf.contents import Swap
 from smtd.stores.shelf.driver import DUMB
 from smtd.stores.shelf.dumb import DumbFile
-from smtd.stores.shelf.swaps import Swap
 from tests.build import PROJECT, key, record
 from tests.stores.asking import create, read_from, scan_of, write_and_scan, write_to
 from tests.stores.killing import killed

@@ -28,6 +28,7 @@ from smtd.records.record import (
     Dependency,
     Executable,
     Key,
+    Parameters,
     Platform,
     Record,
     Repository,
@@ -40,22 +41,27 @@ from smtd.stores.legacy.sources import LegacySource, Snapshot
 _Text: TypeAlias = str | None
 
 
-class _Executable(msgspec.Struct):
-    path: _Text
-    version: _Text
-    name: _Text
-    options: _Text = ""
+# The parts of a record as JSON objects: the journal keeps them as arrays.
 
 
-class _Repository(msgspec.Struct):
-    type: str
-    url: _Text
-    upstream: _Text = None
+class _Executable(Executable, frozen=True, array_like=False):
+    pass
 
 
-class _Parameters(msgspec.Struct):
-    type: str
-    content: str
+class _Repository(Repository, frozen=True, array_like=False):
+    pass
+
+
+class _Parameters(Parameters, frozen=True, array_like=False):
+    pass
+
+
+class _Dependency(Dependency, frozen=True, array_like=False):
+    pass
+
+
+class _Platform(Platform, frozen=True, array_like=False):
+    pass
 
 
 class _Component(msgspec.Struct, frozen=True):
@@ -68,27 +74,6 @@ class _DataKey(msgspec.Struct):
     digest: str
     metadata: dict[str, Any]
     creation: _Text = None
-
-
-class _Dependency(msgspec.Struct):
-    module: str
-    name: _Text
-    path: _Text
-    version: _Text
-    diff: _Text = ""
-    source: _Text = None
-
-
-class _Platform(msgspec.Struct):
-    architecture_bits: _Text = ""
-    architecture_linkage: _Text = ""
-    machine: _Text = ""
-    network_name: _Text = ""
-    ip_addr: _Text = ""
-    processor: _Text = ""
-    release: _Text = ""
-    system_name: _Text = ""
-    version: _Text = ""
 
 
 _ROOT = _Component(sources.INPUT_DATASTORE[0], sources.INPUT_DATASTORE[1])

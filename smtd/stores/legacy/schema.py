@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from smtd.errors import StoreRefused
-from smtd.stores.django.mapping import DATA_KEY_COLUMNS, PREFIX, RECORD_COLUMNS, RELATIONS
+from smtd.stores.django.mapping import DATA_KEY_COLUMNS, PREFIX, RECORD_COLUMNS, REFERENCES, RELATIONS
 from smtd.stores.legacy.sources import INPUT_DATASTORE
 
 #: The columns that a schema may lack, by table, with the values for them. If any other column is missing, the
@@ -75,30 +75,21 @@ class OldSchema:
 
     def records(self) -> str:
         """Select id, project, the columns of `rows.record`, tags, and lists of inputs and outputs."""
-        if self._has("record", "input_datastore_id"):
-            inputs = self._columns("datastore", "i", ("type", "parameters"))
-            join = "LEFT JOIN django_store_datastore i ON i.id = r.input_datastore_id"
-        else:
-            inputs, join = ", ".join("'{}'".format(text.replace("'", "''")) for text in INPUT_DATASTORE), ""
-        lists = [
-            f'r."{name}"' if self._has("record", name) else "NULL" for name in ("input_data", "data_key")
-        ]
-        return f"""
-            SELECT r.db_id, r.project_id, {self._columns("record", "r", RECORD_COLUMNS)},
-                {self._columns("executable", "e", ("path", "name", "version", "options"))},
-                {self._columns("repository", "v", ("type", "url", "upstream"))},
-                {self._columns("parameterset", "p", ("type", "content"))},
-                {self._columns("launchmode", "l", ("type", "parameters"))},
-                {self._columns("datastore", "d", ("type", "parameters"))},
-                {inputs}, {self._columns("record", "r", ("tags",))}, {", ".join(lists)}
-            FROM django_store_record r
-            LEFT JOIN django_store_executable e ON e.id = r.executable_id
-            LEFT JOIN django_store_repository v ON v.id = r.repository_id
-            LEFT JOIN django_store_parameterset p ON p.id = r.parameters_id
-            LEFT JOIN django_store_launchmode l ON l.id = r.launch_mode_id
-            LEFT JOIN django_store_datastore d ON d.id = r.datastore_id
-            {join}
-            WHERE r.project_id IS NOT NULL ORDER BY r.db_id"""
+        columns = ["r.db_id, r.project_id", self._columns("record", "r", RECORD_COLUMNS)]
+        joins = []
+        for at, each in enumerate(REFERENCES):
+            if each.field == "input_datastore" and not self._has("record", each.link):
+                columns += ["'{}'".format(text.replace("'", "''")) for text in INPUT_DATASTORE]
+            else:
+                columns.append(self._columns(each.table, f"x{at}", each.columns))
+                joins.append(f"LEFT JOIN {PREFIX}{each.table} x{at} ON x{at}.id = r.{each.link}")
+        columns.append(self._columns("record", "r", ("tags",)))
+        for name in ("input_data", "data_key"):
+            columns.append(f'r."{name}"' if self._has("record", name) else "NULL")
+        return (
+            f"SELECT {', '.join(columns)} FROM {PREFIX}record r {' '.join(joins)}"
+            " WHERE r.project_id IS NOT NULL ORDER BY r.db_id"
+        )
 
     def tags(self) -> str | None:
         """Select the id of a record and one tag of it (None: there are no such tables)."""

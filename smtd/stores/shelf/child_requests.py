@@ -6,18 +6,36 @@ needs too much also fails the others in it; then each of them gets a process of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import TypeAlias, TypeVar
 
 from smtd.errors import StoreRefused
-from smtd.stores.shelf import child, groups, messages
+from smtd.stores.shelf import child, messages
 
 #: The most bytes of pickles and new records for one process; a larger pickle gets a process of its own.
 LARGE = 2_000_000
 
 _Expected = TypeVar("_Expected", messages.Records, messages.Written, messages.Probed)
 _Group: TypeAlias = dict[str, messages.One]
+T = TypeVar("T")
+
+
+def groups(sized: Iterable[tuple[str, T, int]], most: int) -> Iterator[dict[str, T]]:
+    """Yield the items of *sized*, by project, in groups of at most *most* bytes; a larger item is alone.
+
+    *sized* has tuples of a project, its item, and the size of that in bytes.
+    """
+    group: dict[str, T] = {}
+    size = 0
+    for project, item, added in sized:
+        if group and size + added > most:
+            yield group
+            group, size = {}, 0
+        group[project] = item
+        size += added
+    if group:
+        yield group
 
 
 async def ask_each(
@@ -29,7 +47,7 @@ async def ask_each(
     """
     answers: dict[str, _Expected | StoreRefused] = {}
     sized = ((project, request, messages.size(request)) for project, request in requests.items())
-    for group in groups.limited(sized, LARGE):
+    for group in groups(sized, LARGE):
         answers |= await _together(group, expected, shelf)
         for project in group.keys() - answers.keys():
             answers[project] = await _alone(project, group[project], expected, shelf)

@@ -1,14 +1,25 @@
-"""What a shelf holds, and the dbm file that holds it."""
+"""What a shelf holds, the dbm file that holds it, and conditional writes to that."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from smtd.stores.base import Token
-from smtd.stores.shelf.swaps import Swap
+
+
+class Swap(NamedTuple):
+    """Replace the value *old* (None: the key is absent) by *new*."""
+
+    old: bytes | None
+    new: bytes
+
+
+def unchanged(swaps: Mapping[bytes, Swap], values: Mapping[bytes, bytes]) -> dict[bytes, Swap]:
+    """Return those of *swaps*, by key, whose keys still have their old values in *values*."""
+    return {key: swap for key, swap in swaps.items() if values.get(key) == swap.old}
 
 
 class DbmFile(Protocol):

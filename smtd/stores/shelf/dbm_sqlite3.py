@@ -16,7 +16,7 @@ from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.sqlite import ERRORS, flush, opened
 from smtd.stores import file_trial
 from smtd.stores.base import Token
-from smtd.stores.shelf.swaps import Swap, unchanged
+from smtd.stores.shelf.contents import Swap, unchanged
 from smtd.untrusted import SchemaCodeBlocked
 
 #: Seconds to wait for another process's lock.

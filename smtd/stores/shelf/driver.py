@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,7 @@ from anyio import to_thread
 from smtd import denied
 from smtd.errors import StoreUnreachable
 from smtd.stores.base import Store
-from smtd.stores.driver import Driver, Files, Place, ProjectEntry, TryWrite
+from smtd.stores.driver import Driver, Files, Place, ProjectEntry
 from smtd.stores.incarnation import DatabaseMarks, FileMarks, number
 from smtd.stores.shelf import ndbm
 from smtd.stores.shelf.contents import DbmFile
@@ -33,18 +33,12 @@ _BERKELEY = [ndbm.MAGIC.to_bytes(4, order) for order in _ORDERS]
 _HIGHEST = "SELECT max(rowid) FROM Dict"
 
 
-def _open(file: Callable[[Place], DbmFile]) -> Callable[[Place], AbstractAsyncContextManager[Store]]:
-    """Return a function that opens the shelf in the dbm file that *file* returns for a place."""
+def _driver(name: str, file: Callable[[Place], DbmFile], files: Files) -> Driver:
+    """Return the driver for shelves in the dbm file that *file* returns for a place."""
 
     @asynccontextmanager
     async def open(place: Place) -> AsyncIterator[Store]:
         yield ShelfStore(file(place), str(place), place.access.timezone)
-
-    return open
-
-
-def _try_write(file: Callable[[Place], DbmFile]) -> TryWrite:
-    """Return a function that tries to write to the shelf in the dbm file that *file* returns for a place."""
 
     async def try_write(place: Place, projects: Collection[str]) -> str:
         try:
@@ -52,7 +46,7 @@ def _try_write(file: Callable[[Place], DbmFile]) -> TryWrite:
         except OSError as exc:
             raise StoreUnreachable(f"the shelf {place} cannot be written: {denied.why(exc)}") from exc
 
-    return try_write
+    return Driver(name=name, open=open, try_write=try_write, files=files, project=_PROJECT)
 
 
 async def _create_dumb(place: Place) -> None:
@@ -75,29 +69,12 @@ def _is_sqlite3(db: sqlite3.Connection, tables: Collection[str]) -> bool:
     return "Dict" in tables and "django_store_record" not in tables
 
 
-def _dumb(place: Place) -> DbmFile:
-    return DumbFile(place.path)
-
-
-def _gnu(place: Place) -> DbmFile:
-    return GnuFile(place.path, place.access.python)
-
-
-def _ndbm(place: Place) -> DbmFile:
-    return NdbmFile(place.path, place.access.python)
-
-
-def _sqlite3(place: Place) -> DbmFile:
-    return Sqlite3File(place.path)
-
-
 # dbm.dumb, gdbm and Berkeley DB reuse or waste free space, and never make their files smaller.
 
-DUMB = Driver(
-    name="dumb",
-    open=_open(_dumb),
-    try_write=_try_write(_dumb),
-    files=Files(
+DUMB = _driver(
+    "dumb",
+    lambda place: DumbFile(place.path),
+    Files(
         what=_WHAT,
         endings=(".dat", ".dir", ".bak"),
         watched=(".dat", ".dir"),
@@ -105,33 +82,24 @@ DUMB = Driver(
         create=_create_dumb,
         marks=FileMarks(never_shrinks=True),
     ),
-    project=_PROJECT,
 )
-GNU = Driver(
-    name="gnu",
-    open=_open(_gnu),
-    try_write=_try_write(_gnu),
-    files=Files(what=_WHAT, begins=_is_gnu, marks=FileMarks(never_shrinks=True, is_swapped=True)),
-    project=_PROJECT,
+GNU = _driver(
+    "gnu",
+    lambda place: GnuFile(place.path, place.access.python),
+    Files(what=_WHAT, begins=_is_gnu, marks=FileMarks(never_shrinks=True, is_swapped=True)),
 )
-NDBM = Driver(
-    name="ndbm",
-    open=_open(_ndbm),
-    try_write=_try_write(_ndbm),
-    files=Files(
-        what=_WHAT, begins=_is_ndbm, added=".db", marks=FileMarks(never_shrinks=True, is_swapped=True)
-    ),
-    project=_PROJECT,
+NDBM = _driver(
+    "ndbm",
+    lambda place: NdbmFile(place.path, place.access.python),
+    Files(what=_WHAT, begins=_is_ndbm, added=".db", marks=FileMarks(never_shrinks=True, is_swapped=True)),
 )
-SQLITE3 = Driver(
-    name="sqlite3",
-    open=_open(_sqlite3),
-    try_write=_try_write(_sqlite3),
-    files=Files(
+SQLITE3 = _driver(
+    "sqlite3",
+    lambda place: Sqlite3File(place.path),
+    Files(
         what=_WHAT,
         watched=("", "-wal"),
         holds=_is_sqlite3,
         marks=DatabaseMarks(highest=lambda db: number(db, _HIGHEST)),
     ),
-    project=_PROJECT,
 )

@@ -23,7 +23,7 @@ from smtd.filestat import NotSettled, marked, read_settled, signature
 from smtd.stores import file_trial
 from smtd.stores.base import Token
 from smtd.stores.shelf import ownership
-from smtd.stores.shelf.swaps import Swap, unchanged
+from smtd.stores.shelf.contents import Swap, unchanged
 
 BLOCK = 512
 #: Seconds to wait for another smtd that writes to the same shelf.

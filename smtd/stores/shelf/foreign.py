@@ -24,7 +24,7 @@ from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.filestat import NotSettled
 from smtd.stores import file_trial
 from smtd.stores.shelf import open_files, ownership
-from smtd.stores.shelf.swaps import Swap, unchanged
+from smtd.stores.shelf.contents import Swap, unchanged
 
 #: The most seconds that the module may take for one write.
 TIMEOUT = 60.0

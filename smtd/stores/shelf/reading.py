@@ -1,7 +1,7 @@
 """Convert a pickled record, loaded inertly, into a Record.
 
 What Sumatra 0.8.1 pickles is listed in docs/formats.md ("Shelves"); everything else in a record is
-kept whole in `Record.opaque`. Records of older Sumatras are converted into that form first (`old`).
+kept whole in `Record.opaque`. Records of older Sumatras are converted into that form first (`upgrade`).
 """
 
 from __future__ import annotations

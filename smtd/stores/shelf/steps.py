@@ -10,7 +10,8 @@ from typing import TypeAlias
 from smtd.errors import RecordUnusable
 from smtd.records.record import Key, encode
 from smtd.stores.base import DONE, STALE, Change, Outcome, Result
-from smtd.stores.shelf import groups, messages
+from smtd.stores.shelf import messages
+from smtd.stores.shelf.child_requests import groups
 
 #: The most bytes of pickles and new records of one step; a larger project is a step alone.
 BATCH = 16_000_000
@@ -27,7 +28,7 @@ def of(changes: Iterable[Change], pickles: Mapping[str, bytes]) -> Iterator[Writ
         (project, ops, len(pickles.get(project, b"")) + sum(len(op.record or b"") for op in ops))
         for project, ops in by_project
     )
-    return groups.limited(sized, BATCH)
+    return groups(sized, BATCH)
 
 
 def _op(change: Change) -> messages.WriteOp:

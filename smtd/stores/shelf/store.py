@@ -26,9 +26,8 @@ from smtd.stores.base import (
 )
 from smtd.stores.index import Entry, readable, scan, unreadable
 from smtd.stores.shelf import child_requests, messages, steps, worker
-from smtd.stores.shelf.contents import Contents, DbmFile, name
+from smtd.stores.shelf.contents import Contents, DbmFile, Swap, name
 from smtd.stores.shelf.loaded import Loaded
-from smtd.stores.shelf.swaps import Swap
 
 #: The most attempts of a write that fails because another program writes at the same moment.
 ATTEMPTS = 5

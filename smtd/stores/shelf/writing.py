@@ -7,6 +7,8 @@ import datetime
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import asdict
+
 from smtd.errors import RecordUnusable
 from smtd.records import canonical, sumatra_classes
 from smtd.records.literal import Call
@@ -68,10 +70,8 @@ def _module(modules: dict[str, str], name: str, what: str) -> str:
 
 
 def _executable(value: Executable) -> Inert:
-    state = {"path": value.path, "version": value.version, "options": value.options, "name": value.name}
-    return inert.new(
-        "sumatra.programs", sumatra_classes.EXECUTABLES.get(value.name or "", "Executable"), state
-    )
+    name = sumatra_classes.EXECUTABLES.get(value.name or "", "Executable")
+    return inert.new("sumatra.programs", name, asdict(value))
 
 
 def _repository(value: Repository) -> Inert:
@@ -87,24 +87,16 @@ def _component(modules: dict[str, str], what: str) -> Callable[[Component], Iner
 
 
 def _data_key(value: DataKey) -> Inert:
-    state = {
-        "path": value.path,
-        "digest": value.digest,
-        "creation": value.creation,
-        "metadata": dict(value.metadata),
-    }
-    return inert.new("sumatra.datastore.base", "DataKey", state)
+    return inert.new("sumatra.datastore.base", "DataKey", asdict(value) | {"metadata": dict(value.metadata)})
 
 
 def _dependency(value: Dependency) -> Inert:
-    names = ("name", "path", "version", "diff", "source")
-    state = {name: getattr(value, name) for name in names}
-    return inert.new(_module(sumatra_classes.LANGUAGES, value.module, "language"), "Dependency", state)
+    state = asdict(value)
+    return inert.new(_module(sumatra_classes.LANGUAGES, state.pop("module"), "language"), "Dependency", state)
 
 
 def _platform(value: Platform) -> Inert:
-    state = {name: getattr(value, name) for name in Platform.__struct_fields__}
-    return inert.new("sumatra.launch", "PlatformInformation", state)
+    return inert.new("sumatra.launch", "PlatformInformation", asdict(value))
 
 
 def _all(make: Callable[[Any], Inert]) -> Callable[[tuple[Any, ...]], list[Inert]]:

@@ -16,9 +16,9 @@ from smtd.stores.discovery import find
 from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from smtd.stores.shelf import foreign, gnu
+from smtd.stores.shelf.contents import Swap
 from smtd.stores.shelf.driver import GNU
 from smtd.stores.shelf.dumb import DumbFile
-from smtd.stores.shelf.swaps import Swap
 from tests.build import key, record
 from tests.peers.environments import Environment
 from tests.stores.asking import create, write_to

@@ -11,8 +11,8 @@ from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.filestat import NotSettled
 from smtd.stores.discovery import find
 from smtd.stores.shelf import ndbm, open_files
+from smtd.stores.shelf.contents import Swap
 from smtd.stores.shelf.driver import NDBM
-from smtd.stores.shelf.swaps import Swap
 from tests.build import key, record
 from tests.peers.environments import Environment
 from tests.stores.asking import create, scan_of
