@@ -16,8 +16,8 @@ from anyio import to_thread
 
 from smtd.cli.stores import located
 from smtd.config import Config, StoreConfig
+from smtd.stores.django.address import Address
 from smtd.stores.django.postgresql import connected
-from smtd.stores.django.server import Address
 from tests.command import Smtd
 
 LAB = "http://lab.example/records/"

@@ -27,7 +27,7 @@ def create(path: Path) -> None:
         with opened(new) as db:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("BEGIN IMMEDIATE")
-            for statement, values in schema.with_bookkeeping(schema.statements("sqlite")):
+            for statement, values in schema.creation("sqlite"):
                 db.execute(statement, values)
             for statement in statements(is_own=True):
                 db.execute(statement)

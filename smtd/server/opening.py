@@ -155,13 +155,13 @@ async def _prepare(database: ServerDatabase, serving: ServedDialect) -> bool:
     async def is_new(link: ServerLink) -> bool:
         return await database.is_empty(link) or await serving.is_unfinished(link)
 
-    statements = await to_thread.run_sync(schema.statements, database.kind)
+    statements = await to_thread.run_sync(schema.creation, database.kind)
     async with database.link() as link:
         await serving.check(link)
         if await is_new(link):
             async with link.creating_tables():
                 if await is_new(link):
-                    await serving.create(link, schema.with_bookkeeping(statements))
+                    await serving.create(link, statements)
     if (is_own := await _made(database, serving)) is None:
         async with database.link() as link, link.creating_tables():
             if not await serving.has_tables(link):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import IntEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from smtd.errors import Nameless, RecordUnusable
 from smtd.records import canonical
@@ -117,6 +117,10 @@ class Fingerprints(NamedTuple):
     scheme: str = ""
 
 
+#: The hashes of all rows of a store, and the numbers of its new rows by key.
+AllHashed: TypeAlias = tuple[Fingerprints, Mapping[Key, Sequence[int]]]
+
+
 class Busy(NamedTuple):
     """When a look during which others were writing began and ended, in seconds since 1970."""
 
@@ -225,9 +229,7 @@ class TrackedStore(Store, Protocol):
     async def follow(self, index: RowIndex) -> None:
         """Take the numbers of rows from *index*, which is up to date, until the store rests."""
 
-    async def fingerprint_all(
-        self, index: RowIndex
-    ) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
+    async def fingerprint_all(self, index: RowIndex) -> AllHashed | None:
         """Return the hashes of all rows, and the new rows, if *index* is up to date; None: it may not be.
 
         It is if only this object has written since the last look: the index includes its writes.

@@ -8,7 +8,7 @@ from dataclasses import replace
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 from smtd.stores.base import NOTHING_KNOWN, Change, Outcome, Scan, Store
-from smtd.stores.index import Entry, Fingerprints, RowIndex, RowLook
+from smtd.stores.index import AllHashed, Entry, Fingerprints, RowIndex, RowLook
 from smtd.stores.wrapped import WrappedStore
 
 
@@ -69,9 +69,7 @@ class RenamedStore(WrappedStore):
     async def follow(self, index: RowIndex) -> None:
         await super().follow(_RenamedIndex(index, self))
 
-    async def fingerprint_all(
-        self, index: RowIndex
-    ) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
+    async def fingerprint_all(self, index: RowIndex) -> AllHashed | None:
         found = await super().fingerprint_all(_RenamedIndex(index, self))
         if found is None:
             return None

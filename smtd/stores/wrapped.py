@@ -20,7 +20,7 @@ from smtd.stores.base import (
     Store,
     Token,
 )
-from smtd.stores.index import Fingerprints, RowIndex, RowLook, TrackedStore
+from smtd.stores.index import AllHashed, RowIndex, RowLook, TrackedStore
 
 T = TypeVar("T")
 
@@ -72,9 +72,7 @@ class WrappedStore:
     async def follow(self, index: RowIndex) -> None:
         await self._reading(partial(cast(TrackedStore, self._store).follow, index))
 
-    async def fingerprint_all(
-        self, index: RowIndex
-    ) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
+    async def fingerprint_all(self, index: RowIndex) -> AllHashed | None:
         return await self._reading(partial(cast(TrackedStore, self._store).fingerprint_all, index))
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:

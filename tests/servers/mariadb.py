@@ -78,8 +78,7 @@ def mariadb(*more: str) -> Iterator[DatabaseServer]:
         secured = [f"--ssl-cert={proof.chain}", f"--ssl-key={proof.key}"]
         options = [f"--{option}" for option in more]
         command = [*where, *listening, *collation, *secured, "--plugin-dir=/nonexistent", *options]
-        tables: list[Statement] = [(statement, ()) for statement in schema.statements("mysql")]
-        tables += schema.django_bookkeeping()
+        tables: list[Statement] = [*schema.creation("mysql")]
 
         def making(name: str, empty: bool) -> list[Statement]:
             return [(f"CREATE DATABASE {name}", ()), (f"USE {name}", ()), *([] if empty else tables)]

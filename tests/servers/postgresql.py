@@ -101,8 +101,7 @@ def postgresql() -> Iterator[DatabaseServer]:
 
             server.start, server.crash = start, crash
             elsewhere(server.ask("", [(f"CREATE DATABASE {TEMPLATE}", ())]))
-            making = [(statement, ()) for statement in schema.statements("postgresql")]
-            elsewhere(server.ask(TEMPLATE, [*making, *schema.django_bookkeeping()]))
+            elsewhere(server.ask(TEMPLATE, schema.creation("postgresql")))
             yield server
             elsewhere(server.part())
 

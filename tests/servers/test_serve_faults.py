@@ -12,7 +12,7 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from smtd.stores.django.server import LONGEST_IDLE
+from smtd.stores.django.address import LONGEST_IDLE
 from tests.build import PROJECT, record
 from tests.server.process import ServerProcess
 from tests.server.served import Client, Reply

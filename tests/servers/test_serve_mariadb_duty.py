@@ -21,8 +21,8 @@ from smtd.server.remote import RemoteBackend
 from smtd.server.server_settings import ServerSettings
 from smtd.server.transaction import WriteTransaction
 from smtd.stores.discovery import find
+from smtd.stores.django.address import LONGEST_IDLE
 from smtd.stores.django.connection import DatabaseConnection
-from smtd.stores.django.server import LONGEST_IDLE
 from tests.build import PROJECT, full, record
 from tests.daemon.process import wait_until
 from tests.server.served import USERS, serving

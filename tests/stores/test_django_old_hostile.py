@@ -115,19 +115,21 @@ def test_text_that_is_not_unicode_makes_one_record_unreadable(database: Path, co
     assert str(key).encode()
 
 
-@pytest.mark.parametrize(("label", "shown"), [(None, "None"), (b"broken", "broken")])
+@pytest.mark.parametrize(("label", "shown"), [(None, "(row 1, without a name)"), (b"broken", "broken")])
 def test_label_that_is_not_text_makes_one_record_unreadable(tmp_path: Path, label: Any, shown: str) -> None:
-    """With a reason that shows the label."""
+    """And not the one whose name would be the same as text."""
     path = old_databases.make(tmp_path / "records", "0.7")
+    old_databases.add(path, "0.7", label="None")
     with closing(sqlite3.connect(path)) as db, db:
         db.executescript("""
             CREATE TABLE other AS SELECT * FROM django_store_record;
             DROP TABLE django_store_record; ALTER TABLE other RENAME TO django_store_record;""")
-        db.execute("UPDATE django_store_record SET label = ?", (label,))
+        db.execute("UPDATE django_store_record SET label = ? WHERE label = 'haggling'", (label,))
 
     found = load(path)
 
     assert found.unreadable.keys() == {Key(PROJECT, shown)}
+    assert found.records.keys() == {Key(PROJECT, "None")}
 
 
 # Files that are not an old database

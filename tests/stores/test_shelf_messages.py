@@ -14,8 +14,6 @@ from smtd.stores.shelf.messages import (
     PORTION,
     Answered,
     Answers,
-    Probed,
-    ProbeLegacy,
     Read,
     RecordEntry,
     Records,
@@ -38,8 +36,7 @@ def records(count: int) -> Records:
     [
         *map(records, (0, 1, PORTION, PORTION + 1, 2 * PORTION + 5)),
         Written(PICKLE, ["", "stale"]),
-        Probed(True),
-        Answered([Written(None, ["stale"]), records(3), Probed(False), messages.Failed("broken")]),
+        Answered([Written(None, ["stale"]), records(3), messages.Failed("broken")]),
     ],
 )
 def test_answer_arrives_complete(answer: messages.Answer, size: int) -> None:
@@ -68,7 +65,7 @@ def test_truncated_answer_is_no_answer(missing: int | str) -> None:
 
 def test_truncated_request_is_refused() -> None:
     """Half a pickle is no pickle, and especially none without old records."""
-    sent = b"".join(messages.pieces(Several([ProbeLegacy(PICKLE), ProbeLegacy(PICKLE)])))
+    sent = b"".join(messages.pieces(Several([Read(PICKLE), Read(PICKLE)])))
 
     with pytest.raises(EOFError):
         messages.received(io.BytesIO(sent[:-1]))

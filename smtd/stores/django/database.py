@@ -63,15 +63,8 @@ class Database(Protocol):
         """Return the StoreError for the driver's error *exc* (None: it is not an error of the driver)."""
 
 
-class ErrorTranslator(Protocol):
-    """Translates the errors of a driver."""
-
-    def store_error(self, exc: Exception) -> StoreError | None:
-        """See `Database.store_error`."""
-
-
 @contextmanager
-def translating_errors(database: ErrorTranslator) -> Iterator[None]:
+def translating_errors(database: Database) -> Iterator[None]:
     """Translate errors that the driver of *database* raises in the block into smtd's own."""
     try:
         yield

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +15,9 @@ from smtd.sqlite import opened
 from smtd.stores import file_trial
 from smtd.stores.base import Store
 from smtd.stores.django import address, schema, write_trial
+from smtd.stores.django.address import LONGEST_IDLE, Address
 from smtd.stores.django.database import translating_errors
-from smtd.stores.django.server import LONGEST_IDLE, Address, ServerDatabase
+from smtd.stores.django.server import ServerDatabase
 from smtd.stores.django.server_store import ServerStore
 from smtd.stores.django.sqlite import SqliteFile
 from smtd.stores.django.sqlite_store import SqliteStore
@@ -113,23 +113,19 @@ SQLITE = Driver(
 # Databases on servers: few users have the modules for them, so these are imported where they are needed.
 
 
-def _postgresql(
-    place: Place, *, purpose: str = "", idle: int = LONGEST_IDLE
-) -> AbstractAsyncContextManager[ServerDatabase]:
+def _postgresql(place: Place, *, is_served: bool = False) -> AbstractAsyncContextManager[ServerDatabase]:
     from smtd.stores.django import postgresql
 
-    return postgresql.database(replace(_address(place), idle=idle), purpose=purpose)
+    return postgresql.database(_address(place, is_served=is_served), is_served=is_served)
 
 
-def _mysql(
-    place: Place, *, is_served: bool = False, idle: int = LONGEST_IDLE
-) -> AbstractAsyncContextManager[ServerDatabase]:
+def _mysql(place: Place, *, is_served: bool = False) -> AbstractAsyncContextManager[ServerDatabase]:
     from smtd.stores.django import mysql
 
-    return mysql.database(replace(_address(place), idle=idle), is_served=is_served)
+    return mysql.database(_address(place, is_served=is_served), is_served=is_served)
 
 
-def _address(place: Place) -> Address:
+def _address(place: Place, *, is_served: bool = False) -> Address:
     access = place.access
     return Address.parse(
         place.url,
@@ -138,6 +134,7 @@ def _address(place: Place) -> Address:
         tls=access.tls,
         ca_file=access.ca_file,
         verify=access.verify_tls,
+        idle=_IDLE_SERVED if is_served else LONGEST_IDLE,
     )
 
 
@@ -167,9 +164,9 @@ def _try_server(connect: Connect, sequences: str = "") -> TryWrite:
 
 open_postgresql = partial(_database, _postgresql, "postgres")
 #: With connections of its own: its writer may wait for locks of pairs, while these wait for connections.
-open_served = partial(_database, partial(_postgresql, purpose="served", idle=_IDLE_SERVED), "postgres")
+open_served = partial(_database, partial(_postgresql, is_served=True), "postgres")
 open_mysql = partial(_database, _mysql, "mysql")
-open_served_mysql = partial(_database, partial(_mysql, is_served=True, idle=_IDLE_SERVED), "mysql")
+open_served_mysql = partial(_database, partial(_mysql, is_served=True), "mysql")
 
 
 def _triggers() -> Triggers:
@@ -180,13 +177,12 @@ def _triggers() -> Triggers:
 
 @asynccontextmanager
 async def _subscribe(place: Place, changed: Callable[[], None]) -> AsyncIterator[Announcements]:
-    async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(open_postgresql(place))
+    async with open_postgresql(place) as database, AsyncExitStack() as stack:
         from smtd.stores.django import notify
 
         with translating_errors(database):
-            subscription = await stack.enter_async_context(notify.subscribe(_address(place), changed))
-        yield Announcements(lambda: subscription.alive, lambda: subscription.alive)
+            found = await stack.enter_async_context(notify.subscribe(_address(place), changed))
+        yield found
 
 
 POSTGRESQL = Driver(

@@ -13,7 +13,18 @@ from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.ids import RowIds
 from smtd.stores.django.reader import EncodedRow
 from smtd.stores.django.sqlite import SqliteFile
-from smtd.stores.index import ABSENT, Block, Entry, Fingerprints, RowIndex, RowLook, by_key, entry_of, scan
+from smtd.stores.index import (
+    ABSENT,
+    AllHashed,
+    Block,
+    Entry,
+    Fingerprints,
+    RowIndex,
+    RowLook,
+    by_key,
+    entry_of,
+    scan,
+)
 
 #: From this number of records on, a look may return the new ones first: comparing fewer takes 0.1 s at most.
 MANY = 10_000
@@ -132,9 +143,7 @@ class FileTracker:
             fingerprints=fingerprints,
         )
 
-    async def fingerprint_all(
-        self, db: DatabaseConnection, index: RowIndex
-    ) -> tuple[Fingerprints, dict[Key, list[int]]] | None:
+    async def fingerprint_all(self, db: DatabaseConnection, index: RowIndex) -> AllHashed | None:
         """Return the hashes of all rows, and the new rows; None unless only this store wrote since its look.
 
         The entries of the index have its own writes already.

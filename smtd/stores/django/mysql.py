@@ -25,6 +25,7 @@ from smtd import denied
 from smtd.errors import LoginRefused, RecordUnusable, StoreBusy, StoreError, StoreRefused, StoreUnreachable
 from smtd.records.record import Key
 from smtd.stores.django import collations
+from smtd.stores.django.address import Address
 from smtd.stores.django.collations import Texts
 from smtd.stores.django.connection import DatabaseConnection, Row, ServerLink
 from smtd.stores.django.limits import Limits
@@ -33,7 +34,6 @@ from smtd.stores.django.server import (
     CONNECT_TIMEOUT,
     NEWEST,
     STATEMENT_TIMEOUT,
-    Address,
     ServerDatabase,
 )
 from smtd.stores.django.server_mark import ServerMark, record_hash

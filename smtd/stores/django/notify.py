@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
 
 from anyio import CancelScope
 
+from smtd.stores.django.address import Address
 from smtd.stores.django.postgresql import connected
-from smtd.stores.django.server import Address
+from smtd.stores.driver import Announcements
 
 CHANNEL = "smtd_changed"
 #: Every save and every deletion of Sumatra writes to at least one of these tables.
@@ -33,37 +33,26 @@ INSTALL = (
 )
 
 
-class NotifySubscription:
-    """A subscription to the notifications, which lasts while its connection is `alive`."""
-
-    def __init__(self, db: Any, changed: Callable[[], None]) -> None:
-        self._db = db
-        self._changed = changed
-
-    @property
-    def alive(self) -> bool:
-        """Whether the connection is still open."""
-        return not self._db.is_closed()
-
-    def on_notify(self, *_: object) -> None:
-        """Call back: a client has written, or the connection has ended."""
-        self._changed()
-
-
 @asynccontextmanager
-async def subscribe(address: Address, changed: Callable[[], None]) -> AsyncIterator[NotifySubscription]:
+async def subscribe(address: Address, changed: Callable[[], None]) -> AsyncIterator[Announcements]:
     """Call *changed* when a client has written to the database at *address*, or when the connection ends.
 
     Raises the errors of the driver.
     """
     db = await connected(address)
-    subscription = NotifySubscription(db, changed)
+
+    def notified(*_: object) -> None:
+        changed()
+
+    def is_alive() -> bool:
+        return not db.is_closed()
+
     try:
-        db.add_termination_listener(subscription.on_notify)
-        await db.add_listener(CHANNEL, subscription.on_notify)
-        yield subscription
+        db.add_termination_listener(notified)
+        await db.add_listener(CHANNEL, notified)
+        yield Announcements(is_alive, is_alive)
     finally:
         with CancelScope(shield=True), suppress(Exception):  # it is gone in any case
-            db.remove_termination_listener(subscription.on_notify)
-            await db.remove_listener(CHANNEL, subscription.on_notify)
+            db.remove_termination_listener(notified)
+            await db.remove_listener(CHANNEL, notified)
             await db.close(timeout=2)

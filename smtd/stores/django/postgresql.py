@@ -17,6 +17,7 @@ from asyncpg import exceptions as pg
 from smtd.errors import StoreBusy, StoreError, StoreRefused
 from smtd.records.record import Key
 from smtd.stores.django import passfile, postgresql_errors
+from smtd.stores.django.address import Address
 from smtd.stores.django.connection import DatabaseConnection, Row, ServerLink
 from smtd.stores.django.limits import Limits
 from smtd.stores.django.mapping import MEMBERSHIPS, PREFIX, SHARED
@@ -25,7 +26,6 @@ from smtd.stores.django.server import (
     CONNECT_TIMEOUT,
     NEWEST,
     STATEMENT_TIMEOUT,
-    Address,
     ServerDatabase,
 )
 from smtd.stores.django.server_mark import ServerMark, record_hash
@@ -344,7 +344,10 @@ async def _connect_to(address: Address, tls: Any) -> Any:
 
 
 @asynccontextmanager
-async def database(address: Address, *, purpose: str = "") -> AsyncIterator[ServerDatabase]:
-    """Yield the database at *address*, not connected yet; who has the same *purpose* shares connections."""
-    async with shared((address, purpose), partial(_connect, address)) as pool:
+async def database(address: Address, *, is_served: bool = False) -> AsyncIterator[ServerDatabase]:
+    """Yield the database at *address*, without connecting to it yet.
+
+    If it *is_served*, its connections are others than those of pairs.
+    """
+    async with shared((address, is_served), partial(_connect, address)) as pool:
         yield ServerDatabase(Postgresql(), pool, address.name)

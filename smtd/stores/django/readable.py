@@ -63,38 +63,22 @@ def _check_component(what: str, value: Component, known: dict[str, str]) -> None
             f"Sumatra 0.8.1 cannot create a {value.type} from {', '.join(sorted(names)) or 'nothing'}"
         )
     for name, given in value.parameters.items():
-        if not _ARGUMENTS.get(name, _anything)(value.type, given):
+        if name in _ARGUMENTS and not _ARGUMENTS[name](value.type, given):
             said = literal.shortened(given) if isinstance(given, str) else type(given).__name__
             raise RecordUnusable(f"Sumatra 0.8.1 cannot create a {value.type} with {said} for its {name}")
 
 
-def _anything(_: str, value: Any) -> bool:
-    return True
-
-
-def _is_root(_: str, value: Any) -> bool:
-    return _is_text(_, value) and "\0" not in (value or "")
-
-
-def _is_text(_: str, value: Any) -> bool:
+def _is_text(value: Any) -> bool:
     return value is None or isinstance(value, str)
 
 
-def _is_program(_: str, value: Any) -> bool:
-    """Say whether *value* is a text: Sumatra stores None if it finds no mpirun, and cannot read that back."""
-    return isinstance(value, str)
-
-
-def _is_count(kind: str, value: Any) -> bool:
-    return kind != "SlurmMPILaunchMode" or (isinstance(value, int) and value > 0)
-
-
-#: What the constructors require of arguments with these names.
+#: What the constructors require of arguments with these names, given the name of the class and the argument.
 _ARGUMENTS: dict[str, Callable[[str, Any], bool]] = {
-    "root": _is_root,
-    "working_directory": _is_text,
-    "mpirun": _is_program,
-    "n": _is_count,
+    "root": lambda _, value: _is_text(value) and "\0" not in (value or ""),
+    "working_directory": lambda _, value: _is_text(value),
+    # Sumatra stores None if it finds no mpirun, and cannot read that back.
+    "mpirun": lambda _, value: isinstance(value, str),
+    "n": lambda kind, value: kind != "SlurmMPILaunchMode" or (isinstance(value, int) and value > 0),
 }
 
 

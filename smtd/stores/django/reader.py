@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import marshal
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from sys import intern
 from typing import Any, NamedTuple
 
@@ -135,7 +135,7 @@ async def by_id(db: DatabaseConnection, ids: Sequence[int], *, lock: str = "") -
                 *((f"{select.format(ids=places)} {lock}", chunk) for select in _PARTS),
             ]
         )
-        found += _assembled(records, [_by_owner(rows) for rows in parts])
+        found += _assembled(records, [by_owner(rows) for rows in parts])
     return found
 
 
@@ -166,8 +166,9 @@ def _assembled(records: list[Row], parts: Sequence[Mapping[int, list[Row]]]) -> 
     ]
 
 
-def _by_owner(rows: list[Row]) -> Mapping[int, list[Row]]:
-    parts: dict[int, list[Row]] = defaultdict(list)
+def by_owner(rows: Iterable[Row]) -> dict[Any, list[Row]]:
+    """Return *rows*, by the record that is the first value of each, without that."""
+    parts: dict[Any, list[Row]] = defaultdict(list)
     for owner, *values in rows:
         parts[owner].append(tuple(values))
     return parts

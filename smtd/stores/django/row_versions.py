@@ -58,16 +58,13 @@ def statement(sql: Dialect, ids: str = "") -> str:
 
     With *ids*, the query needs the ids as parameters 1 + len(_PARTS) times.
     """
-    numbers = [f"coalesce(x{number}.mark, 0)" for number in range(len(_PARTS))]
+    numbers = [f"coalesce(p{number}.mark, 0)" for number in range(len(_PARTS))]
     links = [reference.link for reference in REFERENCES]
     versions = [sql.version("r", ("project_id", *RECORD_COLUMNS, *links))]
-    versions += [sql.version(f"s{at}", tuple(each.columns)) for at, each in enumerate(REFERENCES)]
-    joins = [
-        f"LEFT JOIN {PREFIX}{each.table} s{at} ON s{at}.id = r.{each.link}"
-        for at, each in enumerate(REFERENCES)
-    ]
+    versions += [sql.version(f"x{at}", tuple(each.columns)) for at, each in enumerate(REFERENCES)]
+    joins = [schema.reference_join(at, each) for at, each in enumerate(REFERENCES)]
     joins += [
-        f"LEFT JOIN ({_part(sql, part, ids)}) x{number} ON x{number}.owner = r.db_id"
+        f"LEFT JOIN ({_part(sql, part, ids)}) p{number} ON p{number}.owner = r.db_id"
         for number, part in enumerate(_PARTS)
     ]
     where = f"WHERE r.db_id IN ({ids})" if ids else ""

@@ -89,11 +89,13 @@ _OF_R, _OF_X = 'r."{}"', 'x."{}"'
 def _references() -> str:
     """Return the columns of the rows that a record refers to, and the joins that select them."""
     columns = [f'x{at}."{name}"' for at, each in enumerate(REFERENCES) for name in each.columns]
-    joins = [
-        f"LEFT JOIN {PREFIX}{each.table} x{at} ON x{at}.id = r.{each.link}"
-        for at, each in enumerate(REFERENCES)
-    ]
+    joins = [reference_join(at, each) for at, each in enumerate(REFERENCES)]
     return f"{', '.join(columns)} FROM {PREFIX}record r {' '.join(joins)}"
+
+
+def reference_join(number: int, reference: Relation) -> str:
+    """Return the join, as `x` and *number*, of the row that a record `r` refers to."""
+    return f"LEFT JOIN {PREFIX}{reference.table} x{number} ON x{number}.id = r.{reference.link}"
 
 
 def _members(relation: Relation) -> str:
@@ -132,14 +134,13 @@ def statements(dialect: str) -> list[str]:
     return script(files(__package__).joinpath(f"{dialect}.sql").read_text("utf-8"))
 
 
-def with_bookkeeping(statements: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """Return *statements*, which create the tables, and the `django_bookkeeping`; each with its values."""
-    return [*((statement, ()) for statement in statements), *django_bookkeeping()]
-
-
-def django_bookkeeping() -> list[tuple[str, tuple[str, ...]]]:
-    """Return the statements, with their values, that record for Django that the tables exist."""
+def creation(dialect: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the statements, with their values, that create all tables, as Django would. Blocks."""
     now = moment(datetime.now(timezone.utc))
     migration = f"INSERT INTO django_migrations (app, name, applied) VALUES (?, ?, '{now}')"
     kind = "INSERT INTO django_content_type (app_label, model) VALUES ('django_store', ?)"
-    return [*((migration, done) for done in MIGRATIONS), *((kind, (model,)) for model in MODELS)]
+    return [
+        *((statement, ()) for statement in statements(dialect)),
+        *((migration, done) for done in MIGRATIONS),
+        *((kind, (model,)) for model in MODELS),
+    ]

@@ -1,8 +1,7 @@
-"""What databases on servers have in common: addresses and logins, and the checks when a store connects."""
+"""What databases on servers have in common, such as the checks when a store connects."""
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import (
     AsyncIterator,
     Collection,
@@ -11,14 +10,10 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import urlsplit
+from typing import Protocol
 
 from anyio import to_thread
 
-from smtd import regular
 from smtd.errors import StoreError, StoreRefused
 from smtd.records.record import Key
 from smtd.stores.django import limits, schema
@@ -28,65 +23,16 @@ from smtd.stores.django.limits import Limits
 from smtd.stores.django.pool import Pool
 from smtd.stores.django.rows import Columns
 from smtd.stores.django.server_mark import ServerMark
-from smtd.stores.tls import certificate_error, unusable
+from smtd.stores.tls import certificate_error
 from smtd.text import encodable
 
 #: The most records of one transaction: others wait for it in a queue (measured: 0.1 s at most).
 BATCH = 500
 #: Seconds to wait for a connection, and for the answer to one statement.
 CONNECT_TIMEOUT, STATEMENT_TIMEOUT = 10.0, 120.0
-#: Seconds for which no transaction is idle, unless this process is stopped or its machine is gone.
-LONGEST_IDLE = 60
 #: The highest id of a row, and the key of its record; the dialects select it together with other values.
 NEWEST = "SELECT db_id, project_id, label FROM django_store_record ORDER BY db_id DESC LIMIT 1"
 _COLUMNS = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = {}"
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """The address of a database on a server, with the login; only *name* may be shown.
-
-    *tls* is as `Access.tls`. If it is empty and there is a *ca_file*, the certificate is verified, unless
-    *verify* is False. *idle*: seconds after which the server ends a transaction without a statement, and
-    releases its locks.
-    """
-
-    name: str
-    host: str | None
-    port: int | None
-    database: str
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
-    tls: str = ""
-    ca_file: str | None = None
-    verify: bool = True
-    idle: int = LONGEST_IDLE
-
-    @classmethod
-    def parse(cls, url: str, **access: Any) -> Address:
-        """Return the address in *url*, which contains no user."""
-        parts = urlsplit(url)
-        return cls(url, parts.hostname, parts.port, parts.path.rsplit("/", 1)[-1], **access)
-
-    @property
-    def mode(self) -> str:
-        """How the connection is protected: one of `address.TLS_MODES`."""
-        return self.tls or ("verify-full" if self.ca_file and self.verify else "prefer")
-
-    def context(self) -> ssl.SSLContext:
-        """Return the TLS context for a connection. Blocks. Raises StoreRefused for a bad `ca_file`."""
-        if not self.mode.startswith("verify"):
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            return context
-        try:
-            regular.check([] if self.ca_file is None else [Path(self.ca_file)])
-            context = ssl.create_default_context(cafile=self.ca_file)
-        except OSError as exc:
-            why = unusable(exc)
-            raise StoreRefused(f"the ca_file {self.ca_file} of {self.name} cannot be used: {why}") from exc
-        context.check_hostname = self.mode == "verify-full"
-        return context
 
 
 class Dialect(Protocol):
@@ -231,14 +177,14 @@ class ServerDatabase:
 
     async def make(self) -> bool:
         """Create the tables as Sumatra's first command would; say whether there were none."""
-        statements = await to_thread.run_sync(schema.statements, self.dialect.kind)
+        statements = await to_thread.run_sync(schema.creation, self.dialect.kind)
         with translating_errors(self):
             async with self._pool.link() as link:
                 if await self.dialect.identity(link) is not None:
                     return False
                 async with link.creating_tables():
                     if missing := await self.dialect.identity(link) is None:
-                        for statement, values in schema.with_bookkeeping(statements):
+                        for statement, values in statements:
                             await link.run(statement, values)
         return missing
 

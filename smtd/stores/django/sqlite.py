@@ -162,11 +162,11 @@ class SqliteFile:
         if await self.connection() is not None:
             return
         db = await self._connect()
-        statements = await to_thread.run_sync(schema.statements, self.kind)
+        statements = await to_thread.run_sync(schema.creation, self.kind)
         async with db.transaction():
             made = await _is_empty(db)
             if made:
-                await db.run_all(schema.with_bookkeeping(statements))
+                await db.run_all(statements)
                 # Read before any other program can write to the file.
                 version = await _data_version(db)
         if not made:  # another smtd was quicker

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from smtd.records.canonical import Digest
@@ -14,7 +14,7 @@ from smtd.stores.django.file_tracker import FileTracker
 from smtd.stores.django.reader import EncodedRow
 from smtd.stores.django.sqlite import SqliteFile
 from smtd.stores.django.store import DjangoStore
-from smtd.stores.index import Busy, Fingerprints, RowIndex, RowLook
+from smtd.stores.index import AllHashed, Busy, RowIndex, RowLook
 
 
 class SqliteStore(DjangoStore):
@@ -67,14 +67,12 @@ class SqliteStore(DjangoStore):
     async def follow(self, index: RowIndex) -> None:
         await self._ids.follow(index)
 
-    async def fingerprint_all(
-        self, index: RowIndex
-    ) -> tuple[Fingerprints, Mapping[Key, Sequence[int]]] | None:
+    async def fingerprint_all(self, index: RowIndex) -> AllHashed | None:
         with translating_errors(self._file):
             async with self._session() as db:
-                return (
-                    None if db is None or self._is_partial else await self._tracker.fingerprint_all(db, index)
-                )
+                if db is None or self._is_partial:
+                    return None
+                return await self._tracker.fingerprint_all(db, index)
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         if self._is_partial:

@@ -14,7 +14,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -25,13 +25,12 @@ from smtd.errors import RecordNameless, RecordUnusable, StoreError, StoreRefused
 from smtd.records import python2, tags
 from smtd.records.record import BAD_VALUE, Key, Record, bad_value
 from smtd.sqlite import ERRORS, Row, lenient, store_error
-from smtd.stores.django import rows
+from smtd.stores.django import reader, rows
 from smtd.stores.django.mapping import RECORD_COLUMNS
 from smtd.stores.django.rows import Parts
 from smtd.stores.legacy import sources
 from smtd.stores.legacy.schema import OldSchema
 from smtd.stores.legacy.sources import LegacySource, Snapshot
-from smtd.text import encodable
 
 #: Seconds to wait for another program's lock.
 _PATIENCE = 10.0
@@ -149,25 +148,17 @@ def _held(db: sqlite3.Connection, path: Path) -> _Held:
         tables[table].add(column)
     made = db.execute("SELECT app, name FROM django_migrations") if "django_migrations" in tables else ()
     schema = OldSchema(dict(tables), set(made), path)
-    parts = partial(_by_record, db)
+    parts = (schema.tags(), schema.inputs(), schema.outputs(), schema.dependencies(), schema.platforms())
     return _Held(
         schema.version,
         db.execute(schema.records()).fetchall(),
-        *map(parts, (schema.tags(), schema.inputs(), schema.outputs())),
-        *map(parts, (schema.dependencies(), schema.platforms())),
+        *(reader.by_owner(db.execute(select) if select else ()) for select in parts),
     )
-
-
-def _by_record(db: sqlite3.Connection, select: str | None) -> dict[Any, list[Row]]:
-    found: dict[Any, list[Row]] = defaultdict(list)
-    for owner, *values in db.execute(select) if select else ():
-        found[owner].append(tuple(values))
-    return found
 
 
 def _records(held: _Held, local: ZoneInfo | None) -> Iterator[tuple[Key, Record | RecordUnusable]]:
     for row_id, project, *values in held.records:
-        key = Key(_shown(project), _shown(values[0]))
+        key = reader.key_of(row_id, project, values[0])
         try:
             if [*key] != [project, values[0]]:
                 raise RecordNameless("its label or its project is not text")
@@ -177,12 +168,6 @@ def _records(held: _Held, local: ZoneInfo | None) -> Iterator[tuple[Key, Record 
             yield key, exc
         except BAD_VALUE as exc:
             yield key, bad_value(exc)
-
-
-def _shown(name: object) -> str:
-    """Return *name* as text that can be stored; bytes are decoded, lest the record look deleted."""
-    found = lenient(name) if isinstance(name, bytes) else name
-    return encodable(found) if isinstance(found, str) else repr(found)
 
 
 def _as_of_today(

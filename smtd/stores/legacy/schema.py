@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from smtd.errors import StoreRefused
+from smtd.stores.django import schema
 from smtd.stores.django.mapping import DATA_KEY_COLUMNS, PREFIX, RECORD_COLUMNS, REFERENCES, RELATIONS
 from smtd.stores.legacy.sources import INPUT_DATASTORE
 
@@ -82,7 +83,7 @@ class OldSchema:
                 columns += ["'{}'".format(text.replace("'", "''")) for text in INPUT_DATASTORE]
             else:
                 columns.append(self._columns(each.table, f"x{at}", each.columns))
-                joins.append(f"LEFT JOIN {PREFIX}{each.table} x{at} ON x{at}.id = r.{each.link}")
+                joins.append(schema.reference_join(at, each))
         columns.append(self._columns("record", "r", ("tags",)))
         for name in ("input_data", "data_key"):
             columns.append(f'r."{name}"' if self._has("record", name) else "NULL")

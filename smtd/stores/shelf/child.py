@@ -26,7 +26,7 @@ _START = (
     "from smtd.stores.shelf import worker; worker.main()"
 )
 
-Expected = TypeVar("Expected", messages.Records, messages.Written, messages.Answered, messages.Probed)
+Expected = TypeVar("Expected", messages.Records, messages.Written, messages.Answered)
 
 
 async def ask(request: messages.Request, expected: type[Expected], *, what: str, shelf: str) -> Expected:

@@ -16,7 +16,7 @@ from smtd.stores.shelf import child, messages
 #: The most bytes of pickles and new records for one process; a larger pickle gets a process of its own.
 LARGE = 2_000_000
 
-_Expected = TypeVar("_Expected", messages.Records, messages.Written, messages.Probed)
+_Expected = TypeVar("_Expected", messages.Records, messages.Written)
 _Group: TypeAlias = dict[str, messages.One]
 T = TypeVar("T")
 

@@ -41,13 +41,7 @@ class WriteProject(msgspec.Struct, tag=True):
     ops: list[WriteOp]
 
 
-class ProbeLegacy(msgspec.Struct, tag=True):
-    """Requests whether Sumatra before 0.8 wrote into the pickle."""
-
-    pickle: bytes
-
-
-One: TypeAlias = Read | WriteProject | ProbeLegacy
+One: TypeAlias = Read | WriteProject
 
 
 class Several(msgspec.Struct, tag=True):
@@ -87,12 +81,6 @@ class Written(msgspec.Struct, tag=True):
     results: list[str]
 
 
-class Probed(msgspec.Struct, tag=True):
-    """Answers ProbeLegacy."""
-
-    old: bool
-
-
 class Failed(msgspec.Struct, tag=True):
     """Answers a request whose pickle cannot be loaded."""
 
@@ -102,7 +90,7 @@ class Failed(msgspec.Struct, tag=True):
 class Answered(msgspec.Struct, tag=True):
     """Answers Several, in its order."""
 
-    answers: list[Records | Written | Probed | Failed]
+    answers: list[Records | Written | Failed]
 
 
 class Refused(msgspec.Struct, tag=True):
@@ -112,7 +100,7 @@ class Refused(msgspec.Struct, tag=True):
 
 
 Request: TypeAlias = One | Several
-Answer: TypeAlias = Records | Written | Probed | Failed | Answered | Refused
+Answer: TypeAlias = Records | Written | Failed | Answered | Refused
 
 #: The bytes of the size before each message, and the most records in one message of an answer.
 SIZE, PORTION = 8, 500

@@ -24,8 +24,6 @@ from smtd.stores.shelf.messages import (
     Answered,
     Failed,
     One,
-    Probed,
-    ProbeLegacy,
     Read,
     RecordEntry,
     Records,
@@ -83,13 +81,11 @@ def answer(request: Request) -> Answer:
     return Answered(answers)
 
 
-def _answer(request: One) -> Records | Written | Probed | Failed | Refused:
+def _answer(request: One) -> Records | Written | Failed | Refused:
     try:
         project = {} if request.pickle is None else _project(request.pickle)
         found = {label: forms.form(pickled) for label, pickled in project.items()}
         old = forms.oldest(found.values())
-        if isinstance(request, ProbeLegacy):
-            return Probed(old != "")
         if isinstance(request, Read):
             return Records(_read(project, found, request), old)
         if old:
