@@ -202,8 +202,9 @@ class ServedDatabase(Memory):
         """Return the last change of *key* in the log, and whether it is certain that none came since then."""
 
         async def look(db: DatabaseConnection) -> tuple[LogRow | None, bool]:
-            row = await change_log.row_of(db, key)
-            return row, await self.backend.is_logged(db, self.logged_version)
+            # Asked first: what is entered between the two statements would make an earlier row seem certain.
+            is_certain = await self.backend.is_logged(db, self.logged_version)
+            return await change_log.row_of(db, key), is_certain
 
         return await self.read(look)
 

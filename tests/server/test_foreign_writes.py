@@ -16,8 +16,9 @@ from anyio import to_thread
 
 from smtd.records import canonical
 from smtd.records.record import Record
-from smtd.server import foreign_writes
+from smtd.server import change_log, foreign_writes
 from smtd.server.changes_api import VIEWS
+from smtd.server.opening import open_database
 from smtd.server.server_settings import ServerSettings
 from smtd.stores.base import DONE, Change
 from smtd.stores.registry import open_store
@@ -98,6 +99,28 @@ async def all_changes(client: Client) -> list[Any]:
                 return found
             assert (reply.status, reply.headers["Retry-After"]) == (503, "1")
             await anyio.sleep(0.01)
+
+
+async def test_row_of_the_log_that_is_replaced_during_a_look_is_not_certain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log has all that others wrote only after the row was read, which is one of before."""
+    entered: list[bool] = []
+
+    async def row_of(*_: Any) -> str:
+        entered.append(True)
+        return "the row of before"
+
+    async def is_logged(*_: Any) -> bool:
+        return bool(entered)
+
+    async with open_database(tmp_path / "records", "records") as database:
+        monkeypatch.setattr(change_log, "row_of", row_of)
+        monkeypatch.setattr(type(database.backend), "is_logged", is_logged)
+
+        _, is_certain = await database.last_change(key("full"))
+
+    assert not is_certain
 
 
 async def test_record_that_another_program_writes_is_in_the_feed(served: Served, ada: Client) -> None:
