@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,58 +44,44 @@ def fit_columns(key: Key, columns: Columns, limits: Limits) -> Columns:
     Raises RecordUnusable, with the name of the field, for a value that the database cannot hold.
     """
     _check_length("name of the project", key.project, mapping.PROJECT)
-    for (name, most), value in zip(mapping.RECORD.items(), columns.scalars, strict=True):
-        _check_length(name, value, most)
-    for tag in columns.tags:
-        _check_length("tags", tag, mapping.TAG)
     _check_length("tags, all together,", ",".join(columns.tags), mapping.TAGS)
-    for field, rows in _rows(columns):
-        for row in rows:
-            for (name, most), value in zip(RELATIONS[field].columns.items(), row, strict=True):
-                _check_length(f"{field}.{name}", value, most)
-    _check_texts(key, columns, limits)
+    size = 0
+    for field, column, most, text in _values(key, columns):
+        if isinstance(text, str):
+            if most is not None and len(text) > most:
+                _check_length(f"{field}.{column}" if column else field, text, most)
+            if not limits.nul and "\0" in text:
+                raise RecordUnusable(f"its {field} has a NUL character, which the database cannot hold")
+            size += len(text) if text.isascii() else 4 * len(text)
+    if limits.most_bytes is not None and size > limits.most_bytes:
+        raise RecordUnusable(
+            f"it has {size:,} bytes, but the server accepts {limits.most_bytes:,}; raise its"
+            " max_allowed_packet"
+        )
     return columns._replace(
         scalars=_number_fitted(columns.scalars, limits),
         platforms=_addresses_fitted(columns.platforms, limits),
     )
 
 
-def _rows(columns: Columns) -> Iterable[tuple[str, Sequence[tuple[Any, ...]]]]:
-    for field in RELATIONS:
+def _values(key: Key, columns: Columns) -> Iterator[tuple[str, str, int | None, Any]]:
+    """Yield each value with its field, its column in another table, and the most characters that fit."""
+    yield "project", "", mapping.PROJECT, key.project
+    for tag in columns.tags:
+        yield "tags", "", mapping.TAG, tag
+    for (name, most), value in zip(mapping.RECORD.items(), columns.scalars, strict=True):
+        yield name, "", most, value
+    for field, relation in RELATIONS.items():
         value = getattr(columns, field)
-        yield field, value if isinstance(value, list) else [] if value is None else [value]
+        for row in value if isinstance(value, list) else [] if value is None else [value]:
+            for (name, most), part in zip(relation.columns.items(), row, strict=True):
+                yield field, name, most, part
 
 
-def _texts(key: Key, columns: Columns) -> Iterable[tuple[str, Sequence[Any]]]:
-    """Yield all values, by field."""
-    yield "project", (key.project,)
-    yield "tags", columns.tags
-    for name, value in zip(RECORD_COLUMNS, columns.scalars, strict=True):
-        yield name, (value,)
-    for field, rows in _rows(columns):
-        for row in rows:
-            yield field, row
-
-
-def _check_length(what: str, value: Any, most: int | None) -> None:
-    if most is not None and isinstance(value, str) and len(value) > most:
-        said = literal.shortened(value)
-        raise RecordUnusable(f"its {what} {said} has {len(value)} characters, but the database allows {most}")
-
-
-def _check_texts(key: Key, columns: Columns, limits: Limits) -> None:
-    size = 0
-    for field, values in _texts(key, columns):
-        for text in values:
-            if isinstance(text, str):
-                size += len(text) if text.isascii() else 4 * len(text)
-                if not limits.nul and "\0" in text:
-                    raise RecordUnusable(f"its {field} has a NUL character, which the database cannot hold")
-    if limits.most_bytes is not None and size > limits.most_bytes:
-        raise RecordUnusable(
-            f"it has {size:,} bytes, but the server accepts {limits.most_bytes:,}; raise its"
-            " max_allowed_packet"
-        )
+def _check_length(what: str, text: str, most: int) -> None:
+    if len(text) > most:
+        said = literal.shortened(text)
+        raise RecordUnusable(f"its {what} {said} has {len(text)} characters, but the database allows {most}")
 
 
 def _number_fitted(scalars: tuple[Any, ...], limits: Limits) -> tuple[Any, ...]:
