@@ -226,8 +226,4 @@ def _without_digests(paths: Any) -> list[Row]:
     return [(path, sources.NO_DIGEST, None, "{}") for path in sources.paths(paths)]
 
 
-def _files(path: Path) -> tuple[Path, ...]:
-    return (path, Path(f"{path}-wal"))
-
-
-SOURCE = LegacySource("sqlite", "a store", _files, load)
+SOURCE = LegacySource("sqlite", "a store", lambda path: (path, Path(f"{path}-wal")), load)

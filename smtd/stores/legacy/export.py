@@ -248,8 +248,4 @@ def _version(entry: Any) -> str:
     return "0.6" if data and not any("creation" in key for key in data) else "0.7"
 
 
-def _files(path: Path) -> tuple[Path, ...]:
-    return (path, path.with_name("project_export.json"))
-
-
-SOURCE = LegacySource("export", "an export", _files, load)
+SOURCE = LegacySource("export", "an export", lambda path: (path, path.with_name("project_export.json")), load)

@@ -46,7 +46,6 @@ class Sqlite3File:
         return self.read()[1]
 
     def read(self) -> tuple[dict[bytes, bytes], Token]:
-        """Return all values by key, and the mark of the file."""
         if not self._was_there and not self._path.exists():
             return {}, b"absent"
         with self._open() as db:
@@ -59,7 +58,6 @@ class Sqlite3File:
         return values, mark.digest()
 
     def flush(self) -> None:
-        """Make durable what others have committed."""
         if self._path.exists():
             with self._open():
                 flush(self._path)
@@ -70,7 +68,6 @@ class Sqlite3File:
         return ""
 
     def replace(self, swaps: Mapping[bytes, Swap]) -> set[bytes]:
-        """Make the *swaps* whose keys still have their old values, in one transaction; return those keys."""
         with self._open() as db:
             db.execute("BEGIN IMMEDIATE")
             values = {}

@@ -56,7 +56,6 @@ class DumbFile:
         return marked(signature(self._files))
 
     def read(self) -> tuple[dict[bytes, bytes], Token]:
-        """Return all values by key at one moment, and the mark of that moment."""
         values, seen, young = read_settled(self._files, self._values, what=f"the shelf {self._base}")
         self._was_there = self._was_there or bool(values)
         return values, marked(seen, young=young, holding=chain(*values.items()))

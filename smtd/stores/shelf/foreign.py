@@ -115,7 +115,6 @@ class ForeignFile(ABC):
         return ""
 
     def flush(self) -> None:
-        """Make durable what other programs have written."""
         durable.sync([self._path])
 
     def _store(self, copy: Path, values: Mapping[bytes, bytes]) -> None:

@@ -59,7 +59,6 @@ class GnuFile(foreign.ForeignFile):
             return b"absent"
 
     def read(self) -> tuple[dict[bytes, bytes], Token]:
-        """Return all values by key at one moment, and the mark of that moment."""
         found, *_ = read_settled([self._path], self._settled, what=f"the shelf {self._path}")
         return found
 

@@ -48,7 +48,6 @@ class NdbmFile(foreign.ForeignFile):
         return marked(signature([self._path]))
 
     def read(self) -> tuple[dict[bytes, bytes], Token]:
-        """Return all values by key at one moment, and the mark of that moment."""
         values, seen, young = read_settled([self._path], self._settled, what=f"the shelf {self._path}")
         return values, marked(seen, young=young, holding=chain(*values.items()))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from operator import attrgetter
 from typing import TypeAlias
@@ -51,12 +51,8 @@ def keys(ops: WriteOps) -> list[Key]:
     return [Key(project, op.label) for project, project_ops in ops.items() for op in project_ops]
 
 
-def outcomes(results: Sequence[str]) -> list[Outcome]:
-    """Return the outcomes for the *results* of messages.Written."""
-    return [_outcome(result) for result in results]
-
-
-def _outcome(result: str) -> Outcome:
+def outcome(result: str) -> Outcome:
+    """Return the outcome for one of the *results* of messages.Written."""
     if result == "":
         return DONE
     return STALE if result == "stale" else Outcome(Result.REFUSED, result)

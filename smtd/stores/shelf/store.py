@@ -206,7 +206,7 @@ class ShelfStore:
             if isinstance(answer, StoreRefused):
                 made[project] = None, [Outcome(Result.REFUSED, str(answer))] * len(ops[project])
             else:
-                made[project] = answer.pickle, steps.outcomes(answer.results)
+                made[project] = answer.pickle, [steps.outcome(result) for result in answer.results]
         return made
 
     async def _replace(self, new: Mapping[str, bytes], contents: Contents) -> set[str]:
