@@ -171,56 +171,58 @@ class DjangoStore(ABC):
             return [Outcome(Result.REFUSED, f"the database refused it: {exc}")]
 
     async def _transact(self, changes: Sequence[Change]) -> list[Outcome]:
-        prepared = [self._prepared(change) for change in changes]
+        outcomes: dict[Key, Outcome] = {}
+        fit: list[tuple[Change, Columns | None]] = []
+        for change in changes:
+            try:
+                fit.append((change, self._columns(change)))
+            except RecordUnusable as exc:
+                outcomes[change.key] = Outcome(Result.REFUSED, str(exc))
         async with self._session() as db:
             assert db is not None, "made by create()"
-            indexed = await self._ids.indexed([change.key for change in changes])
+            indexed = await self._ids.indexed([change.key for change, _ in fit])
             try:
-                outcomes, written, marks = await db.at_once(
-                    partial(self._change, db, changes, prepared, indexed)
-                )
+                made, written, marks = await db.at_once(partial(self._change, db, fit, indexed))
             except BaseException:
                 self._records.forget()
                 raise
         self._wrote(written, marks)
-        return outcomes
+        outcomes |= made
+        return [outcomes[change.key] for change in changes]
 
     async def _change(
         self,
         db: DatabaseConnection,
-        changes: Sequence[Change],
-        prepared: Sequence[Columns | RecordUnusable | None],
+        changes: Sequence[tuple[Change, Columns | None]],
         indexed: Collection[int],
-    ) -> tuple[list[Outcome], list[int], Mapping[int, int]]:
+    ) -> tuple[dict[Key, Outcome], list[int], Mapping[int, int]]:
         """Make *changes* in one transaction; return outcomes, the ids of written rows, and their marks."""
         async with db.writing():
-            keys = [change.key for change in changes]
+            keys = [change.key for change, _ in changes]
             held = await self._records.held(db, keys, indexed)
             collisions = await self._database.collisions(db, [key for key in keys if key not in held])
-            outcomes = [
-                _outcome(change, columns, held[change.key], collisions.get(change.key, ""))
-                for change, columns in zip(changes, prepared, strict=True)
-            ]
+            outcomes = {
+                change.key: _outcome(change, held[change.key], collisions.get(change.key, ""))
+                for change, _ in changes
+            }
             written = await self._records.change(
                 db,
                 [
-                    RowChange(change.key, change.record, _columns_of(columns), held[change.key])
-                    for change, columns, outcome in zip(changes, prepared, outcomes, strict=True)
-                    if outcome is DONE
+                    RowChange(change.key, change.record, columns, held[change.key])
+                    for change, columns in changes
+                    if outcomes[change.key] is DONE
                 ],
             )
             return outcomes, written, await self._marks(db, written)
 
-    def _prepared(self, change: Change) -> Columns | RecordUnusable | None:
-        """Return what to write (None: the change is a deletion), or why it cannot be written."""
+    def _columns(self, change: Change) -> Columns | None:
+        """Return what to write (None: it is a deletion). Raises RecordUnusable if it cannot be written."""
         if change.record is None:
             return None
         try:
             return self._database.as_stored(change.key, rows.columns(change.record))
-        except RecordUnusable as exc:
-            return exc
         except BAD_VALUE as exc:
-            return bad_value(exc)
+            raise bad_value(exc) from exc
 
 
 def _unambiguous(found: Sequence[DecodedRow]) -> dict[Key, Record]:
@@ -239,20 +241,11 @@ def _digest(found: DecodedRow) -> Digest:
     return canonical.digest(record_of(found))
 
 
-def _columns_of(columns: Columns | RecordUnusable | None) -> Columns | None:
-    assert not isinstance(columns, RecordUnusable), "refused before"
-    return columns
-
-
-def _outcome(
-    change: Change, columns: Columns | RecordUnusable | None, held: list[DecodedRow], clash: str
-) -> Outcome:
+def _outcome(change: Change, held: list[DecodedRow], clash: str) -> Outcome:
     """Return the outcome of *change*, given the rows that have its key now.
 
     *clash*: why no record can be added under the key (empty: one can).
     """
-    if isinstance(columns, RecordUnusable):
-        return Outcome(Result.REFUSED, str(columns))
     try:
         digests = {_digest(found) for found in held}
     except RecordUnusable:
@@ -260,4 +253,4 @@ def _outcome(
     expected = set() if change.expect is None else {change.expect}
     if digests != expected:
         return STALE
-    return Outcome(Result.REFUSED, clash) if clash and columns is not None else DONE
+    return Outcome(Result.REFUSED, clash) if clash and change.record is not None else DONE
