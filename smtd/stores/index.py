@@ -191,6 +191,10 @@ class RowIndex(Protocol):
         """Return the keys that smtd wrote after the blocks were hashed: the hashes lack these writes."""
 
 
+#: What is wrong with rows that have one key, but different records.
+DIFFERENT = "two different records have this label"
+
+
 def by_key(rows: Iterable[tuple[Key, Entry]]) -> dict[Key, Entry]:
     """Return the entry of each key, given the entries of all *rows* that have it."""
     seen: dict[Key, list[Entry]] = defaultdict(list)
@@ -204,7 +208,7 @@ def _combined(seen: Sequence[Entry]) -> Entry:
         if not one.is_readable:
             return one
     if len({one.digest for one in seen}) > 1:
-        return Entry(State.UNREADABLE, None, "two different records have this label")
+        return Entry(State.UNREADABLE, None, DIFFERENT)
     return readable(seen[0].digest or b"", final=all(one.state is State.FINAL for one in seen))
 
 

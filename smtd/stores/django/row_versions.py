@@ -13,8 +13,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from smtd.errors import RecordUnusable
+from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key
+from smtd.records.run_status import is_final
 from smtd.stores.base import Changes, Scan, Token
 from smtd.stores.django import reader, schema
 from smtd.stores.django.connection import DatabaseConnection, Row
@@ -22,7 +25,7 @@ from smtd.stores.django.ids import RowIds
 from smtd.stores.django.mapping import MEMBERSHIPS, OUTPUTS, PREFIX, RECORD_COLUMNS, REFERENCES
 from smtd.stores.django.reader import EncodedRow
 from smtd.stores.django.server import Dialect, ServerDatabase
-from smtd.stores.index import Entry, State, by_key, entry_of, scan
+from smtd.stores.index import DIFFERENT
 
 
 class _Part(NamedTuple):
@@ -103,7 +106,7 @@ class _KnownState(NamedTuple):
 
 
 class _Seen(msgspec.Struct, frozen=True, gc=False):
-    """One row: its key, and its entry, of which *found* is the digest, or what is wrong with the record.
+    """One row: its key, its digest (or a text: what is wrong with it), whether its run is over.
 
     *mark* is a hash of the row. There are as many of these in memory as records: so it has only four fields,
     and nothing that the garbage collector tracks.
@@ -111,15 +114,8 @@ class _Seen(msgspec.Struct, frozen=True, gc=False):
 
     mark: int
     key: Key
-    state: State
     found: Digest | str
-
-    @property
-    def entry(self) -> Entry:
-        """The entry of the row."""
-        if isinstance(self.found, str):
-            return Entry(self.state, None, self.found)
-        return Entry(self.state, self.found)
+    final: bool = True
 
 
 class RowVersionTracker:
@@ -236,14 +232,32 @@ class RowVersionTracker:
 
 
 def _seen_row(raw: EncodedRow, mark: int) -> _Seen:
-    found = raw.found()
-    entry = entry_of(found.record)
-    return _Seen(mark, found.key, entry.state, entry.digest or entry.problem)
+    _, key, record = raw.found()
+    if isinstance(record, RecordUnusable):
+        return _Seen(mark, key, record.reason)
+    try:
+        return _Seen(mark, key, canonical.digest(record), is_final(record))
+    except RecordUnusable as exc:
+        return _Seen(mark, key, exc.reason)
 
 
 def _scan(seen: Iterable[_Seen]) -> Scan:
     """Return the scan of a store with exactly the records *seen*."""
-    return scan(by_key((one.key, one.entry) for one in seen))
+    digests: dict[Key, Digest] = {}
+    unreadable: dict[Key, str] = {}
+    unfinished: set[Key] = set()
+    for one in seen:
+        if isinstance(one.found, str):
+            unreadable[one.key] = one.found
+            continue
+        if digests.setdefault(one.key, one.found) != one.found:
+            unreadable[one.key] = DIFFERENT
+        if not one.final:
+            unfinished.add(one.key)
+    for key in unreadable:
+        digests.pop(key, None)
+        unfinished.discard(key)
+    return Scan(digests, unfinished, unreadable)
 
 
 def _changed(before: Scan, keys: Collection[Key], seen: Iterable[_Seen]) -> Scan:

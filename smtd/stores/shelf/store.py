@@ -24,7 +24,6 @@ from smtd.stores.base import (
     Scan,
     Token,
 )
-from smtd.stores.index import Entry, readable, scan, unreadable
 from smtd.stores.shelf import child_requests, messages, steps, worker
 from smtd.stores.shelf.contents import Contents, DbmFile, Swap, name
 from smtd.stores.shelf.loaded import Loaded
@@ -78,12 +77,19 @@ class ShelfStore:
         async with self._one_at_a_time:  # no write may land in the middle
             contents = await self._refresh()
             wanted = {each: None for each in contents.pickles if projects is None or each in projects}
-            found: dict[Key, Entry] = {}
+            digests, unfinished, unreadable = {}, set(), {}
             for project, records in (await self._loaded.records(contents, wanted)).items():
-                found |= {Key(project, held.label): _entry(held) for held in records.values()}
+                for held in records.values():
+                    key = Key(project, held.label)
+                    if held.problem:
+                        unreadable[key] = held.problem
+                    else:
+                        digests[key] = held.digest
+                    if not held.final:
+                        unfinished.add(key)
             self._tracked_mark = contents.mark
             await self._loaded.probe_legacy(contents)
-        return scan(found)
+        return Scan(digests, unfinished, unreadable)
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         contents = await self._refresh()
@@ -255,7 +261,3 @@ def _by_project(keys: Iterable[Key], contents: Contents) -> dict[str, set[str]]:
         if key.project in contents.pickles:
             found[key.project].add(key.label)
     return found
-
-
-def _entry(held: messages.RecordEntry) -> Entry:
-    return unreadable(held.problem) if held.problem else readable(held.digest, final=held.final)
