@@ -24,7 +24,7 @@ from smtd.records.canonical import Digest
 from smtd.records.record import Key
 from smtd.stores import index as known
 from smtd.stores.base import CostlyReadStore, ResumedStore, Scan, Store, Token
-from smtd.stores.index import ABSENT, Entry, TrackedStore
+from smtd.stores.index import ABSENT, Entry, Recheck, TrackedStore
 
 
 class Look(NamedTuple):
@@ -108,7 +108,7 @@ async def _track(pair: Pair, side: Side, recheck: Collection[Key], *, recheck_al
         began = anyio.current_time()
         if head is None or recheck or recheck_all or not await _is_as(store, head):
             partly = not pair.policy.wait_to_settle and unsettled_since is None
-            look = await store.track(index, recheck, recheck_all=recheck_all, may_be_partial=partly)
+            look = await store.track(index, Recheck(recheck, recheck_all, partly))
             if look.partial and await pair.is_another(side):
                 look = await store.track(index)  # what another file lacks is not deleted
             cursor = await index.update_rows(look, await store.token(), since=since) or since

@@ -212,22 +212,28 @@ def _combined(seen: Sequence[Entry]) -> Entry:
     return readable(seen[0].digest or b"", final=all(one.state is State.FINAL for one in seen))
 
 
+class Recheck(NamedTuple):
+    """What a look at a store of rows reads in any case: these *keys*, or *everything*.
+
+    With *may_be_partial* the look may be partial; then the store has no token until the next look, which is
+    not partial.
+    """
+
+    keys: Collection[Key] = ()
+    everything: bool = False
+    may_be_partial: bool = False
+
+
+NO_RECHECK = Recheck()
+
+
 class TrackedStore(Store, Protocol):
     """A store of rows whose capabilities have `tracks`."""
 
-    async def track(
-        self,
-        index: RowIndex,
-        recheck: Collection[Key] = (),
-        *,
-        recheck_all: bool = False,
-        may_be_partial: bool = False,
-    ) -> RowLook:
+    async def track(self, index: RowIndex, recheck: Recheck = NO_RECHECK) -> RowLook:
         """Return what may have changed since *index* was brought up to date; nothing else has.
 
-        The keys of *recheck* are read in any case; with *recheck_all* all keys are. `RowLook.busy` is set if
-        others were writing. With *may_be_partial* the look may be
-        partial; then the store has no token until the next look, which is not partial.
+        `RowLook.busy` is set if others were writing.
         """
 
     async def follow(self, index: RowIndex) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 from smtd.stores.base import NOTHING_KNOWN, Change, Outcome, Scan, Store
-from smtd.stores.index import AllHashed, Entry, Fingerprints, RowIndex, RowLook
+from smtd.stores.index import NO_RECHECK, AllHashed, Entry, Fingerprints, Recheck, RowIndex, RowLook
 from smtd.stores.wrapped import WrappedStore
 
 
@@ -48,17 +48,10 @@ class RenamedStore(WrappedStore):
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         return await super().write([replace(change, key=self._inner_key(change.key)) for change in changes])
 
-    async def track(
-        self,
-        index: RowIndex,
-        recheck: Collection[Key] = (),
-        *,
-        recheck_all: bool = False,
-        may_be_partial: bool = False,
-    ) -> RowLook:
-        inner_keys = [self._inner_key(key) for key in recheck if key.project in self._inner]
+    async def track(self, index: RowIndex, recheck: Recheck = NO_RECHECK) -> RowLook:
         # Not partial: the check that no record is gone would count the hidden records, too.
-        found = await super().track(_RenamedIndex(index, self), inner_keys, recheck_all=recheck_all)
+        inner = Recheck([*self.inner(recheck.keys)], recheck.everything)
+        found = await super().track(_RenamedIndex(index, self), inner)
         shown = [key for key in found.found if key.project in self._shown]
         return found._replace(
             found={self._shown_key(key): found.found[key] for key in shown},

@@ -20,7 +20,7 @@ from smtd.stores.base import (
     Store,
     Token,
 )
-from smtd.stores.index import AllHashed, RowIndex, RowLook, TrackedStore
+from smtd.stores.index import NO_RECHECK, AllHashed, Recheck, RowIndex, RowLook, TrackedStore
 
 T = TypeVar("T")
 
@@ -56,18 +56,8 @@ class WrappedStore:
             return await self._reading(partial(self._store.scan, projects))
         return await self._reading(partial(cast(CostlyReadStore, self._store).scan, projects, known=known))
 
-    async def track(
-        self,
-        index: RowIndex,
-        recheck: Collection[Key] = (),
-        *,
-        recheck_all: bool = False,
-        may_be_partial: bool = False,
-    ) -> RowLook:
-        store = cast(TrackedStore, self._store)
-        return await self._reading(
-            partial(store.track, index, recheck, recheck_all=recheck_all, may_be_partial=may_be_partial)
-        )
+    async def track(self, index: RowIndex, recheck: Recheck = NO_RECHECK) -> RowLook:
+        return await self._reading(partial(cast(TrackedStore, self._store).track, index, recheck))
 
     async def follow(self, index: RowIndex) -> None:
         await self._reading(partial(cast(TrackedStore, self._store).follow, index))

@@ -12,6 +12,7 @@ from smtd.stores.base import Scan
 from smtd.stores.django import block_reader, blocks, sqlite
 from smtd.stores.django.file_tracker import FileTracker
 from smtd.stores.django.reader import EncodedRow
+from smtd.stores.index import Recheck
 from tests.build import commented, full, key, record, tagged
 from tests.sampling import SOAK
 from tests.stores.places import DjangoPlace
@@ -214,7 +215,7 @@ async def test_commit_while_an_unchanged_record_is_read_is_seen(place, meanwhile
     while True:
         meanwhile.statement, meanwhile.at = do, tried
         async with tracked(place) as store:
-            found = await store.track(store._index, [key("plain-1")])
+            found = await store.track(store._index, Recheck([key("plain-1")]))
             if meanwhile.statement is not None:  # there are no more statements
                 meanwhile.statement = None
                 break

@@ -19,6 +19,7 @@ from smtd.stores.index import (
     Block,
     Entry,
     Fingerprints,
+    Recheck,
     RowIndex,
     RowLook,
     by_key,
@@ -73,20 +74,18 @@ class FileTracker:
         rows, _, _ = await self._read_all(db, projects)
         return scan(_entries(rows))
 
-    async def track(
-        self, db: DatabaseConnection, index: RowIndex, recheck: Collection[Key], *, recheck_all: bool
-    ) -> RowLook:
+    async def track(self, db: DatabaseConnection, index: RowIndex, recheck: Recheck) -> RowLook:
         """Return what may have changed since *index* was brought up to date; see `TrackedStore`."""
         # Taken before the look, so that a commit of others during the look counts as later than the look.
         self._version = self._file.version
-        before = None if recheck_all else await index.fingerprints()
+        before = None if recheck.everything else await index.fingerprints()
         if before is not None and before.scheme != blocks.SCHEME:
             before = None  # from an smtd that hashed other tables, or in another way
         now = None if before is None else await blocks.look(db, self._file.path, before)
         if before is None or now is None:
             return await self._track_all(db)
         changed = await blocks.changed(db, before, now)
-        keys = {*recheck, *await index.unlisted()}
+        keys = {*recheck.keys, *await index.unlisted()}
         reading = _Reading(None if await self._file.is_settled() else now)
         await self._read_with_same_keys(db, index, changed.records, keys, reading)
         entries = _entries(reading.found)

@@ -7,14 +7,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from smtd.records.canonical import Digest
-from smtd.records.record import Key
 from smtd.stores.base import Capabilities, Change, Outcome, Scan, Token
 from smtd.stores.django.database import translating_errors
 from smtd.stores.django.file_tracker import FileTracker
 from smtd.stores.django.reader import EncodedRow
 from smtd.stores.django.sqlite import SqliteFile
 from smtd.stores.django.store import DjangoStore
-from smtd.stores.index import AllHashed, Busy, RowIndex, RowLook
+from smtd.stores.index import NO_RECHECK, AllHashed, Busy, Recheck, RowIndex, RowLook
 
 
 class SqliteStore(DjangoStore):
@@ -40,14 +39,7 @@ class SqliteStore(DjangoStore):
                     return Scan({})
                 return await self._tracker.look(db, projects)
 
-    async def track(
-        self,
-        index: RowIndex,
-        recheck: Collection[Key] = (),
-        *,
-        recheck_all: bool = False,
-        may_be_partial: bool = False,
-    ) -> RowLook:
+    async def track(self, index: RowIndex, recheck: Recheck = NO_RECHECK) -> RowLook:
         with translating_errors(self._file):
             is_quiet, began = await self._file.settle(wait=False), time.time()
             async with self._session() as db:
@@ -56,10 +48,11 @@ class SqliteStore(DjangoStore):
                     return RowLook({}, {}, whole=True, settled=True)
                 self._ids.forget()
                 new = None
-                if may_be_partial and is_quiet and not (self._is_partial or recheck or recheck_all):
+                is_all_known = not (self._is_partial or recheck.keys or recheck.everything)
+                if recheck.may_be_partial and is_quiet and is_all_known:
                     new = await self._tracker.track_new(db, index)
                 self._is_partial = new is not None
-                look = new or await self._tracker.track(db, index, recheck, recheck_all=recheck_all)
+                look = new or await self._tracker.track(db, index, recheck)
         if is_quiet and look.settled:
             return look
         return look._replace(busy=Busy(began, max(began, time.time())))

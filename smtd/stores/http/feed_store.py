@@ -16,7 +16,7 @@ from smtd.stores.base import DONE, STALE, Capabilities, Change, Kept, Outcome, R
 from smtd.stores.http import feed_api
 from smtd.stores.http.feed_api import LINES, FeedApi, FeedEntry, Gone, WriteAnswer
 from smtd.stores.http.store import HttpStore
-from smtd.stores.index import Block, Fingerprints, RowIndex, RowLook
+from smtd.stores.index import NO_RECHECK, Block, Fingerprints, Recheck, RowIndex, RowLook
 
 _SCHEME = "feed"
 #: How often a look at everything starts over.
@@ -63,21 +63,14 @@ class FeedStore:
         self._follow_to(cursor)
         return known.scan(await self._read_entries(keys))
 
-    async def track(
-        self,
-        index: RowIndex,
-        recheck: Collection[Key] = (),
-        *,
-        recheck_all: bool = False,
-        may_be_partial: bool = False,
-    ) -> RowLook:
-        before = None if recheck_all else _number(await index.fingerprints())
+    async def track(self, index: RowIndex, recheck: Recheck = NO_RECHECK) -> RowLook:
+        before = None if recheck.everything else _number(await index.fingerprints())
         try:
             if before is not None:
-                return await self._track_since(before, index, recheck)
+                return await self._track_since(before, index, recheck.keys)
         except Gone:
             pass
-        return await self._track_all({} if recheck_all else await index.present())
+        return await self._track_all({} if recheck.everything else await index.present())
 
     async def _track_since(self, before: int, index: RowIndex, recheck: Collection[Key]) -> RowLook:
         looked: dict[Key, known.Entry | None] = {}
