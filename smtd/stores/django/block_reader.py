@@ -102,10 +102,14 @@ async def read(path: Path, parts: Sequence[Part], average: int) -> dict[int, dic
     """
     work = _Work(path, parts, average)
     running = [threading.Lock() for _ in range(2 if parts[0].bounds.span > LARGE else 1)]
+    threads = [partial(to_thread.run_sync, work.run, lock, abandon_on_cancel=True) for lock in running]
     try:
-        async with anyio.create_task_group() as group:
-            for lock in running:
-                group.start_soon(partial(to_thread.run_sync, work.run, lock, abandon_on_cancel=True))
+        if len(threads) == 1:
+            await threads[0]()
+        else:
+            async with anyio.create_task_group() as group:
+                for thread in threads:
+                    group.start_soon(thread)
     except BaseException:
         await work.abandon(running)
         raise
