@@ -31,9 +31,7 @@ class RenamedStore(WrappedStore):
     ) -> Scan:
         asked = self._inner if projects is None else projects
         inner = [self._inner[name] for name in asked if name in self._inner]
-        trusted = {
-            self._inner_key(key): digest for key, digest in known.items() if key.project in self._inner
-        }
+        trusted = {there: known[key] for there, key in self.inner(known).items()}
         found = await super().scan(inner, known=trusted)
         return Scan(
             {self._shown_key(key): digest for key, digest in found.digests.items()},
@@ -42,7 +40,7 @@ class RenamedStore(WrappedStore):
         )
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
-        found = await super().read([self._inner_key(key) for key in keys if key.project in self._inner])
+        found = await super().read(self.inner(keys))
         return {self._shown_key(key): record for key, record in found.items()}
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
@@ -52,11 +50,11 @@ class RenamedStore(WrappedStore):
         # Not partial: the check that no record is gone would count the hidden records, too.
         inner = Recheck([*self.inner(recheck.keys)], recheck.everything)
         found = await super().track(_RenamedIndex(index, self), inner)
-        shown = [key for key in found.found if key.project in self._shown]
+        shown = self.shown(found.found)
         return found._replace(
-            found={self._shown_key(key): found.found[key] for key in shown},
-            rows={self._shown_key(key): found.rows[key] for key in shown if key in found.rows},
-            listed={self._shown_key(key) for key in found.listed if key.project in self._shown},
+            found={key: found.found[there] for key, there in shown.items()},
+            rows={key: found.rows[there] for key, there in shown.items() if there in found.rows},
+            listed=self.shown(found.listed).keys(),
         )
 
     async def follow(self, index: RowIndex) -> None:
@@ -66,8 +64,8 @@ class RenamedStore(WrappedStore):
         found = await super().fingerprint_all(_RenamedIndex(index, self))
         if found is None:
             return None
-        rows = {self._shown_key(key): each for key, each in found[1].items() if key.project in self._shown}
-        return found[0], rows
+        fingerprints, rows = found
+        return fingerprints, {key: rows[there] for key, there in self.shown(rows).items()}
 
     def inner(self, keys: Collection[Key]) -> dict[Key, Key]:
         """Return the *keys* that are shown, by their keys in the store."""
