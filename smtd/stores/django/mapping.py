@@ -96,6 +96,9 @@ RELATIONS = {relation.field: relation for relation in (*REFERENCES, *MEMBERSHIPS
 
 #: The columns of each table whose rows records share. No constraint of the database keeps the rows unique.
 SHARED = {relation.table: tuple(relation.columns) for relation in RELATIONS.values()} | {"tag": ("name",)}
+#: The tables with links, and all tables to which smtd writes.
+THROUGH = tuple(relation.through for relation in MEMBERSHIPS)
+WRITTEN = ("project", "record", *THROUGH, "taggeditem", *SHARED)
 RECORD_COLUMNS, DATA_KEY_COLUMNS = tuple(RECORD), tuple(_DATA)
 
 #: All columns of the tables above. Any other is from a Sumatra that smtd does not know: smtd would lose it.

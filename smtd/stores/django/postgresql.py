@@ -20,7 +20,7 @@ from smtd.stores.django import passfile, postgresql_errors
 from smtd.stores.django.address import Address
 from smtd.stores.django.connection import DatabaseConnection, Row, ServerLink
 from smtd.stores.django.limits import Limits
-from smtd.stores.django.mapping import MEMBERSHIPS, PREFIX, SHARED
+from smtd.stores.django.mapping import PREFIX, WRITTEN
 from smtd.stores.django.pool import shared
 from smtd.stores.django.server import (
     CONNECT_TIMEOUT,
@@ -40,8 +40,7 @@ _PAUSE = 0.05
 #: Seconds: the server keeps our locks until it notices that this machine is gone. By default that takes 2 h.
 _KEEPALIVE = {"tcp_keepalives_idle": "20", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
 
-_WRITTEN_TABLES = ("project", "record", *(each.through for each in MEMBERSHIPS), "taggeditem", *SHARED)
-_TABLES = ", ".join(f"{PREFIX}{name}" for name in _WRITTEN_TABLES)
+_TABLES = ", ".join(f"{PREFIX}{name}" for name in WRITTEN)
 _TRACED = (*_TABLES.split(", "), "django_content_type")
 _LOW_WATER = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
 #: Whether the server reports a commit before it is durable: then a crash of the server loses it.

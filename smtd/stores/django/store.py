@@ -14,7 +14,7 @@ from smtd.errors import RecordUnusable
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import BAD_VALUE, Key, Record, bad_value, is_plain
-from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result, Scan, Token
+from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result
 from smtd.stores.django import reader, rows
 from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.database import Database, translating_errors
@@ -29,7 +29,7 @@ from smtd.stores.django.writer import RowWriter
 class DjangoStore(ABC):
     """A relational store of Sumatra 0.8.1 in *database*; *location* is how the user named it.
 
-    A kind of database says how its store learns what others have changed: it scans, and has tokens.
+    The store of each kind of database adds how it learns what others have changed: its scans and tokens.
     """
 
     def __init__(self, database: Database, location: str) -> None:
@@ -63,18 +63,6 @@ class DjangoStore(ABC):
             async with self._session() as db:
                 found = await db.fetch("SELECT id FROM django_store_project") if db else []
         return sorted(name for (name,) in found if isinstance(name, str) and is_plain(name))
-
-    @abstractmethod
-    async def scan(self, projects: Collection[str] | None = None) -> Scan:
-        """See `Store.scan`."""
-
-    @abstractmethod
-    async def token(self) -> Token | None:
-        """See `Store.token`."""
-
-    @abstractmethod
-    async def unchanged_since(self, token: Token) -> bool:
-        """See `Store.unchanged_since`."""
 
     @abstractmethod
     def _forget(self) -> None:

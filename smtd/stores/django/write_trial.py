@@ -9,15 +9,13 @@ from typing import TypeAlias
 from smtd.errors import StoreRefused
 from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.database import translating_errors
-from smtd.stores.django.mapping import MEMBERSHIPS, PREFIX, SHARED
+from smtd.stores.django.mapping import PREFIX, THROUGH, WRITTEN
 from smtd.stores.django.server import ServerDatabase
 from smtd.stores.driver import Place
 
-_THROUGH = tuple(each.through for each in MEMBERSHIPS)
-#: The tables into which smtd inserts rows; whose rows it changes, with a column; from which it deletes.
-_INSERTS = ("project", "record", *SHARED, "taggeditem", *_THROUGH)
+#: The tables whose rows smtd changes, with a column, and those from which it deletes rows.
 _UPDATES = {"record": "label", "datakey": "path"}
-_DELETES = ("record", "datakey", "taggeditem", *_THROUGH)
+_DELETES = ("record", "datakey", "taggeditem", *THROUGH)
 
 #: The query for PostgreSQL's sequences that this user may not use; no statement without rows needs them.
 SEQUENCES_OF_POSTGRESQL = (
@@ -63,9 +61,9 @@ async def _rolled_back(db: DatabaseConnection) -> AsyncIterator[None]:
 
 def _statements() -> Iterator[str]:
     """Yield statements that need the privileges of a write, but find no row."""
-    for table in dict.fromkeys(_INSERTS):
+    for table in WRITTEN:
         yield f"INSERT INTO {PREFIX}{table} SELECT * FROM {PREFIX}{table} WHERE 1 = 0"
     for table, column in _UPDATES.items():
         yield f"UPDATE {PREFIX}{table} SET {column} = {column} WHERE 1 = 0"
-    for table in dict.fromkeys(_DELETES):
+    for table in _DELETES:
         yield f"DELETE FROM {PREFIX}{table} WHERE 1 = 0"

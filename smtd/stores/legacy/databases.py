@@ -148,11 +148,10 @@ def _held(db: sqlite3.Connection, path: Path) -> _Held:
         tables[table].add(column)
     made = db.execute("SELECT app, name FROM django_migrations") if "django_migrations" in tables else ()
     schema = OldSchema(dict(tables), set(made), path)
-    parts = (schema.tags(), schema.inputs(), schema.outputs(), schema.dependencies(), schema.platforms())
     return _Held(
         schema.version,
         db.execute(schema.records()).fetchall(),
-        *(reader.by_owner(db.execute(select) if select else ()) for select in parts),
+        *(reader.by_owner(db.execute(select) if select else ()) for select in schema.parts()),
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 
 from smtd.errors import StoreRefused
 from smtd.stores.django import schema
-from smtd.stores.django.mapping import DATA_KEY_COLUMNS, PREFIX, RECORD_COLUMNS, REFERENCES, RELATIONS
+from smtd.stores.django.mapping import MEMBERSHIPS, OUTPUTS, PREFIX, RECORD_COLUMNS, REFERENCES, Relation
 from smtd.stores.legacy.sources import INPUT_DATASTORE
 
 #: The columns that a schema may lack, by table, with the values for them. If any other column is missing, the
@@ -28,6 +28,10 @@ _ALWAYS = (
     *("dependency", "platforminformation", "record_dependencies", "record_platforms"),
 )
 _TAGS = frozenset(("tagging_tag", "tagging_taggeditem", "django_content_type"))
+_SELECT_TAGS = """
+SELECT t.object_id, n.name FROM tagging_taggeditem t JOIN tagging_tag n ON n.id = t.tag_id
+JOIN django_content_type c ON c.id = t.content_type_id AND c.app_label = 'django_store' AND c.model = 'record'
+"""
 
 
 class OldSchema:
@@ -92,42 +96,30 @@ class OldSchema:
             " WHERE r.project_id IS NOT NULL ORDER BY r.db_id"
         )
 
-    def tags(self) -> str | None:
-        """Select the id of a record and one tag of it (None: there are no such tables)."""
-        if not self._tables.keys() >= _TAGS:
-            return None
-        return """
-            SELECT t.object_id, n.name FROM tagging_taggeditem t
-            JOIN tagging_tag n ON n.id = t.tag_id
-            JOIN django_content_type c ON c.id = t.content_type_id
-                AND c.app_label = 'django_store' AND c.model = 'record'"""
+    def parts(self) -> list[str | None]:
+        """Select the rows of records in other tables: tags, inputs, outputs, dependencies, platforms.
 
-    def inputs(self) -> str | None:
-        """Select the id of a record and the columns of one data key that it used."""
-        return self._shared("input_data", "datakey", DATA_KEY_COLUMNS) if self.has_data_keys else None
+        The first column is the id of the record. None: there are no such tables.
+        """
+        inputs, dependencies, platforms = MEMBERSHIPS
+        data = [self._shared(inputs), self._outputs()] if self.has_data_keys else [None, None]
+        tags = _SELECT_TAGS if self._tables.keys() >= _TAGS else None
+        return [tags, *data, self._shared(dependencies), self._shared(platforms)]
 
-    def outputs(self) -> str | None:
-        """Select the id of a record and the columns of one data key that it created."""
-        if not self.has_data_keys:
-            return None
+    def _outputs(self) -> str:
         if PREFIX + "record_output_data" in self._tables:
-            return self._shared("output_data", "datakey", DATA_KEY_COLUMNS)
-        return f"""
-            SELECT k.output_from_record_id, {self._columns("datakey", "k", DATA_KEY_COLUMNS)}
-            FROM django_store_datakey k WHERE k.output_from_record_id IS NOT NULL ORDER BY k.id"""
+            return self._shared(OUTPUTS._replace(link="datakey_id", through="record_output_data"))
+        return (
+            f"SELECT k.{OUTPUTS.link}, {self._columns('datakey', 'k', OUTPUTS.columns)}"
+            f" FROM {PREFIX}datakey k WHERE k.{OUTPUTS.link} IS NOT NULL ORDER BY k.id"
+        )
 
-    def dependencies(self) -> str:
-        """Select the id of a record and the columns of one dependency."""
-        return self._shared("dependencies", "dependency", RELATIONS["dependencies"].columns)
-
-    def platforms(self) -> str:
-        """Select the id of a record and the columns of one platform."""
-        return self._shared("platforms", "platforminformation", RELATIONS["platforms"].columns)
-
-    def _shared(self, relation: str, table: str, columns: Collection[str]) -> str:
-        return f"""
-            SELECT m.record_id, {self._columns(table, "x", columns)}
-            FROM {PREFIX}record_{relation} m JOIN {PREFIX}{table} x ON x.id = m.{table}_id ORDER BY m.id"""
+    def _shared(self, relation: Relation) -> str:
+        return (
+            f"SELECT m.record_id, {self._columns(relation.table, 'x', relation.columns)}"
+            f" FROM {PREFIX}{relation.through} m JOIN {PREFIX}{relation.table} x ON x.id = m.{relation.link}"
+            " ORDER BY m.id"
+        )
 
     def _columns(self, table: str, alias: str, columns: Collection[str]) -> str:
         return ", ".join(self._column(table, alias, name) for name in columns)
