@@ -211,7 +211,7 @@ class RemoteBackend:
 
     def is_locked(self, exc: Exception) -> bool:
         cause = exc.__cause__
-        return isinstance(cause, Exception) and self._database.is_contended(cause)
+        return isinstance(cause, Exception) and self._database.dialect.is_contended(cause)
 
     def claimed(self) -> AbstractAsyncContextManager[None]:
         """Serve the database for the length of a block. Raises UsageError, StoreError."""

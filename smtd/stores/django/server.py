@@ -91,7 +91,7 @@ class Dialect(Protocol):
         """Make durable what others have committed, as far as a connection can."""
 
     def is_contended(self, exc: Exception) -> bool:
-        """See `ServerDatabase.is_contended`."""
+        """Say whether a transaction failed with *exc* because others had a lock; nothing was committed."""
 
     async def risk(self, db: DatabaseConnection) -> str:
         """Return why a crash of the server can lose commits, with the remedy; empty: it cannot."""
@@ -151,10 +151,6 @@ class ServerDatabase:
     def can_hold(self, text: str) -> bool:
         """Say whether any column can hold *text*."""
         return encodable(text) == text and (self.dialect.limits.nul or "\0" not in text)
-
-    def is_contended(self, exc: Exception) -> bool:
-        """Say whether a transaction failed with *exc* because others had a lock; nothing was committed."""
-        return self.dialect.is_contended(exc)
 
     async def flush(self) -> None:
         async with self._pool.link() as link:
