@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,14 @@ def run(
     named = projects
     if not projects and location.project is not None:
         projects = (location.project,)
-    scan, records, known = anyio.run(partial(_read, location, () if pairing.ALL in projects else projects))
-    for line in unknown_projects(named, known):
-        complain(f"smtd: {location}: {line}")
+    if pairing.ALL in projects:
+        projects = ()
+    scan, records, known = anyio.run(partial(_read, location, projects))
+    problems = [f"{location}: {line}" for line in unknown_projects(named, known)]
+    if not (scan.digests or scan.unreadable or problems or as_json):
+        problems = [_nothing(location, projects, known)]
+    for line in problems:
+        complain(f"smtd: {line}")
     if as_json:
         say_json({"location": str(location), "projects": _json(scan, records)})
     else:
@@ -55,8 +60,18 @@ async def _read(
     async with open_store(location) as store:
         scan = await store.scan(frozenset(projects) or None)
         found = {key.project for key in (*scan.digests, *scan.unreadable)}
-        known = found if found.issuperset(projects) else await store.projects()
+        known = found if found and found.issuperset(projects) else await store.projects()
         return scan, await store.read(list(scan.digests)), known
+
+
+def _nothing(location: Location, projects: Sequence[str], known: Collection[str]) -> str:
+    """Return a sentence about a store where *projects* (empty: all that it has, *known*) have no record."""
+    if known:
+        return f"{location} has no records{f' of {projects[0]}' if len(projects) == 1 else ''}"
+    server, user = location.driver.server, location.access.username
+    if server is not None and server.over_http:  # it hides those that others own
+        return f"{location} shows no projects to {user or 'clients without a login'}"
+    return f"{location} has no projects yet"
 
 
 def unknown_projects(named: Collection[str], known: Collection[str]) -> Iterator[str]:

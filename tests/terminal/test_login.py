@@ -102,3 +102,11 @@ def test_nobody_is_asked_without_a_terminal(smtd: Smtd, place: str) -> None:
         f"smtd: login to http://{place} failed: it needs a user and a password; set username and"
         " password_command in the configuration\n"
     )
+
+
+def test_list_names_the_user_to_whom_a_server_shows_nothing(smtd: Smtd, place: str) -> None:
+    """The projects of others are hidden from ada."""
+    answer = smtd("list", f"http://ada:{PASSWORD}@{place}")
+
+    assert (answer.code, answer.out) == (0, "")
+    assert answer.err == f"smtd: http://{place} shows no projects to ada\n"
