@@ -228,9 +228,14 @@ def test_consistent_settings_are_accepted(smtd: Smtd, lines: str) -> None:
     assert (answer.code, answer.err) == (0, "")
 
 
-def certified(directory: Path, name: str, not_after: datetime.datetime | None = None) -> str:
+def certified(
+    directory: Path,
+    name: str,
+    not_before: datetime.datetime | None = None,
+    not_after: datetime.datetime | None = None,
+) -> str:
     """Make a certificate for *name*, and return its lines in the configuration."""
-    certificate = trustme.CA().issue_cert(name, not_after=not_after)
+    certificate = trustme.CA().issue_cert(name, not_before=not_before, not_after=not_after)
     certificate.cert_chain_pems[0].write_to_path(directory / "cert.pem")
     certificate.private_key_pem.write_to_path(directory / "key.pem")
     (directory / "key.pem").chmod(0o600)
@@ -267,6 +272,20 @@ def test_expired_certificate_is_reported(smtd: Smtd, tmp_path: Path) -> None:
     assert answer.code == 2
     (sentence,) = errors(answer)
     assert sentence.endswith("certificate has expired; renew it")
+
+
+def test_certificate_that_is_not_valid_yet_is_reported(smtd: Smtd, tmp_path: Path) -> None:
+    """Nobody has to renew it; most likely a clock is wrong."""
+    start, end = [datetime.datetime(year, 1, 2, tzinfo=datetime.timezone.utc) for year in (2090, 2091)]
+
+    answer = served(smtd, certified(tmp_path, "lab.example", not_before=start, not_after=end))
+
+    assert answer.code == 2
+    (sentence,) = errors(answer)
+    assert sentence.endswith(
+        "cert.pem: it is valid from 2090-01-02 00:00 UTC on; check the clock of this machine, or wait"
+        " until then"
+    )
 
 
 def test_key_of_another_certificate_is_an_error(smtd: Smtd, tmp_path: Path) -> None:

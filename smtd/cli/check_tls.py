@@ -6,13 +6,18 @@ import ssl
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from smtd import denied, regular
 from smtd.config import ServerConfig
 from smtd.errors import SmtdError, UsageError
 from smtd.paths import expanded
+
+#: OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_FLAG_NO_CHECK_TIME, for which Python has no names.
+_NOT_YET_VALID, _NO_CHECK_TIME = 9, 0x20_0000
 
 
 def trusting_all() -> ssl.SSLContext:
@@ -50,8 +55,11 @@ def problems(cert_file: Path, key_file: Path, called: str | None) -> Iterator[Sm
     try:
         _shake_hands(server, cert_file, called)
     except ssl.SSLCertVerificationError as exc:
-        why = exc.verify_message.rstrip(".")
-        yield UsageError(f"no client will trust the certificate {cert_file}: {why}; renew it")
+        why, step = exc.verify_message.rstrip("."), "renew it"
+        if exc.verify_code == _NOT_YET_VALID:
+            day = _valid_from(server, cert_file)
+            why, step = f"it is valid from {day} on", "check the clock of this machine, or wait until then"
+        yield UsageError(f"no client will trust the certificate {cert_file}: {why}; {step}")
 
 
 def _unreadable(what: str, file: Path) -> Iterator[SmtdError]:
@@ -69,14 +77,25 @@ def _unusable(cert_file: Path, key_file: Path, exc: ssl.SSLError) -> str:
     return f"the certificate {cert_file} with the key {key_file} cannot be used: they are not in PEM form"
 
 
-def _shake_hands(server: ssl.SSLContext, cert_file: Path, called: str | None) -> None:
+def _valid_from(server: ssl.SSLContext, cert_file: Path) -> str:
+    """Return from when on the certificate of *server*, in *cert_file*, is valid."""
+    start = ssl.cert_time_to_seconds(_shake_hands(server, cert_file, None, at_any_time=True)["notBefore"])
+    return datetime.fromtimestamp(start, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _shake_hands(
+    server: ssl.SSLContext, cert_file: Path, called: str | None, *, at_any_time: bool = False
+) -> dict[str, Any]:
     """Do a TLS handshake in memory between *server* and a client that trusts the certificate in *cert_file*.
 
-    Raises SSLCertVerificationError if the certificate is not valid now, or not for the name *called*. Python
-    has no other way to check the dates in a certificate.
+    Return what the certificate says, as `ssl.SSLObject.getpeercert` does. Raises SSLCertVerificationError if
+    it is not valid now, unless *at_any_time*, or not for the name *called*. Python has no other way to read
+    the dates in a certificate, or to check them.
     """
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    if at_any_time:
+        client.verify_flags |= _NO_CHECK_TIME
     client.load_verify_locations(cert_file)
     client.check_hostname = called is not None
     there, here = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -85,3 +104,4 @@ def _shake_hands(server: ssl.SSLContext, cert_file: Path, called: str | None) ->
     for side in (asking, answering, asking):
         with suppress(ssl.SSLWantReadError):  # it is the other side's turn
             side.do_handshake()
+    return asking.getpeercert() or {}
