@@ -33,13 +33,20 @@ def certificate_error(name: str, exc: BaseException | None) -> StoreRefused | No
     return StoreRefused(f"the certificate of {name} is not trusted ({why}); {step}")
 
 
+def is_without_tls(exc: BaseException) -> bool:
+    """Say whether a connection was not made because the other side does not use TLS."""
+    inner = _inner(exc)
+    return isinstance(inner, ssl.SSLError) and inner.reason == "WRONG_VERSION_NUMBER"
+
+
+def _inner(exc: BaseException) -> BaseException:
+    return getattr(exc, "os_error", None) or exc
+
+
 def why_not_connected(exc: BaseException) -> str:
     """Return in a few words why a connection was not made, or broke off."""
-    inner = getattr(exc, "os_error", None) or exc
-    if isinstance(inner, ssl.SSLError):
-        if inner.reason == "WRONG_VERSION_NUMBER":
-            return "it does not use TLS there"
-    elif isinstance(inner, OSError) and inner.errno:
+    inner = _inner(exc)
+    if isinstance(inner, OSError) and inner.errno and not isinstance(inner, ssl.SSLError):
         # The text of asyncio repeats the address; a negative number is that of the resolver.
         return os.strerror(inner.errno) if inner.errno > 0 else str(inner.strerror)
     return " ".join(str(inner).split()) or type(exc).__name__

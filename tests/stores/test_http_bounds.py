@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from smtd import http_body
-from smtd.errors import StoreBusy, StoreError, StoreUnreachable
+from smtd.errors import StoreBusy, StoreError, StoreRefused, StoreUnreachable
 from smtd.stores.base import Store
 from smtd.stores.http import address, answer, session
 from smtd.stores.http.driver import HTTP
@@ -119,6 +119,19 @@ async def test_answer_that_is_too_large_is_not_read_further(
     assert "answers with more than 1 MiB" in str(told)
     assert not isinstance(told, StoreBusy)
     assert len(line.requests) == 1
+
+
+async def test_server_without_tls_is_named_at_once() -> None:
+    """No later try helps, but another address may."""
+    async with line_to("http://127.0.0.1:1") as line:
+        address = f"{line.url}/records/".replace("http://", "https://")
+        async with open_store(Location(HTTP, Path(), url=address)) as store:
+            told = await failure(store)
+
+    assert isinstance(told, StoreRefused)
+    assert str(told) == (
+        f"{address} does not use TLS; if that is right, write http:// instead, else ask its administrator"
+    )
 
 
 async def test_endless_answer_counts_as_too_large(monkeypatch: pytest.MonkeyPatch) -> None:

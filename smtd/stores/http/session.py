@@ -35,7 +35,7 @@ from smtd.stores.http import answer as answers
 from smtd.stores.http.answer import DOCUMENT, LISTING, TooLarge
 from smtd.stores.http.concurrency import AT_ONCE, Concurrency
 from smtd.stores.http.condition import NO_CONDITION, RequestCondition
-from smtd.stores.tls import certificate_error, unusable, why_not_connected
+from smtd.stores.tls import certificate_error, is_without_tls, unusable, why_not_connected
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -367,6 +367,10 @@ def _unreachable(base: str, exc: BaseException) -> StoreUnreachable | StoreRefus
         return refused
     if isinstance(exc, aiohttp.ClientHttpProxyError):
         return _by_proxy(base, exc.status)
+    if is_without_tls(exc):
+        return StoreRefused(
+            f"{base} does not use TLS; if that is right, write http:// instead, else ask its administrator"
+        )
     if isinstance(exc, (asyncio.TimeoutError, TimeoutError)):
         return NoResponse(_no_response(base, exc))
     return StoreBusy(_later(f"{base} cannot be reached ({why_not_connected(exc)})"))
