@@ -9,10 +9,11 @@ from smtd.spelling import did_you_mean, nearest
 from smtd.stores.index import State
 
 
-async def hint(pair: Pair, key: Key, otherwise: str) -> str:
+async def hint(pair: Pair, key: Key, otherwise: str = "") -> str:
     """Return the end of an error about *key*, which neither side has; *otherwise* if no key is likely."""
-    found = await _likely(pair, key)
-    return f"; did you mean {str(found)!r}?" if found is not None else f"; {otherwise}"
+    if (found := await _likely(pair, key)) is not None:
+        return f"; did you mean {str(found)!r}?"
+    return f"; {otherwise}" if otherwise else ""
 
 
 def waiting_hint(project: str, label: str, waiting: list[Key], otherwise: str) -> str:

@@ -16,6 +16,7 @@ import msgspec
 from smtd.engine import actions, cycle, deciding
 from smtd.engine.actions import Plan
 from smtd.engine.apply import Executor
+from smtd.engine.likely_key import hint
 from smtd.engine.pair import Pair
 from smtd.engine.report import Failure, PairReport, empty_report, failure, no_progress
 from smtd.errors import PlanChanged, UsageError
@@ -182,11 +183,13 @@ async def restore(
     have (None: any). Raises UsageError if no version of that time is known, or if the record has not changed
     since, PlanChanged if the plan is not the expected one.
     """
-    record = await _as_of(pair, key, at)
-    now = {side: (await pair.stores[side].read([key])).get(key) for side in SIDES}
+    held = Both(*[(await pair.stores[side].read([key])).get(key) for side in SIDES])
+    record = None
+    likely = "" if held != Both(None, None) or await _is_known(pair, key) else await hint(pair, key)
+    if not likely:
+        record = await _as_of(pair, key, at)
     if record is None:
-        raise UsageError(f"smtd has no version of {key} from {at.isoformat()}")
-    held = Both(now[Side.LEFT], now[Side.RIGHT])
+        raise UsageError(f"smtd has no version of {key} from {at.isoformat()}{likely}")
     digests = held.map(lambda each: None if each is None else canonical.digest(each))
     if digests == Both(canonical.digest(record), canonical.digest(record)):
         raise UsageError(f"{key} is the same as at {at.isoformat()}; nothing to restore")
@@ -201,6 +204,12 @@ async def restore(
     await executor.run(plan)
     report.failed += [failure(key, None, because(Code.CHANGED_DURING_RESTORE)) for key in executor.stale]
     return report
+
+
+async def _is_known(pair: Pair, key: Key) -> bool:
+    """Say whether the journal has a version of the record, from whatever time."""
+    entries = await pair.journal.history.entries(pair.journal.number, key=key, limit=1)
+    return bool(entries) or await pair.journal.ancestor(key) is not None
 
 
 async def _as_of(pair: Pair, key: Key, at: datetime) -> Record | None:

@@ -197,6 +197,21 @@ async def test_record_is_restored_to_an_earlier_time(tmp_path):
             await world.do(restore, key(label), at)
 
 
+async def test_restore_of_a_misspelt_label_names_the_likely_one(tmp_path):
+    """Whatever the time; a record that smtd knew is none."""
+    world = await World(tmp_path).synced(record("wave"), record("sound"))
+    world.left.remove(PROJECT, "sound")
+    await world.cycle()
+
+    for at in (datetime.now(timezone.utc), datetime.now(timezone.utc) - timedelta(days=1)):
+        with pytest.raises(
+            UsageError, match=r"no version of MyProject/waev from .*; did you mean 'MyProject/wave'\?"
+        ):
+            await world.do(restore, key("waev"), at)
+    with pytest.raises(UsageError, match=r"no version of MyProject/sound from .*; what it knows"):
+        await world.do(restore, key("sound"), datetime.now(timezone.utc) - timedelta(days=1))
+
+
 @pytest.mark.parametrize("side", SIDES, ids=["left", "right"])
 async def test_restore_ignores_an_edit_that_was_never_synced(tmp_path, side):
     """Without a later write the record was as agreed, whichever side was edited since."""
