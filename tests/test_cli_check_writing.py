@@ -198,9 +198,10 @@ def test_everything_is_in_the_json_object(smtd: Smtd, tmp_path: Path) -> None:
     }
 
 
-def test_marks_are_ascii_in_a_locale_without_more(smtd: Smtd, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["LC_ALL", "LANG"])
+def test_marks_are_ascii_in_a_locale_without_more(name: str, smtd: Smtd, tmp_path: Path) -> None:
     """Whatever Python itself would write there."""
-    smtd.more["LC_ALL"] = "C"
+    smtd.more[name] = "C"
 
     answer = checked(smtd, f'[stores.away]\nlocation = "{tmp_path}/away"\n')
 

@@ -95,8 +95,12 @@ def has_unicode() -> bool:
         "\u2713".encode(getattr(sys.stdout, "encoding", None) or "ascii")
     except UnicodeEncodeError:
         return False
-    # Python writes UTF-8 in these locales, too, whatever the terminal understands.
-    return os.environ.get("LC_ALL") not in ("C", "POSIX")
+    # Python writes UTF-8 in these locales, too, whatever the terminal understands. For LANG=C alone it sets
+    # LC_CTYPE to one of these at its start.
+    named = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE")
+    if named in (None, "", "C.UTF-8", "C.utf8", "UTF-8"):
+        named = os.environ.get("LANG") or named
+    return named not in ("C", "POSIX")
 
 
 def is_lost() -> bool:
