@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 from smtd import denied, durable, private
+from smtd.cli.own_server import chosen_store
 from smtd.cli.say import say, say_json
-from smtd.cli.user import served
+from smtd.cli.state import configuration
 from smtd.errors import StoreUnreachable, UsageError
 from smtd.paths import expanded
 from smtd.sqlite import ERRORS, opened
@@ -22,7 +23,7 @@ def run(config: Path | None, store: str | None, file: Path, *, as_json: bool = F
     Raises UsageError if there is no such store, or *file* exists or cannot be created, and StoreUnreachable
     if the store cannot be copied. A failed copy is removed.
     """
-    source, target = served(store, config), expanded(file).absolute()
+    source, target = chosen_store(store, configuration(config)), expanded(file).absolute()
     if source is None:
         raise UsageError(
             "the server has no store yet; run smtd serve, or name the store with --store; --journal copies"

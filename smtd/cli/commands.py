@@ -26,6 +26,11 @@ _Help: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 _COMMON = {"--json": False, "--socket": True, "--config": True, "-c": True}
 
 
+#: Options of many verbs.
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+NO_INPUT = click.option("--no-input", is_flag=True, help="Ask for nothing; fail instead.")
+
+
 class Argument(click.Argument):
     """A positional argument with a line in the help."""
 

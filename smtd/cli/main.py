@@ -11,14 +11,21 @@ import click
 
 from smtd import __version__
 from smtd.cli import forwarded, logs, service_verbs, user_verbs
-from smtd.cli.commands import Argument, CommandGroup, common_options, json_option
+from smtd.cli.commands import JSON, NO_INPUT, Argument, CommandGroup, common_options, json_option
 
 _TIMEZONE = click.option(
     "--timezone",
     metavar="ZONE",
     help="Time zone of times written by Sumatra before 0.8, such as Europe/Paris. [default: this machine's]",
 )
-_NO_INPUT = click.option("--no-input", is_flag=True, help="Ask for nothing; fail instead.")
+_PROJECTS = click.option(
+    "--project",
+    "projects",
+    multiple=True,
+    metavar="NAME",
+    help="Only this project (repeatable; '*' means all). [default: a project directory's own, else all]",
+)
+_SOCKET = click.option("--socket", metavar="FILE", help="The control socket.")
 MODES = ("two-way", "left-to-right", "right-to-left")
 
 
@@ -50,13 +57,7 @@ def main() -> None:
     about="The second store. [default: the current project's]",
     shell_complete=forwarded.sync_pairs,
 )
-@click.option(
-    "--project",
-    "projects",
-    multiple=True,
-    metavar="NAME",
-    help="Only this project (repeatable; '*' means all). [default: a project directory's own, else all]",
-)
+@_PROJECTS
 @click.option(
     "--mode",
     type=click.Choice(MODES),
@@ -92,14 +93,14 @@ def main() -> None:
 )
 @_TIMEZONE
 @click.option("--dry-run", is_flag=True, help="Show what would be done, without doing it.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@JSON
 @click.option(
     "--state",
     metavar="DIR",
     type=click.Path(path_type=Path, readable=False),
     help="Directory of the journal.",
 )
-@_NO_INPUT
+@NO_INPUT
 @click.pass_obj
 def sync(config: Path | None, /, left: str, right: str | None, as_json: bool, **options: Any) -> None:
     """Sync two stores once; or now: have the daemon sync.
@@ -119,16 +120,10 @@ def sync(config: Path | None, /, left: str, right: str | None, as_json: bool, **
 
 @main.command("list")
 @click.argument("location", cls=Argument, about="The store.")
-@click.option(
-    "--project",
-    "projects",
-    multiple=True,
-    metavar="NAME",
-    help="Only this project (repeatable; '*' means all). [default: a project directory's own, else all]",
-)
+@_PROJECTS
 @_TIMEZONE
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-@_NO_INPUT
+@JSON
+@NO_INPUT
 @click.pass_obj
 def list_records(
     config: Path | None, /, location: str, projects: tuple[str, ...], timezone: str | None, **options: bool
@@ -140,7 +135,7 @@ def list_records(
 
 
 @main.command()
-@click.option("--socket", metavar="FILE", help="The control socket.")
+@_SOCKET
 @click.pass_obj
 def run(config: Path | None, /, socket: str | None) -> None:
     """Run the daemon in the foreground, as systemd does.
@@ -159,7 +154,7 @@ def run(config: Path | None, /, socket: str | None) -> None:
     metavar="HOST:PORT",
     help="Address to listen on. [default: listen in the configuration, else 127.0.0.1:8471]",
 )
-@click.option("--socket", metavar="FILE", help="The control socket.")
+@_SOCKET
 @click.pass_obj
 def serve(config: Path | None, /, location: str | None, listen: str | None, socket: str | None) -> None:
     """Serve the records of a store over HTTP, in the foreground.
@@ -178,7 +173,7 @@ def serve(config: Path | None, /, location: str | None, listen: str | None, sock
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@JSON
 @click.pass_obj
 def init(config: Path | None, /, *, as_json: bool) -> None:
     """Write a commented configuration where there is none.
@@ -202,8 +197,8 @@ def init(config: Path | None, /, *, as_json: bool) -> None:
     help="A file with the password or token of the user. [default: asks, and makes one]",
 )
 @click.option("--yes", is_flag=True, help="Set it up without asking.")
-@_NO_INPUT
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@NO_INPUT
+@JSON
 @click.pass_obj
 def mirror(config: Path | None, /, target: str, **options: Any) -> None:
     """Mirror the current project to TARGET, continuously.
@@ -239,8 +234,8 @@ def unmirror(config: Path | None, /, pair: str | None) -> None:
 @main.command()
 @click.argument("pair", cls=Argument, required=False, about="The pair. [default: lists all]")
 @click.option("--yes", is_flag=True, help="Forget it without asking.")
-@_NO_INPUT
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@NO_INPUT
+@JSON
 @click.pass_obj
 def forget(config: Path | None, /, pair: str | None, **options: bool) -> None:
     """Remove what the journal remembers of a pair.
@@ -265,7 +260,7 @@ def forget(config: Path | None, /, pair: str | None, **options: bool) -> None:
     metavar="LOCATION",
     help="The store: an SQLite file, or its name. [default: the one that smtd serve uses]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@JSON
 @click.pass_obj
 def backup(config: Path | None, /, file: Path, store: str | None, *, journal: bool, as_json: bool) -> None:
     """Copy the server's store, or the daemon's journal, to a file.
@@ -291,8 +286,8 @@ def backup(config: Path | None, /, file: Path, store: str | None, *, journal: bo
     help="Install change triggers on Sumatra's tables in PostgreSQL databases with notify = true.",
 )
 @click.option("--remove-notify", is_flag=True, help="Remove these triggers from all PostgreSQL databases.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-@_NO_INPUT
+@JSON
+@NO_INPUT
 @click.pass_obj
 def check(config: Path | None, /, as_json: bool, no_input: bool, **changes: bool) -> None:
     """Check the configuration, and whether each pair could sync.
@@ -312,7 +307,7 @@ def check(config: Path | None, /, as_json: bool, no_input: bool, **changes: bool
     type=click.Path(path_type=Path, readable=False),
     help="Write to the new FILE, which only you can read.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@JSON
 @click.pass_obj
 def doctor(config: Path | None, /, output: Path | None, as_json: bool) -> None:
     """Collect what a bug report needs, without secrets.

@@ -10,7 +10,7 @@ import msgspec
 
 from smtd import configured_server
 from smtd.cli import passwords
-from smtd.cli.state import configuration_file, usual_files
+from smtd.cli.state import configuration_file, state_directory, usual_files
 from smtd.cli.stores import located
 from smtd.config import Config, ServerConfig, StoreConfig
 from smtd.daemon.own_server import WantedServer
@@ -105,6 +105,17 @@ def served_store(
         return own_store(state)
     location = located(server.store, config, None, may_be_new=True, passwords=passwords)
     return as_served(location)
+
+
+def chosen_store(word: str | None, config: Config) -> Path | Location | None:
+    """Return the store that *word* names, else the one of the server; None if its file does not exist yet.
+
+    Raises UsageError if smtd cannot serve such a store, and as `located` does.
+    """
+    if word is not None:
+        return as_served(located(word, config, None))
+    store = served_store(config.server or ServerConfig(), config, state_directory(None, config))
+    return store if not isinstance(store, Path) or store.is_file() else None
 
 
 def as_served(location: Location) -> Path | Location:

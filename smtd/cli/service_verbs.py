@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from smtd.cli.commands import Command
+from smtd.cli.commands import JSON, Command
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -17,7 +17,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 def _options(command: Decorated) -> Decorated:
     """Add the options of all subcommands to *command*."""
     for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else."),
+        JSON,
         click.option("--system", is_flag=True, help="The service of the machine. [default for root]"),
         click.option("--user", is_flag=True, help="The service of this user. [default for others]"),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import getpass
 import sys
 import time
@@ -15,11 +16,11 @@ import msgspec
 
 from smtd import denied
 from smtd.cli import own_server
+from smtd.cli.login import with_typed_login
 from smtd.cli.say import complain, say, say_json
-from smtd.cli.state import configuration, state_directory
-from smtd.cli.stores import located
+from smtd.cli.state import configuration
 from smtd.config import ServerConfig, seconds
-from smtd.errors import UsageError
+from smtd.errors import LoginRefused, StoreRefused, UsageError
 from smtd.output.local_time import local_time
 from smtd.pairing import ALL
 from smtd.paths import expanded
@@ -31,7 +32,7 @@ from smtd.spelling import did_you_mean
 from smtd.stores.location import Location
 from smtd.textfile import decode
 
-#: Returns the store with the rights in single projects, or None if there is none yet; see `served`.
+#: Returns the store with the rights in single projects, or None if there is none yet; see `store_of`.
 Store: TypeAlias = Callable[[], "Path | Location | None"]
 #: The longest password, in characters: a longer one may not fit into a header.
 LONGEST_PASSWORD = 1000
@@ -49,16 +50,25 @@ def users_path(chosen: Path | None, config: Path | None) -> Path:
     return own_server.users_file(configuration(config).server or ServerConfig(), config)
 
 
-def served(word: str | None, config: Path | None) -> Path | Location | None:
-    """Return the store that *word* names, else the one of the server; None if its file does not exist yet.
+def store_of(word: str | None, config: Path | None, *, may_ask: bool) -> Store:
+    """Return a function that finds the store `own_server.chosen_store` once, when it is first needed.
 
-    Raises ConfigError, UsageError if smtd cannot serve such a store, and as `located` does.
+    It asks for the password of a database if nothing else has it.
     """
-    found = configuration(config)
-    if word is not None:
-        return own_server.as_served(located(word, found, None))
-    store = own_server.served_store(found.server or ServerConfig(), found, state_directory(None, found))
-    return store if not isinstance(store, Path) or store.is_file() else None
+
+    @functools.cache
+    def found() -> Path | Location | None:
+        store = own_server.chosen_store(word, configuration(config))
+        if store is None or isinstance(store, Path):
+            return store
+        try:
+            return with_typed_login(store, may_ask=may_ask)
+        except LoginRefused:
+            raise
+        except StoreRefused:
+            return store  # such as an empty database: the login is right
+
+    return found
 
 
 def add(
@@ -71,6 +81,7 @@ def add(
     write_all: bool,
     projects: Sequence[str],
     password_stdin: bool,
+    may_ask: bool,
 ) -> int:
     """Add a user, and return the exit code.
 
@@ -84,7 +95,7 @@ def add(
         if project != ALL:
             _needed(store).check_project(project)
     everywhere = max((right for project, right in rights if project == ALL), default=Right.NONE)
-    stored = credentials.hashed(_password(name, from_stdin=password_stdin))
+    stored = credentials.hashed(_password(name, from_stdin=password_stdin, may_ask=may_ask))
 
     def change(accounts: dict[str, Account]) -> Mapping[str, Account]:
         _check_new(name, accounts)
@@ -230,9 +241,9 @@ def _check_new(name: str, accounts: Mapping[str, Account]) -> None:
         )
 
 
-def _password(name: str, *, from_stdin: bool) -> str:
+def _password(name: str, *, from_stdin: bool, may_ask: bool = True) -> str:
     """Read a new password, and warn if `smt` could not use it. Raises UsageError, with no part of it."""
-    password = _first_line() if from_stdin else _typed_twice(name)
+    password = _first_line() if from_stdin else _typed_twice(name, may_ask=may_ask)
     if not password:
         raise UsageError("the password is empty; nothing was changed")
     if len(password) > LONGEST_PASSWORD:
@@ -255,7 +266,9 @@ def _first_line() -> str:
         raise UsageError(f"the password on standard input cannot be read: {why}") from None
 
 
-def _typed_twice(name: str) -> str:
+def _typed_twice(name: str, *, may_ask: bool) -> str:
+    if not may_ask:
+        raise UsageError("nobody may be asked for the password; use --password-stdin")
     if sys.stdin is None or not sys.stdin.isatty():
         raise UsageError("there is no terminal to ask for the password; use --password-stdin")
     try:

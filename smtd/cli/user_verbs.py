@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from smtd.cli.commands import Argument, Command
+from smtd.cli.commands import JSON, NO_INPUT, Argument, Command
 
 _USERS = click.option(
     "--users",
@@ -64,16 +63,20 @@ def _verb(name: str) -> Callable[[Callable[..., Any]], click.Command]:
 )
 @_PASSWORD_STDIN
 @_STORE
+@NO_INPUT
 @_USERS
 @click.pass_obj
-def add(config: Path | None, /, users: Path | None, store: str | None, **options: Any) -> None:
+def add(
+    config: Path | None, /, users: Path | None, store: str | None, no_input: bool, **options: Any
+) -> None:
     """Add the user NAME with a password.
 
     Every user can create projects, and owns them. Other projects require a right: see smtd user grant.
     """
     from smtd.cli import user
 
-    sys.exit(user.add(user.users_path(users, config), partial(user.served, store, config), **options))
+    place = user.store_of(store, config, may_ask=not no_input)
+    sys.exit(user.add(user.users_path(users, config), place, may_ask=not no_input, **options))
 
 
 @_verb("password")
@@ -109,24 +112,28 @@ def token(config: Path | None, /, users: Path | None, **options: Any) -> None:
 
 
 @_verb("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@JSON
 @_STORE
+@NO_INPUT
 @_USERS
 @click.pass_obj
-def list_users(config: Path | None, /, users: Path | None, store: str | None, as_json: bool) -> None:
+def list_users(
+    config: Path | None, /, users: Path | None, store: str | None, as_json: bool, no_input: bool
+) -> None:
     """List the users, with their rights."""
     from smtd.cli import user
 
-    path = user.users_path(users, config)
-    sys.exit(user.list_users(path, partial(user.served, store, config), as_json=as_json))
+    place = user.store_of(store, config, may_ask=not no_input)
+    sys.exit(user.list_users(user.users_path(users, config), place, as_json=as_json))
 
 
 @_verb("remove")
 @click.argument("name", cls=Argument, about="The name of the user.")
 @_STORE
+@NO_INPUT
 @_USERS
 @click.pass_obj
-def remove(config: Path | None, /, users: Path | None, name: str, store: str | None) -> None:
+def remove(config: Path | None, /, users: Path | None, name: str, store: str | None, no_input: bool) -> None:
     """Remove the user NAME.
 
     A running server rejects them within a second. Their rights in projects are removed, too; the projects
@@ -134,7 +141,8 @@ def remove(config: Path | None, /, users: Path | None, name: str, store: str | N
     """
     from smtd.cli import user
 
-    sys.exit(user.remove(user.users_path(users, config), name, partial(user.served, store, config)))
+    place = user.store_of(store, config, may_ask=not no_input)
+    sys.exit(user.remove(user.users_path(users, config), name, place))
 
 
 @_verb("grant")
@@ -147,16 +155,20 @@ def remove(config: Path | None, /, users: Path | None, name: str, store: str | N
     about="The right; none takes it away.",
 )
 @_STORE
+@NO_INPUT
 @_USERS
 @click.pass_obj
-def grant(config: Path | None, /, users: Path | None, store: str | None, **options: str) -> None:
+def grant(
+    config: Path | None, /, users: Path | None, store: str | None, no_input: bool, **options: str
+) -> None:
     """Set the RIGHT of the user NAME in PROJECT; '*' means all projects.
 
     The owner of a project can delete it and grant others rights in it. A running server applies this at once.
     """
     from smtd.cli import user
 
-    sys.exit(user.grant(user.users_path(users, config), store=partial(user.served, store, config), **options))
+    place = user.store_of(store, config, may_ask=not no_input)
+    sys.exit(user.grant(user.users_path(users, config), store=place, **options))
 
 
 VERBS = (add, password, token, list_users, remove, grant)

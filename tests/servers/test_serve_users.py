@@ -11,13 +11,15 @@ from anyio import to_thread
 
 from smtd.server.accounts import users_file
 from smtd.server.accounts.users_file import Account
-from tests.build import record
+from tests.build import PROJECT, record
+from tests.command import Smtd
 from tests.server.process import ServerProcess
 from tests.server.served import USERS
 from tests.servers.clients import until_status
-from tests.servers.server import Database
+from tests.servers.server import PASSWORD, USER, Database
 from tests.servers.test_serve_duty import holder_first, until_logged
 from tests.servers.test_serve_processes import clients
+from tests.terminal.screen import on_terminal
 
 DIFFERS = "is also served with another users file"
 
@@ -78,3 +80,32 @@ async def test_client_that_stays_at_one_server_is_not_disturbed_by_what_the_othe
             assert [[one["label"] for one in reply.json["changes"]] for reply in found] == [["run"]] * 2
 
         assert (await ada_there.changes(here)).status == 410, "there it would lack what is hidden here"
+
+
+@pytest.mark.slow
+def test_user_verbs_ask_once_for_the_password_of_the_database(
+    smtd: Smtd, tmp_path: Path, database: Database
+) -> None:
+    """As other commands do; a right is checked first and set then. With --no-input nobody is asked."""
+    place = database.url.replace(f":{PASSWORD}@", "@")
+    words = ["-m", "smtd", "user", "grant", "ada", PROJECT, "read", "--store", place]
+    assert smtd("user", "add", "ada", "--password-stdin", stdin=b"geheim\n").code == 0
+    with on_terminal([*words, "--no-input"], tmp_path, smtd.variables(), width=250) as refused:
+        assert refused.ended() == 4
+    with on_terminal(words, tmp_path, smtd.variables(), width=250) as asked:
+        asked.wait_for(lambda page: f"Password for {USER} at" in page.seen)
+        asked.press(f"{PASSWORD}\n".encode())
+        assert asked.ended() == 2
+
+    assert "Password for" not in refused.seen
+    assert asked.seen.count("Password for") == 1
+    assert "smtd has not served" in asked.seen, "it could log in"
+    assert PASSWORD.encode() not in asked.raw
+
+
+def test_no_input_also_holds_for_the_password_of_a_new_user(smtd: Smtd) -> None:
+    """The message says how to give it."""
+    answer = smtd("user", "add", "ada", "--no-input")
+
+    assert answer.code == 2
+    assert answer.err == "smtd: nobody may be asked for the password; use --password-stdin\n"
