@@ -16,7 +16,7 @@ import anyio
 import click
 
 from smtd.cli.say import complain
-from smtd.errors import LoginRefused, UsageError
+from smtd.errors import LoginRefused, StoreRefused, UsageError
 from smtd.stores.access import Access
 from smtd.stores.location import Location
 from smtd.stores.registry import open_store
@@ -94,6 +94,8 @@ def with_typed_login(location: Location, *, may_ask: bool) -> Location:
                     raise
                 if turn:
                     complain(f"smtd: {exc}")
+            except StoreRefused:
+                return location  # such as an empty database: it has let the user in
         location = _with(location, *_typed_login(location))
     raise AssertionError("unreachable")
 

@@ -20,7 +20,7 @@ from smtd.cli.login import with_typed_login
 from smtd.cli.say import complain, say, say_json
 from smtd.cli.state import configuration
 from smtd.config import ServerConfig, seconds
-from smtd.errors import LoginRefused, StoreRefused, UsageError
+from smtd.errors import UsageError
 from smtd.output.local_time import local_time
 from smtd.pairing import ALL
 from smtd.paths import expanded
@@ -59,14 +59,7 @@ def store_of(word: str | None, config: Path | None, *, may_ask: bool) -> Store:
     @functools.cache
     def found() -> Path | Location | None:
         store = own_server.chosen_store(word, configuration(config))
-        if store is None or isinstance(store, Path):
-            return store
-        try:
-            return with_typed_login(store, may_ask=may_ask)
-        except LoginRefused:
-            raise
-        except StoreRefused:
-            return store  # such as an empty database: the login is right
+        return with_typed_login(store, may_ask=may_ask) if isinstance(store, Location) else store
 
     return found
 

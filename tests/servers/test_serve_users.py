@@ -84,10 +84,10 @@ async def test_client_that_stays_at_one_server_is_not_disturbed_by_what_the_othe
 
 @pytest.mark.slow
 def test_user_verbs_ask_once_for_the_password_of_the_database(
-    smtd: Smtd, tmp_path: Path, database: Database
+    smtd: Smtd, tmp_path: Path, postgresql_database: Database
 ) -> None:
     """As other commands do; a right is checked first and set then. With --no-input nobody is asked."""
-    place = database.url.replace(f":{PASSWORD}@", "@")
+    place = postgresql_database.url.replace(f":{PASSWORD}@", "@")
     words = ["-m", "smtd", "user", "grant", "ada", PROJECT, "read", "--store", place]
     assert smtd("user", "add", "ada", "--password-stdin", stdin=b"geheim\n").code == 0
     with on_terminal([*words, "--no-input"], tmp_path, smtd.variables(), width=250) as refused:
