@@ -11,8 +11,7 @@ from smtd.cli.progress_line import ProgressLine
 from smtd.cli.say import complain, say
 from smtd.cli.socket_path import any_socket_path
 from smtd.cli.status_table import NO_PAIRS
-from smtd.control.client import ask
-from smtd.errors import SmtdError
+from smtd.control.client import Result, result
 from smtd.output.local_time import with_local_times
 
 #: The most seconds that an answer may take that needs no store.
@@ -29,8 +28,6 @@ _COMMON: dict[str, dict[str, Any]] = {
     "--config": {"metavar": "FILE", "help": "The configuration file."},
     "--socket": {"metavar": "FILE", "help": "The control socket."},
 }
-
-Result = dict[str, Any]
 
 
 def add_verb(
@@ -64,29 +61,12 @@ def add_options(parser: VerbParser, **more: Any) -> None:
 
 
 def ask_daemon(arguments: Any, verb: str, patience: float | None = PATIENCE, **more: Any) -> Result:
-    """Return the result of one request. Raises the error that the daemon answers with."""
+    """Return the result of one request, and show its progress. Raises the error that the daemon answers."""
     progress = ProgressLine()
     try:
-        for answer in ask(any_socket_path(arguments.socket), {"verb": verb, **more}, patience):
-            found = result_of(answer)
-            if "progress" not in found:
-                return found
-            progress.show(found["progress"])
+        return result(any_socket_path(arguments.socket), {"verb": verb, **more}, patience, progress.show)
     finally:
         progress.clear()
-    return result_of(None)
-
-
-def result_of(answer: dict[str, Any] | None) -> Result:
-    """Return the result in *answer*. Raises SmtdError if it has an error instead."""
-    if answer is None:
-        answer = {"error": "the daemon stopped without an answer; see its log", "code": 3}
-    if not answer.get("ok"):
-        error = SmtdError(answer.get("error", "the daemon gave no reason; see its log"))
-        error.exit_code = int(answer.get("code", 1))
-        raise error
-    found: Result = answer["result"]
-    return found
 
 
 def print_reports(found: Result, program: str, *, planned: bool = False) -> None:

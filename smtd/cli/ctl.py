@@ -9,12 +9,12 @@ from typing import Any
 
 from smtd import __version__
 from smtd.cli import outcomes, records, status, streams, verify, waiting, web
-from smtd.cli.client import PATIENCE, add_group, add_options, add_verb, ask_daemon, print_reports, result_of
+from smtd.cli.client import PATIENCE, add_group, add_options, add_verb, ask_daemon, print_reports
 from smtd.cli.parser import VerbParser
 from smtd.cli.say import complain_of, say, say_json
 from smtd.cli.socket_path import any_socket_path
 from smtd.cli.status_table import NO_PAIRS
-from smtd.control.client import ask
+from smtd.control.client import ask, result
 from smtd.errors import SmtdError
 
 #: A bare name with one of these endings is that of a file, even if it does not exist yet.
@@ -175,7 +175,7 @@ def _events(arguments: Any) -> int:
     if arguments.follow:
         streams.end_with_reader()
     for answer in ask(any_socket_path(arguments.socket), asked, None if arguments.follow else PATIENCE):
-        say_json(result_of(answer))
+        say_json(answer)
         if streams.is_lost():
             break
     return 0
@@ -236,10 +236,10 @@ def _pair_remove(arguments: Any) -> int:
 def pair_names() -> list[str]:
     """Return the names of the daemon's pairs; none if no daemon answers."""
     try:
-        answers = [*ask(any_socket_path(None), {"verb": "pair list"}, PATIENCE)]
-        return [str(pair["pair"]) for pair in result_of(answers[0])["pairs"]]
-    except (SmtdError, IndexError):
+        found = result(any_socket_path(None), {"verb": "pair list"}, PATIENCE)
+    except SmtdError:
         return []
+    return [str(pair["pair"]) for pair in found["pairs"]]
 
 
 def _pair_list(arguments: Any) -> int:

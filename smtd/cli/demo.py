@@ -21,7 +21,7 @@ import click
 from smtd.cli import demo_records
 from smtd.cli.demo_records import PROJECT, edit
 from smtd.cli.shell_words import command
-from smtd.control.client import ask
+from smtd.control.client import ask, result
 from smtd.errors import DaemonNotRunning
 from smtd.stores.discovery import find
 
@@ -148,16 +148,15 @@ class Demo:
         while True:
             try:
                 asked = {"verb": "events", "since": self._seen, "follow": True}
-                for answer in ask(self._socket, asked, PATIENCE):
-                    yield answer["result"]
+                yield from ask(self._socket, asked, PATIENCE)
             except DaemonNotRunning:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)  # the daemon is starting
 
     def _last_cycle(self) -> int:
-        (answer,) = ask(self._socket, {"verb": "history", "limit": 1}, PATIENCE)
-        return int(answer["result"]["history"][0]["cycle"])
+        found = result(self._socket, {"verb": "history", "limit": 1}, PATIENCE)
+        return int(found["history"][0]["cycle"])
 
     def _run(self, *words: str) -> int:
         """Run a command as a user would type it, and return its exit code."""

@@ -10,10 +10,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from smtd.cli.client import result_of
 from smtd.cli.doctor_machine import place, status
 from smtd.cli.socket_path import socket_path
-from smtd.control.client import ask
+from smtd.control.client import result
 from smtd.errors import SmtdError
 from smtd.journal.journal import VERSION
 from smtd.sqlite import ERRORS
@@ -81,8 +80,7 @@ def daemon() -> dict[str, Any]:
     try:
         socket = socket_path(None)
         found["socket"] = status(Path(socket))
-        for answer in ask(socket, {"verb": "status"}, PATIENCE):
-            found["status"] = result_of(answer)
+        found["status"] = result(socket, {"verb": "status"}, PATIENCE)
     except SmtdError as exc:
         found["problem"] = str(exc)
     return found

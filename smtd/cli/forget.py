@@ -12,13 +12,13 @@ from typing import Any
 import anyio
 import click
 
+from smtd.cli import user_daemon
 from smtd.cli.say import complain, say, say_json
 from smtd.cli.state import configuration, state_directory
 from smtd.cli.stores import located
-from smtd.cli.user_daemon import request
 from smtd.config import Config
 from smtd.daemon import added, settings
-from smtd.errors import DaemonNotRunning, SmtdError, UsageError
+from smtd.errors import SmtdError, UsageError
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
 from smtd.output import shapes
@@ -76,17 +76,14 @@ def run(wanted: ForgetRequest) -> int:
 
 def _of_daemon(state: Path) -> _Memory | None:
     """Return what a running daemon remembers (None: none runs with this state directory)."""
-    try:
-        found = request("remembered", state=str(state))["pairs"]
-    except (DaemonNotRunning, UsageError):  # UsageError: this user has no place for a socket
-        return None
-    if found is None:
+    answer = user_daemon.request_if_running("remembered", state=str(state))
+    if answer is None or answer["pairs"] is None:
         return None
 
     def forget(stores: Both[str]) -> None:
-        request("forget", lambda *_: None, stores=[stores.left, stores.right])
+        user_daemon.request("forget", lambda *_: None, stores=[stores.left, stores.right])
 
-    return _Memory(found, forget)
+    return _Memory(answer["pairs"], forget)
 
 
 def _of_journal(state: Path) -> _Memory:

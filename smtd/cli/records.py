@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from smtd.cli import record_fields
-from smtd.cli.client import Result, add_verb, ask_daemon
+from smtd.cli.client import add_verb, ask_daemon
 from smtd.cli.say import complain, say, say_json
 from smtd.cli.shell_words import command
+from smtd.control.client import Result
 from smtd.errors import UsageError
 from smtd.output.counts import plural
 from smtd.output.local_time import local_time, with_local_times

@@ -8,10 +8,11 @@ import time
 from typing import Any
 
 from smtd.cli import streams
-from smtd.cli.client import Result, add_verb, ask_daemon
+from smtd.cli.client import add_verb, ask_daemon
 from smtd.cli.say import say, say_json, say_lines
 from smtd.cli.socket_path import any_socket_path, is_of_server
 from smtd.cli.status_table import counts, is_left, progress, status_lines
+from smtd.control.client import Result
 from smtd.output.local_time import local_now
 
 

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 from smtd.cli import streams
-from smtd.cli.client import PATIENCE, Result, result_of
+from smtd.cli.client import PATIENCE
 from smtd.cli.screen import Screen
 from smtd.cli.socket_path import any_socket_path
 from smtd.cli.status_table import is_left, status_lines
-from smtd.control.client import ask
+from smtd.control.client import Result, ask, result
 from smtd.errors import SmtdError
 from smtd.output.event_text import event_text
 from smtd.output.layout import wrapped
@@ -53,10 +53,9 @@ class StatusFeed:
     def _ask_status(self) -> None:
         while not self._ended.wait(INTERVAL):
             try:
-                for answer in ask(
-                    any_socket_path(self._socket), {"verb": "status", "pairs": self._pairs}, PATIENCE
-                ):
-                    self.status, self.problem = result_of(answer), ""
+                asked = {"verb": "status", "pairs": self._pairs}
+                self.status = result(any_socket_path(self._socket), asked, PATIENCE)
+                self.problem = ""
             except SmtdError as exc:
                 self.problem = str(exc)
             self._wake()
@@ -65,8 +64,7 @@ class StatusFeed:
         asked: dict[str, Any] = {"verb": "events", "follow": True, "since": 0, "last": EVENTS}
         while not self._ended.is_set():
             try:
-                for answer in ask(any_socket_path(self._socket), asked):
-                    event = result_of(answer)
+                for event in ask(any_socket_path(self._socket), asked):
                     asked["since"] = event["id"]
                     self.events.append(event)
                     self._wake()

@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 
 from smtd import pairing
-from smtd.cli import delegate, gc_tuning, show
+from smtd.cli import gc_tuning, show, user_daemon
 from smtd.cli.list_records import unknown_projects
 from smtd.cli.login import with_typed_login
 from smtd.cli.say import complain, say_json
@@ -78,7 +78,7 @@ def _by_daemon(
     wanted = (request.mode, request.deletes, request.conflicts, request.verify)
     if wanted != ("two-way", "propagate", "ask", False) or request.timezone:
         return None
-    return delegate.sync(
+    return user_daemon.sync(
         locations,
         directory,
         _projects(request, locations),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from smtd.cli.client import Result, add_verb, ask_daemon, print_errors
+from smtd.cli.client import add_verb, ask_daemon, print_errors
 from smtd.cli.say import say, say_json
+from smtd.control.client import Result
 from smtd.output.counts import plural
 from smtd.output.local_time import with_local_times
 

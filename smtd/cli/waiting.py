@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from smtd.cli import outcomes
-from smtd.cli.client import Result, add_group, add_verb, ask_daemon, conflicting, print_reports
+from smtd.cli.client import add_group, add_verb, ask_daemon, conflicting, print_reports
 from smtd.cli.say import say, say_json
 from smtd.cli.shell_words import command, literal
+from smtd.control.client import Result
 from smtd.errors import UsageError
 from smtd.output.counts import plural
 from smtd.output.local_time import local_time, with_local_times

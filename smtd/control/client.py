@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 from smtd.control.protocol import addressed
-from smtd.errors import DaemonNotRunning
+from smtd.errors import DaemonNotRunning, SmtdError
+
+Result: TypeAlias = dict[str, Any]
 
 
-def ask(path: str, request: dict[str, Any], timeout: float | None = None) -> Iterator[dict[str, Any]]:
-    """Send *request* to the daemon at the socket *path*, and yield its answers.
+def result(
+    path: str,
+    request: dict[str, Any],
+    timeout: float | None,
+    progressed: Callable[[list[Result]], None] = lambda _: None,
+) -> Result:
+    """Return the result of *request* as `ask` does; *progressed* gets the progress of pairs until then."""
+    for found in ask(path, request, timeout):
+        if "progress" not in found:
+            return found
+        progressed(found["progress"])
+    raise DaemonNotRunning("the daemon stopped without an answer; see its log")
 
-    *timeout*: seconds to wait for each (None: no limit). Raises DaemonNotRunning if no daemon answers.
+
+def ask(path: str, request: dict[str, Any], timeout: float | None = None) -> Iterator[Result]:
+    """Send *request* to the daemon at the socket *path*, and yield the results in its answers.
+
+    *timeout*: seconds to wait for each (None: no limit). Raises DaemonNotRunning if no daemon answers, and
+    the error that it answers with.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
@@ -24,7 +41,10 @@ def ask(path: str, request: dict[str, Any], timeout: float | None = None) -> Ite
             connection.sendall(json.dumps(request).encode() + b"\n")
             with connection.makefile("rb") as answers:
                 for line in answers:
-                    yield _answer(line)
+                    answer = _answer(line)
+                    if not answer.get("ok"):
+                        raise _error(answer)
+                    yield answer["result"]
         except TimeoutError:
             raise DaemonNotRunning(f"the daemon at {path} does not answer in time; see its log") from None
         except PermissionError:
@@ -44,6 +64,12 @@ def _answer(line: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError("its answer is not an object")
     return found
+
+
+def _error(answer: dict[str, Any]) -> SmtdError:
+    error = SmtdError(answer.get("error", "the daemon gave no reason; see its log"))
+    error.exit_code = int(answer.get("code", 1))
+    return error
 
 
 def _why(exc: Exception) -> str:

@@ -56,7 +56,7 @@ def test_client_may_follow_the_progress_of_a_scrub(daemon: DaemonProcess) -> Non
     """With the keys of a status, so that a terminal shows both in the same way."""
     asked = {"verb": "verify", "deep": True, "progress": True}
 
-    *words, last = [answer["result"] for answer in ask(str(daemon.socket), asked)]
+    *words, last = ask(str(daemon.socket), asked)
 
     assert words
     assert all(progress(pair) in ("proving", "done") for word in words for pair in word["progress"])

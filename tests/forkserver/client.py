@@ -196,7 +196,7 @@ programs: set[str] = set()
 _COMMANDS = (
     "smtd.cli.check",
     "smtd.cli.show",
-    "smtd.cli.delegate",
+    "smtd.cli.user_daemon",
     "smtd.cli.list_records",
     "smtd.cli.records",
     "smtd.cli.user",
