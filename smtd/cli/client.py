@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from argparse import SUPPRESS
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from smtd.cli.parser import VerbParser
 from smtd.cli.progress_line import ProgressLine
-from smtd.cli.say import complain, say
+from smtd.cli.say import complain, say, say_json
 from smtd.cli.socket_path import any_socket_path
 from smtd.cli.status_table import NO_PAIRS
 from smtd.control.client import Result, result
@@ -67,6 +67,20 @@ def ask_daemon(arguments: Any, verb: str, patience: float | None = PATIENCE, **m
         return result(any_socket_path(arguments.socket), {"verb": verb, **more}, patience, progress.show)
     finally:
         progress.clear()
+
+
+def say_result(arguments: Any, found: Result, lines: Iterable[str]) -> None:
+    """Print *found* as JSON if the user wants that, else *lines*."""
+    if arguments.json:
+        say_json(found)
+    else:
+        for line in lines:
+            say(line)
+
+
+def exit_code(found: Result) -> int:
+    """Return the exit code for cycles or scrubs: the worst of the pairs that have no result, else 1 or 0."""
+    return max(int(not found["ok"]), *(int(error["code"]) for error in found["errors"]), 0)
 
 
 def print_reports(found: Result, program: str, *, planned: bool = False) -> None:

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from smtd import __version__
-from smtd.cli import outcomes, records, status, streams, verify, waiting, web
-from smtd.cli.client import PATIENCE, add_group, add_options, add_verb, ask_daemon, print_reports
+from smtd.cli import records, status, streams, verify, waiting, web
+from smtd.cli.client import (
+    PATIENCE,
+    add_group,
+    add_options,
+    add_verb,
+    ask_daemon,
+    exit_code,
+    print_reports,
+    say_result,
+)
 from smtd.cli.parser import VerbParser
-from smtd.cli.say import complain_of, say, say_json
+from smtd.cli.say import complain_of, say_json
 from smtd.cli.socket_path import any_socket_path
 from smtd.cli.status_table import NO_PAIRS
-from smtd.control.client import ask, result
+from smtd.control.client import Result, ask, result
 from smtd.errors import SmtdError
 
+#: What is said of a pair for which a verb changed something, and of one for which it did not.
+_OF_PAIRS = {"pause": ("paused", "was paused already"), "resume": ("resumed", "was not paused")}
 #: A bare name with one of these endings is that of a file, even if it does not exist yet.
 _STORE_SUFFIXES = (".sqlite", ".sqlite3", ".db", ".shelf", ".json")
 
@@ -136,14 +147,24 @@ def _add_pair(verbs: Any) -> None:
 def _plain(verb: str) -> Callable[[Any], int]:
     def do(arguments: Any) -> int:
         found = ask_daemon(arguments, verb, pairs=getattr(arguments, "pairs", []))
-        if arguments.json:
-            say_json(found)
-        else:
-            for line in outcomes.lines(verb, found):
-                say(line)
+        say_result(arguments, found, done(verb, found))
         return 0
 
     return do
+
+
+def done(verb: str, found: Result) -> Iterator[str]:
+    """Yield what *verb* (pause, resume, stop) did."""
+    if verb == "stop":
+        # One of an earlier version does not say which it is.
+        yield "smtd serve is stopping" if found.get("only_serves") else "smtd is stopping"
+        return
+    changed, same = _OF_PAIRS[verb]
+    # A daemon of an earlier version names no pairs.
+    for name in found.get("pairs", ()):
+        yield f"{name}: {changed if name in found['changed'] else same}"
+    if not found.get("pairs", True):
+        yield NO_PAIRS
 
 
 def _sync(verb: str) -> Callable[[Any], int]:
@@ -162,8 +183,7 @@ def _sync(verb: str) -> Callable[[Any], int]:
             say_json(found)
         else:
             print_reports(found, arguments.program, planned=verb == "sync plan")
-        codes = [int(error["code"]) for error in found["errors"]]
-        return max(int(not found["ok"]), *codes, 0)
+        return exit_code(found)
 
     return do
 
@@ -183,10 +203,7 @@ def _events(arguments: Any) -> int:
 
 def _backup(arguments: Any) -> int:
     found = ask_daemon(arguments, "backup", None, file=os.path.abspath(os.path.expanduser(arguments.file)))
-    if arguments.json:
-        say_json(found)
-    else:
-        say(f"{found['file']}  {found['bytes']:,} bytes")
+    say_result(arguments, found, [f"{found['file']}  {found['bytes']:,} bytes"])
     return 0
 
 
@@ -196,12 +213,15 @@ def _reload(arguments: Any) -> int:
     except SmtdError as exc:
         exc.has_lines = True  # all mistakes in the configuration
         raise
-    if arguments.json:
-        say_json(found)
-        return 0
-    for line in outcomes.lines("reload", found):
-        say(line)
+    say_result(arguments, found, _reloaded(found))
     return 0
+
+
+def _reloaded(found: Result) -> Iterator[str]:
+    named = {what: names for what, names in found.items() if names}
+    yield "configuration reloaded" if named else "configuration reloaded; no pair has changed"
+    for what, names in named.items():
+        yield f"{what}: {', '.join(names)}"
 
 
 def _pair_add(arguments: Any) -> int:
@@ -211,10 +231,7 @@ def _pair_add(arguments: Any) -> int:
         if _is_path(pair[side]):
             pair[side] = os.path.abspath(os.path.expanduser(pair[side]))
     found = ask_daemon(arguments, "pair add", None, name=arguments.name, pair=pair)
-    if arguments.json:
-        say_json(found)
-    else:
-        say(f"{arguments.name}: added")
+    say_result(arguments, found, [f"{arguments.name}: added"])
     return 0
 
 
@@ -226,10 +243,7 @@ def _is_path(word: str) -> bool:
 
 def _pair_remove(arguments: Any) -> int:
     found = ask_daemon(arguments, "pair remove", None, name=arguments.name)
-    if arguments.json:
-        say_json(found)
-    else:
-        say(f"{arguments.name}: removed; both stores stay as they are")
+    say_result(arguments, found, [f"{arguments.name}: removed; both stores stay as they are"])
     return 0
 
 
@@ -244,14 +258,11 @@ def pair_names() -> list[str]:
 
 def _pair_list(arguments: Any) -> int:
     found = ask_daemon(arguments, "pair list")
-    if arguments.json:
-        say_json(found)
-    else:
-        for pair in found["pairs"]:
-            added = "  (added)" if pair["added"] else ""
-            say(f"{pair['pair']}: {pair['left']} {pair['mode']} {pair['right']}{added}")
-        if not found["pairs"]:
-            say(NO_PAIRS)
+    lines = [
+        f"{pair['pair']}: {pair['left']} {pair['mode']} {pair['right']}{'  (added)' if pair['added'] else ''}"
+        for pair in found["pairs"]
+    ]
+    say_result(arguments, found, lines or [NO_PAIRS])
     return 0
 
 

@@ -6,10 +6,11 @@ import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from smtd.cli import record_fields
-from smtd.cli.client import add_verb, ask_daemon
+from smtd.cli.client import add_verb, ask_daemon, say_result
 from smtd.cli.say import complain, say, say_json
 from smtd.cli.shell_words import command
 from smtd.control.client import Result
@@ -51,40 +52,36 @@ def _add_record(verb: Any) -> None:
 
 def _explain(arguments: Any) -> int:
     found = _of_record(arguments, "explain")
-    if arguments.json:
-        say_json(found)
-        return 0
-    for side in ("left", "right"):
-        say(f"{side:<7} {found[side] or 'nothing'}")
-    agreed = found["agreed"]
-    if agreed is None:
-        say("agreed  never, as far as smtd knows")
-    else:
-        same = agreed["left"] == agreed["right"]
-        what = agreed["left"] if same else f"{agreed['left']} on the left, {agreed['right']} on the right"
-        say(f"agreed  {what}, at {local_time(agreed['at'] or 'an unknown time')}")
-    say(f"now     {with_local_times(found['rule'])}")
-    say(f"next    {with_local_times(found['next'])}")
-    for past in found["history"]:
-        what = f"{past['action']} on the {past['side']}: {with_local_times(past['reason'])}"
-        say(f"cycle {past['cycle']}  {local_time(past['at'])}  {what}")
-    _print_forgotten(found["forgotten"])
+    say_result(arguments, found, _explained(found))
     return 0
 
 
-def _print_forgotten(at: str | None, pair: str = "") -> None:
+def _explained(found: Result) -> Iterator[str]:
+    for side in ("left", "right"):
+        yield f"{side:<7} {found[side] or 'nothing'}"
+    agreed = found["agreed"]
+    if agreed is None:
+        yield "agreed  never, as far as smtd knows"
+    else:
+        same = agreed["left"] == agreed["right"]
+        what = agreed["left"] if same else f"{agreed['left']} on the left, {agreed['right']} on the right"
+        yield f"agreed  {what}, at {local_time(agreed['at'] or 'an unknown time')}"
+    yield f"now     {with_local_times(found['rule'])}"
+    yield f"next    {with_local_times(found['next'])}"
+    for past in found["history"]:
+        what = f"{past['action']} on the {past['side']}: {with_local_times(past['reason'])}"
+        yield f"cycle {past['cycle']}  {local_time(past['at'])}  {what}"
+    yield from _forgotten(found["forgotten"])
+
+
+def _forgotten(at: str | None, pair: str = "") -> Iterator[str]:
     if at is not None:
-        say(f"{pair}the history up to {local_time(at)} was removed (history_age, history_size)")
+        yield f"{pair}the history up to {local_time(at)} was removed (history_age, history_size)"
 
 
 def _show(arguments: Any) -> int:
     found = _of_record(arguments, "show")
-    if arguments.json:
-        say_json(found)
-        return 0
-    for line in record_fields.lines(found):
-        say(line)
-    _print_forgotten(found["forgotten"])
+    say_result(arguments, found, chain(record_fields.lines(found), _forgotten(found["forgotten"])))
     return 0
 
 
@@ -98,22 +95,24 @@ def _history(arguments: Any) -> int:
         return _check(arguments)
     names = ("pair", "label", "cycle", "limit")
     found = ask_daemon(arguments, "history", **{name: getattr(arguments, name) for name in names})
-    if arguments.json:
-        say_json(found)
-        return 0
-    for number, cycle in enumerate(cycles(found["history"])):
-        if number:
-            say("")
-        for line in cycle_lines(cycle):
-            say(line)
-    if not found["history"]:
-        say("No history: smtd has written nothing that matches.")
-    if found["history"] and arguments.cycle is None and len(found["history"]) == arguments.limit:
-        last = found["history"][-1]["cycle"]
-        say(f"cycle {last} may have more records, and there may be earlier cycles: --cycle {last}, --limit N")
-    for name, at in found["forgotten"].items():
-        _print_forgotten(at, f"{name}: ")
+    say_result(arguments, found, _listed(found, arguments))
     return 0
+
+
+def _listed(found: Result, arguments: Any) -> Iterator[str]:
+    history = found["history"]
+    for number, cycle in enumerate(cycles(history)):
+        if number:
+            yield ""
+        yield from cycle_lines(cycle)
+    if not history:
+        yield "No history: smtd has written nothing that matches."
+    if history and arguments.cycle is None and len(history) == arguments.limit:
+        last = history[-1]["cycle"]
+        more = f"--cycle {last}, --limit N"
+        yield f"cycle {last} may have more records, and there may be earlier cycles: {more}"
+    for name, at in found["forgotten"].items():
+        yield from _forgotten(at, f"{name}: ")
 
 
 def cycles(history: Sequence[Result]) -> list[list[Result]]:
@@ -140,11 +139,9 @@ def cycle_lines(cycle: Sequence[Result]) -> Iterator[str]:
 
 def _check(arguments: Any) -> int:
     found = ask_daemon(arguments, "history check", None)
-    if arguments.json:
-        say_json({"ok": True, **found})
-    else:
-        seal = found["head"][:16] or "none"
-        say(f"{plural(found['entries'], 'entry', 'entries')}, intact; last seal {seal}")
+    seal = found["head"][:16] or "none"
+    line = f"{plural(found['entries'], 'entry', 'entries')}, intact; last seal {seal}"
+    say_result(arguments, {"ok": True, **found}, [line])
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from smtd.cli.client import add_verb, ask_daemon, print_errors
+from smtd.cli.client import add_verb, ask_daemon, exit_code, print_errors
 from smtd.cli.say import say, say_json
 from smtd.control.client import Result
 from smtd.output.counts import plural
@@ -31,8 +31,7 @@ def _verify(arguments: Any) -> int:
         say_json(found)
     else:
         _show_proofs(found, arguments.program)
-    codes = [int(error["code"]) for error in found["errors"]]
-    return max(int(not found["ok"]), *codes, 0)
+    return exit_code(found)
 
 
 def _show_proofs(found: Result, program: str) -> None:

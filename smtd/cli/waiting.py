@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from smtd.cli import outcomes
-from smtd.cli.client import add_group, add_verb, ask_daemon, conflicting, print_reports
-from smtd.cli.say import say, say_json
+from smtd.cli.client import add_group, add_verb, ask_daemon, conflicting, print_reports, say_result
+from smtd.cli.say import say_json
 from smtd.cli.shell_words import command, literal
+from smtd.cli.status_table import NO_PAIRS
 from smtd.control.client import Result
 from smtd.errors import UsageError
 from smtd.output.counts import plural
@@ -80,23 +80,33 @@ def _decided(arguments: Any, verb: str, **asked: Any) -> int:
 def _listed(what: str) -> Callable[[Any], int]:
     def do(arguments: Any) -> int:
         found = ask_daemon(arguments, what, pairs=arguments.pairs)
-        if arguments.json:
-            say_json(found)
-            return int(bool(found[what]))
-        socket = [] if arguments.socket is None else ["--socket", arguments.socket]
-        program = [arguments.program, *socket]
-        for number, group in enumerate(groups(found[what])):
-            if number:
-                say("")
-            for line in group_lines(group, program):
-                say(line)
-        if not found[what]:
-            pairs = ask_daemon(arguments, "status", pairs=arguments.pairs)["pairs"]
-            for line in outcomes.nothing_waits(what, pairs):
-                say(line)
+        say_result(arguments, found, _what_waits(arguments, what, found[what]))
         return int(bool(found[what]))
 
     return do
+
+
+def _what_waits(arguments: Any, what: str, found: Sequence[Result]) -> Iterator[str]:
+    """Yield the conflicts or holds *found*, by group; if there are none, that, as far as the daemon knows."""
+    socket = [] if arguments.socket is None else ["--socket", arguments.socket]
+    for number, group in enumerate(groups(found)):
+        if number:
+            yield ""
+        yield from group_lines(group, [arguments.program, *socket])
+    if not found:
+        yield from nothing_waits(what, ask_daemon(arguments, "status", pairs=arguments.pairs)["pairs"])
+
+
+def nothing_waits(what: str, pairs: Sequence[Result]) -> Iterator[str]:
+    """Yield that there are no conflicts or holds (*what*), as far as that is known of *pairs*, by status."""
+    if not pairs:
+        yield NO_PAIRS
+        return
+    unknown = [pair for pair in pairs if pair["last_cycle"] is None]
+    if len(unknown) < len(pairs):
+        yield f"No {what}."
+    for pair in unknown:
+        yield f"{pair['pair']}: not known yet: it has not been synced since smtd started ({pair['state']})"
 
 
 def groups(found: Sequence[Result]) -> list[list[Result]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from smtd.cli import outcomes
+from smtd.cli import ctl, waiting
 from smtd.daemon.pair_log import PairLog
 from smtd.engine.report import Conflict, Held, Hold, PairReport, SideReport
 from smtd.merge.reasons import Code, because
@@ -106,10 +106,10 @@ def test_nothing_to_say_is_said() -> None:
     away = {"pair": "b", "state": "offline", "last_cycle": None}
     unknown = "b: not known yet: it has not been synced since smtd started (offline)"
 
-    assert [*outcomes.nothing_waits("holds", [idle])] == ["No holds."]
-    assert [*outcomes.nothing_waits("holds", [idle, away])] == ["No holds.", unknown]
-    assert [*outcomes.nothing_waits("holds", [away])] == [unknown]
-    assert [*outcomes.nothing_waits("holds", [])] == [*outcomes.lines("pause", {"pairs": [], "changed": []})]
+    assert [*waiting.nothing_waits("holds", [idle])] == ["No holds."]
+    assert [*waiting.nothing_waits("holds", [idle, away])] == ["No holds.", unknown]
+    assert [*waiting.nothing_waits("holds", [away])] == [unknown]
+    assert [*waiting.nothing_waits("holds", [])] == [*ctl.done("pause", {"pairs": [], "changed": []})]
 
 
 def test_verbs_say_what_was_done_and_so_does_the_log(tmp_path: Path) -> None:
