@@ -19,6 +19,12 @@ def expanded(name: str | Path) -> Path:
         raise UsageError(f"the home directory in {name} is unknown; give the full path") from exc
 
 
+def shipped(packaged: str, in_checkout: str) -> Path:
+    """Return the file or directory *packaged* of the installed smtd, or *in_checkout* in a checkout."""
+    package = Path(__file__).parent
+    return found if (found := package / packaged).exists() else package.parent / in_checkout
+
+
 def is_from_windows(name: str) -> bool:
     """Say whether *name* looks like a path of Windows."""
     return _WINDOWS.match(name) is not None

@@ -6,16 +6,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import smtd
 from smtd import denied, durable, private
 from smtd.cli.config_edit import ConfigFile
 from smtd.cli.say import complain, say, say_json
 from smtd.cli.state import configuration_file, usual_files
 from smtd.errors import UsageError
+from smtd.paths import shipped
 from smtd.stores.discovery import current_project
 
-#: Where a wheel has the example, and where a checkout has it.
-_PACKAGED, _CHECKOUT = (Path(smtd.__file__).parents[level] / "config.example.toml" for level in (0, 1))
 #: The sections that may be empty, and then change nothing: keys below them can be set by removing a `#`.
 _EMPTY = ("[daemon]", "[notify]")
 #: The store of the example that is a project directory.
@@ -31,7 +29,8 @@ def run(chosen: Path | None, *, as_json: bool) -> int:
     file = (configuration_file(chosen) or usual_files()[0]).absolute()
     directory = _project()
     name = None if directory is None else ConfigFile(file).free_name(directory.name, ())
-    _write(file, text(_example(), name, directory))
+    example = shipped("config.example.toml", "config.example.toml").read_text("utf-8")
+    _write(file, text(example, name, directory))
     if as_json:
         say_json({"file": str(file), "store": name, "project": None if directory is None else str(directory)})
         return 0
@@ -84,17 +83,6 @@ def _project() -> Path | None:
     return directory
 
 
-def _example() -> str:
-    return (_PACKAGED if _PACKAGED.is_file() else _CHECKOUT).read_text("utf-8")
-
-
-def _exists(file: Path) -> UsageError:
-    return UsageError(
-        f"there is a configuration already: {file}; smtd check checks it, smtd mirror adds a pair to it, and"
-        " smtd init -c FILE writes another one"
-    )
-
-
 def _write(file: Path, content: str) -> None:
     """Create the private *file* with *content*, durably. Raises UsageError; no part of a file is left."""
     place = f"the configuration {file}"
@@ -103,7 +91,10 @@ def _write(file: Path, content: str) -> None:
         try:
             handle = private.create(file)
         except FileExistsError:
-            raise _exists(file) from None
+            raise UsageError(
+                f"there is a configuration already: {file}; smtd check checks it, smtd mirror adds a pair to"
+                " it, and smtd init -c FILE writes another one"
+            ) from None
     except OSError as exc:
         raise UsageError(
             f"{place} cannot be created: {denied.why(exc)}; or name another file with -c"

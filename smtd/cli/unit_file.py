@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import smtd
+from smtd.paths import shipped
 
 #: The first line of a unit that smtd wrote: it replaces and removes no other.
 MARK = (
     "# Written by `smtd service install`, which replaces it. Put changes into a drop-in: systemctl edit smtd."
 )
-#: Where a wheel has the units, and where a checkout has them.
-_PACKAGED, _CHECKOUT = Path(smtd.__file__).parent / "units", Path(smtd.__file__).parents[1] / "systemd"
 #: Directories that the system's unit hides from its service.
 _HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"))
 
@@ -43,10 +42,9 @@ def installed_programs() -> Programs:
 
 def text_of(unit: str, programs: Programs, config: Path | None) -> str:
     """Return *unit*, such as user/smtd.service, for *programs* and the file *config* (None: as usual)."""
-    directory = _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
     chosen = [] if config is None else ["--config", str(config)]
     started = _command([*programs.smtd, *chosen])
-    lines = (directory / unit).read_text("utf-8").splitlines()
+    lines = (shipped("units", "systemd") / unit).read_text("utf-8").splitlines()
     return "\n".join([MARK, *(_line(line, started, _command(programs.control)) for line in lines), ""])
 
 
