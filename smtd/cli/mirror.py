@@ -238,21 +238,23 @@ def _store_keys(target: str, found: LoggedIn, password_file: Path | None) -> Key
     return keys
 
 
-def _policy(setup: Setup) -> Policy:
-    project = setup.locations.left.project
-    return Policy(projects=None if project is None else frozenset({project}))
-
-
 def _preview(setup: Setup, state: Path, request: MirrorRequest) -> PairReport:
     """Return what the first sync would do. Raises SmtdError."""
-
-    async def preview(progress: Progress) -> PairReport:
-        async with open_journal(state) as journal, pairing.open_stores(setup.locations) as stores:
-            run = partial(pairing.preview, journal, setup.name, setup.locations, stores, _policy(setup))
-            return await run(progress=progress)
-
     with show.progress(quiet=request.as_json) as progress:
-        return anyio.run(preview, progress)
+        return anyio.run(partial(_cycle, setup, state, progress, dry_run=True))
+
+
+async def _cycle(setup: Setup, state: Path, progress: Progress, *, dry_run: bool) -> PairReport:
+    """Run the first cycle of a new pair, whose settings are the defaults, in this process."""
+    project = setup.locations.left.project
+    policy = Policy(projects=None if project is None else frozenset({project}))
+    async with open_journal(state) as journal, pairing.open_stores(setup.locations) as stores:
+        pair = (journal, setup.name, setup.locations, stores, policy)
+        if dry_run:
+            return await pairing.preview(*pair, progress=progress)
+        return await pairing.sync(
+            *pair, progress=progress, ended=lambda opened: opened.journal.set_name(setup.name)
+        )
 
 
 def _show(setup: Setup, plan: PairReport, file: Path) -> None:
@@ -308,7 +310,8 @@ def _first_sync(request: MirrorRequest, name: str, setup: Setup | None) -> int:
         if has_daemon:
             report = _by_daemon(name, progress)
         elif setup is not None:
-            report = _here(setup, state_directory(None, configuration(request.config)), progress)
+            state = state_directory(None, configuration(request.config))
+            report = shapes.pair(anyio.run(partial(_cycle, setup, state, progress, dry_run=False)))
     is_ok = report is None or bool(report["ok"])
     if request.as_json:
         is_new = setup is not None
@@ -336,17 +339,6 @@ def _by_daemon(name: str, progress: Progress) -> dict[str, Any]:
         raise UsageError(f"pair {name}: {answer['errors'][0]['error']}")
     report: dict[str, Any] = answer["pairs"][0]
     return report
-
-
-def _here(setup: Setup, state: Path, progress: Progress) -> dict[str, Any]:
-    """Run the first cycle of a new pair, whose settings are the defaults, in this process."""
-
-    async def sync() -> PairReport:
-        async with open_journal(state) as journal, pairing.open_stores(setup.locations) as stores:
-            run = partial(pairing.sync, journal, setup.name, setup.locations, stores, _policy(setup))
-            return await run(progress=progress, ended=lambda pair: pair.journal.set_name(setup.name))
-
-    return shapes.pair(anyio.run(sync))
 
 
 def _say_result(report: Mapping[str, Any], name: str) -> None:
