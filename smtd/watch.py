@@ -43,24 +43,12 @@ class Watched:
         self.directories = {path.parent for path in self.paths}
 
     def stat(self) -> Signature:
-        """Return the current status of the files. Blocks."""
-        return stat(self.paths)
+        """Return the current status of the files; an empty or inaccessible one counts as absent. Blocks.
 
-
-def stat(paths: Iterable[Path]) -> Signature:
-    """Return the status of files; an empty or inaccessible file counts as absent. Blocks.
-
-    SQLite creates an empty write-ahead log even for a reader.
-    """
-    return tuple(_stat(path) for path in paths)
-
-
-def _stat(path: Path) -> tuple[int, ...] | None:
-    try:
-        (found,) = signature([path])
-    except OSError:
-        return None  # its directory is inaccessible or is now a file: the next cycle reports the reason
-    return None if found is None or found[2] == 0 else found
+        SQLite creates an empty write-ahead log even for a reader. Why a file is inaccessible, the next cycle
+        reports.
+        """
+        return tuple(None if found is None or found[2] == 0 else found for found in signature(self.paths))
 
 
 class Watch:
