@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from inspect import cleandoc
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import click
 
@@ -26,6 +26,8 @@ _Help: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 _COMMON = {"--json": False, "--socket": True, "--config": True, "-c": True}
 
 
+#: A function that becomes a command.
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 #: Options of many verbs.
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 NO_INPUT = click.option("--no-input", is_flag=True, help="Ask for nothing; fail instead.")

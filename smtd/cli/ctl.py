@@ -28,6 +28,15 @@ from smtd.errors import SmtdError
 
 #: What is said of a pair for which a verb changed something, and of one for which it did not.
 _OF_PAIRS = {"pause": ("paused", "was paused already"), "resume": ("resumed", "was not paused")}
+#: The options of a pair that are one of a few words, the default first, with their help.
+CHOICES = {
+    "--mode": (("two-way", "left-to-right", "right-to-left"), "Direction in which changes are synced."),
+    "--deletes": (("propagate", "keep"), "Whether to delete a record that was deleted on the other side."),
+    "--unfinished": (
+        ("hold", "mirror"),
+        "Whether to sync a record only when its run is over, or also while it runs.",
+    ),
+}
 #: A bare name with one of these endings is that of a file, even if it does not exist yet.
 _STORE_SUFFIXES = (".sqlite", ".sqlite3", ".db", ".shelf", ".json")
 
@@ -124,19 +133,7 @@ def _add_pair(verbs: Any) -> None:
         metavar="NAME",
         help="Only this project (repeatable; '*' means all).",
     )
-    for name, words, text in (
-        ("--mode", ("two-way", "left-to-right", "right-to-left"), "Direction in which changes are synced."),
-        (
-            "--deletes",
-            ("propagate", "keep"),
-            "Whether to delete a record that was deleted on the other side.",
-        ),
-        (
-            "--unfinished",
-            ("hold", "mirror"),
-            "Whether to sync a record only when its run is over, or also while it runs.",
-        ),
-    ):
+    for name, (words, text) in CHOICES.items():
         add.add_argument(name, choices=words, default=words[0], help=f"{text} [default: {words[0]}]")
     add_verb(verbs, "remove", _pair_remove, "Remove a pair that was added with pair add.").add_argument(
         "name", metavar="NAME", help="The name of the pair."

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from smtd import __version__
-from smtd.cli import forwarded, logs, service_verbs, user_verbs
-from smtd.cli.commands import JSON, NO_INPUT, Argument, CommandGroup, common_options, json_option
+from smtd.cli import ctl, forwarded, logs, service_verbs, user_verbs
+from smtd.cli.commands import (
+    JSON,
+    NO_INPUT,
+    Argument,
+    CommandGroup,
+    Decorated,
+    common_options,
+    json_option,
+)
 
 _TIMEZONE = click.option(
     "--timezone",
@@ -26,7 +35,11 @@ _PROJECTS = click.option(
     help="Only this project (repeatable; '*' means all). [default: a project directory's own, else all]",
 )
 _SOCKET = click.option("--socket", metavar="FILE", help="The control socket.")
-MODES = ("two-way", "left-to-right", "right-to-left")
+
+
+def _choice(name: str, words: Sequence[str], text: str) -> Callable[[Decorated], Decorated]:
+    """Return an option that takes one of *words*; the first is the default."""
+    return click.option(name, type=click.Choice(words), default=words[0], show_default=True, help=text)
 
 
 @click.group(
@@ -58,34 +71,14 @@ def main() -> None:
     shell_complete=forwarded.sync_pairs,
 )
 @_PROJECTS
-@click.option(
-    "--mode",
-    type=click.Choice(MODES),
-    default="two-way",
-    show_default=True,
-    help="Direction in which changes are synced.",
-)
-@click.option(
-    "--deletes",
-    type=click.Choice(("propagate", "keep")),
-    default="propagate",
-    show_default=True,
-    help="Whether to delete a record that was deleted on the other side.",
-)
-@click.option(
+@_choice("--mode", *ctl.CHOICES["--mode"])
+@_choice("--deletes", *ctl.CHOICES["--deletes"])
+@_choice(
     "--conflicts",
-    type=click.Choice(("ask", "left", "right", "newest")),
-    default="ask",
-    show_default=True,
-    help="Which record wins if both sides changed it; the history keeps the other.",
+    ("ask", "left", "right", "newest"),
+    "Which record wins if both sides changed it; the history keeps the other.",
 )
-@click.option(
-    "--unfinished",
-    type=click.Choice(("hold", "mirror")),
-    default="hold",
-    show_default=True,
-    help="Whether to sync a record only when its run is over, or also while it runs.",
-)
+@_choice("--unfinished", *ctl.CHOICES["--unfinished"])
 @click.option(
     "--verify",
     is_flag=True,

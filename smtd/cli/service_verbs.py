@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
-from smtd.cli.commands import JSON, Command
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+from smtd.cli.commands import JSON, Command, Decorated
 
 
 def _options(command: Decorated) -> Decorated:
