@@ -100,23 +100,9 @@ async def _report(
     state = await to_thread.run_sync(_state, config)
     report = Report(str(file), [*stores.values()], pairs, state)
     if config.server is not None:
-        report.server = await _server(config, file, report)
+        unusable = {store.name for store in stores.values() if store.problem is not None}
+        report.server = await check_server.look(config, config.server, file, unusable)
     return report
-
-
-async def _server(config: Config, file: Path, report: Report) -> PartFinding:
-    """Return what was found about smtd's own server; a store that cannot be used is not checked again."""
-    assert config.server is not None
-    unusable = {store.name for store in report.stores if store.problem is not None}
-    parts, found = [], PartFinding("server")
-    async for each in check_server.findings(config, config.server, file, unusable):
-        if isinstance(each, str):
-            parts.append(each)
-        else:
-            found.errors.append(each)
-    address, *more = parts
-    found.notes.append("  ".join([address, *(["; ".join(more)] if more else [])]))
-    return found
 
 
 def _state(config: Config) -> PartFinding:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import AsyncIterator, Collection, Iterator
-from functools import partial
+from collections.abc import Collection, Iterator
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ from anyio import to_thread
 
 from smtd import configured_server, denied
 from smtd.cli import check_tls
+from smtd.cli.check_report import PartFinding
 from smtd.cli.own_server import served_store, users_file
 from smtd.cli.state import state_directory
 from smtd.config import Config, ServerConfig
@@ -34,28 +34,27 @@ from smtd.stores.registry import open_store
 PATIENCE = 3.0
 
 
-async def findings(
-    config: Config, server: ServerConfig, chosen: Path, unusable: Collection[str]
-) -> AsyncIterator[str | SmtdError]:
-    """Yield the findings about *server* in *config*, from the file *chosen*: parts of a line, and errors.
+async def look(config: Config, server: ServerConfig, chosen: Path, unusable: Collection[str]) -> PartFinding:
+    """Return what was found about *server* in *config*, from the file *chosen*.
 
     Does not check a store whose name is in *unusable*: its error is printed already.
     """
-    for problem in names(server):
-        yield problem
-    for one in await to_thread.run_sync(_address, server):
-        yield one
+    found = PartFinding("server")
+    found.errors += names(server)
+    await to_thread.run_sync(_try_address, server, found)
     if server.store not in unusable:
         try:
-            yield await _store(config, server)
+            found.notes.append(await _store(config, server))
             if (difference := await _other_users(config, server, chosen)) is not None:
-                yield difference
+                found.errors.append(difference)
         except SmtdError as exc:
-            yield exc
-    for one in await to_thread.run_sync(partial(_users, server, chosen)):
-        yield one
-    for one in await to_thread.run_sync(check_tls.problems_of, server):
-        yield one
+            found.errors.append(exc)
+    await to_thread.run_sync(_count_users, server, chosen, found)
+    found.errors += await to_thread.run_sync(lambda: [*check_tls.problems_of(server)])
+    scheme = "http" if server.cert_file is None else "https"
+    root = f"{scheme}://{server.listen}/" if server.url is None else configured_server.root(server.url)
+    found.notes = [f"{root}records/  {'; '.join(found.notes)}".rstrip()]
+    return found
 
 
 def names(server: ServerConfig) -> Iterator[SmtdError]:
@@ -98,28 +97,24 @@ def _url(url: str, server: ServerConfig, *, is_local: bool) -> Iterator[SmtdErro
         )
 
 
-def _address(server: ServerConfig) -> list[str | SmtdError]:
-    """Return the address of the server, and whether it runs there or why it cannot. Blocks."""
+def _try_address(server: ServerConfig, found: PartFinding) -> None:
+    """Note whether the server runs at its address, or why it cannot. Blocks."""
     host, port = configured_server.address(server.listen)
-    scheme = "http" if server.cert_file is None else "https"
-    root = f"{scheme}://{server.listen}/" if server.url is None else configured_server.root(server.url)
-    findings: list[str | SmtdError] = [f"{root}records/"]
     try:
         _try_to_bind(host, port)
     except socket.gaierror:
-        findings.append(
+        found.errors.append(
             UsageError(f"there is no address {host}; listen on one of this machine, or 127.0.0.1")
         )
     except OSError as exc:
         if exc.errno != errno.EADDRINUSE:
-            findings.append(_no_address(host, port, exc))
+            found.errors.append(_no_address(host, port, exc))
         elif _is_smtd(host, port, has_tls=server.cert_file is not None):
-            findings.append("already running")
+            found.notes.append("already running")
         else:
-            findings.append(
+            found.errors.append(
                 UsageError(f"another program listens on {server.listen}; stop it, or choose another port")
             )
-    return findings
 
 
 def _try_to_bind(host: str, port: int) -> None:
@@ -198,11 +193,6 @@ async def _remote(location: Location) -> str:
     return f"{held}; without triggers, what other programs write is found by reading all records"
 
 
-async def is_empty(location: Location) -> bool:
-    """Say whether the database on a server at *location* has no tables yet. Raises SmtdError."""
-    return location.is_served and await served_state(location) is ServedState.EMPTY
-
-
 def _place(config: Config, server: ServerConfig) -> Path | Location:
     return served_store(server, config, state_directory(None, config).absolute())
 
@@ -232,18 +222,17 @@ async def _other_users(config: Config, server: ServerConfig, chosen: Path) -> Sm
     )
 
 
-def _users(server: ServerConfig, chosen: Path) -> list[str | SmtdError]:
-    """Return how many users can log in and whether reading needs no login, or what is wrong. Blocks."""
+def _count_users(server: ServerConfig, chosen: Path, found: PartFinding) -> None:
+    """Note how many users can log in and whether reading needs no login, or what is wrong. Blocks."""
     path = users_file(server, chosen).absolute()
     try:
-        found = users.read(path)
+        count = len(users.read(path))
     except SmtdError as exc:
-        return [exc]
-    findings: list[str | SmtdError] = []
-    if found:
-        findings.append(plural(len(found), "user"))
+        found.errors.append(exc)
+        return
+    if count:
+        found.notes.append(plural(count, "user"))
     elif server.anonymous == "none":
-        findings.append(SmtdError(f"{path} has no users; run smtd user add NAME"))
+        found.errors.append(SmtdError(f"{path} has no users; run smtd user add NAME"))
     if server.anonymous == "read":
-        findings.append("anonymous read access")
-    return findings
+        found.notes.append("anonymous read access")

@@ -9,10 +9,10 @@ from pathlib import Path
 from anyio import to_thread
 
 from smtd import denied
-from smtd.cli import check_server
 from smtd.config import Config
 from smtd.errors import SmtdError, StoreUnreachable
 from smtd.output.counts import plural
+from smtd.server.opening import ServedState, served_state
 from smtd.stores.driver import Server
 from smtd.stores.location import Location
 from smtd.stores.registry import open_store
@@ -79,7 +79,7 @@ async def _read(found: StoreFinding, location: Location, config: Config, changes
         found.is_missing = True
         return
     is_served = config.server is not None and config.server.store == found.name
-    if is_served and server is not None and await check_server.is_empty(location):
+    if is_served and server is not None and await _is_empty(location):
         found.is_empty = True
         found.notes.append("is empty")
         return
@@ -101,6 +101,11 @@ async def _read(found: StoreFinding, location: Location, config: Config, changes
     if found.read_only:
         found.notes.append(f"read-only: {found.read_only}")
     found.projects = own.union(projects)
+
+
+async def _is_empty(location: Location) -> bool:
+    """Say whether the database on a server at *location* has no tables yet. Raises SmtdError."""
+    return location.is_served and await served_state(location) is ServedState.EMPTY
 
 
 async def _make_changes(
