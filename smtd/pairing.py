@@ -51,43 +51,6 @@ async def open_stores(locations: Both[Location]) -> AsyncIterator[Both[Store]]:
         yield Both(left, right)
 
 
-@asynccontextmanager
-async def _known_pair(
-    journal: Journal, name: str, locations: Both[Location], stores: Both[Store], policy: Policy
-) -> AsyncIterator[Pair]:
-    """Open the pair of *stores*, locked against other processes.
-
-    Raises StoreUnreachable if a store is missing that was synced before: a missing store must not count as
-    the deletion of its records.
-    """
-    async with journal.pair(locations.left.identity, locations.right.identity) as known:
-        has_agreed, before = await known.at_one_moment(partial(_recall, known))
-        if has_agreed:
-            await _expect_stores(locations)
-        else:
-            await _expect_places(journal, locations)
-        sides = Both(
-            *[
-                ReplacementCheck(locations[side], stores[side], before[side], has_agreed=has_agreed)
-                for side in SIDES
-            ]
-        )
-        for side in SIDES:
-            await sides[side].open()
-
-        async def begin() -> None:
-            for side in SIDES:
-                await sides[side].begin()
-
-        async def is_another(side: Side) -> bool:
-            return await sides[side].is_another()
-
-        async def now(written: Both[bool], ended: bool = False) -> Both[str]:
-            return Both(*[await sides[side].remembered(written[side], ended) for side in SIDES])
-
-        yield Pair(name, stores, known, policy, begin, is_another, now)
-
-
 async def _recall(known: PairJournal) -> tuple[bool, Both[str]]:
     """Return whether the stores of a pair were synced before, and their marks; await only the journal."""
     return await known.has_agreed(), await known.store_marks()
@@ -166,11 +129,36 @@ async def opened(
 ) -> AsyncIterator[Pair]:
     """Open the pair of *stores*, in whichever order the journal has it, locked against other processes.
 
-    Raises StoreUnreachable if a store is missing that was synced before.
+    Raises StoreUnreachable if a store is missing that was synced before: a missing store must not count as
+    the deletion of its records.
     """
-    async with _known_pair(journal, name, locations, stores, policy) as pair:
+    async with journal.pair(locations.left.identity, locations.right.identity) as known:
+        has_agreed, before = await known.at_one_moment(partial(_recall, known))
+        if has_agreed:
+            await _expect_stores(locations)
+        else:
+            await _expect_places(journal, locations)
+        sides = Both(
+            *[
+                ReplacementCheck(locations[side], stores[side], before[side], has_agreed=has_agreed)
+                for side in SIDES
+            ]
+        )
+        for side in SIDES:
+            await sides[side].open()
+
+        async def begin() -> None:
+            for side in SIDES:
+                await sides[side].begin()
+
+        async def is_another(side: Side) -> bool:
+            return await sides[side].is_another()
+
+        async def now(written: Both[bool], ended: bool = False) -> Both[str]:
+            return Both(*[await sides[side].remembered(written[side], ended) for side in SIDES])
+
         try:
-            yield pair
+            yield Pair(name, stores, known, policy, begin, is_another, now)
         finally:
             for side in SIDES:
                 stores[side].rest()
