@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from smtd.cli import streams
@@ -42,43 +43,40 @@ def _status(arguments: Any) -> int:
 
 
 def _watch(arguments: Any, found: Result) -> int:
-    if arguments.json:
-        return _repeat(arguments, found)
-    if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+    if not arguments.json and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         from smtd.cli import status_watch  # not every terminal is watched
 
         return status_watch.run(arguments, found)
-    return _print_changes(arguments, found)
-
-
-def _repeat(arguments: Any, found: Result) -> int:
-    """Print the status every second as JSON until the reader goes away."""
-    streams.end_with_reader()
-    while True:
-        say_json(found)
-        if streams.is_lost():
-            return int(is_left(found["pairs"]))
-        time.sleep(1)
-        found = ask_daemon(arguments, "status", pairs=arguments.pairs)
-
-
-def _print_changes(arguments: Any, found: Result) -> int:
-    """Print a line for each pair, and one for each change of a pair, until the reader goes away."""
-    streams.end_with_reader()
     before: dict[str, str] = {}
+    for latest in _each_second(arguments, found):
+        if arguments.json:
+            say_json(latest)
+        else:
+            before = _print_changes(before, latest)
+    return int(is_left(latest["pairs"]))
+
+
+def _each_second(arguments: Any, found: Result) -> Iterator[Result]:
+    """Yield the status, *found* first, every second until the reader of the output goes away."""
+    streams.end_with_reader()
     while True:
-        now = {pair["pair"]: _summary(pair) for pair in found["pairs"]}
-        for name in before.keys() - now.keys():
-            say(f"{local_now()}  {name}: removed")
-        for name, text in now.items():
-            if before.get(name) != text:
-                say(f"{local_now()}  {name}: {text}")
+        yield found
         sys.stdout.flush()
         if streams.is_lost():
-            return int(is_left(found["pairs"]))
-        before = now
+            return
         time.sleep(1)
         found = ask_daemon(arguments, "status", pairs=arguments.pairs)
+
+
+def _print_changes(before: dict[str, str], found: Result) -> dict[str, str]:
+    """Print a line for each pair whose summary differs from that *before*; return the summaries by pair."""
+    now = {pair["pair"]: _summary(pair) for pair in found["pairs"]}
+    for name in before.keys() - now.keys():
+        say(f"{local_now()}  {name}: removed")
+    for name, text in now.items():
+        if before.get(name) != text:
+            say(f"{local_now()}  {name}: {text}")
+    return now
 
 
 def _summary(pair: Result) -> str:
