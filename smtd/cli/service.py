@@ -65,9 +65,9 @@ class Service:
             why = denied.why(exc) if isinstance(exc, OSError) else "it is not text"
             raise UsageError(f"the unit {self.path} cannot be read: {why}") from exc
 
-    def is_installed(self) -> bool:
-        """Say whether there is a unit, by smtd, by a package or by hand."""
-        return self.packaged is not None or self.text() is not None
+    def unit(self) -> Path | None:
+        """Return the unit that there is, by smtd, by hand or by a package (None: there is none)."""
+        return self.packaged if self.text() is None else self.path
 
 
 def of(*, user: bool, system: bool) -> Service:
@@ -85,7 +85,7 @@ def install(service: Service, config: Path | None, *, as_json: bool) -> int:
     """
     changed = _write(service, config)
     running, step = _start(service, changed=changed)
-    place = str(service.path if service.text() is not None else service.packaged)
+    place = str(service.unit())
     if as_json:
         say_json({"ok": running, "unit": place, "changed": changed, "running": running, "next": step})
     else:
@@ -112,7 +112,7 @@ def start_for_user(config: Path | None) -> bool:
     service = Service(of_user=True)
     if place_for_user() is None:
         return False
-    changed = not service.is_installed() and _write(service, config)
+    changed = service.unit() is None and _write(service, config)
     return _start(service, changed=changed)[0]
 
 
@@ -217,7 +217,7 @@ def uninstall(service: Service, *, as_json: bool) -> int:
             f"{service.path} was not written by smtd service install; remove it yourself, after"
             f" {service.systemctl.words} disable --now {UNIT}"
         )
-    was_there = service.is_installed()
+    was_there = service.unit() is not None
     if was_there:
         service.systemctl.does("disable", "--now", UNIT, patience=STARTING)
     service.path.unlink(missing_ok=True)
@@ -238,11 +238,9 @@ def uninstall(service: Service, *, as_json: bool) -> int:
 
 def status(service: Service, *, as_json: bool) -> int:
     """Say whether the service is installed, enabled and running; return 0 if it runs, and 3 if not."""
-    text, systemctl = service.text(), service.systemctl
+    unit, systemctl = service.unit(), service.systemctl
     found: dict[str, Any] = {
-        "unit": None
-        if not service.is_installed()
-        else str(service.packaged if text is None else service.path),
+        "unit": None if unit is None else str(unit),
         "enabled": systemctl.state("UnitFileState", UNIT) == "enabled",
         "running": systemctl.state("ActiveState", UNIT) == "active",
         "says": systemctl.state("StatusText", UNIT),
