@@ -335,7 +335,7 @@ class Daemon:
         left, right = locations.left, locations.right
         if left.identity == right.identity or left.shares_file(right):
             raise UsageError(f"pair {one.name}: {locations.left} is on both sides; name two different stores")
-        return Both(locations.left, replace(locations.right, renames=one.renames))
+        return Both(left, replace(right, renames=one.renames) if one.renames else right)
 
     @property
     def _file(self) -> Path:

@@ -46,7 +46,9 @@ def find(name: str, access: Access = NO_SETTINGS, *, may_be_new: bool = False) -
     # The user may name another account than the project.
     if access.username in (None, project_access.username):
         access = access.of(project_access.username, project_access.password)
-    return replace(found, access=replace(access, tls=access.tls or project_access.tls))
+    access = replace(access, tls=access.tls or project_access.tls)
+    # A location resolves links when it is made, so it is made again only if it differs.
+    return found if access == project_access else replace(found, access=access)
 
 
 def _servers() -> Iterator[tuple[Driver, Server]]:
