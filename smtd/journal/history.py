@@ -324,14 +324,6 @@ async def append(db: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
     return last - len(rows) + 1
 
 
-async def seal_all(db: Connection) -> None:
-    """Seal all entries, which an earlier version of smtd did not seal, within the open transaction."""
-    rows = await db.fetch(f"SELECT {_SEALED} FROM history ORDER BY id")
-    if rows:
-        last = await db.value("SELECT max(id) FROM history")
-        await db.run("INSERT OR REPLACE INTO seal VALUES (?, ?)", (last, _hash(b"", rows)))
-
-
 def _iso(moment: float) -> str:
     return datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="milliseconds")
 

@@ -31,7 +31,7 @@ from smtd.journal.events import EventLog
 from smtd.journal.history import History
 from smtd.journal.integrity import Loss, examine, is_damage
 from smtd.journal.journal_lock import Use, using
-from smtd.journal.migrations import MIGRATIONS, migrate
+from smtd.journal.migrations import OLDEST, migrate
 from smtd.journal.orientation import STRAIGHT, Orientation
 from smtd.journal.pair import PairJournal
 from smtd.journal.remembered import Remembered
@@ -43,7 +43,7 @@ from smtd.text import encodable
 
 log = logging.getLogger("smtd")
 
-#: Raise this with any change of schema.sql, and add the migration of older journals to migrations.py.
+#: Raise this with any change of schema.sql; migrations.py brings older journals up to it.
 VERSION = 14
 
 #: Seconds to wait for another process that syncs the same pair.
@@ -273,9 +273,14 @@ async def _prepare(db: Connection, path: Path) -> None:
     version = await db.value("PRAGMA user_version")
     if version == VERSION:
         return
-    if version not in (0, *MIGRATIONS):
+    if version > VERSION:
         raise JournalError(
             f"the journal {path} was written by a newer smtd (version {version}); use that smtd"
+        )
+    if 0 < version < OLDEST:
+        raise JournalError(
+            f"the journal {path} is too old (version {version}); move it away (smtd then syncs the stores"
+            " from scratch and deletes nothing)"
         )
     text = await to_thread.run_sync(files(__package__).joinpath("schema.sql").read_text, "utf-8")
     with CancelScope(shield=True):
@@ -283,9 +288,9 @@ async def _prepare(db: Connection, path: Path) -> None:
             version = await db.value("PRAGMA user_version")
             if version == 0:
                 await db.run_script(script(text))
-                await db.run(f"PRAGMA user_version = {VERSION}")
             else:
-                await migrate(db, version)
+                await migrate(db, version, text)
+            await db.run(f"PRAGMA user_version = {VERSION}")
 
 
 async def _report_loss(journal: Journal, path: Path, loss: Loss) -> None:

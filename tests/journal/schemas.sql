@@ -1,4 +1,4 @@
---- from 1 to 13
+--- from 8 to 13
 -- Digests are of the canonical form whose version the pair names; records are encoded
 -- (records/record.py), and compressed with zlib in the history and if large. Times are ISO 8601 in UTC.
 CREATE TABLE pair (
@@ -8,17 +8,7 @@ CREATE TABLE pair (
     canonical_version INTEGER NOT NULL,
     UNIQUE (left_location, right_location)
 );
---- from 1 to 5
--- The digest that each side had when they last agreed on a key.
-CREATE TABLE agreed (
-    pair INTEGER NOT NULL REFERENCES pair,
-    project TEXT NOT NULL,
-    label TEXT NOT NULL,
-    left_digest BLOB NOT NULL,
-    right_digest BLOB NOT NULL,
-    PRIMARY KEY (pair, project, label)
-) WITHOUT ROWID;
---- from 6 to 13
+--- from 8 to 13
 -- The digest that each side had when they last agreed on a key, and the cycle in which they did.
 CREATE TABLE agreed (
     pair INTEGER NOT NULL REFERENCES pair,
@@ -29,7 +19,7 @@ CREATE TABLE agreed (
     cycle INTEGER,
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
---- from 1 to 13
+--- from 8 to 13
 -- The record that they agreed on: the ancestor of a later merge.
 CREATE TABLE ancestor (
     pair INTEGER NOT NULL REFERENCES pair,
@@ -38,23 +28,7 @@ CREATE TABLE ancestor (
     record BLOB NOT NULL,
     PRIMARY KEY (pair, project, label)
 );
---- from 1 to 5
--- Writes that have begun and are not known to have ended: the digest that the key had and that it is
--- to have (NULL: none). `before` and `wanted` are the records that go with them, where both are there;
--- `origin` is what the other side held, where that is not the result itself.
-CREATE TABLE intent (
-    pair INTEGER NOT NULL REFERENCES pair,
-    project TEXT NOT NULL,
-    label TEXT NOT NULL,
-    side TEXT NOT NULL,
-    expect BLOB,
-    result BLOB,
-    before BLOB,
-    wanted BLOB,
-    origin BLOB,
-    PRIMARY KEY (pair, project, label, side)
-) WITHOUT ROWID;
---- from 6 to 13
+--- from 8 to 13
 -- Writes that have begun and are not known to have ended: the digest that the key had and that it is
 -- to have (NULL: none). `before` and `wanted` are the records that go with them, where both are there;
 -- `origin` is what the other side held, where that is not the result itself; `history` is its entry there.
@@ -71,25 +45,13 @@ CREATE TABLE intent (
     history INTEGER,
     PRIMARY KEY (pair, project, label, side)
 ) WITHOUT ROWID;
---- from 1 to 13
+--- from 8 to 13
 CREATE TABLE cycle (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     pair INTEGER NOT NULL REFERENCES pair,
     started TEXT NOT NULL
 );
---- from 1 to 5
--- The before-image of everything that smtd overwrote or deleted.
-CREATE TABLE history (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    cycle INTEGER NOT NULL REFERENCES cycle,
-    at TEXT NOT NULL,
-    side TEXT NOT NULL,
-    project TEXT NOT NULL,
-    label TEXT NOT NULL,
-    action TEXT NOT NULL,
-    record BLOB NOT NULL
-);
---- from 6 to 13
+--- from 8 to 13
 -- Everything that smtd wrote: what was there before (NULL: nothing), the digests before and after (NULL:
 -- absent), why, and whether it is known to have landed. All else is sealed.
 CREATE TABLE history (
@@ -125,35 +87,6 @@ CREATE TABLE decision (
     alias TEXT NOT NULL,
     why TEXT NOT NULL,
     PRIMARY KEY (pair, project, label)
-) WITHOUT ROWID;
---- from 1 to 6
--- The last writes under each key of a store without a lock, to know a lost update when it is seen.
-CREATE TABLE written (
-    pair INTEGER NOT NULL REFERENCES pair,
-    side TEXT NOT NULL,
-    project TEXT NOT NULL,
-    label TEXT NOT NULL,
-    number INTEGER NOT NULL,
-    before_digest BLOB,
-    after_digest BLOB NOT NULL,
-    restored INTEGER NOT NULL,
-    PRIMARY KEY (pair, side, project, label, number)
-) WITHOUT ROWID;
---- from 7 to 7
--- The last writes under each key of a store without a lock, to know a lost update when it is seen. `undone`:
--- by somebody who had not seen it, before whatever was written since; `merged`: with such an edit.
-CREATE TABLE written (
-    pair INTEGER NOT NULL REFERENCES pair,
-    side TEXT NOT NULL,
-    project TEXT NOT NULL,
-    label TEXT NOT NULL,
-    number INTEGER NOT NULL,
-    before_digest BLOB,
-    after_digest BLOB NOT NULL,
-    restored INTEGER NOT NULL,
-    undone INTEGER NOT NULL DEFAULT 0,
-    merged INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (pair, side, project, label, number)
 ) WITHOUT ROWID;
 --- from 8 to 8
 -- The last writes under each key of a store without a lock, to know a lost update when it is seen. `undone`:
@@ -197,7 +130,7 @@ CREATE TABLE written (
     due REAL,
     PRIMARY KEY (pair, side, project, label, number)
 ) WITHOUT ROWID;
---- from 1 to 10
+--- from 8 to 10
 -- The end of the last cycle, if it left both stores as their tokens say.
 CREATE TABLE quiet (
     pair INTEGER PRIMARY KEY REFERENCES pair,
@@ -324,7 +257,7 @@ CREATE TABLE out_of_sync (
     label NOT NULL,
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
---- from 2 to 13
+--- from 8 to 13
 -- How far the verification of a store that is dear to read has come: the last key that was read anew
 -- (NULL: none yet), and when, in seconds since 1970.
 CREATE TABLE rotation (
@@ -335,7 +268,7 @@ CREATE TABLE rotation (
     at REAL NOT NULL,
     PRIMARY KEY (pair, side)
 ) WITHOUT ROWID;
---- from 3 to 13
+--- from 8 to 13
 -- Records that a side refused, until when they are not offered again (seconds since 1970), and why.
 CREATE TABLE refused (
     pair INTEGER NOT NULL REFERENCES pair,
@@ -348,20 +281,20 @@ CREATE TABLE refused (
     reason TEXT NOT NULL,
     PRIMARY KEY (pair, side, project, label)
 ) WITHOUT ROWID;
---- from 4 to 13
+--- from 8 to 13
 -- Which files the stores of a pair were in at the end of its last cycle.
 CREATE TABLE files (
     pair INTEGER PRIMARY KEY REFERENCES pair,
     left_file TEXT NOT NULL,
     right_file TEXT NOT NULL
 );
---- from 5 to 13
+--- from 8 to 13
 -- What happened, as JSON; the numbers are never used again.
 CREATE TABLE event (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     text TEXT NOT NULL
 );
---- from 6 to 13
+--- from 8 to 13
 -- How far the proof of a pair has come: the last key that was proven (NULL: none yet), how many were since
 -- the round began, and when the round before began (NULL: there was none), in seconds since 1970.
 CREATE TABLE proof (

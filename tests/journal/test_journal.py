@@ -14,7 +14,6 @@ import pytest
 from smtd.errors import JournalError
 from smtd.journal.checkpoint import Checkpoint
 from smtd.journal.journal import VERSION, open_journal
-from smtd.journal.record_codec import pack
 from smtd.merge.reasons import Code, because
 from smtd.merge.sides import Both, Side
 from smtd.merge.write import Write
@@ -23,9 +22,8 @@ from smtd.records.canonical import digest
 from smtd.stores.base import Change
 from smtd.stores.index import readable
 from smtd.stores.memory import MemoryStore
-from tests.build import PROJECT, full, key, record, tagged
+from tests.build import full, key, record, tagged
 from tests.journal.noting import agreement, note, process
-from tests.journal.schemas import schema
 
 A, B = record("a"), record("b")
 
@@ -298,29 +296,6 @@ async def test_journal_lists_its_pairs(tmp_path):
         assert await journal.pairs() == dict(
             zip(numbers, [("left", "right"), ("left", "third")], strict=True)
         )
-
-
-async def test_history_of_an_older_version_is_kept_and_sealed(tmp_path):
-    """What version 5 had overwritten can still be restored, and is sealed from then on."""
-    with closing(sqlite3.connect(file(tmp_path))) as db:
-        db.executescript(f"{schema(5)} PRAGMA user_version = 5")
-        db.execute("INSERT INTO pair VALUES (1, 'left', 'right', ?)", (canonical.VERSION,))
-        db.execute("INSERT INTO cycle VALUES (1, 1, '2024-03-31T00:30:00+00:00')")
-        written = (1, 1, "2024-03-31T00:30:00+00:00", "right", PROJECT, "a", "update", pack(A))
-        db.execute("INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?)", written)
-        db.commit()
-
-    async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
-        (entry,) = await journal.history.entries(known.number)
-        assert (entry.key, entry.action, entry.before, entry.landed) == (key("a"), "update", None, True)
-        assert await journal.history.image(entry.id) == A
-        assert (await journal.history.check()).entries == 1
-        await known.intend(await known.begin_cycle(), [intent(B)])
-        assert (await journal.history.check()).entries == 2
-    execute(tmp_path, "UPDATE history SET label = 'b' WHERE label = 'a'")
-    async with open_journal(tmp_path) as journal:
-        with pytest.raises(JournalError, match="among its entries 1 to 1"):
-            await journal.history.check()
 
 
 async def test_damaged_image_is_an_error_that_names_its_entry(tmp_path):

@@ -8,8 +8,10 @@ from itertools import count
 
 import pytest
 
+from smtd.errors import JournalError
+from smtd.journal import migrations
 from smtd.journal.journal import VERSION, open_journal
-from smtd.journal.migrations import MIGRATIONS
+from smtd.journal.migrations import OLDEST
 from smtd.records import canonical
 from smtd.sqlite import script
 from tests.journal.schemas import schema as schema_of
@@ -75,7 +77,7 @@ OTHER_VERSION_11 = "ALTER TABLE store ADD COLUMN looked REAL; ALTER TABLE entry 
 
 
 @pytest.mark.parametrize(
-    ("version", "more"), [*((version, "") for version in range(1, VERSION)), (11, OTHER_VERSION_11)]
+    ("version", "more"), [*((version, "") for version in range(OLDEST, VERSION)), (11, OTHER_VERSION_11)]
 )
 async def test_migrated_journal_has_the_schema_of_a_new_one(tmp_path, version, more):
     """From every version."""
@@ -91,7 +93,7 @@ async def test_migrated_journal_has_the_schema_of_a_new_one(tmp_path, version, m
     assert schema(tmp_path / "old") == schema(tmp_path / "new")
 
 
-@pytest.mark.parametrize("version", range(1, VERSION))
+@pytest.mark.parametrize("version", range(OLDEST, VERSION))
 async def test_migrated_journal_keeps_every_row(tmp_path, version):
     """Except for the store states at the end of the last cycle."""
     made = old_journal(tmp_path, version)
@@ -105,17 +107,16 @@ async def test_migrated_journal_keeps_every_row(tmp_path, version):
     assert kept == made
 
 
-def test_there_is_a_migration_from_every_version():
-    """And a schema to test it with."""
-    assert sorted(MIGRATIONS) == list(range(1, VERSION))
-    assert all(map(schema_of, range(1, VERSION)))
+def test_there_is_a_schema_of_every_version():
+    """From the oldest one on, to test its migration with."""
+    assert all(map(schema_of, range(OLDEST, VERSION)))
 
 
 async def test_failed_migration_leaves_the_journal_unchanged(tmp_path, monkeypatch):
-    """All steps are one transaction: the next start begins with the first again."""
-    old_journal(tmp_path, 3)
+    """All of it is one transaction: the next start begins anew."""
+    old_journal(tmp_path, OLDEST)
     before = schema(tmp_path)
-    monkeypatch.setitem(MIGRATIONS, 4, "CREATE TABLE event (id INTEGER);\nINSERT INTO nowhere VALUES (1);\n")
+    monkeypatch.setattr(migrations, "_STEPS", [(OLDEST, "INSERT INTO nowhere VALUES (1)")])
 
     with pytest.raises(Exception, match="no such table: nowhere"):
         async with open_journal(tmp_path):
@@ -124,26 +125,15 @@ async def test_failed_migration_leaves_the_journal_unchanged(tmp_path, monkeypat
     assert schema(tmp_path) == before
 
 
-async def test_migration_may_be_a_function(tmp_path, monkeypatch):
-    """For what statements cannot say."""
-
-    async def migration(db):
-        await db.run("CREATE TABLE event (id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT NOT NULL)")
-        await db.run("INSERT INTO event (text) SELECT upper('{}')")
-
-    old_journal(tmp_path, 4)
-    monkeypatch.setitem(MIGRATIONS, 4, migration)
-
-    async with open_journal(tmp_path) as journal:
-        assert await journal.events.after(0, 10) == [(1, "{}")]
-
-
-async def test_migrated_empty_history_begins_without_a_seal(tmp_path):
-    """There is nothing to seal, and later entries are sealed."""
-    old_journal(tmp_path, 5)
+async def test_journal_from_before_the_oldest_version_is_refused(tmp_path):
+    """No release wrote it; it stays as it is, and the message says what to do."""
+    old_journal(tmp_path, OLDEST)
     with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as db:
-        db.execute("DELETE FROM history")
-        db.commit()
+        db.execute(f"PRAGMA user_version = {OLDEST - 1}")
+    before = schema(tmp_path)
 
-    async with open_journal(tmp_path) as journal:
-        assert (await journal.history.check()).entries == 0
+    with pytest.raises(JournalError, match=r"too old \(version 7\); move it away"):
+        async with open_journal(tmp_path):
+            pass
+
+    assert schema(tmp_path) == before
