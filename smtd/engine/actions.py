@@ -12,7 +12,7 @@ from enum import Enum
 
 import msgspec
 
-from smtd.engine.report import Conflict, Failure, Held
+from smtd.engine.report import Conflict, Failure, Held, Hold, failure
 from smtd.errors import RecordUnusable
 from smtd.journal.decisions import Decision
 from smtd.merge.reasons import Code, Reason, because
@@ -157,6 +157,14 @@ class Plan:
     #: Keys whose decisions no longer apply, and new decisions that a user has to make.
     void: set[Key] = field(default_factory=set)
     asked: list[Decision] = field(default_factory=list)
+
+    def hold(self, key: Key, kind: Hold, why: Reason, until: str | None = None) -> None:
+        """Have *key* wait for a user, or for the time *until* (ISO 8601); *why* says what it waits for."""
+        self.held.append(Held(*key, kind, why, until))
+
+    def fail(self, key: Key, side: Side, why: Reason) -> None:
+        """Report *key* as failed on *side*."""
+        self.failed.append(failure(key, side, why))
 
     @property
     def identity(self) -> str:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import NamedTuple
 
-from smtd.engine import actions, lost_updates, merges, nameless
+from smtd.engine import actions, lost_updates, merges
 from smtd.engine import plan as planning
 from smtd.engine.actions import Action, Plan
 from smtd.engine.lost_updates import LostUpdates, OvertakenWrite
@@ -157,7 +157,7 @@ async def _decided(pair: Pair, report: PairReport, observed: Observed, judged: J
     pair = restrict_to_writable(pair, report)
     noted = await pair.journal.at_one_moment(partial(_noted, pair, keys))
     agreed = judged.agreed(noted.agreed)
-    scans = scans.map(lambda scan: nameless.kept(scan, agreed))
+    scans = scans.map(lambda scan: planning.without_nameless(scan, agreed))
     report.projects = _projects(pair, observed)
     detect, logs = partial(lost_updates.detect, pair), noted.written
     sides = Both(*[await detect(side, logs[side], scans[side], agreed, keys) for side in SIDES])

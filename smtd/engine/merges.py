@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from smtd.engine import actions, holds
+from smtd.engine import actions
 from smtd.engine.actions import Action, Plan
 from smtd.engine.lost_updates import OvertakenWrite
 from smtd.engine.pair import Policy
-from smtd.engine.report import Conflict
+from smtd.engine.report import Conflict, Hold
 from smtd.merge import fields
 from smtd.merge.decide import Conflicts, Mode
 from smtd.merge.fields import Merged
@@ -28,7 +28,7 @@ def repair_stripped_data(copy: Action, source: Record, before: Record, policy: P
         return
     plan.actions.remove(copy)
     if policy.mode is not Mode.TWO_WAY:
-        plan.held.append(holds.lost_data(copy.key))
+        plan.hold(copy.key, Hold.LOST_DATA, because(Code.DATA_TAKEN_AWAY))
         return
     sides = Both(source, before) if copy.copies_to(Side.RIGHT) else Both(before, source)
     why = because(Code.DATA_GIVEN_BACK)
@@ -54,7 +54,7 @@ def rebased(
     if not isinstance(result, Merged):
         _resolve_conflict(key, result.fields, now, policy, plan)
     elif again is not None:
-        plan.held.append(holds.lost_write(key, Code.LOST_AND_EDITED, again))
+        plan.hold(key, Hold.LOST_WRITE, because(Code.LOST_AND_EDITED, again))
     else:
         why = because(Code.MERGED_UNSEEN)
         plan.actions.append(actions.merge(key, result.record, now, why, frozenset(overtaken)))

@@ -7,17 +7,16 @@ decided by `merges.merged` once their records are read.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import msgspec
 
-from smtd.engine import actions, holds
+from smtd.engine import actions
 from smtd.engine.actions import Action, Plan
 from smtd.engine.lost_updates import OvertakenWrite, RevertedWrite
-from smtd.engine.nameless import Hidden
 from smtd.engine.pair import Policy
-from smtd.engine.report import failure
+from smtd.engine.report import Hold
 from smtd.journal.decisions import Choice, Decision
 from smtd.merge import deletion_guard
 from smtd.merge.decide import Mode, Verdict, allowed, decide, target
@@ -80,6 +79,22 @@ def build_plan(known: Facts, policy: Policy, keys: Collection[Key] | None = None
     return plan
 
 
+class _Hidden(str):
+    """Stands for the reason why a record is unreadable: it may be one that has lost its name."""
+
+
+def without_nameless(scan: Scan, agreed: Collection[Key]) -> Scan:
+    """Return *scan*, in which each missing *agreed* key that a nameless record may have had is unreadable.
+
+    So such a record is one failure, and not the deletion of the key that it had.
+    """
+    if not (projects := scan.nameless):
+        return scan
+    there = scan.digests.keys() | scan.unreadable.keys()
+    hidden = {key: _Hidden() for key in agreed if key.project in projects and key not in there}
+    return replace(scan, unreadable={**scan.unreadable, **hidden})
+
+
 def _unreadable(known: Facts, plan: Plan) -> Collection[Key]:
     """Report the unreadable records, except half-saved ones, as failed; return the keys of all of them.
 
@@ -90,9 +105,9 @@ def _unreadable(known: Facts, plan: Plan) -> Collection[Key]:
         for key, text in sorted(scans[side].unreadable.items()):
             if key in known.unsettled:
                 continue
-            hidden = isinstance(text, Hidden)
+            hidden = isinstance(text, _Hidden)
             why = because(Code.NAMELESS, side) if hidden else because(Code.UNREADABLE, side, text)
-            plan.failed.append(failure(key, side, why))
+            plan.fail(key, side, why)
     return scans.left.unreadable.keys() | scans.right.unreadable.keys()
 
 
@@ -102,7 +117,7 @@ def _fail_name(key: Key, scans: Both[Scan], plan: Plan) -> None:
     if holder is None:
         plan.open.remove(key)
     else:
-        plan.failed.append(failure(key, holder, because(Code.NAME_NOT_TEXT, holder)))
+        plan.fail(key, holder, because(Code.NAME_NOT_TEXT, holder))
 
 
 def _decide_key(
@@ -127,14 +142,14 @@ def _decide_key(
         elif lost in policy.mode.targets:
             _reapply(key, lost, agreed, now, known, plan)
         else:
-            plan.held.append(holds.lost_write(key, Code.LOST_OUT_OF_REACH, lost))
+            plan.hold(key, Hold.LOST_WRITE, because(Code.LOST_OUT_OF_REACH, lost))
         return
     verdict = decide(agreed, now)
     if verdict is Verdict.NOTHING:
         if now.left == now.right:
             plan.open.remove(key)
         if agreed == now and now.left != now.right:
-            plan.failed.append(failure(key, Side.RIGHT, because(Code.KEPT_DIFFERENTLY)))
+            plan.fail(key, Side.RIGHT, because(Code.KEPT_DIFFERENTLY))
     elif verdict is Verdict.FORGET:
         plan.actions.append(actions.forget(key))
     elif verdict is Verdict.AGREE:
@@ -144,7 +159,9 @@ def _decide_key(
         if verdict is Verdict.MERGE:
             plan.merges.append(key)
     elif _is_held(key, verdict, known.scans, policy):
-        plan.held.append(holds.running(key, known.until.get(key)))
+        end = known.until.get(key)
+        until = None if end is None else end.isoformat(timespec="seconds")
+        plan.hold(key, Hold.RUNNING, because(Code.RUNNING), until)
     elif verdict is Verdict.MERGE or overtaken:
         plan.merges.append(key)
     else:
@@ -166,9 +183,9 @@ def _apply_decision(
     key, choice = decision.key, decision.choice
     held = next((side for side in SIDES if now[side] is not None), Side.LEFT)  # if only one has it
     if choice is Choice.HELD:
-        plan.held.append(holds.deletion(key, _why(decision, held.other)))
+        plan.hold(key, Hold.DELETION, _why(decision, held.other))
     elif choice is Choice.REST:
-        plan.held.append(holds.undone(key, _why(decision)))
+        plan.hold(key, Hold.UNDONE, _why(decision))
     elif choice is Choice.BOTH:
         _split(decision, now, known, policy, plan)
     elif choice is Choice.APPROVE:
@@ -203,7 +220,7 @@ def _take_side(
     """Give *side* exactly what *source* has (None: nothing), because a user decided so."""
     why = because(Code.DECIDED)
     if side not in policy.mode.targets:
-        plan.held.append(holds.closed(key, side))
+        plan.hold(key, Hold.DECIDED, because(Code.SOURCE_OF_ONE_WAY, side))
     elif source is not None and now[source] is not None:
         plan.actions.append(actions.copy(key, side, now, why, exact=True))
     else:
@@ -217,7 +234,8 @@ def _split(decision: Decision, now: Both[Digest | None], known: Facts, policy: P
     key, alias = decision.key, Key(decision.key.project, decision.alias)
     there = [known.scans[each].digests.get(alias) for each in SIDES]
     if policy.mode is not Mode.TWO_WAY:
-        plan.held.append(holds.closed(key, next(each for each in SIDES if each not in policy.mode.targets)))
+        source = next(each for each in SIDES if each not in policy.mode.targets)
+        plan.hold(key, Hold.DECIDED, because(Code.SOURCE_OF_ONE_WAY, source))
     elif now.left is not None and now.right is not None and there == [None, None]:
         plan.actions.append(actions.split(key, decision.alias, side, Both(now.left, now.right)))
     elif there == [now[side], now[side]]:
@@ -256,9 +274,9 @@ def _reapply(
     """
     digest = now[side.other]
     if digest is None:
-        plan.held.append(holds.lost_write(key, Code.LOST_AND_DELETED, side))
+        plan.hold(key, Hold.LOST_WRITE, because(Code.LOST_AND_DELETED, side))
     elif known.lost[side][key].again and digest == agreed[side.other]:
-        plan.held.append(holds.lost_write(key, Code.LOST_AGAIN, side))
+        plan.hold(key, Hold.LOST_WRITE, because(Code.LOST_AGAIN, side))
     else:
         plan.actions.append(actions.copy(key, side, now, because(Code.WRITTEN_AGAIN)))
 
@@ -284,7 +302,7 @@ def _guard(side: Side, deletes: list[Action], known: Facts, policy: Policy, plan
         expect = delete.writes[0].expect
         gone = Both(None, expect) if side is Side.RIGHT else Both(expect, None)
         plan.asked.append(Decision(delete.key, Choice.HELD, gone, why=why))
-        plan.held.append(holds.deletion(delete.key, why))
+        plan.hold(delete.key, Hold.DELETION, why)
 
 
 def _is_approved(key: Key, known: Facts, plan: Plan) -> bool:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smtd.engine import holds
-from smtd.engine.report import Conflict, Hold, PairReport, SideReport, empty_report, failure
+from smtd.engine.report import Conflict, Held, Hold, PairReport, SideReport, empty_report, failure
 from smtd.merge.reasons import Code, because
 from smtd.merge.sides import Both, Side
 from tests.build import PROJECT, RUNNING, change, commented, key, record, tagged
@@ -70,7 +69,7 @@ async def test_report_lists_conflicts_holds_and_failures(report):
     "left",
     [
         {"conflicts": [Conflict(PROJECT, "a", ("version",))]},
-        {"held": [holds.running(key("a"), None)]},
+        {"held": [Held(*key("a"), Hold.RUNNING, because(Code.RUNNING))]},
         {"failed": [TORN]},
     ],
     ids=["conflict", "hold", "failure"],

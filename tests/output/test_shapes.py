@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
-from smtd.engine import holds
-from smtd.engine.report import Conflict, PairReport, PlannedAction, SideReport, empty_report, failure
+from smtd.engine.report import (
+    Conflict,
+    Held,
+    Hold,
+    PairReport,
+    PlannedAction,
+    SideReport,
+    empty_report,
+    failure,
+)
 from smtd.journal.history import HistoryEntry
 from smtd.merge.reasons import Code, because
 from smtd.merge.sides import Both, Side
@@ -28,11 +35,16 @@ def report() -> PairReport:
         [PROJECT],
         3,
         [Conflict(PROJECT, "a", ("version", "diff"))],
-        [holds.deletion(key("b"), because(Code.ALL_GONE, Side.RIGHT))],
+        [Held(PROJECT, "b", Hold.DELETION, because(Code.ALL_GONE, Side.RIGHT))],
         [failure(key("c"), Side.RIGHT, because(Code.REFUSED, Side.RIGHT, "too long"))],
         plan="1f",
         actions=[PlannedAction("create", PROJECT, "d", Side.RIGHT, new)],
     )
+
+
+def running(label: str, until: str | None = None) -> Held:
+    """Return the hold of a run that is not over."""
+    return Held(PROJECT, label, Hold.RUNNING, because(Code.RUNNING), until)
 
 
 def test_pair_has_the_shape_of_the_contract(report: PairReport) -> None:
@@ -79,17 +91,16 @@ def test_pair_has_the_shape_of_the_contract(report: PairReport) -> None:
 
 def test_records_that_wait_are_counted_by_reason(report: PairReport) -> None:
     """Most first, each with the earliest time at which smtd releases one itself."""
-    soon, late = (datetime(2026, 11, 25, hour, tzinfo=timezone.utc) for hour in (12, 13))
     report.held += [
-        holds.running(key("d"), late),
-        holds.running(key("e"), soon),
-        holds.running(key("f"), None),
+        running("d", "2026-11-25T13:00:00+00:00"),
+        running("e", "2026-11-25T12:00:00+00:00"),
+        running("f"),
     ]
 
     conflict, deletion = {"kind": "conflict", "records": 1}, {"kind": "deletion", "records": 1}
-    running, *others = shapes.waiting(report)
+    first, *others = shapes.waiting(report)
 
-    assert running == {
+    assert first == {
         "kind": "running",
         "records": 3,
         "reason": "running",
@@ -134,7 +145,7 @@ def test_history_names_the_sides_as_the_reader_does() -> None:
 def test_sync_is_ok_if_all_pairs_are() -> None:
     """One pair with something left undone makes the whole run not ok."""
     good, held = (empty_report(name, Both("l", "r")) for name in ("good", "held"))
-    held.held.append(holds.running(key("a"), None))
+    held.held.append(running("a"))
 
     assert shapes.sync(0.41234, [shapes.pair(good)])["ok"] is True
     assert shapes.sync(0, [])["ok"] is True
