@@ -15,10 +15,10 @@ from smtd.control import fields
 from smtd.daemon.daemon import Daemon
 from smtd.daemon.jobs import Query, Sync, SyncOptions, Work
 from smtd.daemon.worker import Worker
-from smtd.engine.edit import Edit, edit
+from smtd.engine.edit import Edit, edit, restore
 from smtd.engine.explain import explain, show
 from smtd.engine.resolve import OF_CONFLICTS, OF_DELETIONS, Resolution, foresee
-from smtd.engine.undo import restore, undo
+from smtd.engine.undo import undo
 from smtd.errors import UsageError
 from smtd.journal.decisions import Choice
 from smtd.journal.history import HistoryEntry

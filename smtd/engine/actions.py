@@ -13,7 +13,7 @@ from enum import Enum
 import msgspec
 
 from smtd.engine.report import Conflict, Failure, Held, Hold, failure
-from smtd.errors import RecordUnusable
+from smtd.errors import PlanChanged, RecordUnusable
 from smtd.journal.decisions import Decision
 from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import SIDES, Both, Side
@@ -178,6 +178,12 @@ class Plan:
     def writing(self) -> list[Action]:
         """The actions that write to a store."""
         return [action for action in self.actions if action.kind not in (ActionKind.AGREE, ActionKind.FORGET)]
+
+
+def check_plan(identity: str, expected: str | None, what: str = "records") -> None:
+    """Raise PlanChanged if a plan has not the *expected* identity (None: any); *what* has changed then."""
+    if expected not in (None, identity):
+        raise PlanChanged(f"the {what} have changed since plan {expected} was made; make a new plan")
 
 
 def _essence(action: Action) -> str:

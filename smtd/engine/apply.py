@@ -7,7 +7,7 @@ reported, and does not stop the others.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -19,7 +19,7 @@ from smtd.engine.report import PairReport, Progress, failure
 from smtd.engine.side_writer import Arrived, SideWriter, digest_of
 from smtd.errors import RecordUnusable
 from smtd.journal.transaction import Transaction
-from smtd.journal.values import Agreement, Landed, Refusal
+from smtd.journal.values import Agreement, Refusal
 from smtd.merge.reasons import Code, because
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.merge.write import Write
@@ -155,7 +155,7 @@ class Executor:
         """Keep one record of each split under its alias; the next scan decides the keys themselves."""
         merges = []
         for split in splits:
-            record = (await self._pair.stores[split.aliased].read([split.key])).get(split.key)
+            record = await self._pair.read(split.aliased, split.key)
             self.stale.add(split.key)
             assert split.seen is not None
             if record is not None and canonical.digest(record) == split.seen[split.aliased]:
@@ -168,9 +168,9 @@ class Executor:
         """Write to one side, or to both (a merge), and commit to the journal what has arrived."""
         writes = self._writer.recordable([write for side in sides for write in side])
         if writes:
-            arrived = await self._writer.write(writes)
+            made = await self._writer.write(writes)
             await self._pair.flush()
-            await self._commit(arrived, writes)
+            await self._commit(made, writes)
 
     async def put_back(self, writes: Sequence[Write], common: bool) -> None:
         """Write to one or both sides of a key, which need not be equal afterwards.
@@ -182,7 +182,8 @@ class Executor:
         ready = self._writer.recordable(writes)
         if not ready:
             return
-        arrived, _, entries = await self._writer.write(ready)
+        made = await self._writer.write(ready)
+        arrived = made.digests
         await self._pair.flush()
         for write in arrived:
             self._count(write)
@@ -196,9 +197,9 @@ class Executor:
         async with self._pair.journal.transaction() as tx:
             tx.set_baselines(agreements)
             tx.drop_baselines([key] if whole and not agreements else [])
-            self._log(tx, arrived)
+            self._log(tx, made)
             tx.finish([key])
-            tx.mark_landed(entries)
+            tx.mark_landed(made.entries)
             tx.set_store_marks(marks)
             self._note(tx, arrived)
             tx.reopen([key])
@@ -209,7 +210,7 @@ class Executor:
         The digest of each side is that of what it really holds. If only one half of a merge arrived, the
         baseline becomes the record that the other side held before.
         """
-        arrived, unsure, entries = made
+        arrived, unsure = made.digests, made.unsure
         held = {(write.key, write.side): digest for write, digest in arrived.items()}
         agreements: dict[Key, Agreement] = {}
         for write in arrived:
@@ -224,9 +225,9 @@ class Executor:
         async with self._pair.journal.transaction() as tx:
             tx.set_baselines(list(agreements.values()))
             tx.drop_baselines([write.key for write in arrived if write.record is None])
-            self._log(tx, arrived, unsure)
+            self._log(tx, made, unsure)
             tx.finish([write.key for write in writes])
-            tx.mark_landed(entries)
+            tx.mark_landed(made.entries)
             tx.end_decisions([write.key for write in arrived])
             tx.set_store_marks(marks)
             self._note(tx, arrived)
@@ -259,26 +260,17 @@ class Executor:
         """
         return await self._pair.marks(Both(*[self._report.side(side).written > 0 for side in SIDES]))
 
-    def _log(self, tx: Transaction, arrived: Iterable[Write], alone: Collection[Key] = ()) -> None:
-        """Log the requests that broke off, and then the writes that arrived: in the order they were sent."""
-        tx.log_writes(self._writer.take_interrupted())
-        tx.log_writes(self._noted(arrived, alone))
+    def _log(self, tx: Transaction, made: Arrived, alone: Collection[Key] = ()) -> None:
+        """Log the writes that may get lost later, or may show later, in the order in which they were sent.
 
-    def _noted(self, arrived: Iterable[Write], alone: Collection[Key] = ()) -> list[Landed]:
-        """Return the log entries of writes that may get lost later, or may show later.
-
-        The writes to the keys *alone* did not reach the other side.
+        Those to the keys *alone* did not reach the other side.
         """
-        noted = self._writer.take_unseen()
-        for write in arrived:
+        noted = [*made.unseen]
+        for write in made.digests:
             record = write.record if write.key in alone else None
-            one = lost_updates.logged(
-                *(self._pair, write.key, write.side, write.expect, write.digest),
-                rebased=write.rebased,
-                record=record,
-            )
-            noted += [] if one is None else [one]
-        return noted
+            noted += lost_updates.logged(self._pair, write, record=record)
+        tx.log_writes(made.interrupted)
+        tx.log_writes(noted)
 
     def _count(self, write: Write) -> None:
         side = self._report.side(write.side)

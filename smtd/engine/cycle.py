@@ -9,14 +9,13 @@ from datetime import datetime
 import msgspec
 
 from smtd.engine import deciding, rejections
-from smtd.engine.actions import Action, ActionKind, Plan
+from smtd.engine.actions import Action, ActionKind, Plan, check_plan
 from smtd.engine.apply import Executor
 from smtd.engine.look import scope
 from smtd.engine.observe import NOWHERE, Position, heads, is_followed, position
 from smtd.engine.pair import Pair
 from smtd.engine.recovery import Judged, finish_intents
 from smtd.engine.report import PairReport, PlannedAction, Progress, empty_report, failure, no_progress
-from smtd.errors import PlanChanged
 from smtd.journal.checkpoint import Checkpoint
 from smtd.journal.index import Cursor
 from smtd.journal.values import Refusal
@@ -39,7 +38,7 @@ async def preview(
     """
     if (remembered := await _remembered(pair, await position(pair), recheck)) is not None:
         return remembered
-    report = empty_report(pair.name, pair.stores.map(lambda store: store.location))
+    report = pair.new_report()
     try:
         plan, _ = await deciding.preview(pair, report, progress, recheck)
     finally:
@@ -79,21 +78,20 @@ async def _run(
     known = await position(pair)
     if expected_plan is None and (remembered := await _remembered(pair, known, recheck)) is not None:
         return remembered
-    report = empty_report(pair.name, pair.stores.map(lambda store: store.location))
+    report = pair.new_report()
     cycle = await pair.journal.begin_cycle()
     await pair.begin()
     checkpoint = known.checkpoint or NOWHERE
     finished = await finish_intents(pair)
     recheck = {*recheck, *finished.keys}
     if expected_plan is not None:  # the expected plan was made after these keys were read again
-        scratch = empty_report(pair.name, pair.stores.map(lambda store: store.location))
-        _, seen = await deciding.preview(pair, scratch, progress, recheck)
+        _, seen = await deciding.preview(pair, pair.new_report(), progress, recheck)
         recheck = {*recheck, *seen}
     for _ in range(ROUNDS):
         judged = Judged(moved=finished.moved)
         plan, observed, learnt = await deciding.decided(pair, report, progress, checkpoint, recheck, judged)
-        if expected_plan is not None and plan.identity != expected_plan:
-            raise PlanChanged(f"the stores have changed since plan {expected_plan} was made; make a new plan")
+        if expected_plan is not None:
+            check_plan(plan.identity, expected_plan, "stores")
         expected_plan = None
         if plan.adopted:
             checkpoint = NOWHERE  # the journal forgets it together with the baselines

@@ -23,7 +23,7 @@ from smtd.engine.pair import Pair
 from smtd.engine.plan import Facts
 from smtd.engine.rebaseline import has_missed, replaced_sides
 from smtd.engine.recovery import Judged, judge_intents
-from smtd.engine.report import PairReport, Progress, empty_report, no_progress
+from smtd.engine.report import PairReport, Progress, no_progress
 from smtd.errors import StoreRefused
 from smtd.journal.checkpoint import Checkpoint
 from smtd.journal.decisions import Decision
@@ -75,8 +75,7 @@ class Decided(NamedTuple):
 
 async def look(pair: Pair, recheck: Collection[Key] = ()) -> Plan:
     """Return what a cycle would do now; write to no store. For *recheck* see `preview`."""
-    report = empty_report(pair.name, pair.stores.map(lambda store: store.location))
-    plan, _ = await preview(pair, report, no_progress, recheck)
+    plan, _ = await preview(pair, pair.new_report(), no_progress, recheck)
     return plan
 
 

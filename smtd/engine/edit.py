@@ -1,14 +1,17 @@
-"""Edit what people write of one record, its reason, outcome and tags, on both sides of a pair at once."""
+"""Change one record on both sides at once: edit what people write of it, or restore an earlier state."""
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
-from smtd.engine import actions
-from smtd.engine.actions import Plan
+from smtd.engine import actions, cycle
+from smtd.engine.actions import Action, Plan, check_plan
 from smtd.engine.apply import Executor
+from smtd.engine.likely_key import hint
 from smtd.engine.pair import Pair
-from smtd.engine.report import PairReport, empty_report, failure, no_progress
+from smtd.engine.report import PairReport, failure, no_progress
 from smtd.errors import PlanChanged, UsageError
 from smtd.merge.decide import Mode
 from smtd.merge.reasons import Code, because
@@ -35,18 +38,16 @@ async def edit(pair: Pair, key: Key, wanted: Edit, expect: str) -> PairReport:
     be saved over the edit.
     """
     _check_sides(pair)
-    left, right = [(await pair.stores[side].read([key])).get(key) for side in SIDES]
+    held = await pair.read_both(key)
+    left, right = held.left, held.right
     if left is None or right is None or {_digest(left), _digest(right)} != {expect}:
         raise PlanChanged(f"{key} is not the same on both sides as when it was shown; look at it again")
     if not is_final(left):
         raise UsageError(f"the run of {key} is not over; edit the record when it is")
-    report = empty_report(pair.name, pair.stores.map(lambda store: store.location))
-    change = actions.merge(key, _edited(left, wanted), Both(left, right), because(Code.EDITED))
-    if change.writes:
-        executor = Executor(pair, await pair.journal.begin_cycle(), report, no_progress)
-        await executor.run(Plan(actions=[change]))
-        report.failed += [failure(key, None, because(Code.CHANGED_DURING_EDIT)) for key in executor.stale]
-    return report
+    change = actions.merge(key, _edited(left, wanted), held, because(Code.EDITED))
+    if not change.writes:
+        return pair.new_report()
+    return await _carry_out(pair, change, Code.CHANGED_DURING_EDIT)
 
 
 def _check_sides(pair: Pair) -> None:
@@ -70,3 +71,70 @@ def _edited(record: Record, wanted: Edit) -> Record:
     if wanted.tags is not None:
         values["tags"] = wanted.tags | (record.tags & STATUS_TAGS)
     return msgspec.structs.replace(record, **values)
+
+
+async def restore(
+    pair: Pair, key: Key, at: datetime, *, dry_run: bool = False, expected_plan: str | None = None
+) -> PairReport:
+    """Write the record *key* to both sides as it was at the time *at*; the current one goes to the history.
+
+    With *dry_run* return that as a plan, and write nothing. *expected_plan*: the identity that the plan must
+    have (None: any). Raises UsageError if no version of that time is known, or if the record has not changed
+    since, PlanChanged if the plan is not the expected one.
+    """
+    held = await pair.read_both(key)
+    is_known = held != Both(None, None) or await _is_known(pair, key)
+    likely = "" if is_known else await hint(pair, key)
+    record = None if likely else await _as_of(pair, key, at)
+    if record is None:
+        raise UsageError(f"smtd has no version of {key} from {at.isoformat()}{likely}")
+    why = because(Code.RESTORED, None, at.isoformat(timespec="seconds"))
+    change = actions.merge(key, record, held, why)
+    if not change.writes:
+        raise UsageError(f"{key} is the same as at {at.isoformat()}; nothing to restore")
+    if dry_run:
+        report = pair.new_report()
+        cycle.count_planned(Plan(actions=[change]), report)
+        return report
+    check_plan(Plan(actions=[change]).identity, expected_plan)
+    return await _carry_out(pair, change, Code.CHANGED_DURING_RESTORE)
+
+
+async def _carry_out(pair: Pair, change: Action, moved: Code) -> PairReport:
+    """Make *change* in a cycle of its own; a key that changes meanwhile fails because of *moved*."""
+    report = pair.new_report()
+    executor = Executor(pair, await pair.journal.begin_cycle(), report, no_progress)
+    await executor.run(Plan(actions=[change]))
+    report.failed += [failure(key, None, because(moved)) for key in executor.stale]
+    return report
+
+
+async def _is_known(pair: Pair, key: Key) -> bool:
+    """Say whether the journal has a version of the record, from whatever time."""
+    entries = await pair.journal.history.entries(pair.journal.number, key=key, limit=1)
+    return bool(entries) or await pair.journal.ancestor(key) is not None
+
+
+async def _as_of(pair: Pair, key: Key, at: datetime) -> Record | None:
+    """Return the record as the first write after *at* found it, or else as it was agreed on.
+
+    An edit since that agreement is left out, as smtd does not know when a user made it. Raises UsageError if
+    the state of that time is no longer known, or was not known yet.
+    """
+    later = [
+        entry
+        for entry in await pair.journal.history.entries(pair.journal.number, key=key, limit=10**9)
+        if datetime.fromisoformat(entry.at) > at
+    ]
+    forgotten = await pair.journal.history.forgotten(pair.journal.number)
+    known = [await pair.journal.began_at(), None if forgotten is None else forgotten.at]
+    known += [] if later else [await pair.journal.agreed_at(key)]
+    since = max((each for each in known if each is not None), default="")
+    if since and at < datetime.fromisoformat(since):
+        raise UsageError(
+            f"smtd has no version of {key} from {at.isoformat()}; what it knows goes back to {since}"
+        )
+    if later:
+        first = min(later, key=lambda entry: entry.id)
+        return await pair.journal.history.image(first.id)
+    return await pair.journal.ancestor(key)

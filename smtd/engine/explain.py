@@ -14,7 +14,7 @@ from smtd.engine.pair import Pair
 from smtd.errors import UsageError
 from smtd.journal.history import HistoryEntry
 from smtd.merge.reasons import Code, Reason, because
-from smtd.merge.sides import SIDES, Both, Side
+from smtd.merge.sides import SIDES, Side
 from smtd.records import canonical
 from smtd.records.record import FIELDS, Key, Record
 
@@ -118,8 +118,9 @@ def _planned(plan: Plan, key: Key) -> _Rule | None:
 
 async def _refused(pair: Pair, key: Key) -> _Rule | None:
     """Return why a side refused *key*, and when smtd retries the write (None: no side refused it)."""
+    refused = await pair.journal.refused()
     for side in SIDES:
-        if (refusal := (await pair.journal.refused()).get((key, side))) is not None:
+        if (refusal := refused.get((key, side))) is not None:
             until = datetime.fromtimestamp(refusal.until, timezone.utc).isoformat(timespec="seconds")
             values = (refusal.attempts, until)
             return _Rule(because(Code.REFUSED_BEFORE, side, *values, cause=refusal.reason))
@@ -152,16 +153,16 @@ class RecordDiff(msgspec.Struct):
 
 async def show(pair: Pair, key: Key) -> RecordDiff:
     """Read *key* from both sides and from the journal. Raises UsageError if none of them has it."""
-    left, right = [(await pair.stores[side].read([key])).get(key) for side in SIDES]
-    agreed = await pair.journal.ancestor(key)
-    if left is None and right is None and agreed is None:
+    held, agreed = await pair.read_both(key), await pair.journal.ancestor(key)
+    if held.left is None and held.right is None and agreed is None:
         raise UsageError(f"neither side has {key}{await hint(pair, key, _LISTED)}")
-    differing = [] if left is None or right is None else list(canonical.differences(left, right))
-    named = Both(left, right)
+    differing: list[str] = []
+    if held.left is not None and held.right is not None:
+        differing += canonical.differences(held.left, held.right)
     fields = {
         field: {
-            "left": _value(named.left, field),
-            "right": _value(named.right, field),
+            "left": _value(held.left, field),
+            "right": _value(held.right, field),
             "agreed": _value(agreed, field),
         }
         for field in FIELDS

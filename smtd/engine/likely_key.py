@@ -5,7 +5,7 @@ from __future__ import annotations
 from smtd.engine.pair import Pair
 from smtd.merge.sides import SIDES
 from smtd.records.record import Key
-from smtd.spelling import did_you_mean, nearest
+from smtd.spelling import nearest
 from smtd.stores.index import State
 
 
@@ -14,11 +14,6 @@ async def hint(pair: Pair, key: Key, otherwise: str = "") -> str:
     if (found := await _likely(pair, key)) is not None:
         return f"; did you mean {str(found)!r}?"
     return f"; {otherwise}" if otherwise else ""
-
-
-def waiting_hint(project: str, label: str, waiting: list[Key], otherwise: str) -> str:
-    """Return the end of an error about a *label* of *project* for which nothing waits, as `hint` does."""
-    return did_you_mean(str(Key(project, label)), map(str, waiting), otherwise)
 
 
 async def _likely(pair: Pair, key: Key) -> Key | None:

@@ -240,11 +240,10 @@ async def flag_suspects(pair: Pair, side: Side) -> None:
 
     `detect` examines them later, and clears the flags that were wrong.
     """
-    store = pair.stores[side]
-    if store.capabilities.saves_records:
+    if pair.stores[side].capabilities.saves_records:
         return  # a program that saves another record proves nothing about this one
     written = await pair.journal.write_log.all(side)
-    now = {key: canonical.digest(record) for key, record in (await store.read(list(written))).items()}
+    now = await pair.digests(side, list(written))
     may = _rows(detection.reverted(written, now))
     may |= {(key, write.number) for key, write in detection.possibly_unseen(written, now).items()}
     may = {(key, number) for key, number in may if pair.policy.covers(key)}
@@ -252,38 +251,27 @@ async def flag_suspects(pair: Pair, side: Side) -> None:
         await pair.journal.write_log.flag(side, may | known)
 
 
-def logged(
-    pair: Pair,
-    key: Key,
-    side: Side,
-    before: Digest | None,
-    after: Digest | None,
-    *,
-    rebased: bool = False,
-    seen: bool = True,
-    record: Record | None = None,
-) -> Landed | None:
-    """Return the log entry for a write to *side*; None if no program can undo it without seeing it.
+def logged(pair: Pair, write: Write, *, seen: bool = True, record: Record | None = None) -> list[Landed]:
+    """Return the log entry for *write*; none if no program can undo it without seeing it.
 
     Where programs save single records, no program can have read a record before smtd created it. So the
-    entry for a creation only removes earlier ones (`Landed.begins`). See `Landed` for the arguments.
+    entry for a creation only removes earlier ones (`Landed.begins`). See `Landed` for *seen* and *record*.
     """
-    store = pair.stores[side].capabilities
-    if after is None and seen:
-        return None
+    store = pair.stores[write.side].capabilities
+    if write.digest is None and seen:
+        return []
+    rebased = write.rebased and seen
+    landed = Landed(write.key, write.side, write.expect, write.digest, rebased, record, seen)
     if store.exclusive_writes:
-        is_update = store.saves_records and before is not None and seen
-        return Landed(key, side, before, after, rebased, record) if is_update else None
+        return [landed] if store.saves_records and write.expect is not None and seen else []
     if not store.saves_records:
-        return Landed(key, side, before, after, rebased, record) if seen else None
-    begins = before is None and seen
-    return Landed(key, side, before, after, rebased, record, seen, rereads.first(time.time()), begins)
+        return [landed] if seen else []
+    return [replace(landed, due=rereads.first(time.time()), begins=write.expect is None and seen)]
 
 
 def sent(pair: Pair, write: Write) -> list[Landed]:
     """Return the log entry for *write*, a request that does not show yet, if it may show later."""
-    one = logged(pair, write.key, write.side, write.expect, write.digest, seen=False, record=write.record)
-    return [] if one is None else [one]
+    return logged(pair, write, seen=False, record=write.record)
 
 
 async def recheck(pair: Pair, side: Side) -> None:

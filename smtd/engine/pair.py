@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from smtd.engine.report import PairReport, empty_report
 from smtd.journal.pair import PairJournal
 from smtd.merge.decide import Conflicts, Mode
 from smtd.merge.deletion_guard import DeletionLimit
 from smtd.merge.sides import SIDES, Both, Side
-from smtd.records.record import Key
+from smtd.records import canonical
+from smtd.records.canonical import Digest
+from smtd.records.record import Key, Record
 from smtd.stores.base import Store
 
 
@@ -86,6 +89,23 @@ class Pair:
     is_another: Callable[[Side], Awaitable[bool]] = _never
     #: Returns the marks of the stores (empty: none).
     marks: Marks = _no_marks
+
+    def new_report(self) -> PairReport:
+        """Return the report of a cycle that has done nothing yet."""
+        return empty_report(self.name, self.stores.map(lambda store: store.location))
+
+    async def read(self, side: Side, key: Key) -> Record | None:
+        """Return what *side* holds under *key* (None: nothing that can be read)."""
+        return (await self.stores[side].read([key])).get(key)
+
+    async def read_both(self, key: Key) -> Both[Record | None]:
+        """Return what both sides hold under *key*."""
+        return Both(await self.read(Side.LEFT, key), await self.read(Side.RIGHT, key))
+
+    async def digests(self, side: Side, keys: Collection[Key]) -> dict[Key, Digest]:
+        """Return the digests of what *side* holds under *keys*."""
+        held = await self.stores[side].read(keys)
+        return {key: canonical.digest(record) for key, record in held.items()}
 
     async def flush(self, sides: Iterable[Side] = SIDES) -> None:
         """Make what was read of *sides* durable; call it before the journal agrees on it or forgets keys."""

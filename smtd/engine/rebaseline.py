@@ -14,7 +14,6 @@ from smtd.engine.pair import Pair
 from smtd.engine.plan import Facts
 from smtd.errors import RecordUnusable
 from smtd.merge.sides import SIDES, Both, Side
-from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, encode, is_plain
 from smtd.stores.base import Scan, Store
@@ -65,7 +64,7 @@ async def has_missed(pair: Pair, agreed: Mapping[Key, Both[Digest]], scans: Both
 
 async def _can_be_known(pair: Pair, key: Key) -> bool:
     """Say whether a journal can hold the record under *key*, which both sides have."""
-    record = (await pair.stores.left.read([key])).get(key)
+    record = await pair.read(Side.LEFT, key)
     try:
         return record is None or bool(encode(record))
     except RecordUnusable:
@@ -96,8 +95,7 @@ async def _was_put_back(pair: Pair, side: Side, known: Facts, plan: Plan) -> boo
         return False  # all deletions are held, and were at the last check
     edited = await pair.journal.history.edited(pair.journal.number)
     keys = [key for key in edited if key not in read and key not in known.moved and is_plain([*key])][:LOOKS]
-    held = await pair.stores[side].read(keys)
-    now = {key: canonical.digest(record) for key, record in held.items()}
+    now = await pair.digests(side, keys)
     agreed = await pair.journal.agreed_on(keys)
     there = await pair.journal.indexes[side.other].entries(keys)
     other = {key: each.digest for key, each in there.items() if each.digest is not None}

@@ -112,9 +112,7 @@ async def judge_intents(pair: Pair) -> Judged:
 
 async def _look(pair: Pair, keys: Collection[Key]) -> Both[Mapping[Key, Digest]]:
     """Return the digests that both sides have under *keys* now."""
-    held = [await pair.stores[side].read(keys) for side in SIDES]
-    left, right = ({key: canonical.digest(each) for key, each in found.items()} for found in held)
-    return Both(left, right)
+    return Both(await pair.digests(Side.LEFT, keys), await pair.digests(Side.RIGHT, keys))
 
 
 async def _judge(pair: Pair, begun: Mapping[Key, Sequence[Write]], now: Both[Mapping[Key, Digest]]) -> Judged:
@@ -195,8 +193,8 @@ async def _partial_writes(
             continue
         wanted = write.record
         if wanted is None and now[other].get(write.key) == write.digest:
-            wanted = (await pair.stores[other].read([write.key])).get(write.key)
-        part = (await pair.stores[write.side].read([write.key])).get(write.key)
+            wanted = await pair.read(other, write.key)
+        part = await pair.read(write.side, write.key)
         if wanted is not None and part is not None and canonical.is_part(part, wanted):
             found.append((write, part))
     return found
@@ -264,7 +262,7 @@ async def _infer_base(
 
 async def _read(pair: Pair, side: Side, key: Key, digest: Digest) -> Record:
     """Return the record with *digest*. Raises _Moved if it is no longer there."""
-    record = (await pair.stores[side].read([key])).get(key)
+    record = await pair.read(side, key)
     if record is None or canonical.digest(record) != digest:
         raise _Moved(key)
     return record
@@ -276,7 +274,5 @@ def _unlocked_writes(pair: Pair, landed: Sequence[Write], agreements: Sequence[A
     found = []
     for write in landed:
         alone = write.key in agreed and agreed[write.key].left != write.digest
-        record = write.record if alone else None
-        noted = lost_updates.logged(pair, write.key, write.side, write.expect, write.digest, record=record)
-        found += [] if noted is None else [noted]
+        found += lost_updates.logged(pair, write, record=write.record if alone else None)
     return found

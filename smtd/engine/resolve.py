@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import count
 
 from smtd.engine import cycle, deciding
 from smtd.engine import plan as planning
-from smtd.engine.actions import Plan
-from smtd.engine.likely_key import waiting_hint
+from smtd.engine.actions import Plan, check_plan
 from smtd.engine.pair import Pair
-from smtd.engine.report import Hold, PairReport, empty_report
-from smtd.errors import PlanChanged, UsageError
+from smtd.engine.report import Hold, PairReport
+from smtd.errors import UsageError
 from smtd.journal.decisions import Choice, Decision
-from smtd.merge.aliases import alias
 from smtd.merge.sides import SIDES, Both
 from smtd.records.record import Key
+from smtd.spelling import did_you_mean
 
 #: The choices for conflicts and for undone records, and those for held deletions.
 OF_CONFLICTS = (Choice.LEFT, Choice.RIGHT, Choice.BOTH)
 OF_DELETIONS = (Choice.APPROVE, Choice.REJECT)
+#: Characters that a label may have in a relational store (docs/formats.md).
+LONGEST_LABEL = 100
 #: The kinds of holds that are resolved as conflicts are, by taking a side.
 _RESOLVED = (Hold.UNDONE, Hold.DECIDED, Hold.LOST_WRITE)
 
@@ -52,7 +54,7 @@ async def foresee(pair: Pair, wish: Resolution, recheck: Collection[Key] = ()) -
     Raises UsageError as `resolve` does.
     """
     _, plan = await _decide(pair, wish, recheck)
-    report = empty_report(pair.name, pair.stores.map(lambda store: store.location))
+    report = pair.new_report()
     cycle.count_planned(plan, report)
     return report
 
@@ -64,10 +66,7 @@ async def resolve(pair: Pair, wish: Resolution, recheck: Collection[Key] = ()) -
     PlanChanged if the wish would do something else than expected.
     """
     decisions, plan = await _decide(pair, wish, recheck)
-    if wish.expected_plan not in (None, plan.identity):
-        raise PlanChanged(
-            f"the records have changed since plan {wish.expected_plan} was made; make a new plan"
-        )
+    check_plan(plan.identity, wish.expected_plan)
     await pair.journal.decisions.put(decisions)
     return [each.key for each in decisions]
 
@@ -79,13 +78,12 @@ async def _decide(pair: Pair, wish: Resolution, recheck: Collection[Key]) -> tup
     if not keys:
         what = "held deletion" if wish.choice in OF_DELETIONS else "conflict"
         listed = "holds" if wish.choice in OF_DELETIONS else "conflicts"
-        waiting, otherwise = _waiting(plan, wish.choice), f"smtd {listed} lists them"
-        raise UsageError(f"no {what} matches{waiting_hint(wish.project, wish.labels[0], waiting, otherwise)}")
+        meant, waiting = str(Key(wish.project, wish.labels[0])), map(str, _waiting(plan, wish.choice))
+        raise UsageError(f"no {what} matches{did_you_mean(meant, waiting, f'smtd {listed} lists them')}")
     projects = {key.project for key in keys} if wish.choice is Choice.BOTH else ()
     taken = {project: await _labels(pair, project) for project in projects}
     decisions = _decisions(plan, keys, wish.choice, taken)
-    scratch = empty_report(pair.name, pair.stores.map(lambda store: store.location))
-    policy = deciding.restrict_to_writable(pair, scratch).policy
+    policy = deciding.restrict_to_writable(pair, pair.new_report()).policy
     return decisions, planning.carried_out(decisions, plan.now, policy)
 
 
@@ -113,6 +111,13 @@ def _decisions(
             taken[key.project].add(name)
         made.append(Decision(key, choice, there, name))
     return made
+
+
+def alias(label: str, taken: Container[str]) -> str:
+    """Return a label like *label* that is not *taken*; any store that accepts *label* accepts it, too."""
+    endings = (f"-{number}" for number in count(2))
+    names = (label[: LONGEST_LABEL - len(ending)] + ending for ending in endings)
+    return next(name for name in names if name not in taken)
 
 
 async def _labels(pair: Pair, project: str) -> set[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import msgspec
 
-from smtd.engine import lost_updates, other_writers, rejections
-from smtd.engine.actions import Plan
+from smtd.engine import lost_updates, rejections
+from smtd.engine.actions import ActionKind, Plan
 from smtd.engine.pair import Pair
 from smtd.engine.report import PairReport, failure
 from smtd.errors import RecordUnusable
@@ -20,18 +21,26 @@ from smtd.merge.write import Write
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record, encode
-from smtd.stores.base import Change, Kept, Outcome, Result
+from smtd.stores.base import Change, Kept, Outcome, Result, Store
+
+#: By store, the projects with records that smtd did not create, as the history had them when this process
+#: first asked. The store itself notices what other clients create later.
+_made_by_others: WeakKeyDictionary[Store, Collection[str]] = WeakKeyDictionary()
 
 
 class Arrived(NamedTuple):
     """Which writes arrived, with the digests read back, and their *entries* in the history.
 
-    *unsure* has the keys of which at least one write did not arrive, or may not have.
+    *unsure* has the keys of which at least one write did not arrive, or may not have. The caller logs the
+    repeated requests that broke off and may still arrive (*interrupted*), and, after them, the writes that a
+    store accepted and may still show later (*unseen*).
     """
 
     digests: dict[Write, Digest | None]
     unsure: set[Key]
     entries: list[int]
+    interrupted: list[Landed]
+    unseen: list[Landed]
 
 
 class SideWriter:
@@ -45,30 +54,20 @@ class SideWriter:
         self.stale: set[Key] = set()
         #: The writes that the stores refused, or accepted but did not keep.
         self.refused: list[Refusal] = []
-        #: Log entries of writes that a store accepted and may still show later; see `take_unseen`.
-        self._unseen: list[Landed] = []
-        #: Log entries of repeated requests that may still arrive; see `take_interrupted`.
+        #: For `Arrived`.
         self._interrupted: list[Landed] = []
+        self._unseen: list[Landed] = []
         #: By side, the projects in which other clients may create the same records at the same time.
         self._contested: dict[Side, Collection[str]] = dict.fromkeys(SIDES, ())
-
-    def take_unseen(self) -> list[Landed]:
-        """Return and clear the writes that a store accepted but did not show: the caller logs them."""
-        unseen, self._unseen = self._unseen, []
-        return unseen
-
-    def take_interrupted(self) -> list[Landed]:
-        """Return and clear the interrupted requests that were repeated: the caller logs them."""
-        interrupted, self._interrupted = self._interrupted, []
-        return interrupted
 
     async def prepare(self, plan: Plan) -> None:
         """Find out where other clients may create the records of *plan* at the same time."""
         for side in SIDES:
-            self._contested[side] = await other_writers.contested(self._pair, side, plan)
+            self._contested[side] = await _contested(self._pair, side, plan)
 
     async def write(self, writes: Sequence[Write]) -> Arrived:
         """Make `recordable` writes: log the intents, then write to each side in turn and read it back."""
+        self._interrupted, self._unseen = [], []
         first = await self._pair.journal.intend(self._cycle, writes)
         arrived: dict[Write, Digest | None] = {}
         unsure: set[Key] = set()
@@ -80,7 +79,7 @@ class SideWriter:
             unsure |= {write.key for write in mine if write not in landed}
             arrived |= landed
         entries = [entry for entry, write in enumerate(writes, first) if write in arrived]
-        return Arrived(arrived, unsure, entries)
+        return Arrived(arrived, unsure, entries, self._interrupted, self._unseen)
 
     def recordable(self, writes: Sequence[Write]) -> list[Write]:
         """Return the writes whose records the journal can hold; the other keys fail on both sides.
@@ -182,6 +181,29 @@ class SideWriter:
 
     def _fail(self, write: Write, why: Reason) -> None:
         self._report.failed.append(failure(write.key, write.side, why))
+
+
+async def _contested(pair: Pair, side: Side, plan: Plan) -> Collection[str]:
+    """Return the projects of *side* to which other clients may be adding records.
+
+    Where two clients can create a record twice at the same time, these are projects with records that smtd
+    did not create according to the journal, and projects without any record, which another client may be
+    about to fill, too. Empty if *plan* creates nothing on *side*, or if the store creates no duplicates.
+    """
+    store = pair.stores[side]
+    made = [each for each in plan.actions if each.creates and each.copies_to(side)]
+    if not store.capabilities.creates_duplicates or not made:
+        return ()
+    if store not in _made_by_others:
+        _made_by_others[store] = await pair.journal.made_by_others(side)
+    found = {*_made_by_others[store]} | {each.project for each in plan.conflicts}
+    found |= {
+        action.key.project
+        for action in plan.actions
+        if action.kind is ActionKind.AGREE or (action.creates and action.copies_to(side.other))
+    }
+    begun = await pair.journal.indexes[side].held(None)
+    return found | {action.key.project for action in made if action.key.project not in begun}
 
 
 def digest_of(record: Record | None) -> Digest | None:

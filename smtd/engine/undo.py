@@ -1,4 +1,4 @@
-"""Revert what a cycle overwrote, deleted or created, or restore one record to an earlier time.
+"""Revert what a cycle overwrote, deleted or created.
 
 The next cycle would repeat what was undone. So both sides stay as they are, pinned, until a user edits the
 record or chooses a side.
@@ -9,24 +9,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import msgspec
 
-from smtd.engine import actions, cycle, deciding
-from smtd.engine.actions import Plan
+from smtd.engine import deciding
+from smtd.engine.actions import Plan, check_plan
 from smtd.engine.apply import Executor
-from smtd.engine.likely_key import hint
 from smtd.engine.pair import Pair
-from smtd.engine.report import Failure, PairReport, empty_report, failure, no_progress
-from smtd.errors import PlanChanged, UsageError
+from smtd.engine.report import Failure, failure, no_progress
+from smtd.errors import UsageError
 from smtd.journal.decisions import Choice, Decision
 from smtd.journal.history import HistoryEntry
 from smtd.merge.fields import Merged, merge
 from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.merge.write import Write
-from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 
@@ -89,15 +86,10 @@ async def undo(pair: Pair, number: int, *, dry_run: bool = False, expected_plan:
         wanted[key] = sides
         result.done += [Step(*key, side, _action(back)) for side, back in sides.items()]
     result.plan = _identity(result)
-    _check_plan(result.plan, expected_plan)
+    check_plan(result.plan, expected_plan)
     if wanted and not dry_run:
         await _revert(pair, wanted, plan, number, result)
     return result
-
-
-def _check_plan(identity: str, expected: str | None) -> None:
-    if expected not in (None, identity):
-        raise PlanChanged(f"the records have changed since plan {expected} was made; make a new plan")
 
 
 def _identity(planned: Undone) -> str:
@@ -133,16 +125,15 @@ async def _revert(
     pair: Pair, wanted: Mapping[Key, Mapping[Side, _Back]], plan: Plan, number: int, result: Undone
 ) -> None:
     """Write what is *wanted*, and pin the keys."""
-    report = empty_report(pair.name, pair.stores.map(lambda store: store.location))
-    made = await pair.journal.begin_cycle()
-    executor = Executor(pair, made, report, no_progress)
+    report = pair.new_report()
+    executor = Executor(pair, await pair.journal.begin_cycle(), report, no_progress)
     why = because(Code.CYCLE_UNDONE, None, number)
     # Deletions last: a record that was kept under an alias stays there until it is back under its own label.
     for key, sides in sorted(wanted.items(), key=lambda each: _only_deletes(each[1])):
-        goal = {side: sides[side].before if side in sides else plan.now[side].get(key) for side in SIDES}
-        rest = Decision(key, Choice.REST, Both(goal[Side.LEFT], goal[Side.RIGHT]), why=why)
-        await pair.journal.decisions.put([rest] if rest.digests.left != rest.digests.right else [], [key])
-        held = {side: (await pair.stores[side].read([key])).get(key) for side in SIDES}
+        goal = Both(*[sides[side].before if side in sides else plan.now[side].get(key) for side in SIDES])
+        rest = [Decision(key, Choice.REST, goal, why=why)] if goal.left != goal.right else []
+        await pair.journal.decisions.put(rest, [key])
+        held = await pair.read_both(key)
         writes = []
         for side, back in sides.items():
             record = await pair.journal.history.image(back.entry.id)
@@ -162,7 +153,7 @@ def _only_deletes(sides: Mapping[Side, _Back]) -> bool:
     return all(back.before is None for back in sides.values())
 
 
-def _is_edited(writes: Sequence[Write], held: Mapping[Side, Record | None]) -> bool:
+def _is_edited(writes: Sequence[Write], held: Both[Record | None]) -> bool:
     """Say whether the other side holds an edit of the one record that is reverted.
 
     Only then may that record become the baseline. If the other side holds a second edit or another
@@ -172,66 +163,3 @@ def _is_edited(writes: Sequence[Write], held: Mapping[Side, Record | None]) -> b
         return False
     record, other = writes[0].record, held[writes[0].side.other]
     return record is not None and other is not None and isinstance(merge(record, other, record), Merged)
-
-
-async def restore(
-    pair: Pair, key: Key, at: datetime, *, dry_run: bool = False, expected_plan: str | None = None
-) -> PairReport:
-    """Write the record *key* to both sides as it was at the time *at*; the current one goes to the history.
-
-    With *dry_run* return that as a plan, and write nothing. *expected_plan*: the identity that the plan must
-    have (None: any). Raises UsageError if no version of that time is known, or if the record has not changed
-    since, PlanChanged if the plan is not the expected one.
-    """
-    held = Both(*[(await pair.stores[side].read([key])).get(key) for side in SIDES])
-    record = None
-    likely = "" if held != Both(None, None) or await _is_known(pair, key) else await hint(pair, key)
-    if not likely:
-        record = await _as_of(pair, key, at)
-    if record is None:
-        raise UsageError(f"smtd has no version of {key} from {at.isoformat()}{likely}")
-    digests = held.map(lambda each: None if each is None else canonical.digest(each))
-    if digests == Both(canonical.digest(record), canonical.digest(record)):
-        raise UsageError(f"{key} is the same as at {at.isoformat()}; nothing to restore")
-    report = empty_report(pair.name, pair.stores.map(lambda store: store.location))
-    why = because(Code.RESTORED, None, at.isoformat(timespec="seconds"))
-    plan = Plan(actions=[actions.merge(key, record, held, why)])
-    if dry_run:
-        cycle.count_planned(plan, report)
-        return report
-    _check_plan(plan.identity, expected_plan)
-    executor = Executor(pair, await pair.journal.begin_cycle(), report, no_progress)
-    await executor.run(plan)
-    report.failed += [failure(key, None, because(Code.CHANGED_DURING_RESTORE)) for key in executor.stale]
-    return report
-
-
-async def _is_known(pair: Pair, key: Key) -> bool:
-    """Say whether the journal has a version of the record, from whatever time."""
-    entries = await pair.journal.history.entries(pair.journal.number, key=key, limit=1)
-    return bool(entries) or await pair.journal.ancestor(key) is not None
-
-
-async def _as_of(pair: Pair, key: Key, at: datetime) -> Record | None:
-    """Return the record as the first write after *at* found it, or else as it was agreed on.
-
-    An edit since that agreement is left out, as smtd does not know when a user made it. Raises UsageError if
-    the state of that time is no longer known, or was not known yet.
-    """
-    later = [
-        entry
-        for entry in await pair.journal.history.entries(pair.journal.number, key=key, limit=10**9)
-        if datetime.fromisoformat(entry.at) > at
-    ]
-    forgotten = await pair.journal.history.forgotten(pair.journal.number)
-    known = [await pair.journal.began_at(), None if forgotten is None else forgotten.at]
-    known += [] if later else [await pair.journal.agreed_at(key)]
-    since = max((each for each in known if each is not None), default="")
-    if since and at < datetime.fromisoformat(since):
-        raise UsageError(
-            f"smtd has no version of {key} from {at.isoformat()}; what it knows goes back to {since}"
-        )
-    if later:
-        first = min(later, key=lambda entry: entry.id)
-        return await pair.journal.history.image(first.id)
-    return await pair.journal.ancestor(key)

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from smtd.engine import cycle
-from smtd.engine.edit import Edit, edit
+from smtd.engine.edit import Edit, edit, restore
 from smtd.engine.pair import Pair
 from smtd.engine.resolve import Resolution, resolve
-from smtd.engine.undo import restore, undo
+from smtd.engine.undo import undo
 from smtd.journal.decisions import Choice
 from smtd.merge.sides import SIDES
 from smtd.records import canonical

@@ -6,8 +6,9 @@ from datetime import datetime, timezone
 
 import pytest
 
+from smtd.engine.edit import restore
 from smtd.engine.resolve import Resolution, resolve
-from smtd.engine.undo import restore, undo
+from smtd.engine.undo import undo
 from smtd.errors import StoreUnreachable
 from smtd.journal.decisions import Choice
 from smtd.merge.sides import Side

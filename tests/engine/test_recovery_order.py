@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from smtd.engine import cycle
+from smtd.engine.edit import restore
 from smtd.engine.recovery import Judged
-from smtd.engine.undo import restore
 from smtd.errors import StoreUnreachable
 from smtd.journal.pair import PairJournal
 from smtd.merge.decide import Mode

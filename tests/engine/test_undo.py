@@ -6,9 +6,10 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from smtd.engine.edit import restore
 from smtd.engine.explain import explain, show
 from smtd.engine.report import Hold
-from smtd.engine.undo import restore, undo
+from smtd.engine.undo import undo
 from smtd.errors import JournalError, UsageError
 from smtd.merge.decide import Conflicts, Mode
 from smtd.merge.sides import SIDES, Side

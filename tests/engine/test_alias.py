@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smtd.merge.aliases import alias
+from smtd.engine.resolve import alias
 
 
 @pytest.mark.parametrize(
