@@ -21,7 +21,6 @@ from smtd.control.server import ControlSocket, Handler
 from smtd.daemon import added, settings
 from smtd.daemon.events import Events
 from smtd.daemon.figures import Figures
-from smtd.daemon.first_cycles import FirstCycles
 from smtd.daemon.notices import Notices
 from smtd.daemon.own_server import OwnServer, WantedServer
 from smtd.daemon.pair_records import PairAccess
@@ -29,7 +28,6 @@ from smtd.daemon.scrubber import Scrubber
 from smtd.daemon.settings import PairSettings
 from smtd.daemon.worker import Worker
 from smtd.errors import JournalError, SmtdError, UsageError
-from smtd.journal.history import History
 from smtd.journal.journal import Journal
 from smtd.journal.remembered import Remembered
 from smtd.merge.sides import Both
@@ -97,7 +95,7 @@ class Daemon:
         self.figures = Figures(journal)
         self.began = anyio.current_time()
         self._dependencies = dependencies
-        self._journal = journal
+        self.journal = journal
         self._group = group
         self._watch = Watch()
         self._notices = Notices(dependencies.state, dependencies.proxy_for)
@@ -109,7 +107,7 @@ class Daemon:
         self._pairs: dict[str, _Supervised] = {}
         self._scrubbing = anyio.Lock()
         self._server = OwnServer(dependencies.server, self.events, group)
-        self._first_cycles = FirstCycles()
+        self._first_cycles = anyio.Lock()
         self._control = ControlSocket(dependencies.socket)
         #: Whether this is `smtd serve`, which syncs no pairs.
         self.only_serves = not dependencies.keeps_pairs
@@ -137,21 +135,16 @@ class Daemon:
         """The pairs that were added while running, and are in use."""
         return {name: pair for name, pair in self._added.items() if name not in self._config.pairs}
 
-    @property
-    def history(self) -> History:
-        """The history of what smtd wrote, for all pairs."""
-        return self._journal.history
-
     async def remembered(self) -> list[tuple[Remembered, bool]]:
         """Return what the journal remembers of each pair, and whether the daemon syncs that pair."""
-        return [(each, self._is_synced(each.stores, each.name)) for each in await self._journal.remembered()]
+        return [(each, self._is_synced(each.stores, each.name)) for each in await self.journal.remembered()]
 
     async def forget(self, stores: Both[str]) -> None:
         """Forget the pair of *stores*. Raises UsageError if the daemon syncs it; see `Journal.forget`."""
         async with self._changing:  # nobody adds the pair meanwhile
             if self._is_synced(stores, None):
                 raise UsageError("the daemon syncs this pair; remove it before smtd forgets it")
-            await self._journal.forget(stores)
+            await self.journal.forget(stores)
 
     def _is_synced(self, stores: Both[str], name: str | None) -> bool:
         """Say whether a worker has the two *stores*, or has not found its own yet and is called *name*."""
@@ -163,11 +156,7 @@ class Daemon:
 
     def pair_access(self) -> PairAccess:
         """Return how pages get at the records of the pairs."""
-        return PairAccess(lambda: self.workers, self._journal, self.state / "pages")
-
-    async def known_pairs(self) -> Mapping[int, tuple[str, str]]:
-        """Return the identities of the stores of every pair in the journal, by the pair's number there."""
-        return await self._journal.pairs()
+        return PairAccess(lambda: self.workers, self.journal, self.state / "pages")
 
     async def serve(self, handler: Handler) -> None:
         """Start everything, report readiness, and run until `stop`; *handler* answers the control socket."""
@@ -288,10 +277,6 @@ class Daemon:
             log.warning("%s", problem)
             self.events.add("pair hidden", pair=name, problem=problem)
 
-    async def backup(self, target: Path) -> int:
-        """Copy the journal to the new file *target*, and return its size; see `Journal.copy`."""
-        return await self._journal.copy(target)
-
     async def _reconcile(self, wanted: Mapping[str, PairSettings]) -> dict[str, list[str]]:
         """Start, stop and replace workers, so that each of *wanted* has one; return what changed, by name."""
         held = {name: pair.worker.settings for name, pair in self._pairs.items()}
@@ -309,10 +294,10 @@ class Daemon:
                 locate = partial(self._located, one, self._config)
                 hooks = (self._dependencies.refused, self._notices.note, self._first_cycles)
                 worker = Worker(
-                    *(one, locate, self._journal, self._watch, self.events),
+                    *(one, locate, self.journal, self._watch, self.events),
                     *(*hooks, self.figures.count),
                 )
-                pair = _Supervised(worker, Scrubber(worker, self._journal, self.events, self._scrubbing))
+                pair = _Supervised(worker, Scrubber(worker, self.journal, self.events, self._scrubbing))
                 self._pairs[name] = pair
                 self._group.start_soon(self._supervise, pair)
         return {
@@ -371,7 +356,7 @@ class Daemon:
             limits = self._config.daemon
             try:
                 age = timedelta(seconds=seconds(limits.history_age))
-                if gone := await self.history.prune(age, size(limits.history_size)):
+                if gone := await self.journal.history.prune(age, size(limits.history_size)):
                     log.info("history entries removed because of their age or size: %d", gone)
             except JournalError as exc:
                 log.error("the history cannot be shortened: %s", exc)

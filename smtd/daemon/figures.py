@@ -31,10 +31,6 @@ class _Hour(NamedTuple):
     hour: int
 
 
-def uncounted(stores: Collection[str], report: PairReport, lag: float | None) -> None:
-    """Count nothing."""
-
-
 class Figures:
     """The figures of all pairs; `run` saves them in *journal*."""
 

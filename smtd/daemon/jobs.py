@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
@@ -17,6 +18,11 @@ from smtd.records.record import Key
 
 T = TypeVar("T")
 AnyJob = TypeVar("AnyJob", bound="Job[Any]")
+
+log = logging.getLogger("smtd")
+
+#: Seconds between two reports of the progress of jobs.
+PROGRESS = 0.5
 
 #: Something to do with a pair while no cycle runs; JSON can represent its result.
 Work: TypeAlias = Callable[[Pair], Awaitable[T]]
@@ -176,3 +182,27 @@ class Inbox(Generic[AnyJob]):
         job.finish(
             StoreUnreachable(f"the pair was stopped before its {self._unit} ended; run the command again")
         )
+
+
+async def caught(pair: str, work: Callable[[], Awaitable[T]]) -> T | SmtdError:
+    """Return the result of *work* on *pair*, or its error; a bug in smtd is logged, and is an error, too."""
+    try:
+        return await work()
+    except SmtdError as exc:
+        return exc
+    except Exception as exc:
+        log.exception("pair %s: a bug in smtd", pair)
+        return SmtdError(f"a bug in smtd ({type(exc).__name__}); see its log and report it")
+
+
+async def followed(
+    jobs: Sequence[Job[Any]], show: Callable[[], Sequence[Any]], *, progress: bool, end: float = float("inf")
+) -> AsyncIterator[dict[str, Any]]:
+    """Wait until all *jobs* are done, or until *end*; with *progress* yield what *show* returns meanwhile."""
+    step = PROGRESS if progress else float("inf")
+    while not all(job.done.is_set() for job in jobs) and anyio.current_time() < end:
+        with anyio.move_on_after(min(step, end - anyio.current_time())):
+            for job in jobs:
+                await job.done.wait()
+        if progress:
+            yield {"progress": show()}

@@ -25,6 +25,18 @@ Name: TypeAlias = tuple[str, str]
 MOST, FEW, WIDTH = 100, 3, 300
 
 
+class Undelivered(Exception):
+    """A notification could not be delivered; the text says why, and holds no secret.
+
+    *again*: a retry may succeed, but not before *after* seconds (None: unknown).
+    """
+
+    def __init__(self, message: str, *, again: bool = False, after: float | None = None) -> None:
+        super().__init__(message)
+        self.again = again
+        self.after = after
+
+
 class Delivered(msgspec.Struct, frozen=True):
     """What was delivered about a pair: its trouble, and project and label of its conflicts and holds."""
 

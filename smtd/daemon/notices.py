@@ -21,18 +21,49 @@ from anyio.lowlevel import checkpoint_if_cancelled
 from smtd.backoff import pauses
 from smtd.config import Notify, seconds
 from smtd.daemon import notify_command
-from smtd.daemon.delivery import Undelivered
 from smtd.daemon.delivery_state import DeliveredFile
 from smtd.daemon.events import now
-from smtd.daemon.heartbeat import Heartbeat
-from smtd.daemon.notice import Condition, Delivered, Notice, next_notice
+from smtd.daemon.notice import Condition, Delivered, Notice, Undelivered, next_notice
 
 log = logging.getLogger("smtd")
 
 #: Seconds until a failed delivery is tried again: the first and the longest pause.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
+#: The least number of seconds between two heartbeats; all good cycles in between make one.
+HEARTBEAT = 10.0
 
 Deliver: TypeAlias = Callable[[Notice], Awaitable[None]]
+
+
+class Heartbeat:
+    """Beats after good cycles, while `run` is running."""
+
+    def __init__(self) -> None:
+        self._due = anyio.Event()
+
+    def beat(self) -> None:
+        """Report a good cycle."""
+        self._due.set()
+
+    async def run(self, send: Callable[[], Awaitable[None]]) -> None:
+        """Call *send* after good cycles, until cancelled."""
+        failing = False
+        while True:
+            await self._due.wait()
+            await checkpoint_if_cancelled()  # send nothing more to an address that was removed
+            self._due = anyio.Event()
+            began = anyio.current_time()
+            try:
+                await send()
+            except Undelivered as exc:
+                if not failing:
+                    log.warning("the heartbeat of [notify] fails: %s", exc)
+                failing = True
+            else:
+                if failing:
+                    log.info("the heartbeat of [notify] works again")
+                failing = False
+            await anyio.sleep_until(began + HEARTBEAT)
 
 
 class Notices:

@@ -14,8 +14,7 @@ import msgspec
 from anyio.abc import Process
 
 from smtd import denied
-from smtd.daemon.delivery import Undelivered
-from smtd.daemon.notice import Notice
+from smtd.daemon.notice import Notice, Undelivered
 
 #: Seconds that the command may take, and for which its output is read after its end; bytes shown of it.
 PATIENCE, DRAIN_TIMEOUT, SHOWN = 30.0, 0.5, 500

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import anyio
-import msgspec
 
 from smtd import __version__
 from smtd.config import check_pair, misnamed
 from smtd.control import fields
 from smtd.daemon.daemon import Daemon
-from smtd.daemon.jobs import Job, Preview, Sync, SyncOptions
-from smtd.daemon.record_verbs import PROGRESS, Cases
-from smtd.daemon.verify import verified
+from smtd.daemon.jobs import Job, Preview, Sync, SyncOptions, Verification, followed
+from smtd.daemon.record_verbs import Cases, statuses
+from smtd.daemon.scrubber import Scrubber
 from smtd.daemon.worker import Worker
 from smtd.engine.report import PairReport
 from smtd.errors import SmtdError, StoreUnreachable, UsageError
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
 Answers: TypeAlias = AsyncIterator[dict[str, Any]]
 Asked: TypeAlias = dict[str, Any]
+T = TypeVar("T")
 
 
 class Verbs:
@@ -78,7 +78,7 @@ class Verbs:
         yield {
             "version": __version__,
             "uptime_seconds": round(anyio.current_time() - self._daemon.began, 1),
-            "pairs": [msgspec.to_builtins(worker.status) for worker in self._chosen(asked)],
+            "pairs": statuses(self._chosen(asked)),
         }
 
     async def _sync_now(self, asked: Asked) -> Answers:
@@ -99,25 +99,21 @@ class Verbs:
         timeout, progress = fields.seconds(asked, "timeout"), fields.flag(asked, "progress")
         began = anyio.current_time()
         end = began + (float("inf") if timeout is None else timeout)
-        waiting = []
-        for worker in self._chosen(asked):
-            job = make()
+        workers = self._chosen(asked)
+        jobs = [make() for _ in workers]
+        for worker, job in zip(workers, jobs, strict=True):
             worker.submit_nowait(job)
-            waiting.append((worker, job))
-        step = PROGRESS if progress else float("inf")
-        while not all(job.done.is_set() for _, job in waiting) and anyio.current_time() < end:
-            with anyio.move_on_after(min(step, end - anyio.current_time())):
-                for _, job in waiting:
-                    await job.done.wait()
-            if progress:
-                yield {"progress": [msgspec.to_builtins(worker.status) for worker, _ in waiting]}
-        mirrored = fields.flag(asked, "mirrored")
-        yield _results(anyio.current_time() - began, waiting, mirrored=mirrored)
+        async for answer in followed(jobs, partial(statuses, workers), progress=progress, end=end):
+            yield answer
+        seconds, mirrored = anyio.current_time() - began, fields.flag(asked, "mirrored")
+        reports, errors = _outcomes(seconds, workers, jobs)
+        found = shapes.sync(seconds, [shapes.pair(report, mirrored=mirrored) for report in reports])
+        yield {**found, "ok": found["ok"] and not errors, "errors": errors}
 
     async def _verify(self, asked: Asked) -> Answers:
         scrubbers = [self._daemon.scrubber(worker.name) for worker in self._chosen(asked)]
-        progress = PROGRESS if fields.flag(asked, "progress") else None
-        async for answer in verified(scrubbers, deep=fields.flag(asked, "deep"), progress=progress):
+        deep, progress = fields.flag(asked, "deep"), fields.flag(asked, "progress")
+        async for answer in verified(scrubbers, deep=deep, progress=progress):
             yield answer
 
     async def _pair_of(self, asked: Asked) -> Answers:
@@ -228,7 +224,7 @@ class Verbs:
         file = asked.get("file")
         if not isinstance(file, str) or not Path(file).is_absolute() or "\0" in file:
             raise UsageError("give the full path of the new file")
-        yield {"file": file, "bytes": await self._daemon.backup(Path(file))}
+        yield {"file": file, "bytes": await self._daemon.journal.copy(Path(file))}
 
     async def _reload(self, asked: Asked) -> Answers:
         yield await self._daemon.reload()
@@ -269,18 +265,41 @@ def _unresolved(report: PairReport, what: str) -> list[shapes.Shape]:
     return [shapes.held(each) for each in report.held]
 
 
-def _results(
-    seconds: float, waiting: Sequence[tuple[Worker, Job[PairReport]]], *, mirrored: bool
-) -> dict[str, Any]:
-    """Return the JSON of a sync, with the errors of the pairs whose cycle failed or has not ended."""
-    reports, errors = [], []
-    for worker, job in waiting:
+async def verified(
+    scrubbers: Sequence[Scrubber], *, deep: bool, progress: bool
+) -> AsyncGenerator[dict[str, Any], None]:
+    """Yield the *progress* of the scrubs, if asked for, and finally their results.
+
+    If the client leaves before the end, the scrubs are cancelled.
+    """
+    began = anyio.current_time()
+    scrubs = [(scrubber, Verification(deep)) for scrubber in scrubbers]
+    for scrubber, job in scrubs:
+        scrubber.submit_nowait(job)
+    jobs = [job for _, job in scrubs]
+    try:
+        async for answer in followed(
+            jobs, lambda: [scrubber.progress(job) for scrubber, job in scrubs], progress=progress
+        ):
+            yield answer
+    finally:
+        for job in jobs:
+            job.scope.cancel()
+    seconds = anyio.current_time() - began
+    yield shapes.verify(seconds, *_outcomes(seconds, [scrubber.worker for scrubber in scrubbers], jobs))
+
+
+def _outcomes(
+    seconds: float, workers: Sequence[Worker], jobs: Sequence[Job[T]]
+) -> tuple[list[T], list[shapes.Shape]]:
+    """Return the results of the *jobs* of *workers*, and the errors of those that failed or still run."""
+    results, errors = list[T](), list[shapes.Shape]()
+    for worker, job in zip(workers, jobs, strict=True):
         outcome = job.outcome or StoreUnreachable(
             f"there is no result after {seconds:.0f} s; the cycle continues (see smtd status)"
         )
         if isinstance(outcome, SmtdError):
             errors.append({"pair": worker.name, "error": str(outcome), "code": outcome.exit_code})
         else:
-            reports.append(shapes.pair(outcome, mirrored=mirrored))
-    found = shapes.sync(seconds, reports)
-    return {**found, "ok": found["ok"] and not errors, "errors": errors}
+            results.append(outcome)
+    return results, errors

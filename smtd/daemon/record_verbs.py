@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
-import anyio
 import msgspec
 
 from smtd.control import fields
 from smtd.daemon.daemon import Daemon
-from smtd.daemon.jobs import Query, Sync, SyncOptions, Work
+from smtd.daemon.jobs import Query, Sync, SyncOptions, Work, followed
 from smtd.daemon.worker import Worker
 from smtd.engine.edit import Edit, edit, restore
 from smtd.engine.explain import explain, show
@@ -21,19 +20,18 @@ from smtd.engine.resolve import OF_CONFLICTS, OF_DELETIONS, Resolution, foresee
 from smtd.engine.undo import undo
 from smtd.errors import UsageError
 from smtd.journal.decisions import Choice
-from smtd.journal.history import HistoryEntry
 from smtd.output import shapes
 from smtd.records.record import Key
 
 Answers: TypeAlias = AsyncIterator[dict[str, Any]]
 Asked: TypeAlias = dict[str, Any]
 T = TypeVar("T")
-#: Seconds between two progress reports of a cycle.
-PROGRESS = 0.5
 #: Entries of the history that are returned by default.
 LIMIT = 100
 #: The most cycles that are returned at once.
 MOST_CYCLES = 500
+#: Name and orientation of a pair that the journal no longer knows.
+_UNKNOWN = ("", False)
 
 
 class Cases:
@@ -93,7 +91,7 @@ class Cases:
 
         With `dry_run`, yield what *wish* would do by itself.
         """
-        worker, progress = self._pair_named(asked), fields.flag(asked, "progress")
+        worker = self._pair_named(asked)
         if fields.flag(asked, "dry_run"):
             listed = worker.listed
             report = await worker.submit(Query(lambda pair: foresee(pair, wish, listed), only_reads=True))
@@ -101,10 +99,9 @@ class Cases:
             return
         job = Sync(SyncOptions(resolution=replace(wish, expected_plan=fields.optional_text(asked, "plan"))))
         worker.submit_nowait(job)
-        while progress and not job.done.is_set():
-            with anyio.move_on_after(PROGRESS):
-                await job.done.wait()
-            yield {"progress": [msgspec.to_builtins(worker.status)]}
+        status = partial(statuses, [worker])
+        async for answer in followed([job], status, progress=fields.flag(asked, "progress")):
+            yield answer
         yield shapes.sync(0.0, [shapes.pair(await job.wait())])
 
     async def _explain(self, asked: Asked) -> Answers:
@@ -120,12 +117,16 @@ class Cases:
         label, before = fields.optional_text(asked, "label"), fields.optional_whole(asked, "before")
         names = await self._names()
         pair = self._number(asked, names)
-        entries = await self._daemon.history.entries(
+        entries = await self._daemon.journal.history.entries(
             pair, cycle=cycle, label=label, before=before, limit=limit
         )
-        forgotten = {number: await self._daemon.history.forgotten(number) for number in names}
+        forgotten = {number: await self._daemon.journal.history.forgotten(number) for number in names}
         yield {
-            "history": [_entry(entry, *names.get(entry.pair, ("", False))) for entry in entries],
+            "history": [
+                shapes.entry(entry, name, mirrored=mirrored)
+                for entry in entries
+                for name, mirrored in [names.get(entry.pair, _UNKNOWN)]
+            ],
             "forgotten": {
                 names[number][0]: found.at
                 for number, found in forgotten.items()
@@ -138,11 +139,12 @@ class Cases:
         names = await self._names()
         number = self._number(asked, names)
         limit = max(1, min(limit, MOST_CYCLES))
-        found, rest = await self._daemon.history.cycles(number, before=before, limit=limit)
-        cycles = []
-        for each in found:
-            name, mirrored = names.get(each.pair, ("", False))
-            cycles.append(shapes.past_cycle(each, name, mirrored=mirrored))
+        found, rest = await self._daemon.journal.history.cycles(number, before=before, limit=limit)
+        cycles = [
+            shapes.past_cycle(each, name, mirrored=mirrored)
+            for each in found
+            for name, mirrored in [names.get(each.pair, _UNKNOWN)]
+        ]
         yield {"cycles": cycles, "before": rest}
 
     def _number(self, asked: Asked, names: Mapping[int, tuple[str, bool]]) -> int | None:
@@ -153,14 +155,14 @@ class Cases:
         return next((number for number, (name, _) in names.items() if name == worker.name), -1)
 
     async def _check(self, asked: Asked) -> Answers:
-        seal = await self._daemon.history.check()
+        seal = await self._daemon.journal.history.check()
         yield {"entries": seal.entries, "head": seal.head}
 
     async def _undo(self, asked: Asked) -> Answers:
         cycle, dry_run = fields.whole(asked, "cycle"), fields.flag(asked, "dry_run")
         names = await self._names()
-        number = await self._daemon.history.pair_of(cycle)
-        name = "" if number is None else names.get(number, ("", False))[0]
+        number = await self._daemon.journal.history.pair_of(cycle)
+        name = "" if number is None else names.get(number, _UNKNOWN)[0]
         worker = next((one for one in self._daemon.workers if one.name == name), None)
         if worker is None:
             raise UsageError(
@@ -199,7 +201,7 @@ class Cases:
         """Return the name of each pair in the journal, and whether it names the sides the other way round."""
         known = {worker.session.identities: worker.name for worker in self._daemon.workers}
         names = {}
-        for number, (left, right) in (await self._daemon.known_pairs()).items():
+        for number, (left, right) in (await self._daemon.journal.pairs()).items():
             straight = known.get((left, right))
             turned = known.get((right, left))
             names[number] = (straight or turned or f"{left} {right}", straight is None and turned is not None)
@@ -226,5 +228,6 @@ def _literally(name: str) -> str:
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 
 
-def _entry(entry: HistoryEntry, name: str, mirrored: bool) -> shapes.Shape:
-    return shapes.entry(entry, name, mirrored=mirrored)
+def statuses(workers: Sequence[Worker]) -> list[shapes.Shape]:
+    """Return the statuses of *workers*, as the control socket gives them."""
+    return [msgspec.to_builtins(worker.status) for worker in workers]

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Collection
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+import anyio
 from anyio import to_thread
 
 from smtd import pairing
 from smtd.daemon import malloc
 from smtd.daemon.dirty import ChangeSource, DirtyFlag
-from smtd.daemon.first_cycles import FirstCycles
 from smtd.daemon.jobs import SyncOptions, Work
 from smtd.daemon.settings import PairSettings, narrowed
 from smtd.daemon.store_session import StoreSession
 from smtd.engine import cycle
 from smtd.engine.pair import Pair, Policy
 from smtd.engine.report import PairReport, Progress
-from smtd.engine.resolve import Resolution, resolve
 from smtd.errors import PlanChanged, UsageError
 from smtd.journal.journal import Journal
 from smtd.merge.sides import SIDES
@@ -34,12 +33,16 @@ T = TypeVar("T")
 
 #: After a cycle that wrote at least this many records, free memory is returned to the system.
 MANY = 100
+#: Seconds after which a first cycle no longer waits for others: a pair may have a large store, or a file that
+#: hangs.
+PATIENCE = 20.0
 
 
 class PairRunner:
     """Runs one thing at a time on the pair of *settings*, with the stores that *session* keeps open.
 
     An error closes the stores, unless it is a user's mistake or the plan that a user expected has changed.
+    *first_cycles* is the lock by which the first cycles of all pairs take turns.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class PairRunner:
         session: StoreSession,
         dirty: DirtyFlag,
         progress: Progress,
-        first_cycles: FirstCycles,
+        first_cycles: anyio.Lock,
     ) -> None:
         self._settings = settings
         self._journal = journal
@@ -75,14 +78,6 @@ class PairRunner:
     async def query(self, work: Work[T]) -> T:
         """Run *work* on the pair, and return its result. Raises SmtdError."""
         return await self._open(partial(self._with_pair, work))
-
-    async def store_resolution(self, wish: Resolution, recheck: Collection[Key]) -> None:
-        """Save *wish* for the next cycle. Raises UsageError if no record that it selects waits for it."""
-
-        async def write_down(pair: Pair) -> None:
-            await resolve(pair, wish, recheck)
-
-        await self._open(partial(self._with_pair, write_down))
 
     async def _open(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run *work*, and return its result; close the stores after an error, as the class says."""
@@ -117,7 +112,7 @@ class PairRunner:
         )
         # A server may be slow to answer: other pairs do not wait for that.
         must_wait = self._is_first and all(locations[side].files for side in SIDES)
-        async with self._first_cycles.turn() if must_wait else nullcontext():
+        async with turn(self._first_cycles) if must_wait else nullcontext():
             report = await pairing.sync(
                 self._journal,
                 self._settings.name,
@@ -166,3 +161,22 @@ class PairRunner:
         scrubbed = pair.journal.scrub_log
         if await scrubbed.count(None) > await scrubbed.count(projects):
             log.warning(narrowed(self._settings.name, *projects))
+
+
+@asynccontextmanager
+async def turn(first_cycles: anyio.Lock) -> AsyncIterator[None]:
+    """Wait for a turn, `PATIENCE` seconds at most, and keep it until the end of the block.
+
+    A first cycle may read both stores whole. If all pairs did so at once when a daemon starts, the process
+    would keep the memory for good: of memory that is free in many small pieces, hardly any goes back to the
+    system (measured with six pairs of 1,000 records: 113 MB at once, 69 MB one after the other).
+    """
+    has_turn = False
+    with anyio.move_on_after(PATIENCE):
+        await first_cycles.acquire()
+        has_turn = True
+    try:
+        yield
+    finally:
+        if has_turn:
+            first_cycles.release()

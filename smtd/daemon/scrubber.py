@@ -19,7 +19,7 @@ import anyio
 
 from smtd import pairing
 from smtd.daemon.events import Events
-from smtd.daemon.jobs import Exclusive, Inbox, Sync, SyncOptions, Verification
+from smtd.daemon.jobs import Exclusive, Inbox, Sync, SyncOptions, Verification, caught
 from smtd.daemon.status import Proven
 from smtd.daemon.worker import Worker
 from smtd.engine.pair import Policy
@@ -65,7 +65,7 @@ class Scrubber:
     def __init__(self, worker: Worker, journal: Journal, events: Events, one_at_a_time: anyio.Lock) -> None:
         self.worker = worker
         #: How many records the requested scrub has compared, of how many.
-        self.done, self.total = 0, 0
+        self._done, self._total = 0, 0
         self._journal = journal
         self._events = events
         self._one_at_a_time = one_at_a_time
@@ -77,6 +77,15 @@ class Scrubber:
     def submit_nowait(self, job: Verification) -> None:
         """Verify the whole pair, also while it is paused; if the scrubber stops, *job* gets an error."""
         self._inbox.put(job)
+
+    def progress(self, job: Verification) -> shapes.Shape:
+        """Return the progress of *job*, with the keys of a pair's status."""
+        return {
+            "pair": self.worker.name,
+            "state": "done" if job.done.is_set() else "proving",
+            "pending": self._total - self._done,
+            "total": self._total,
+        }
 
     async def run(self) -> None:
         """Verify the pair until cancelled."""
@@ -96,13 +105,7 @@ class Scrubber:
     async def _answer(self, job: Verification) -> VerifyReport | SmtdError:
         """Return the outcome of *job*; stop if its client leaves."""
         with job.scope:
-            try:
-                return await self._whole(deep=job.deep)
-            except SmtdError as exc:
-                return exc
-            except Exception as exc:
-                log.exception("pair %s: a bug in smtd", self.worker.name)
-                return SmtdError(f"a bug in smtd ({type(exc).__name__}); see its log and report it")
+            return await caught(self.worker.name, partial(self._whole, deep=job.deep))
         return StoreUnreachable("the client that asked for this scrub has left")
 
     async def _whole(self, *, deep: bool) -> VerifyReport:
@@ -116,7 +119,7 @@ class Scrubber:
                 deep=deep,
                 confirm=partial(self._confirm, look),
                 recheck=found.keys(),
-                progress=self._progress,
+                progress=self._progressed,
             )
             if deep or not look.is_dear:
                 now = ScrubProgress(began, before=began)
@@ -259,8 +262,8 @@ class Scrubber:
             [finding for finding in self._findings.values() if finding is not None],
         )
 
-    def _progress(self, phase: str, done: int, total: int) -> None:
-        self.done, self.total = done, total
+    def _progressed(self, phase: str, done: int, total: int) -> None:
+        self._done, self._total = done, total
 
 
 async def _any(*events: anyio.Event) -> None:

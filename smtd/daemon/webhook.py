@@ -14,8 +14,7 @@ from anyio import to_thread
 from yarl import URL
 
 from smtd.backoff import retry_after
-from smtd.daemon.delivery import Undelivered
-from smtd.daemon.notice import Notice
+from smtd.daemon.notice import Notice, Undelivered
 
 #: Seconds for one request, and the longest wait that a server can ask for.
 PATIENCE, LONGEST_WAIT = 20.0, 3600.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
@@ -13,17 +12,15 @@ import anyio
 from smtd.daemon.backlog import Backlog
 from smtd.daemon.dirty import ChangeSource, DirtyFlag
 from smtd.daemon.events import Events
-from smtd.daemon.figures import uncounted
-from smtd.daemon.first_cycles import FirstCycles
-from smtd.daemon.jobs import Exclusive, Inbox, Job, Preview, Query, Sync, SyncOptions
+from smtd.daemon.jobs import Exclusive, Inbox, Job, Preview, Query, Sync, SyncOptions, caught
 from smtd.daemon.notice import Condition
 from smtd.daemon.runner import PairRunner
 from smtd.daemon.schedule import FALLBACK_POLL, Schedule
 from smtd.daemon.settings import PairSettings
-from smtd.daemon.status import PairStatus, Proven
-from smtd.daemon.status_tracker import StatusTracker, unnoted
+from smtd.daemon.status import PairStatus, Proven, StatusTracker
 from smtd.daemon.store_session import StoreSession
 from smtd.engine.report import PairReport
+from smtd.engine.resolve import resolve
 from smtd.engine.scrub.findings import Finding, listed
 from smtd.errors import PlanChanged, SmtdError, StoreRefused
 from smtd.journal.journal import Journal
@@ -31,8 +28,6 @@ from smtd.merge.sides import SIDES, Both
 from smtd.records.record import Key
 from smtd.stores.location import Location
 from smtd.watch import Watch
-
-log = logging.getLogger("smtd")
 
 T = TypeVar("T")
 
@@ -53,9 +48,9 @@ class Worker:
         watch: Watch,
         events: Events,
         refused: Callable[[], None] = lambda: None,
-        note: Callable[[Condition], None] = unnoted,
-        first_cycles: FirstCycles | None = None,
-        count: Callable[[Collection[str], PairReport, float | None], None] = uncounted,
+        note: Callable[[Condition], None] = lambda condition: None,
+        first_cycles: anyio.Lock | None = None,
+        count: Callable[[Collection[str], PairReport, float | None], None] = lambda *cycle: None,
     ) -> None:
         clock = anyio.current_time
         self.settings = settings
@@ -78,7 +73,7 @@ class Worker:
         self.session = StoreSession(settings, locate, watch, self.dirty, self._tracker.relocated)
         self._runner = PairRunner(
             *(settings, journal, self.session, self.dirty, self._progressed),
-            first_cycles=first_cycles or FirstCycles(),
+            first_cycles=first_cycles or anyio.Lock(),
         )
         self._backlog = Backlog(settings, self.session.locate, journal)
 
@@ -110,7 +105,7 @@ class Worker:
         """Run only requested cycles from now on; a running cycle continues. Say whether that is new."""
         is_new = not self.paused
         if is_new:
-            self._tracker.paused()
+            self._tracker.log.paused()
         self._schedule.pause()
         self._wake()
         return is_new
@@ -119,7 +114,7 @@ class Worker:
         """End a pause, and sync changes made during it now. Say whether there was a pause."""
         was_paused = self.paused
         if was_paused:
-            self._tracker.resumed()
+            self._tracker.log.resumed()
         self._schedule.resume()
         self._wake()
         return was_paused
@@ -203,7 +198,7 @@ class Worker:
     async def _run(self, job: Job[Any]) -> Any:
         """Return the result or the error of *job*."""
         if isinstance(job, Exclusive):
-            return await self._caught(job.work)
+            return await caught(self.name, job.work)
         self.dirty.hold()
         try:
             if isinstance(job, Sync):
@@ -220,14 +215,16 @@ class Worker:
         """Run a cycle as *options* say, and record how it ended."""
         if options.resolution is not None:
             # Read what the last cycle listed again: the user decides about the current state.
-            store = partial(self._runner.store_resolution, options.resolution, self.listed)
-            if (error := await self._caught(store)) is not None:
+            wish = partial(resolve, wish=options.resolution, recheck=self.listed)
+            if isinstance(error := await caught(self.name, partial(self._runner.query, wish)), SmtdError):
                 if self.dirty.touched:
                     self.dirty.mark()
                 return error
         suspects = self.suspects if options.force_retry else ()
         since, began = self.dirty.take(), anyio.current_time()
-        outcome = await self._caught(partial(self._runner.sync, options, options.recheck.union(suspects)))
+        outcome = await caught(
+            self.name, partial(self._runner.sync, options, options.recheck.union(suspects))
+        )
         if isinstance(outcome, PairReport):
             now = anyio.current_time()
             self._count(self.session.identities, outcome, None if since is None else now - since)
@@ -268,24 +265,14 @@ class Worker:
     async def _query(self, work: Callable[[], Awaitable[T]], *, may_write: bool) -> T | SmtdError:
         """Return the outcome of *work*; the next cycle syncs what changed meanwhile."""
         with self._tracker.querying():
-            outcome = await self._caught(work)
+            outcome = await caught(self.name, work)
         if self.dirty.touched or may_write:
             self.dirty.mark()
         return outcome
 
-    async def _caught(self, work: Callable[[], Awaitable[T]]) -> T | SmtdError:
-        """Return the result of *work*, or its error; the worker continues even after a bug in smtd."""
-        try:
-            return await work()
-        except SmtdError as exc:
-            return exc
-        except Exception as exc:
-            log.exception("pair %s: a bug in smtd", self.name)
-            return SmtdError(f"a bug in smtd ({type(exc).__name__}); see its log and report it")
-
     async def _count_backlog(self) -> None:
         """Show how many records wait while a store is unreachable; a change still wakes the worker."""
-        found = await self._caught(self._backlog.count)
+        found = await caught(self.name, self._backlog.count)
         records = None if isinstance(found, SmtdError) else found
         self._tracker.backlog(records, next_try=self._schedule.next_poll - anyio.current_time())
 

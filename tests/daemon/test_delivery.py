@@ -12,8 +12,7 @@ import pytest
 import trustme
 
 from smtd.daemon import notify_command, webhook
-from smtd.daemon.delivery import Undelivered
-from smtd.daemon.notice import Notice
+from smtd.daemon.notice import Notice, Undelivered
 from smtd.daemon.notify_command import deliver
 from smtd.daemon.webhook import open_webhook
 from tests.daemon.process import wait_until

@@ -14,12 +14,10 @@ import pytest
 from anyio import to_thread
 
 from smtd.config import Notify
-from smtd.daemon import heartbeat, notices
-from smtd.daemon.delivery import Undelivered
+from smtd.daemon import notices
 from smtd.daemon.delivery_state import DeliveredFile
-from smtd.daemon.heartbeat import Heartbeat
-from smtd.daemon.notice import Condition, Delivered
-from smtd.daemon.notices import Notices
+from smtd.daemon.notice import Condition, Delivered, Undelivered
+from smtd.daemon.notices import Heartbeat, Notices
 from smtd.engine.report import Conflict
 from tests.daemon.process import wait_until
 from tests.daemon.receiver import STALL, Receiver, receiver
@@ -243,7 +241,7 @@ async def test_many_good_cycles_make_few_heartbeats(
 ) -> None:
     """A thousand make one, then one more; only the first failure in a row is logged."""
     caplog.set_level(logging.INFO, "smtd")
-    monkeypatch.setattr(heartbeat, "INTERVAL", 0.0)
+    monkeypatch.setattr(notices, "HEARTBEAT", 0.0)
     beating, sent = Heartbeat(), queue.Queue[int]()
     failing = True
 
@@ -272,7 +270,7 @@ async def test_many_good_cycles_make_few_heartbeats(
 
 async def test_heartbeats_have_a_minimum_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     """However often a pair is synced."""
-    monkeypatch.setattr(heartbeat, "INTERVAL", 0.2)
+    monkeypatch.setattr(notices, "HEARTBEAT", 0.2)
     beating, moments = Heartbeat(), []
 
     async def send() -> None:

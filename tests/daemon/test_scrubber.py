@@ -16,12 +16,12 @@ import pytest
 from anyio import to_thread
 
 from smtd import pairing
-from smtd.daemon import scrubber
+from smtd.daemon import jobs, scrubber
 from smtd.daemon.events import Events
 from smtd.daemon.jobs import Exclusive, Preview, Sync, SyncOptions, Verification
+from smtd.daemon.pair_verbs import verified
 from smtd.daemon.scrubber import TRIES, Scrubber
 from smtd.daemon.store_session import StoreSession
-from smtd.daemon.verify import verified
 from smtd.daemon.worker import Worker
 from smtd.engine.report import PairReport
 from smtd.engine.scrub import pace, verify
@@ -277,7 +277,8 @@ async def test_client_that_leaves_ends_its_verification(pair: Kept, monkeypatch:
         return await run(*args, **options)
 
     monkeypatch.setattr(verify, "run", endless)
-    answers = verified([pair.scrubber], deep=True, progress=0.001)
+    monkeypatch.setattr(jobs, "PROGRESS", 0.001)
+    answers = verified([pair.scrubber], deep=True, progress=True)
     assert "progress" in await anext(answers)
     await begun.wait()
 

@@ -12,7 +12,6 @@ from smtd.daemon.events import Events
 from smtd.daemon.jobs import Sync
 from smtd.daemon.notice import Condition
 from smtd.daemon.settings import PairSettings
-from smtd.daemon.status_tracker import unnoted
 from smtd.daemon.worker import Worker
 from smtd.engine.pair import Policy
 from smtd.journal.journal import open_journal
@@ -53,7 +52,7 @@ async def working(
     locations: Both[Location],
     directory: Path,
     settings: PairSettings = SETTINGS,
-    note: Callable[[Condition], None] = unnoted,
+    note: Callable[[Condition], None] = lambda condition: None,
 ) -> AsyncIterator[Worker]:
     """Yield a worker after its first cycle; it reports its states to *note*."""
     async with open_journal(directory / "state") as journal, anyio.create_task_group() as group:

@@ -21,7 +21,6 @@ from smtd import wakeup
 from smtd.daemon import schedule, worker
 from smtd.daemon.notice import Condition
 from smtd.daemon.settings import PairSettings
-from smtd.daemon.status_tracker import unnoted
 from smtd.daemon.worker import Worker
 from smtd.merge.sides import Both
 from smtd.stores.django.driver import SQLITE
@@ -72,7 +71,7 @@ async def mirroring(
     directory: Path,
     root: str,
     settings: PairSettings = SETTINGS,
-    note: Callable[[Condition], None] = unnoted,
+    note: Callable[[Condition], None] = lambda condition: None,
 ) -> AsyncIterator[tuple[Worker, Location]]:
     """Give a worker that mirrors a store of one record to the server at *root*, and the store."""
     store = Location(SQLITE, directory / "own.sqlite")

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from smtd.daemon.delivery import Undelivered
-from smtd.daemon.notice import Notice
+from smtd.daemon.notice import Notice, Undelivered
 from smtd.daemon.webhook import open_webhook
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.stores.access import Access
