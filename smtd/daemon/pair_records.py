@@ -105,7 +105,7 @@ class PairRecords:
 
     async def history(self, key: Key, most: int) -> list[HistoryEntry]:
         """Return the latest writes of smtd under *key*, at most so many, newest first."""
-        return await self._journal.history.entries(self._journal.number, key=key, limit=most)
+        return await self._journal.history.entries(key=key, limit=most)
 
     def chosen(self, entries: Both[Entry]) -> Side | None:
         """Return the side whose record is shown (None: neither has one); one that can be read comes first."""

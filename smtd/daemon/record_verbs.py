@@ -117,10 +117,9 @@ class Cases:
         label, before = fields.optional_text(asked, "label"), fields.optional_whole(asked, "before")
         names = await self._names()
         pair = self._number(asked, names)
-        entries = await self._daemon.journal.history.entries(
-            pair, cycle=cycle, label=label, before=before, limit=limit
-        )
-        forgotten = {number: await self._daemon.journal.history.forgotten(number) for number in names}
+        history = self._daemon.journal.history
+        entries = await history.of(pair).entries(cycle=cycle, label=label, before=before, limit=limit)
+        forgotten = {number: await history.of(number).forgotten() for number in names}
         yield {
             "history": [
                 shapes.entry(entry, name, mirrored=mirrored)
@@ -139,7 +138,7 @@ class Cases:
         names = await self._names()
         number = self._number(asked, names)
         limit = max(1, min(limit, MOST_CYCLES))
-        found, rest = await self._daemon.journal.history.cycles(number, before=before, limit=limit)
+        found, rest = await self._daemon.journal.history.of(number).cycles(before=before, limit=limit)
         cycles = [
             shapes.past_cycle(each, name, mirrored=mirrored)
             for each in found

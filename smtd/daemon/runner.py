@@ -158,8 +158,7 @@ class PairRunner:
         if self._warned_of_scope or self._settings.names_projects or projects is None:
             return
         self._warned_of_scope = True
-        scrubbed = pair.journal.scrub_log
-        if await scrubbed.count(None) > await scrubbed.count(projects):
+        if await pair.journal.agreed_count(None) > await pair.journal.agreed_count(projects):
             log.warning(narrowed(self._settings.name, *projects))
 
 

@@ -28,7 +28,8 @@ from smtd.engine.scrub.findings import Finding, VerifyReport, listed
 from smtd.engine.scrub.verify import PairState, ScrubSession, Verdict
 from smtd.errors import SmtdError, StoreUnreachable
 from smtd.journal.journal import Journal
-from smtd.journal.scrub_log import ScrubLog, ScrubProgress
+from smtd.journal.pair import PairJournal
+from smtd.journal.scrub_log import ScrubProgress
 from smtd.merge.fields import PROVENANCE
 from smtd.merge.sides import Both
 from smtd.output import shapes
@@ -52,11 +53,11 @@ MOST_REPORTED = 20
 
 
 class _Place(NamedTuple):
-    """Where the stores of the pair are, how it is synced, and the scrub log of these two stores."""
+    """Where the stores of the pair are, how it is synced, and what the journal has of these two stores."""
 
     locations: Both[Location]
     policy: Policy
-    scrubs: ScrubLog
+    journal: PairJournal
 
 
 class Scrubber:
@@ -146,10 +147,10 @@ class Scrubber:
         place, within = await self._place(), self.worker.settings.prove_within
         now, found = await self._recall(place)
         keys = list(found)[:MOST_AGAIN]
-        total = await place.scrubs.count(place.policy.projects)
+        total = await place.journal.agreed_count(place.policy.projects)
         if pace.next_slice(now, total, within) <= time.time():
             size = pace.slice_size(total)
-            following = await place.scrubs.following(now.after, size, place.policy.projects)
+            following = await place.journal.scrub_log.following(now.after, size, place.policy.projects)
             now = pace.advanced(now, following, size, time.time())
             keys += [key for key in following if key not in found]
         if keys:
@@ -212,7 +213,7 @@ class Scrubber:
         """Return where the stores are now. Raises UsageError if the two were never synced."""
         locations, settings = await self.worker.session.locate(), self.worker.settings
         known = await pairing.known(self._journal, settings.name, locations)
-        return _Place(locations, settings.scoped(locations), known.scrub_log)
+        return _Place(locations, settings.scoped(locations), known)
 
     @asynccontextmanager
     async def _looking(self, place: _Place) -> AsyncIterator[ScrubSession]:
@@ -223,24 +224,24 @@ class Scrubber:
     async def _recall(self, place: _Place) -> tuple[ScrubProgress, Mapping[Key, Finding | None]]:
         """Return the progress and the findings of the scrub, the first time from the journal."""
         if self._round is None:
-            self._findings = dict.fromkeys(await place.scrubs.found())
-            if (known := await place.scrubs.round()) is None:
+            self._findings = dict.fromkeys(await place.journal.scrub_log.found())
+            if (known := await place.journal.scrub_log.round()) is None:
                 known = ScrubProgress(time.time())
-                await place.scrubs.note(known, ())
+                await place.journal.scrub_log.note(known, ())
             self._round = known
         return self._round, self._findings
 
     async def _note(self, place: _Place, now: ScrubProgress, found: Mapping[Key, Finding | None]) -> None:
         """Store the progress *now* and the findings *found*, and report new findings."""
         if (now, found) != (self._round, self._findings):
-            await place.scrubs.note(now, found.keys())
+            await place.journal.scrub_log.note(now, found.keys())
         new = [finding for key, finding in sorted(found.items()) if finding and key not in self._findings]
         for finding in new[:MOST_REPORTED]:
             self._report(finding)
         if len(new) > MOST_REPORTED:
             log.warning("pair %s: and %d more", self.worker.name, len(new) - MOST_REPORTED)
         self._round, self._findings = now, dict(found)
-        self._show(now, await place.scrubs.count(place.policy.projects))
+        self._show(now, await place.journal.agreed_count(place.policy.projects))
 
     def _report(self, finding: Finding) -> None:
         name = self.worker.name

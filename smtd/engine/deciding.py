@@ -227,7 +227,7 @@ async def _recent(pair: Pair, scans: Both[Scan], agreed: Collection[Key]) -> Bot
     for side in SIDES:
         here, there = scans[side].digests, scans[side.other].digests
         is_asked = any(key in here and key not in there for key in agreed)
-        found.append(await journal.history.deleted(journal.number, side, moment, PERIOD) if is_asked else 0)
+        found.append(await journal.history.deleted(side, moment, PERIOD) if is_asked else 0)
     return Both(*found)
 
 

@@ -111,7 +111,7 @@ async def _carry_out(pair: Pair, change: Action, moved: Code) -> PairReport:
 
 async def _is_known(pair: Pair, key: Key) -> bool:
     """Say whether the journal has a version of the record, from whatever time."""
-    entries = await pair.journal.history.entries(pair.journal.number, key=key, limit=1)
+    entries = await pair.journal.history.entries(key=key, limit=1)
     return bool(entries) or await pair.journal.ancestor(key) is not None
 
 
@@ -123,10 +123,10 @@ async def _as_of(pair: Pair, key: Key, at: datetime) -> Record | None:
     """
     later = [
         entry
-        for entry in await pair.journal.history.entries(pair.journal.number, key=key, limit=10**9)
+        for entry in await pair.journal.history.entries(key=key, limit=10**9)
         if datetime.fromisoformat(entry.at) > at
     ]
-    forgotten = await pair.journal.history.forgotten(pair.journal.number)
+    forgotten = await pair.journal.history.forgotten()
     known = [await pair.journal.began_at(), None if forgotten is None else forgotten.at]
     known += [] if later else [await pair.journal.agreed_at(key)]
     since = max((each for each in known if each is not None), default="")

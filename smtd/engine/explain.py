@@ -67,7 +67,7 @@ async def explain(pair: Pair, key: Key) -> Explanation:
     """Explain *key*. Raises UsageError if neither side has it and the journal has nothing about it."""
     plan = await deciding.look(pair, [key])
     agreed = (await pair.journal.agreed({key.project})).get(key)
-    entries = await pair.journal.history.entries(pair.journal.number, key=key, limit=_LATEST)
+    entries = await pair.journal.history.entries(key=key, limit=_LATEST)
     found = _planned(plan, key) or await _refused(pair, key) or _unplanned(plan, key)
     if agreed is None and not entries and found.rule.code is Code.ABSENT:
         raise UsageError(
@@ -90,7 +90,7 @@ async def explain(pair: Pair, key: Key) -> Explanation:
 
 
 async def _forgotten(pair: Pair) -> str | None:
-    found = await pair.journal.history.forgotten(pair.journal.number)
+    found = await pair.journal.history.forgotten()
     return None if found is None else found.at
 
 

@@ -32,6 +32,6 @@ async def _likely(pair: Pair, key: Key) -> Key | None:
     project = key.project if key.project in projects else nearest(key.project, projects)
     if project is None:
         return None
-    labels = {each.label for index in indexes for each in await index.all({project})}
+    labels = {each.label for index in indexes for each in await index.present({project})}
     label = nearest(key.label, labels)
     return None if label is None else Key(project, label)

@@ -165,7 +165,7 @@ async def _look_at_server(pair: Pair, side: Side, unsure: Collection[Key], reche
     """List the records of a server, and read those that are new, *unsure*, or due for verification."""
     store, index, projects = pair.stores[side], pair.journal.indexes[side], pair.policy.projects
     since = await index.cursor()
-    entries = await index.all(projects)
+    entries = await index.present(projects)
     answer = await server.trusted(pair, side, entries, unsure)
     trusted = {} if recheck_all else answer.entries
     digests = {key: each.digest for key, each in trusted.items() if each.digest is not None}

@@ -359,7 +359,7 @@ async def _base_read(
     for write in reversed(writes):
         if write.before is None:
             break
-        before = await pair.journal.history.replaced(pair.journal.number, key, write.before)
+        before = await pair.journal.history.replaced(key, write.before)
         if before is None or had_seen(held, after, before):
             break
         base = after = before

@@ -75,7 +75,7 @@ async def _read_indexes(
     scans, held, unsettled = [], [], set[Key]()
     for side in SIDES:
         index = pair.journal.indexes[side]
-        found = await index.all(projects) if keys is None else await index.entries(keys)
+        found = await index.present(projects) if keys is None else await index.entries(keys)
         unsettled |= await index.unsettled()
         scans.append(known.scan(found, found.keys() & set(looks[side].believed)))
         held.append(await index.held(projects))

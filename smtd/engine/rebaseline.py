@@ -93,7 +93,7 @@ async def _was_put_back(pair: Pair, side: Side, known: Facts, plan: Plan) -> boo
         return True
     if not plan.asked and not any(each.deletes_from(side.other) for each in plan.actions):
         return False  # all deletions are held, and were at the last check
-    edited = await pair.journal.history.edited(pair.journal.number)
+    edited = await pair.journal.history.edited()
     keys = [key for key in edited if key not in read and key not in known.moved and is_plain([*key])][:LOOKS]
     now = await pair.digests(side, keys)
     agreed = await pair.journal.agreed_on(keys)
@@ -119,7 +119,7 @@ async def _has_gone_back(
         known = agreed.get(key)
         if key in unclear or not is_plain([*key]) or (known is not None and known[side] == digest):
             continue
-        if other.get(key) != digest and await pair.journal.history.held(pair.journal.number, key, digest):
+        if other.get(key) != digest and await pair.journal.history.held(key, digest):
             return True
     return False
 
@@ -138,6 +138,6 @@ def _changed(plan: Plan, side: Side) -> list[Key]:
 async def _matches_history(pair: Pair, side: Side, keys: list[Key], scans: Both[Scan]) -> bool:
     """Say whether *side* holds one of *keys* in a state that smtd overwrote or wrote before."""
     for key in keys:
-        if await pair.journal.history.held(pair.journal.number, key, scans[side].digests[key]):
+        if await pair.journal.history.held(key, scans[side].digests[key]):
             return True
     return False

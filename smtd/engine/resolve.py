@@ -122,7 +122,7 @@ def alias(label: str, taken: Container[str]) -> str:
 
 async def _labels(pair: Pair, project: str) -> set[str]:
     """Return the labels of *project* on either side."""
-    return {key.label for side in SIDES for key in await pair.journal.indexes[side].all({project})}
+    return {key.label for side in SIDES for key in await pair.journal.indexes[side].present({project})}
 
 
 def _fits(name: str, pattern: str) -> bool:

@@ -65,13 +65,13 @@ async def undo(pair: Pair, number: int, *, dry_run: bool = False, expected_plan:
     (None: any). Raises UsageError if that cycle wrote nothing, or if its history is no longer complete,
     PlanChanged if the plan is not the expected one.
     """
-    forgotten = await pair.journal.history.forgotten(pair.journal.number)
+    forgotten = await pair.journal.history.forgotten()
     if forgotten is not None and number <= forgotten.cycle:
         raise UsageError(
             f"cycle {number} is no longer complete in the history, which goes back to {forgotten.at} for"
             " this pair (history_age, history_size); undo a later cycle"
         )
-    entries = await pair.journal.history.entries(pair.journal.number, cycle=number, limit=10**9)
+    entries = await pair.journal.history.entries(cycle=number, limit=10**9)
     if not entries:
         raise UsageError(f"cycle {number} of this pair wrote nothing; smtd history lists the cycles that did")
     backs = _reversals(entries)

@@ -16,8 +16,8 @@ from threading import Event
 from smtd import denied, private
 from smtd.errors import JournalError, UsageError
 from smtd.journal import entries
+from smtd.journal.integrity import Note
 from smtd.journal.pair import PairJournal
-from smtd.journal.shutdown_marker import Note
 from smtd.records import canonical
 from smtd.sqlite import ERRORS, Connection
 

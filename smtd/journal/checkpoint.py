@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from smtd.journal.entries import columns, key_of
 from smtd.journal.index import Cursor
-from smtd.journal.orientation import Orientation
+from smtd.journal.orientation import PairPart
 from smtd.merge.sides import Both
 from smtd.records.record import Key
 from smtd.sqlite import Connection
@@ -35,13 +35,8 @@ class Checkpoint:
         return projects is not None and projects <= self.projects
 
 
-class Checkpoints:
-    """The checkpoint of one pair; *sides* names its sides. Every method but `put` is one transaction."""
-
-    def __init__(self, db: Connection, pair: int, sides: Orientation) -> None:
-        self._db = db
-        self._pair = pair
-        self._sides = sides
+class Checkpoints(PairPart):
+    """The checkpoint of one pair. Every method but `put` is one transaction."""
 
     async def get(self) -> Checkpoint | None:
         """Return the last checkpoint (None: there is none, and every key is to be decided)."""

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 from smtd.journal import checkpoint
-from smtd.journal.orientation import Orientation
+from smtd.journal.orientation import PairPart
 from smtd.merge.reasons import Reason
 from smtd.merge.sides import Both, Side
 from smtd.records.canonical import Digest
 from smtd.records.record import Key
-from smtd.sqlite import Connection
 
 
 class Choice(Enum):
@@ -49,13 +48,8 @@ _ALIASED = {word: side for side, word in _BOTH.items()}
 _SIDED = (Choice.LEFT.value, Choice.RIGHT.value)
 
 
-class Decisions:
+class Decisions(PairPart):
     """The decisions of one pair. Every method is one transaction, whole or not at all."""
-
-    def __init__(self, db: Connection, pair: int, sides: Orientation) -> None:
-        self._db = db
-        self._pair = pair
-        self._sides = sides
 
     async def all(self) -> Mapping[Key, Decision]:
         """Return every decision by its key."""

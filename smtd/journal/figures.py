@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from smtd.journal.orientation import Orientation
+from smtd.journal.orientation import PairPart
 from smtd.merge.sides import Both
-from smtd.sqlite import Connection, at_once
+from smtd.sqlite import at_once
 
 #: Hours that are kept for each pair.
 KEPT = 31 * 24
@@ -54,13 +54,8 @@ def quantile(lags: Mapping[int, int], share: float) -> float | None:
     return None
 
 
-class FigureLog:
+class FigureLog(PairPart):
     """The figures of one pair. Every method is one atomic transaction. Hours are counted since 1970."""
-
-    def __init__(self, db: Connection, pair: int, sides: Orientation) -> None:
-        self._db = db
-        self._pair = pair
-        self._sides = sides
 
     async def since(self, hour: int) -> dict[int, HourFigures]:
         """Return the figures of *hour* and later ones, by hour; hours without any are left out."""

@@ -113,15 +113,19 @@ class Forgotten:
 
 
 class History:
-    """The history of all pairs in one journal; *sides* names the sides of the pair that a caller asks for."""
+    """The history of one *pair* in a journal, whose sides *sides* names, or of all pairs (None)."""
 
-    def __init__(self, db: Connection, sides: Orientation = STRAIGHT) -> None:
+    def __init__(self, db: Connection, pair: int | None = None, sides: Orientation = STRAIGHT) -> None:
         self._db = db
+        self._pair = pair
         self._sides = sides
+
+    def of(self, pair: int | None) -> History:
+        """Return the history of *pair* (None: of all pairs), with the sides as the journal names them."""
+        return History(self._db, pair)
 
     async def entries(
         self,
-        pair: int | None = None,
         *,
         cycle: int | None = None,
         key: Key | None = None,
@@ -129,12 +133,12 @@ class History:
         before: int | None = None,
         limit: int = 1000,
     ) -> list[HistoryEntry]:
-        """Return the newest *limit* writes that landed, newest first, of a pair, cycle, key or label glob.
+        """Return the newest *limit* writes that landed, newest first, of a cycle, key or label glob.
 
         With *before* only those with smaller ids.
         """
         wanted = {
-            "c.pair = ?": pair,
+            "c.pair = ?": self._pair,
             "h.cycle = ?": cycle,
             "h.label GLOB ?": label,
             "h.id < ?": before,
@@ -157,13 +161,13 @@ class History:
         return HistoryEntry(number, pair, cycle, at, side, key, action, reason, before, after, bool(landed))
 
     async def cycles(
-        self, pair: int | None = None, *, before: int | None = None, limit: int = 100
+        self, *, before: int | None = None, limit: int = 100
     ) -> tuple[list[CycleSummary], int | None]:
         """Return cycles that wrote, newest first, and the *before* for the next ones (None: no more).
 
         *before*: only cycles with smaller numbers. *limit*: the most cycles, from 1 to 500.
         """
-        chosen = {"h.cycle < ?": before, "c.pair = ?": pair}
+        chosen = {"h.cycle < ?": before, "c.pair = ?": self._pair}
         given = {clause: value for clause, value in chosen.items() if value is not None}
         rows = await self._db.fetch(
             "SELECT DISTINCT h.cycle FROM history h JOIN cycle c ON c.id = h.cycle"
@@ -190,42 +194,42 @@ class History:
                 f"the record in entry {entry} of the history is damaged: {exc.__cause__}"
             ) from exc.__cause__
 
-    async def held(self, pair: int, key: Key, digest: Digest) -> bool:
-        """Say whether *key* of *pair* had *digest* before or after a write that landed."""
+    async def held(self, key: Key, digest: Digest) -> bool:
+        """Say whether *key* of the pair had *digest* before or after a write that landed."""
         found = await self._db.value(
             "SELECT 1 FROM history h JOIN cycle c ON c.id = h.cycle WHERE h.landed AND c.pair = ?"
             " AND h.project = ? AND h.label = ? AND ? IN (h.before, h.after) LIMIT 1",
-            (pair, *key, digest),
+            (self._pair, *key, digest),
         )
         return found is not None
 
-    async def deleted(self, pair: int, side: Side, moment: float, period: float) -> int:
-        """Return how many records smtd deleted on *side* of *pair* in the *period* seconds before *moment*.
+    async def deleted(self, side: Side, moment: float, period: float) -> int:
+        """Return how many records smtd deleted on *side* of the pair in *period* seconds before *moment*.
 
         Only records count that the other side had deleted and that did not come back, and not those that a
         user decided to delete. *moment* is in seconds since 1970.
         """
         since, until = (_iso(moment - period), _iso(moment + period))
-        rows = await self._db.fetch(_DELETED, (since, until, self._sides.word(side), pair))
+        rows = await self._db.fetch(_DELETED, (since, until, self._sides.word(side), self._pair))
         return len({Key(*row[:2]) for row in rows if self._sides.reason(row[2]).code is Code.DELETED})
 
-    async def edited(self, pair: int) -> list[Key]:
-        """Return the keys of *pair* whose records were edited by writes that landed, the newest first."""
+    async def edited(self) -> list[Key]:
+        """Return the keys of the pair whose records were edited by writes that landed, the newest first."""
         rows = await self._db.fetch(
             "SELECT h.project, h.label FROM history h JOIN cycle c ON c.id = h.cycle"
             " WHERE h.landed AND c.pair = ? AND h.action = 'update'"
             " GROUP BY h.project, h.label ORDER BY max(h.id) DESC",
-            (pair,),
+            (self._pair,),
         )
         return [Key(*row) for row in rows]
 
-    async def replaced(self, pair: int, key: Key, digest: Digest) -> Record | None:
+    async def replaced(self, key: Key, digest: Digest) -> Record | None:
         """Return the record of *key* with *digest* that smtd overwrote last (None: the history lacks it)."""
         entry = await self._db.value(
             "SELECT h.id FROM history h JOIN cycle c ON c.id = h.cycle WHERE c.pair = ?"
             " AND h.project = ? AND h.label = ? AND h.before = ? AND h.record IS NOT NULL"
             " ORDER BY h.id DESC LIMIT 1",
-            (pair, *key, digest),
+            (self._pair, *key, digest),
         )
         with suppress(JournalError):
             return None if entry is None else await self.image(entry)
@@ -260,9 +264,9 @@ class History:
             first = page[-1][0]
         return _hash(before, rows), len(rows)
 
-    async def forgotten(self, pair: int) -> Forgotten | None:
-        """Return what the history of *pair* has lost (None: nothing)."""
-        rows = await self._db.fetch("SELECT cycle, at FROM forgotten WHERE pair = ?", (pair,))
+    async def forgotten(self) -> Forgotten | None:
+        """Return what the history of the pair has lost (None: nothing)."""
+        rows = await self._db.fetch("SELECT cycle, at FROM forgotten WHERE pair = ?", (self._pair,))
         return Forgotten(*rows[0]) if rows else None
 
     async def pair_of(self, cycle: int) -> int | None:

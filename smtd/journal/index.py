@@ -120,13 +120,9 @@ class StoreIndex(IndexedRows):
         """Return the entries of *keys*; keys without an entry are left out."""
         return await entries.entries(self._db, await self._id(), keys)
 
-    async def all(self, projects: Collection[str] | None) -> dict[Key, Entry]:
+    async def present(self, projects: Collection[str] | None = None) -> dict[Key, Entry]:
         """Return the entries of *projects* (None: of all projects), except those of absent records."""
         return await entries.present(self._db, await self._id(), projects)
-
-    async def present(self) -> dict[Key, Entry]:
-        """Return all entries except those of absent records."""
-        return await self.all(None)
 
     @at_once
     async def row_count(self) -> int:

@@ -1,5 +1,6 @@
 """Check whether a journal file is intact, and move it aside if it is damaged.
 
+A note beside the journal tells the next start how many cycles had begun, and whether it was closed cleanly.
 A file counts as damaged only if SQLite calls it so. If it is locked or cannot be read, or the disk is full,
 that is an error for the user, and the file stays in its place.
 """
@@ -12,7 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from smtd.journal.shutdown_marker import read_note
+import msgspec
+
+from smtd import private, regular
+from smtd.records.record import BAD_BYTES
 from smtd.sqlite import ERRORS, check
 
 #: A journal of up to this many bytes is read whole at every start. That takes 0.6 ms for each MB that is in
@@ -20,6 +24,13 @@ from smtd.sqlite import ERRORS, check
 SMALL = 32 * 2**20
 #: Seconds to wait for another program's lock.
 PATIENCE = 10.0
+
+
+class Note(msgspec.Struct, frozen=True):
+    """How many *cycles* had begun in the journal; *well*: it was closed, and no damage had been found."""
+
+    cycles: int
+    well: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +95,16 @@ def _set_aside(path: Path) -> Path:
 
 def _beside(path: Path, ending: str) -> Path:
     return path.with_name(path.name + ending)
+
+
+def read_note(journal: Path) -> Note | None:
+    """Return the note beside *journal* (None: it is missing or unreadable). Blocks."""
+    with suppress(OSError, *BAD_BYTES):
+        return msgspec.json.decode(regular.read(journal.with_name("journal.note"), regular.SMALL), type=Note)
+    return None
+
+
+def write_note(journal: Path, note: Note) -> None:
+    """Write *note* beside *journal*. Blocks. If that fails, the next start only checks more."""
+    with suppress(OSError):
+        private.replace(journal.with_name("journal.note"), msgspec.json.encode(note))

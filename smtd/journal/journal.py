@@ -5,9 +5,7 @@ A lost journal costs no record: the pairs are adopted anew (their union, nothing
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import (
@@ -21,7 +19,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import anyio
 from anyio import CancelScope, to_thread
 
 from smtd import denied, private, readonly, regular
@@ -29,13 +26,12 @@ from smtd.errors import JournalError
 from smtd.journal import backup, remembered, witness
 from smtd.journal.events import EventLog
 from smtd.journal.history import History
-from smtd.journal.integrity import Loss, examine, is_damage
-from smtd.journal.journal_lock import Use, using
+from smtd.journal.integrity import Loss, Note, examine, is_damage, read_note, write_note
+from smtd.journal.journal_lock import Lock, held
 from smtd.journal.migrations import OLDEST, migrate
 from smtd.journal.orientation import STRAIGHT, Orientation
 from smtd.journal.pair import PairJournal
 from smtd.journal.remembered import Remembered
-from smtd.journal.shutdown_marker import Note, read_note, write_note
 from smtd.merge.sides import Both
 from smtd.records import canonical
 from smtd.sqlite import ERRORS, Connection, Row, connect, script
@@ -46,8 +42,9 @@ log = logging.getLogger("smtd")
 #: Raise this with any change of schema.sql; migrations.py brings older journals up to it.
 VERSION = 14
 
-#: Seconds to wait for another process that syncs the same pair.
-PATIENCE = 10.0
+#: Seconds to wait for another process that syncs the same pair, and for one that opens the journal: that may
+#: read a large one whole from a slow disk. With an exclusive lock it checks for damage, and moves the file.
+PATIENCE, OPENING_PATIENCE = 10.0, 120.0
 
 
 class Journal:
@@ -137,8 +134,9 @@ class Journal:
                     yield found
                     return
 
-    def _alone(self, number: int, left: str, right: str) -> AbstractAsyncContextManager[None]:
-        return _alone(self._directory / f"pair-{number}.lock", f"the pair {left} and {right}")
+    def _alone(self, number: int, left: str, right: str) -> AbstractAsyncContextManager[Lock]:
+        path = self._directory / f"pair-{number}.lock"
+        return held(path, f"syncing the pair {left} and {right}", PATIENCE)
 
     @asynccontextmanager
     async def pair(self, left: str, right: str) -> AsyncIterator[PairJournal]:
@@ -238,7 +236,10 @@ async def open_journal(directory: Path) -> AsyncIterator[Journal]:
             " (--state, or state_dir in the configuration)"
         ) from exc
     async with AsyncExitStack() as stack:
-        use = await stack.enter_async_context(using(directory))
+        opening = f"opening the journal in {directory}"
+        use = await stack.enter_async_context(
+            held(directory / "journal.lock", opening, OPENING_PATIENCE, shared=True)
+        )
         note, seen = await to_thread.run_sync(read_note, path), await to_thread.run_sync(witness.look, path)
         with _translating(path):
             loss = await to_thread.run_sync(examine, path) if use.alone else None
@@ -314,7 +315,7 @@ async def _disown(journal: Journal, db: Connection, path: Path) -> None:
     await journal.events.add_with_new_number("journal put back")
 
 
-async def _end(db: _JournalConnection, path: Path, use: Use) -> None:
+async def _end(db: _JournalConnection, path: Path, use: Lock) -> None:
     """Mark the journal as closed cleanly, if no other process uses it and no damage was found."""
     with suppress(JournalError):
         if not db.damaged and use.is_last():
@@ -324,27 +325,3 @@ async def _end(db: _JournalConnection, path: Path, use: Use) -> None:
 
 def _file(directory: Path) -> Path:
     return directory / "journal.sqlite"
-
-
-@asynccontextmanager
-async def _alone(path: Path, what: str) -> AsyncIterator[None]:
-    """Hold a lock that the kernel releases with the process; wait up to PATIENCE seconds for it."""
-    try:
-        handle = await to_thread.run_sync(regular.lock, path)
-    except OSError as exc:
-        raise JournalError(f"the state directory {path.parent} cannot be used: {denied.why(exc)}") from exc
-    try:
-        deadline = anyio.current_time() + PATIENCE
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if anyio.current_time() > deadline:
-                    raise JournalError(
-                        f"another smtd is syncing {what}; wait until it has finished"
-                    ) from None
-            await anyio.sleep(0.05)
-        yield
-    finally:
-        os.close(handle)

@@ -1,4 +1,4 @@
-"""The lock on the journal of a state directory: only its sole user may check for damage and move the file."""
+"""Locks that the kernel releases with the process: on a journal, and on each pair in it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,18 @@ from anyio import to_thread
 from smtd import denied, regular
 from smtd.errors import JournalError
 
-#: Seconds to wait for a process that opens the journal: it may read a large one whole from a slow disk.
-PATIENCE = 120.0
 
-
-class Use:
-    """A lock on the journal that the kernel releases with the process; *alone*: the lock is exclusive."""
+class Lock:
+    """A lock that this process holds; *alone*: it is exclusive."""
 
     def __init__(self, handle: int) -> None:
         self._handle = handle
         self.alone = False
 
-    def take(self) -> bool:
-        """Take the lock, exclusively if possible; say whether it was taken."""
+    def take(self, *, shared: bool) -> bool:
+        """Take the lock, exclusively if possible, else *shared* if that will do; say whether it was taken."""
         self.alone = self._lock(fcntl.LOCK_EX)
-        return self.alone or self._lock(fcntl.LOCK_SH)
+        return self.alone or (shared and self._lock(fcntl.LOCK_SH))
 
     async def share(self) -> None:
         """Turn the exclusive lock into a shared one."""
@@ -36,7 +33,7 @@ class Use:
         self.alone = False
 
     def is_last(self) -> bool:
-        """Say whether no other process uses the journal; if so, none can until this use ends."""
+        """Say whether no other process has the lock; if so, none can have it until this one releases it."""
         return self._lock(fcntl.LOCK_EX)
 
     def _lock(self, kind: int) -> bool:
@@ -48,24 +45,22 @@ class Use:
 
 
 @asynccontextmanager
-async def using(directory: Path) -> AsyncIterator[Use]:
-    """Yield the lock on the journal in *directory*; with an exclusive one, other processes wait for `share`.
+async def held(path: Path, doing: str, patience: float, *, shared: bool = False) -> AsyncIterator[Lock]:
+    """Yield the lock of the file *path*; see `Lock.take` for *shared*.
 
-    Raises JournalError if another process keeps an exclusive lock for more than PATIENCE seconds, or the
-    directory cannot be used.
+    Raises JournalError if another process, which is then *doing* something, keeps the lock for more than
+    *patience* seconds, or if the directory cannot be used.
     """
     try:
-        handle = await to_thread.run_sync(regular.lock, directory / "journal.lock")
+        handle = await to_thread.run_sync(regular.lock, path)
     except OSError as exc:
-        raise JournalError(f"the state directory {directory} cannot be used: {denied.why(exc)}") from exc
+        raise JournalError(f"the state directory {path.parent} cannot be used: {denied.why(exc)}") from exc
     try:
-        use, deadline = Use(handle), anyio.current_time() + PATIENCE
-        while not use.take():
+        lock, deadline = Lock(handle), anyio.current_time() + patience
+        while not lock.take(shared=shared):
             if anyio.current_time() > deadline:
-                raise JournalError(
-                    f"another smtd is opening the journal in {directory}; wait until it has finished"
-                )
+                raise JournalError(f"another smtd is {doing}; wait until it has finished")
             await anyio.sleep(0.02)
-        yield use
+        yield lock
     finally:
         os.close(handle)

@@ -11,6 +11,7 @@ import msgspec
 from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import Both, Side
 from smtd.records.record import BAD_BYTES
+from smtd.sqlite import Connection
 
 T = TypeVar("T")
 
@@ -81,6 +82,15 @@ class Orientation:
 
 #: The sides in the journal's own order.
 STRAIGHT = Orientation()
+
+
+class PairPart:
+    """A part of what the journal *db* has of one *pair*, whose sides *sides* names."""
+
+    def __init__(self, db: Connection, pair: int, sides: Orientation) -> None:
+        self._db = db
+        self._pair = pair
+        self._sides = sides
 
 
 def _earlier(text: str) -> Reason:

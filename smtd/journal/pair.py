@@ -14,7 +14,7 @@ from smtd.journal.entries import chunks, wanted
 from smtd.journal.figures import FigureLog
 from smtd.journal.history import History, append
 from smtd.journal.index import StoreIndex
-from smtd.journal.orientation import STRAIGHT, Orientation
+from smtd.journal.orientation import STRAIGHT, Orientation, PairPart
 from smtd.journal.record_codec import archived, pack_any, unpack, unpack_any
 from smtd.journal.scrub_log import ScrubLog
 from smtd.journal.transaction import Transaction
@@ -29,24 +29,14 @@ from smtd.sqlite import Connection, at_once
 
 T = TypeVar("T")
 
-#: The tables that are cleared when a pair is adopted anew.
-_KNOWLEDGE = (
-    *(
-        "agreed",
-        "ancestor",
-        "intent",
-        "written",
-        "checkpoint",
-        "out_of_sync",
-        "rotation",
-        "refused",
-        "decision",
-    ),
-    *("proof", "finding"),
+#: The tables that are cleared when a pair is adopted anew, in an order in which that is possible.
+KNOWLEDGE = (
+    *("agreed", "ancestor", "intent", "written", "checkpoint", "out_of_sync", "rotation", "refused"),
+    *("decision", "proof", "finding"),
 )
 
 
-class PairJournal:
+class PairJournal(PairPart):
     """What the journal has about one pair; *sides* names its sides. Every method is one transaction."""
 
     def __init__(
@@ -56,12 +46,10 @@ class PairJournal:
         sides: Orientation = STRAIGHT,
         stores: Both[str] = Both("", ""),  # noqa: B008
     ) -> None:
-        self._db = db
-        self._pair = number
-        self._sides = sides
+        super().__init__(db, number, sides)
         self._cycle: int | None = None
         self.decisions = Decisions(db, number, sides)
-        self.history = History(db, sides)
+        self.history = History(db, number, sides)
         self.scrub_log = ScrubLog(db, number, sides)
         self.figures = FigureLog(db, number, sides)
         self.write_log = WriteLog(db, number, sides)
@@ -125,6 +113,10 @@ class PairJournal:
             "SELECT project, count(*) FROM agreed WHERE pair = ? GROUP BY project", (self._pair,)
         )
         return {project: count for project, count in rows if projects is None or project in projects}
+
+    async def agreed_count(self, projects: Collection[str] | None) -> int:
+        """Return the number of agreed records in *projects* (None: in all)."""
+        return sum((await self.agreed_counts(projects)).values())
 
     async def made_by_others(self, side: Side) -> set[str]:
         """Return the projects with agreed records that smtd did not create on *side*.
@@ -321,7 +313,7 @@ class PairJournal:
     async def forget_all(self, canonical_version: int) -> None:
         """Delete what was agreed, but not the history: the pair is then adopted anew."""
         async with self._db.transaction():
-            for table in _KNOWLEDGE:
+            for table in KNOWLEDGE:
                 await self._db.run(f"DELETE FROM {table} WHERE pair = ?", (self._pair,))
             await self._db.run(
                 "UPDATE pair SET canonical_version = ? WHERE id = ?", (canonical_version, self._pair)

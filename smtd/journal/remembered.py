@@ -12,14 +12,12 @@ from itertools import pairwise
 from smtd.errors import UsageError
 from smtd.journal import entries
 from smtd.journal.history import History
+from smtd.journal.pair import KNOWLEDGE
 from smtd.merge.sides import Both
 from smtd.sqlite import Connection
 
 #: The tables with rows of a pair, in an order in which they can be emptied; the history is apart.
-_TABLES = (
-    *("agreed", "ancestor", "intent", "written", "checkpoint", "out_of_sync", "rotation", "refused"),
-    *("decision", "proof", "finding", "files", "forgotten", "figures", "cycle"),
-)
+_TABLES = (*KNOWLEDGE, "files", "forgotten", "figures", "cycle")
 _PAIRS = """
 SELECT p.id, p.name, p.left_location, p.right_location,
     (SELECT count(*) FROM agreed WHERE pair = p.id), (SELECT count(*) FROM intent WHERE pair = p.id),

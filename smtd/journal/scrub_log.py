@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from smtd.journal.orientation import Orientation
+from smtd.journal.orientation import PairPart
 from smtd.journal.values import Rotation
 from smtd.merge.sides import Side
 from smtd.records.record import Key
-from smtd.sqlite import Connection, at_once
+from smtd.sqlite import at_once
 
 
 class ScrubProgress(NamedTuple):
@@ -25,13 +25,8 @@ class ScrubProgress(NamedTuple):
     before: float | None = None
 
 
-class ScrubLog:
+class ScrubLog(PairPart):
     """What the journal has about the scrubs of one pair. Every method is one atomic transaction."""
-
-    def __init__(self, db: Connection, pair: int, sides: Orientation) -> None:
-        self._db = db
-        self._pair = pair
-        self._sides = sides
 
     async def rotation(self, side: Side) -> Rotation | None:
         """Return how far the verification of *side* has come (None: it has not begun)."""
@@ -86,13 +81,6 @@ class ScrubLog:
                 "INSERT INTO finding (pair, project, label) VALUES (?, ?, ?)",
                 [(self._pair, *key) for key in found],
             )
-
-    async def count(self, projects: Collection[str] | None) -> int:
-        """Return the number of agreed records in *projects* (None: in all)."""
-        counts = await self._db.fetch(
-            "SELECT project, count(*) FROM agreed WHERE pair = ? GROUP BY project", (self._pair,)
-        )
-        return sum(count for project, count in counts if projects is None or project in projects)
 
     async def following(self, after: Key | None, count: int, projects: Collection[str] | None) -> list[Key]:
         """Return the next *count* agreed keys after *after*, of *projects* (None: of all), in order."""

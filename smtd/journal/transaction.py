@@ -10,7 +10,7 @@ from smtd.journal import checkpoint
 from smtd.journal.checkpoint import Checkpoint, Checkpoints
 from smtd.journal.decisions import Choice
 from smtd.journal.index import Cursor, StoreIndex
-from smtd.journal.orientation import Orientation
+from smtd.journal.orientation import Orientation, PairPart
 from smtd.journal.record_codec import pack
 from smtd.journal.values import Agreement, Landed
 from smtd.journal.write_log import WriteLog
@@ -23,7 +23,7 @@ from smtd.stores.index import Entry
 P = ParamSpec("P")
 
 
-class Transaction:
+class Transaction(PairPart):
     """The notes of one step, which `PairJournal.transaction` writes together when its block ends.
 
     *cycle* is the current cycle (None: none has begun).
@@ -37,9 +37,7 @@ class Transaction:
         cycle: int | None,
         indexes: Both[StoreIndex],
     ) -> None:
-        self._db = db
-        self._pair = pair
-        self._sides = sides
+        super().__init__(db, pair, sides)
         self._cycle = cycle
         self._indexes = indexes
         self._notes: list[Callable[[], Awaitable[object]]] = []

@@ -7,14 +7,14 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from smtd.journal.orientation import Orientation
+from smtd.journal.orientation import PairPart
 from smtd.journal.record_codec import pack_any, unpack_any
 from smtd.journal.values import Landed
 from smtd.merge.lost_updates import LoggedWrite
 from smtd.merge.sides import Side
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
-from smtd.sqlite import Connection, at_once
+from smtd.sqlite import at_once
 
 #: Writes that are kept for each key: a program that read the store before more of them is not recognised.
 _KEPT = 50
@@ -36,13 +36,8 @@ class Reread(NamedTuple):
     due: float | None
 
 
-class WriteLog:
+class WriteLog(PairPart):
     """The last writes of one pair. Every method but `append` is one transaction."""
-
-    def __init__(self, db: Connection, pair: int, sides: Orientation) -> None:
-        self._db = db
-        self._pair = pair
-        self._sides = sides
 
     async def all(self, side: Side) -> dict[Key, list[LoggedWrite]]:
         """Return the last writes under each key of *side*, in order."""

@@ -70,7 +70,7 @@ async def test_cycles_come_page_by_page(journal: Journal) -> None:
 
 async def test_cycles_of_one_pair(journal: Journal) -> None:
     """The numbers of all pairs are one sequence."""
-    found, _ = await journal.history.cycles(2)
+    found, _ = await journal.history.of(2).cycles()
 
     assert [each.cycle for each in found] == [2]
 

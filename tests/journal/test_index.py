@@ -44,7 +44,7 @@ async def known_at(look: Awaitable[Cursor | None]) -> Cursor:
 
 
 async def test_store_that_was_never_looked_at_has_no_entries(index: StoreIndex) -> None:
-    assert await index.all(None) == {}
+    assert await index.present() == {}
     assert await index.held(None) == {}
     assert await index.head(None) is None
     assert (await index.cursor()).seq == 0
@@ -55,7 +55,7 @@ async def test_unknown_pair_has_empty_indexes(tmp_path: Path) -> None:
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
         nobody = StoreIndex(known._db, "nowhere")
 
-        assert (await nobody.cursor(), await nobody.all(None)) == (Cursor(0, 0), {})
+        assert (await nobody.cursor(), await nobody.present()) == (Cursor(0, 0), {})
 
 
 async def test_newest_records_are_those_that_changed_last(index: StoreIndex) -> None:
@@ -93,8 +93,8 @@ async def test_whole_look_is_stored(index: StoreIndex) -> None:
 
     await index.update(found, None, b"head", whole=True)
 
-    assert await index.all(None) == await index.present() == found
-    assert await index.all({PROJECT}) == {A: ONE, B: OTHER, C: TORN}
+    assert await index.present() == found
+    assert await index.present({PROJECT}) == {A: ONE, B: OTHER, C: TORN}
     assert await index.entries([A, C, key("nobody's")]) == {A: ONE, C: TORN}
     assert await index.held(None) == {
         PROJECT: RecordCount(2, 1),
@@ -135,7 +135,7 @@ async def test_absence_is_a_change_like_any_other(index: StoreIndex) -> None:
     assert await index.changed_since(first, None) == {A}
     assert gone == {A: ABSENT}
     assert await index.changed_since(second, None) == {A}
-    assert await index.all(None) == {A: ONE, B: ONE}
+    assert await index.present() == {A: ONE, B: ONE}
     assert await index.held(None) == {PROJECT: RecordCount(2, 0)}
 
 
@@ -144,7 +144,7 @@ async def test_look_at_one_project_leaves_the_entries_of_others(index: StoreInde
 
     await index.update({}, {"Other"}, None, whole=True)
 
-    assert await index.all(None) == {A: ONE}
+    assert await index.present() == {A: ONE}
 
 
 async def test_partial_look_leaves_all_other_entries(index: StoreIndex) -> None:
@@ -152,7 +152,7 @@ async def test_partial_look_leaves_all_other_entries(index: StoreIndex) -> None:
 
     await index.update({B: ABSENT, C: TORN, key("never there"): ABSENT}, None, None, whole=False)
 
-    assert await index.all(None) == {A: ONE, C: TORN}
+    assert await index.present() == {A: ONE, C: TORN}
     assert await index.entries([key("never there")]) == {}
     assert await index.head(None) is None
 
@@ -175,7 +175,7 @@ async def test_own_write_moves_the_cursor(known: PairJournal, index: StoreIndex)
         tx.note(Side.LEFT, {B: ONE})
 
     assert index.advanced(cursor) == await index.cursor() == Cursor(cursor.epoch, cursor.seq + 2)
-    assert await index.all(None) == {A: OTHER, B: ONE}
+    assert await index.present() == {A: OTHER, B: ONE}
 
 
 async def test_head_from_before_an_own_write_is_void(known: PairJournal) -> None:
@@ -210,8 +210,8 @@ async def test_pairs_with_a_common_store_share_its_index(tmp_path: Path) -> None
         async with journal.pair("left", "right") as known:
             await known.indexes.left.update({A: ONE}, None, b"head", whole=True)
         async with journal.pair("another", "left") as known:
-            assert await known.indexes.right.all(None) == {A: ONE}
-            assert await known.indexes.left.all(None) == {}
+            assert await known.indexes.right.present() == {A: ONE}
+            assert await known.indexes.left.present() == {}
 
 
 async def test_restored_journal_has_no_indexes(known: PairJournal) -> None:
@@ -220,7 +220,7 @@ async def test_restored_journal_has_no_indexes(known: PairJournal) -> None:
 
     await backup.disown(known._db)
 
-    assert (await known.indexes.left.all(None), await known.indexes.left.head(None)) == ({}, None)
+    assert (await known.indexes.left.present(), await known.indexes.left.head(None)) == ({}, None)
     assert (await known.indexes.left.cursor()).epoch != before.epoch
 
 
@@ -260,7 +260,7 @@ async def test_overtaken_look_leaves_the_entries_of_others(known: PairJournal, i
     told = await index.update({A: ONE, B: ONE}, None, b"head", whole=True, since=since)
 
     assert (told, await index.head(None)) == (None, None)
-    assert await index.all(None) == {A: OTHER, B: ONE, ELSEWHERE: ONE}
+    assert await index.present() == {A: OTHER, B: ONE, ELSEWHERE: ONE}
 
 
 async def test_head_is_not_stored_if_others_changed_the_entries(

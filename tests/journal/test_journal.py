@@ -224,7 +224,7 @@ async def test_other_canonical_version_drops_agreements_and_keeps_the_history(tm
             await known.begun(),
             await known.checkpoints.get(),
             await known.checkpoints.out_of_sync(),
-            await known.indexes.left.all(None),
+            await known.indexes.left.present(),
             await known.indexes.left.head(None),
             await known.indexes.left.held(None),
             (await known.indexes.left.cursor()).epoch == cursors.left.epoch,
@@ -351,7 +351,7 @@ async def test_overlapping_cycles_are_pruned_whole(tmp_path):
         assert await journal.history.prune(timedelta(days=1), size) == 4
 
         assert (await journal.history.check()).entries == 1
-        found = [await journal.history.forgotten(known.number) for known in (one, other)]
+        found = [await journal.history.of(known.number).forgotten() for known in (one, other)]
         assert [each and each.cycle for each in found] == [first, second]
         assert await journal.history.pair_of(second) == other.number
         assert await journal.history.pair_of(4711) is None

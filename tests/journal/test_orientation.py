@@ -74,7 +74,7 @@ async def told(known: PairJournal, *, mirrored: bool) -> list[object]:
     def reason(found: Reason | None) -> Reason | None:
         return found.mirrored if mirrored and found else found
 
-    (begun,), (entry,) = await known.begun(), await known.history.entries(known.number)
+    (begun,), (entry,) = await known.begun(), await known.history.entries()
     decisions = await known.decisions.all()
     refused = {
         (name, side(where)): (each.attempts, reason(each.reason))

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from smtd.errors import JournalError, UsageError
-from smtd.journal import journal as journals
 from smtd.journal.journal import Journal, open_journal
 from smtd.journal.values import Landed
 from smtd.merge.reasons import Code, because
@@ -171,17 +170,17 @@ async def test_pair_that_is_forgotten_while_another_process_waits_for_it_is_adde
     tmp_path, journal: Journal, monkeypatch
 ) -> None:
     """Its number may be that of another pair soon."""
-    lock, waiting = journals._alone, [PAIRS[2]]
+    lock, waiting = Journal._alone, [PAIRS[2]]
 
     @asynccontextmanager
-    async def locked(path, what):
+    async def locked(*names):
         if waiting:
             await other.forget(waiting.pop())
-        async with lock(path, what):
+        async with lock(*names):
             yield
 
     async with open_journal(tmp_path) as other:
-        monkeypatch.setattr(journals, "_alone", locked)
+        monkeypatch.setattr(Journal, "_alone", locked)
         async with journal.pair("one", "two") as known:
             assert await known.agreed(None) == {}
             await known.begin_cycle()

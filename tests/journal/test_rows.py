@@ -46,7 +46,7 @@ async def test_look_is_stored_with_its_rows(index: StoreIndex) -> None:
     assert (await index.highest_row(), await index.row_count()) == (9, 4)
     assert await index.rows_of([A, B, key("nobody's")]) == {A: [1], B: [2, 9]}
     assert await index.keys_of([1, 9, 77]) == {A, B}
-    assert await index.all(None) == {A: ONE, B: ONE, C: OTHER}
+    assert await index.present() == {A: ONE, B: ONE, C: OTHER}
     assert await index.head(None) == b"head"
 
 
@@ -70,7 +70,7 @@ async def test_later_look_updates_the_changed_rows(index: StoreIndex) -> None:
 async def test_whole_look_replaces_all_rows(index: StoreIndex) -> None:
     await index.update_rows(RowLook({A: ONE}, {A: [1]}, True, False), None)
 
-    assert await index.all(None) == {A: ONE}
+    assert await index.present() == {A: ONE}
     assert (await index.rows_of([A, B, C]), await index.fingerprints()) == ({A: [1]}, None)
 
 

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from smtd.errors import JournalError
-from smtd.journal import journal_lock
+from smtd.journal import journal
 from smtd.journal.journal import open_journal
 
 
@@ -42,7 +42,7 @@ async def test_second_process_waits_for_the_first(tmp_path: Path) -> None:
 
 async def test_long_wait_ends_with_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It names the directory."""
-    monkeypatch.setattr(journal_lock, "PATIENCE", 0.05)
+    monkeypatch.setattr(journal, "OPENING_PATIENCE", 0.05)
     with opening(tmp_path), pytest.raises(JournalError, match="another smtd is opening the journal in"):
         async with open_journal(tmp_path):
             pass

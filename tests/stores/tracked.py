@@ -37,7 +37,7 @@ class Tracked:
         look = await self._store.track(self._index)
         await self._index.update_rows(look, await self._store.token())
         await self._store.follow(self._index)
-        found = known.scan(await self._index.all(projects))
+        found = known.scan(await self._index.present(projects))
         if look.whole:
             return found
         return replace(found, changes=Changes(0, await self._index.changed_since(before, projects)))
