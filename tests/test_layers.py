@@ -22,7 +22,7 @@ RANKS = [
     {"smtd.denied"},
     {"smtd.readonly"},
     {"smtd.records", "smtd.sqlite", "smtd.filestat", "smtd.gather", "smtd.backoff", "smtd.wakeup"}
-    | {"smtd.http_body"}
+    | {"smtd.http_body", "smtd.batches"}
     | {"smtd.private", "smtd.textfile", "smtd.paths", "smtd.configured_secrets", "smtd.configured_server"},
     {"smtd.merge", "smtd.config", "smtd.stores.base", "smtd.stores.legacy.sources", "smtd.stores.tls"}
     | {"smtd.stores.access", "smtd.stores.file_trial", "smtd.stores.incarnation", "smtd.server.accounts"},

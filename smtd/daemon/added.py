@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ import msgspec
 from smtd import denied, private, regular, textfile
 from smtd.config import ConfigError, PairConfig, check_pair
 from smtd.errors import UsageError
+from smtd.journal.integrity import aside
 
 #: The name of the file in the state directory.
 FILE = "pairs.json"
@@ -37,35 +37,22 @@ def write(file: Path, pairs: Mapping[str, PairConfig]) -> None:
 
 def peek(file: Path) -> dict[str, PairConfig]:
     """Return the intact pairs in *file* without changing anything; none if it cannot be read. Blocks."""
-    pairs: dict[str, PairConfig] = {}
-    with suppress(OSError, ValueError, RecursionError):
-        found = json.loads(textfile.decode(regular.read(file, regular.SMALL)))
-        for name, table in found.items() if isinstance(found, dict) else ():
-            with suppress(ConfigError):
-                pairs[name] = check_pair(name, table)
-    return pairs
+    with suppress(OSError, *_DAMAGE):
+        return _checked(file)[0]
+    return {}
 
 
 def read(file: Path) -> Added:
     """Return the intact pairs in *file*; move a damaged file aside. Blocks."""
-    pairs: dict[str, PairConfig] = {}
     try:
-        found = msgspec.convert(
-            json.loads(textfile.decode(regular.read(file, regular.SMALL))), dict[str, object]
-        )
+        pairs, damage = _checked(file)
     except FileNotFoundError:
-        return Added(pairs)
+        return Added({})
     except OSError as exc:
         what = "cannot be read" if denied.is_denial(exc) else "is damaged"
-        return Added(pairs, _set_aside(file, denied.why(exc), what))
-    except (ValueError, RecursionError, msgspec.MsgspecError, ConfigError) as exc:
-        return Added(pairs, _set_aside(file, str(exc)))
-    damage = []
-    for name, table in found.items():
-        try:
-            pairs[name] = check_pair(name, msgspec.convert(table, dict[str, object]))
-        except (ValueError, msgspec.MsgspecError, ConfigError) as exc:
-            damage.append(f"{name}: {exc}")
+        return Added({}, _set_aside(file, denied.why(exc), what))
+    except _DAMAGE as exc:
+        return Added({}, _set_aside(file, str(exc)))
     if not damage:
         return Added(pairs)
     problem = _set_aside(file, "; ".join(damage))
@@ -73,12 +60,26 @@ def read(file: Path) -> Added:
     return Added(pairs, problem)
 
 
+#: What a damaged file raises.
+_DAMAGE = (ValueError, RecursionError, msgspec.MsgspecError, ConfigError)
+
+
+def _checked(file: Path) -> tuple[dict[str, PairConfig], list[str]]:
+    """Return the intact pairs in *file*, and what is wrong with the others. Raises OSError, or _DAMAGE."""
+    pairs, damage = dict[str, PairConfig](), list[str]()
+    found = json.loads(textfile.decode(regular.read(file, regular.SMALL)))
+    for name, table in msgspec.convert(found, dict[str, object]).items():
+        try:
+            pairs[name] = check_pair(name, msgspec.convert(table, dict[str, object]))
+        except _DAMAGE as exc:
+            damage.append(f"{name}: {exc}")
+    return pairs, damage
+
+
 def _set_aside(file: Path, damage: str, what: str = "is damaged") -> str:
     """Rename the *file*, of which *what* is wrong because of *damage*; return a message for the user."""
     why = f"the file of added pairs {file} {what} ({damage})"
-    name = f"{file.name}.damaged-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
-    places = (file.with_name(f"{name}{ending}") for ending in ("", *(f"-{n}" for n in range(2, 1000))))
-    place = next(place for place in places if not place.exists())
+    place = aside(file)
     try:
         file.rename(place)
     except OSError as exc:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import cast
 
 import anyio
 from anyio import to_thread
 
 from smtd.daemon.settings import PairSettings
+from smtd.engine.scrub.verify import trusting_scan
 from smtd.errors import SmtdError
 from smtd.journal.journal import Journal
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.canonical import Digest
 from smtd.records.record import Key
-from smtd.stores.base import CostlyReadStore, Scan, Store, Token
+from smtd.stores.base import Scan, Token
 from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 
@@ -68,7 +68,7 @@ class Backlog:
             if side in self._last and await store.unchanged_since(self._last[side][0]):
                 return self._last[side][1]
             agreed = await self._agreed(side, locations, projects)
-            keys = changed(agreed, await _scan(store, projects, agreed))
+            keys = changed(agreed, await trusting_scan(store, projects, agreed))
             token = await store.token()
         if token is not None:
             self._last[side] = (token, keys)
@@ -82,12 +82,6 @@ class Backlog:
         pair = await self._journal.known(left, right)
         agreed = {} if pair is None else await pair.agreed(projects)
         return {key: digests[side] for key, digests in agreed.items()}
-
-
-async def _scan(store: Store, projects: Collection[str] | None, agreed: Mapping[Key, Digest]) -> Scan:
-    if store.capabilities.costly_reads:  # one request lists all records, but reading each costs one more
-        return await cast(CostlyReadStore, store).scan(projects, known=agreed)
-    return await store.scan(projects)
 
 
 def changed(agreed: Mapping[Key, Digest], scan: Scan) -> frozenset[Key]:

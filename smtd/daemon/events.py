@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from datetime import datetime, timezone
 from typing import Any
 
 import anyio
 import msgspec
 
 from smtd.errors import JournalError
-from smtd.journal.events import KEPT, EventLog
+from smtd.journal.events import KEPT, EventLog, now
 
 log = logging.getLogger("smtd")
 
@@ -84,8 +83,3 @@ class Events:
                 return
             if not page:
                 await news.wait()
-
-
-def now() -> str:
-    """Return the time, in UTC, as ISO 8601."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

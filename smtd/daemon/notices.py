@@ -22,8 +22,8 @@ from smtd.backoff import pauses
 from smtd.config import Notify, seconds
 from smtd.daemon import notify_command
 from smtd.daemon.delivery_state import DeliveredFile
-from smtd.daemon.events import now
 from smtd.daemon.notice import Condition, Delivered, Notice, Undelivered, next_notice
+from smtd.journal.events import now
 
 log = logging.getLogger("smtd")
 

@@ -41,18 +41,18 @@ class Verbs:
         self._verbs: dict[str, Callable[[Asked], Answers]] = {
             "status": self._status,
             "sync now": self._sync_now,
-            "sync plan": self._sync_plan,
+            "sync plan": partial(self._synced, Preview),
             "verify": self._verify,
             "pair of": self._pair_of,
-            "pause": self._pause,
-            "resume": self._resume,
+            "pause": partial(self._switched, Worker.pause),
+            "resume": partial(self._switched, Worker.resume),
             "pair add": self._pair_add,
             "pair remove": self._pair_remove,
             "pair list": self._pair_list,
             "remembered": self._remembered,
             "forget": self._forget,
-            "conflicts": partial(self._listed, "conflicts"),
-            "holds": partial(self._listed, "held"),
+            "conflicts": self._conflicts,
+            "holds": self._holds,
             "events": self._events,
             "figures": self._figures,
             "web": self._web,
@@ -87,14 +87,10 @@ class Verbs:
             raise UsageError("a plan belongs to one pair; name that pair")
 
         options = SyncOptions(include_unfinished=unfinished, expected_plan=only)
-        async for answer in self._synced(asked, lambda: Sync(options)):
+        async for answer in self._synced(lambda: Sync(options), asked):
             yield answer
 
-    async def _sync_plan(self, asked: Asked) -> Answers:
-        async for answer in self._synced(asked, Preview):
-            yield answer
-
-    async def _synced(self, asked: Asked, make: Callable[[], Job[PairReport]]) -> Answers:
+    async def _synced(self, make: Callable[[], Job[PairReport]], asked: Asked) -> Answers:
         """Submit a job for each pair, yield progress if the client asks for it, and finally the results."""
         timeout, progress = fields.seconds(asked, "timeout"), fields.flag(asked, "progress")
         began = anyio.current_time()
@@ -133,14 +129,9 @@ class Verbs:
                 return
         yield {"pair": None}
 
-    async def _pause(self, asked: Asked) -> Answers:
+    async def _switched(self, switch: Callable[[Worker], bool], asked: Asked) -> Answers:
         chosen = self._chosen(asked, must_name=True)
-        changed = [worker.name for worker in chosen if worker.pause()]
-        yield {"pairs": [worker.name for worker in chosen], "changed": changed}
-
-    async def _resume(self, asked: Asked) -> Answers:
-        chosen = self._chosen(asked, must_name=True)
-        changed = [worker.name for worker in chosen if worker.resume()]
+        changed = [worker.name for worker in chosen if switch(worker)]
         yield {"pairs": [worker.name for worker in chosen], "changed": changed}
 
     async def _pair_add(self, asked: Asked) -> Answers:
@@ -189,14 +180,17 @@ class Verbs:
         await self._daemon.forget(Both(*stores))
         yield {}
 
-    async def _listed(self, what: str, asked: Asked) -> Answers:
-        found = [
-            {"pair": worker.name, **each}
-            for worker in self._chosen(asked)
-            if worker.report is not None
-            for each in _unresolved(worker.report, what)
-        ]
-        yield {"conflicts" if what == "conflicts" else "holds": found}
+    async def _conflicts(self, asked: Asked) -> Answers:
+        found = [(one.pair, each) for one in self._reports(asked) for each in one.conflicts]
+        yield {"conflicts": [{"pair": pair, **shapes.conflict(each)} for pair, each in found]}
+
+    async def _holds(self, asked: Asked) -> Answers:
+        found = [(one.pair, each) for one in self._reports(asked) for each in one.held]
+        yield {"holds": [{"pair": pair, **shapes.held(each)} for pair, each in found]}
+
+    def _reports(self, asked: Asked) -> list[PairReport]:
+        """Return the last reports of the pairs that the request names."""
+        return [worker.report for worker in self._chosen(asked) if worker.report is not None]
 
     async def _events(self, asked: Asked) -> Answers:
         since, follow = fields.whole(asked, "since", 0), fields.flag(asked, "follow")
@@ -256,13 +250,6 @@ class Verbs:
                 raise self._daemon.no_pair(name)
             chosen |= found
         return list(chosen.values())
-
-
-def _unresolved(report: PairReport, what: str) -> list[shapes.Shape]:
-    """Return the conflicts in *report*, or what is held."""
-    if what == "conflicts":
-        return [shapes.conflict(each) for each in report.conflicts]
-    return [shapes.held(each) for each in report.held]
 
 
 async def verified(

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import anyio
 
 from smtd import pairing
+from smtd.batches import batches
 from smtd.daemon.events import Events
 from smtd.daemon.jobs import Exclusive, Inbox, Sync, SyncOptions, Verification, caught
 from smtd.daemon.status import Proven
@@ -179,8 +180,8 @@ class Scrubber:
     async def _judged(self, look: ScrubSession, keys: Sequence[Key]) -> dict[Key, Finding]:
         """Return the findings among *keys*, judged while no cycle runs."""
         found: dict[Key, Finding] = {}
-        for start in range(0, len(keys), verify.BATCH):
-            verdicts = await self._confirm(look, keys[start : start + verify.BATCH])
+        for batch in batches(keys, verify.BATCH):
+            verdicts = await self._confirm(look, batch)
             found |= {verdict.key: verdict for verdict in verdicts if isinstance(verdict, Finding)}
         return found
 

@@ -11,13 +11,14 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from smtd.daemon.events import Events, now
+from smtd.daemon.events import Events
 from smtd.daemon.notice import Condition, Trouble
 from smtd.daemon.pair_log import PairLog
 from smtd.daemon.settings import PairSettings
 from smtd.engine.report import PairReport, SideReport
 from smtd.engine.scrub.findings import Finding
 from smtd.errors import SmtdError, StoreUnreachable
+from smtd.journal.events import now
 from smtd.merge.sides import SIDES, Both
 from smtd.output import shapes
 from smtd.output.shapes import Shape

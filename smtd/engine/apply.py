@@ -7,11 +7,11 @@ reported, and does not stop the others.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
+from smtd.batches import batches
 from smtd.engine import lost_updates
 from smtd.engine.actions import Action, ActionKind, Plan, merge
 from smtd.engine.pair import Pair
@@ -28,8 +28,6 @@ from smtd.records.canonical import Digest
 from smtd.records.record import Key, encode
 from smtd.records.run_status import is_final
 from smtd.stores.index import ABSENT, readable
-
-T = TypeVar("T")
 
 #: Records in one batch of agreements or merges.
 BATCH = 1000
@@ -73,7 +71,7 @@ class Executor:
         await self._agree(by_kind[ActionKind.AGREE])
         for side in SIDES:
             await self._transfer(side, one_way[side])
-        for batch in _batches(by_kind[ActionKind.MERGE], BATCH):
+        for batch in batches(by_kind[ActionKind.MERGE], BATCH):
             await self._merge(batch)
         await self._split(by_kind[ActionKind.SPLIT])
 
@@ -91,7 +89,7 @@ class Executor:
         self._advance(len(keys))
 
     async def _agree(self, agrees: Sequence[Action]) -> None:
-        for batch in _batches(agrees, BATCH):
+        for batch in batches(agrees, BATCH):
             records = await self._pair.stores.left.read([action.key for action in batch])
             agreements = []
             for action in batch:
@@ -285,8 +283,3 @@ class Executor:
         self._done += count
         if count:  # a cycle with nothing to do reports no progress
             self._progress("applying", self._done, self._total)
-
-
-def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import NamedTuple
 
+from smtd.batches import batches
 from smtd.engine import actions, lost_updates, merges
 from smtd.engine import plan as planning
 from smtd.engine.actions import Action, Plan
@@ -292,8 +293,7 @@ def restrict_to_writable(pair: Pair, report: PairReport) -> Pair:
 async def _decide_merges(
     pair: Pair, plan: Plan, ancestors: Mapping[Key, Record], overtaken: Both[Mapping[Key, OvertakenWrite]]
 ) -> None:
-    for start in range(0, len(plan.merges), BATCH):
-        keys = plan.merges[start : start + BATCH]
+    for keys in batches(plan.merges, BATCH):
         left, right = [await pair.stores[side].read(keys) for side in SIDES]
         for key in keys:
             if key not in left or key not in right:
@@ -318,8 +318,7 @@ async def _repair_stripped_data(pair: Pair, plan: Plan) -> None:
     """
     updates = [action for action in plan.actions if action.edits]
     loaded: dict[Key, Action] = {}
-    for start in range(0, len(updates), BATCH):
-        batch = updates[start : start + BATCH]
+    for batch in batches(updates, BATCH):
         held = {side: await pair.stores[side].read([action.key for action in batch]) for side in SIDES}
         for copy in batch:
             side = copy.writes[0].side

@@ -70,8 +70,7 @@ async def look(
             return await _look_at_server(pair, side, {*recheck, *soon}, recheck_all)
         if store.capabilities.tracks:
             return await _track(pair, side, recheck, recheck_all=recheck_all)
-        since = await index.cursor()
-        head = await index.head(pair.policy.projects)
+        since, head, _ = await index.state(pair.policy.projects)
         if head is not None and not (recheck or recheck_all) and await _is_as(store, head):
             return Look(since)
         before = _followed.pop(store, None)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
-from typing import TypeVar
 
+from smtd.batches import batches
 from smtd.filestat import SETTLE
 from smtd.records.record import Key
 from smtd.sqlite import Connection
 from smtd.stores.index import ABSENT, Busy, Entry, State
 
-T = TypeVar("T")
-
 #: Keys in one query: SQLite accepts 999 values.
-_ASKED = 400
+ASKED = 400
 #: A save of Sumatra is several commits (measured: up to 55 ms apart). A record that has not changed for STILL
 #: seconds is complete; one that keeps changing counts as complete after LONGEST seconds.
 STILL, LONGEST = 2 * SETTLE, 20 * SETTLE
@@ -124,7 +122,7 @@ async def entries(db: Connection, store: int, keys: Collection[Key]) -> dict[Key
         asked = keys if isinstance(keys, (set, frozenset, dict)) else set(keys)
         return {key: each for key, each in map(_read, rows) if key in asked}
     found: dict[Key, Entry] = {}
-    for chunk in chunks(list(keys)):
+    for chunk in batches(list(keys), ASKED):
         begin, given = wanted(chunk)
         query = (
             f"{begin} SELECT e.project, e.label, e.state, e.digest, e.problem"
@@ -142,12 +140,6 @@ def wanted(keys: Sequence[Key]) -> tuple[str, list[str | bytes]]:
     """
     values = ", ".join(["(?, ?)"] * len(keys))
     return f"WITH wanted (project, label) AS (VALUES {values})", [*chain.from_iterable(map(columns, keys))]
-
-
-def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Yield *items* in chunks that one query can ask for."""
-    for start in range(0, len(items), _ASKED):
-        yield items[start : start + _ASKED]
 
 
 async def present(db: Connection, store: int, projects: Collection[str] | None) -> dict[Key, Entry]:

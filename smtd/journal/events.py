@@ -34,8 +34,7 @@ class EventLog:
 
     async def add_with_new_number(self, what: str, **facts: str | None) -> None:
         """Add the event *what* with a number that no event had before, not even in a lost journal."""
-        at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        text = json.dumps({"at": at, "event": what, **facts})
+        text = json.dumps({"at": now(), "event": what, **facts})
         await self._db.run(
             "INSERT INTO event (id, text) VALUES (max(?, (SELECT 1 + coalesce(max(id), 0) FROM event)), ?)",
             (int(time.time()), text),
@@ -52,3 +51,8 @@ class EventLog:
             "SELECT id, text FROM event WHERE id > ? ORDER BY id LIMIT ?", (number, most)
         )
         return [(found, text) for found, text in rows]
+
+
+def now() -> str:
+    """Return the time, in UTC, as ISO 8601."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

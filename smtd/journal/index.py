@@ -90,10 +90,7 @@ class StoreIndex(IndexedRows):
 
         None: there is none, so a look is needed.
         """
-        found = await self._db.value(
-            "SELECT head FROM head WHERE store = ? AND projects = ?", (await self._id(), _scope(projects))
-        )
-        return None if found is None else bytes(found)
+        return (await self.state(projects)).head
 
     async def put_head(self, projects: Collection[str] | None, head: Token, at: Cursor) -> None:
         """Store *head* as the token for which the entries of *projects* up to *at* are right.

@@ -78,14 +78,19 @@ def _damage(path: Path) -> str | None:
     return None if found == "ok" else " ".join(str(found).split())
 
 
+def aside(path: Path) -> Path:
+    """Return a free name for the damaged file *path*, beside it."""
+    name = f"{path.name}.damaged-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
+    places = (path.with_name(f"{name}{ending}") for ending in ("", *(f"-{n}" for n in range(2, 1000))))
+    return next(place for place in places if not place.exists())
+
+
 def _set_aside(path: Path) -> Path:
     """Rename the journal and its other files, overwriting none, and return the new path.
 
     The journal itself is renamed first: without it SQLite ignores the others.
     """
-    name = f"{path.name}.damaged-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
-    places = (path.with_name(f"{name}{ending}") for ending in ("", *(f"-{n}" for n in range(2, 1000))))
-    place = next(place for place in places if not place.exists())
+    place = aside(path)
     path.rename(place)
     for ending in ("-wal", "-shm"):
         with suppress(FileNotFoundError):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timezone
 from typing import Any, TypeVar
 
+from smtd.batches import batches
 from smtd.journal import checkpoint
 from smtd.journal.checkpoint import Checkpoints
 from smtd.journal.decisions import Decisions
-from smtd.journal.entries import chunks, wanted
+from smtd.journal.entries import ASKED, wanted
+from smtd.journal.events import now
 from smtd.journal.figures import FigureLog
 from smtd.journal.history import History, append
 from smtd.journal.index import StoreIndex
@@ -96,7 +97,7 @@ class PairJournal(PairPart):
     async def agreed_on(self, keys: Collection[Key]) -> dict[Key, Both[Digest]]:
         """Return the agreed digests of *keys*."""
         found: dict[Key, Both[Digest]] = {}
-        for chunk in chunks(list(keys)):
+        for chunk in batches(list(keys), ASKED):
             begin, given = wanted(chunk)
             query = (
                 f"{begin} SELECT a.project, a.label, a.left_digest, a.right_digest"
@@ -217,7 +218,7 @@ class PairJournal(PairPart):
         async with self._db.transaction():
             await checkpoint.reopen(self._db, self._pair)
             self._cycle = await self._db.run(
-                "INSERT INTO cycle (pair, started) VALUES (?, ?)", (self._pair, _now())
+                "INSERT INTO cycle (pair, started) VALUES (?, ?)", (self._pair, now())
             )
         return self._cycle
 
@@ -227,14 +228,14 @@ class PairJournal(PairPart):
 
         Returns the number of their first entry in the history; the others follow in order.
         """
-        now = _now()
+        moment = now()
         async with self._db.transaction():
             first = await append(
                 self._db,
                 [
                     (
                         cycle,
-                        now,
+                        moment,
                         self._sides.word(write.side),
                         *write.key,
                         _action(write),
@@ -324,7 +325,3 @@ def _action(write: Write) -> str:
     if write.digest is None:
         return "delete"
     return "create" if write.expect is None else "update"
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

@@ -6,7 +6,8 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from smtd.journal.entries import chunks, columns, key_of, wanted
+from smtd.batches import batches
+from smtd.journal.entries import ASKED, columns, key_of, wanted
 from smtd.records.record import Key
 from smtd.sqlite import Connection, at_once
 from smtd.stores.index import Block, Fingerprints
@@ -47,7 +48,7 @@ class IndexedRows:
     async def rows_of(self, keys: Collection[Key]) -> dict[Key, list[int]]:
         """Return the numbers of the rows that had *keys*."""
         found: dict[Key, list[int]] = defaultdict(list)
-        for chunk in chunks(list(keys)):
+        for chunk in batches(list(keys), ASKED):
             begin, given = wanted(chunk)
             for table, column in _ROWS:
                 query = (
@@ -63,7 +64,7 @@ class IndexedRows:
     async def keys_of(self, rows: Collection[int]) -> set[Key]:
         """Return the keys that *rows* had."""
         found: set[Key] = set()
-        for chunk in chunks(list(rows)):
+        for chunk in batches(list(rows), ASKED):
             marks = ", ".join("?" * len(chunk))
             for table, column in _ROWS:
                 query = f"SELECT project, label FROM {table} WHERE store = ? AND {column} IN ({marks})"

@@ -260,12 +260,12 @@ async def test_change_during_a_failed_resolution_is_synced_by_the_next_cycle(
 ) -> None:
     """The reported change is not forgotten."""
 
-    async def watched(*args: Any) -> Any:
+    async def watched(*args: Any, **options: Any) -> Any:
         await put(locations.left, "more")
         worker.dirty.notice(source)
-        return await resolve(*args)
+        return await resolve(*args, **options)
 
-    monkeypatch.setattr("smtd.daemon.runner.resolve", watched)
+    monkeypatch.setattr("smtd.daemon.worker.resolve", watched)
 
     with pytest.raises(UsageError, match="no conflict matches"):
         await worker.submit(Sync(SyncOptions(resolution=Resolution(Choice.LEFT))))

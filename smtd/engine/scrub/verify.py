@@ -7,13 +7,14 @@ its way; so it is read again in the pair's turn, while no cycle can run.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeAlias, TypeVar, cast
+from typing import TypeAlias, cast
 
 import anyio
 
+from smtd.batches import batches
 from smtd.engine.pair import Policy
 from smtd.engine.report import Progress, no_progress
 from smtd.engine.scrub.classify import Rules, SidesHeld, classify
@@ -34,7 +35,6 @@ Agreed: TypeAlias = Mapping[Key, Both[Digest]]
 Verdict: TypeAlias = Explained | Finding
 #: Looks at keys once more while no cycle of the pair runs; see `classified`.
 Confirm: TypeAlias = Callable[[Sequence[Key]], Awaitable[Sequence[Verdict]]]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +64,8 @@ class ScrubSession:
         return Both(left, right)
 
     async def _scan(self, side: Side, trusted: Agreed) -> Scan:
-        store = self.stores[side]
-        if not store.capabilities.costly_reads:
-            return await store.scan(self.policy.projects)
         known = {key: both[side] for key, both in trusted.items()}
-        return await cast(CostlyReadStore, store).scan(self.policy.projects, known=known)
+        return await trusting_scan(self.stores[side], self.policy.projects, known)
 
     async def read(self, keys: Collection[Key]) -> Both[dict[Key, Record]]:
         """Read *keys* on both sides at once."""
@@ -90,6 +87,15 @@ class ScrubSession:
             state.listed,
             state.moving,
         )
+
+
+async def trusting_scan(
+    store: Store, projects: Collection[str] | None, trusted: Mapping[Key, Digest]
+) -> Scan:
+    """Scan *projects* of *store*; where each read costs a request, do not read the records *trusted*."""
+    if not store.capabilities.costly_reads:
+        return await store.scan(projects)
+    return await cast(CostlyReadStore, store).scan(projects, known=trusted)
 
 
 async def run(
@@ -120,7 +126,7 @@ async def run(
     report = VerifyReport(
         look.name, look.stores.left.location, look.stores.right.location, deep, compared=len(keys)
     )
-    for batch in _batches(suspects):
+    for batch in batches(suspects, BATCH):
         for verdict in await confirm(batch):
             if isinstance(verdict, Finding):
                 report.findings.append(verdict)
@@ -137,7 +143,7 @@ async def differing(look: ScrubSession, keys: Sequence[Key], progress: Progress 
     the time.
     """
     found: list[Key] = []
-    for number, batch in enumerate(_batches(keys)):
+    for number, batch in enumerate(batches(keys, BATCH)):
         progress("proving", number * BATCH, len(keys))
         began = time.monotonic()
         held = await look.read(batch)
@@ -169,8 +175,3 @@ async def classified(look: ScrubSession, keys: Sequence[Key], state: PairState) 
 
 def _sight(key: Key, held: Both[dict[Key, Record]], broken: Both[Mapping[Key, str]]) -> SidesHeld:
     return SidesHeld(held.map(lambda records: records.get(key)), broken.map(lambda why: why.get(key, "")))
-
-
-def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), BATCH):
-        yield items[start : start + BATCH]
