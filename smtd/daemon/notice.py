@@ -80,14 +80,16 @@ def next_notice(delivered: Delivered, now: Condition, at: str) -> tuple[Notice |
     if now.trouble is None and delivered.trouble is not None:
         message = f"pair {_shown(now.pair)} has recovered"
         return Notice("recovered", now.pair, at, message), msgspec.structs.replace(delivered, trouble=None)
-    if conflicts := [each for each in now.conflicts or () if _name(each) not in delivered.conflicts]:
+    if conflicts := [each for each in now.conflicts or () if each.key not in delivered.conflicts]:
         notice = _records("conflict", "in conflict", "conflicts", conflicts, now, at)
         return notice, msgspec.structs.replace(
-            delivered, conflicts=delivered.conflicts | set(map(_name, conflicts))
+            delivered, conflicts=delivered.conflicts | {each.key for each in conflicts}
         )
-    if holds := [each for each in _waiting(now) or () if _name(each) not in delivered.holds]:
+    if holds := [each for each in _waiting(now) or () if each.key not in delivered.holds]:
         notice = _records("hold", "held", "holds", holds, now, at)
-        return notice, msgspec.structs.replace(delivered, holds=delivered.holds | set(map(_name, holds)))
+        return notice, msgspec.structs.replace(
+            delivered, holds=delivered.holds | {each.key for each in holds}
+        )
     return None, delivered
 
 
@@ -95,10 +97,10 @@ def _without_the_past(delivered: Delivered, now: Condition) -> Delivered:
     """Return *delivered* without the conflicts and holds that are over."""
     if now.conflicts is not None:
         delivered = msgspec.structs.replace(
-            delivered, conflicts=delivered.conflicts & set(map(_name, now.conflicts))
+            delivered, conflicts=delivered.conflicts & {each.key for each in now.conflicts}
         )
     if (waiting := _waiting(now)) is not None:
-        delivered = msgspec.structs.replace(delivered, holds=delivered.holds & set(map(_name, waiting)))
+        delivered = msgspec.structs.replace(delivered, holds=delivered.holds & {each.key for each in waiting})
     return delivered
 
 
@@ -137,10 +139,6 @@ def _record_shape(each: Conflict | Held) -> dict[str, object]:
         for key, value in found.items()
         if value is not None
     }
-
-
-def _name(each: Conflict | Held) -> Name:
-    return each.project, each.label
 
 
 def _shown(text: str) -> str:

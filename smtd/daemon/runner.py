@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
-from functools import partial
 from typing import TypeVar
 
 import anyio
@@ -19,13 +18,15 @@ from smtd.daemon.jobs import SyncOptions, Work
 from smtd.daemon.settings import PairSettings, narrowed
 from smtd.daemon.store_session import StoreSession
 from smtd.engine import cycle
-from smtd.engine.pair import Pair, Policy
+from smtd.engine.pair import Pair
 from smtd.engine.report import PairReport, Progress
 from smtd.errors import PlanChanged, UsageError
 from smtd.journal.journal import Journal
-from smtd.merge.sides import SIDES
+from smtd.merge.sides import SIDES, Both
 from smtd.records.parameters.content import forget_meanings
 from smtd.records.record import Key
+from smtd.stores.base import Store
+from smtd.stores.location import Location
 
 log = logging.getLogger("smtd")
 
@@ -68,74 +69,53 @@ class PairRunner:
 
     async def sync(self, options: SyncOptions, recheck: Collection[Key]) -> PairReport:
         """Run one cycle as *options* say; read the records of *recheck* in any case. Raises SmtdError."""
-        policy = options.applied(self._settings.policy)
-        return await self._open(partial(self._cycle, policy, recheck, options.expected_plan))
+        async with self._ready() as (locations, stores):
+            policy = options.applied(self._settings.scoped(locations))
+            policy = replace(policy, wait_to_settle=policy.wait_to_settle or self._is_first)
+            # A server may be slow to answer: other pairs do not wait for that.
+            must_wait = self._is_first and all(locations[side].files for side in SIDES)
+            async with turn(self._first_cycles) if must_wait else nullcontext():
+                report = await pairing.sync(
+                    *(self._journal, self._settings.name, locations, stores, policy),
+                    expected_plan=options.expected_plan,
+                    progress=self._progress,
+                    ended=self._mark_clean,
+                    recheck=recheck,
+                )
+            if report.written >= MANY or self._is_first:
+                self._is_first = False
+                forget_meanings()
+                await to_thread.run_sync(malloc.trim)
+            return report
 
     async def preview(self, recheck: Collection[Key]) -> PairReport:
         """Return what a cycle would do. Raises SmtdError."""
-        return await self._open(partial(self._preview, recheck))
+        async with self._ready() as (locations, stores):
+            return await pairing.preview(
+                *(self._journal, self._settings.name, locations, stores, self._settings.scoped(locations)),
+                progress=self._progress,
+                recheck=recheck,
+            )
 
     async def query(self, work: Work[T]) -> T:
         """Run *work* on the pair, and return its result. Raises SmtdError."""
-        return await self._open(partial(self._with_pair, work))
+        async with self._ready() as (locations, stores):
+            name, policy = self._settings.name, self._settings.scoped(locations)
+            async with pairing.opened(self._journal, name, locations, stores, policy) as pair:
+                return await work(pair)
 
-    async def _open(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Run *work*, and return its result; close the stores after an error, as the class says."""
+    @asynccontextmanager
+    async def _ready(self) -> AsyncIterator[tuple[Both[Location], Both[Store]]]:
+        """Yield where the stores are, and the stores; close them after an error, as the class says."""
         # Store the error in no variable here: it refers to this frame, and together they would keep all
         # objects of the failed work in memory.
         try:
-            return await work()
+            yield await self._session.ready()
         except (UsageError, PlanChanged):
             raise
         except Exception:
             await self._session.close()
             raise
-
-    async def _preview(self, recheck: Collection[Key]) -> PairReport:
-        locations, stores = await self._session.ready()
-        return await pairing.preview(
-            self._journal,
-            self._settings.name,
-            locations,
-            stores,
-            self._settings.scoped(locations),
-            progress=self._progress,
-            recheck=recheck,
-        )
-
-    async def _cycle(self, policy: Policy, recheck: Collection[Key], expected_plan: str | None) -> PairReport:
-        locations, stores = await self._session.ready()
-        policy = replace(
-            policy,
-            projects=self._settings.scoped(locations).projects,
-            wait_to_settle=policy.wait_to_settle or self._is_first,
-        )
-        # A server may be slow to answer: other pairs do not wait for that.
-        must_wait = self._is_first and all(locations[side].files for side in SIDES)
-        async with turn(self._first_cycles) if must_wait else nullcontext():
-            report = await pairing.sync(
-                self._journal,
-                self._settings.name,
-                locations,
-                stores,
-                policy,
-                expected_plan=expected_plan,
-                progress=self._progress,
-                ended=self._mark_clean,
-                recheck=recheck,
-            )
-        if report.written >= MANY or self._is_first:
-            self._is_first = False
-            forget_meanings()
-            await to_thread.run_sync(malloc.trim)
-        return report
-
-    async def _with_pair(self, work: Work[T]) -> T:
-        name = self._settings.name
-        locations, stores = await self._session.ready()
-        policy = self._settings.scoped(locations)
-        async with pairing.opened(self._journal, name, locations, stores, policy) as pair:
-            return await work(pair)
 
     async def _mark_clean(self, pair: Pair) -> None:
         """Set the dirty flag if another program wrote to a store since its scan, or a store has moved.

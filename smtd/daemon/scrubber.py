@@ -26,7 +26,7 @@ from smtd.daemon.worker import Worker
 from smtd.engine.pair import Policy
 from smtd.engine.scrub import pace, verify
 from smtd.engine.scrub.findings import Finding, VerifyReport, listed
-from smtd.engine.scrub.verify import PairState, ScrubSession, Verdict
+from smtd.engine.scrub.verify import ScrubSession, Verdict
 from smtd.errors import SmtdError, StoreUnreachable
 from smtd.journal.journal import Journal
 from smtd.journal.pair import PairJournal
@@ -195,7 +195,7 @@ class Scrubber:
             return (
                 None
                 if moving and tries > 1
-                else await verify.classified(look, keys, PairState(listed(worker.report), moving))
+                else await verify.classified(look, keys, listed(worker.report), moving=moving)
             )
 
         while (verdicts := await worker.submit(Exclusive(judge))) is None:

@@ -39,10 +39,7 @@ async def preview(
     if (remembered := await _remembered(pair, await position(pair), recheck)) is not None:
         return remembered
     report = pair.new_report()
-    try:
-        plan, _ = await deciding.preview(pair, report, progress, recheck)
-    finally:
-        _release_caches(pair)
+    plan, _ = await deciding.preview(pair, report, progress, recheck)
     count_planned(plan, report)
     return report
 
@@ -60,21 +57,6 @@ async def run(
     case. Raises StoreError if a store cannot be read whole, JournalError if the journal fails, PlanChanged if
     the plan is not the expected one.
     """
-    try:
-        return await _run(pair, expected_plan, progress, recheck)
-    finally:
-        _release_caches(pair)
-
-
-def _release_caches(pair: Pair) -> None:
-    """Have the stores release what they got from the journal, which may be closed after this."""
-    for side in SIDES:
-        pair.stores[side].rest()
-
-
-async def _run(
-    pair: Pair, expected_plan: str | None, progress: Progress, recheck: Collection[Key]
-) -> PairReport:
     known = await position(pair)
     if expected_plan is None and (remembered := await _remembered(pair, known, recheck)) is not None:
         return remembered
@@ -108,13 +90,6 @@ async def _run(
     cursors = Both(*[pair.journal.indexes[side].advanced(observed.cursors[side]) for side in SIDES])
     await _save(pair, report, cursors, waiting, complete=not (stale or observed.unsettled))
     return report
-
-
-async def _remembered(pair: Pair, known: Position, recheck: Collection[Key]) -> PairReport | None:
-    """Return the last report if nothing needs a look; None if keys are to be read or writes to be retried."""
-    if recheck or (pair.policy.force_retry and await pair.journal.refused()):
-        return None
-    return await _unchanged_report(pair, known)
 
 
 async def _carry_out(pair: Pair, cycle: int, report: PairReport, progress: Progress, plan: Plan) -> Executor:
@@ -179,12 +154,14 @@ def _planned(action: Action) -> PlannedAction:
     return PlannedAction(what, *action.key, write.side, action.why)
 
 
-async def _unchanged_report(pair: Pair, known: Position) -> PairReport | None:
+async def _remembered(pair: Pair, known: Position, recheck: Collection[Key]) -> PairReport | None:
     """Return the last report, with nothing done, if nothing has changed since and nothing is due.
 
-    None otherwise, and if the stored report cannot be decoded.
+    None otherwise, also if keys are to be read or writes to be retried, or if it cannot be decoded.
     """
     checkpoint = known.checkpoint
+    if recheck or (pair.policy.force_retry and await pair.journal.refused()):
+        return None
     if checkpoint is None or checkpoint.report is None or checkpoint.policy != pair.policy.fingerprint:
         return None
     try:

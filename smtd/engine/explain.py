@@ -97,13 +97,13 @@ async def _forgotten(pair: Pair) -> str | None:
 def _planned(plan: Plan, key: Key) -> _Rule | None:
     """Return what the plan has for *key*: a conflict, a hold, a failure or an action (None: nothing)."""
     for conflict in plan.conflicts:
-        if (conflict.project, conflict.label) == key:
+        if conflict.key == key:
             return _Rule(because(Code.BOTH_CHANGED, None, *conflict.fields))
     for held in plan.held:
-        if (held.project, held.label) == key:
+        if held.key == key:
             return _Rule(because(Code.HELD, cause=held.why), None, held.until)
     for failed in plan.failed:
-        if (failed.project, failed.label) == key:
+        if failed.key == key:
             return _Rule(because(Code.FAILED_THERE, failed.side, cause=failed.why))
     for action in plan.actions:
         if action.key == key:

@@ -32,29 +32,35 @@ class Hold(Enum):
     LOST_DATA = "lost data"  # Sumatra took data away from the record
 
 
-class Conflict(msgspec.Struct, frozen=True):
-    """Both sides changed a record, and no rule may decide."""
+class OfRecord(msgspec.Struct, frozen=True):
+    """Something that is said of one record."""
 
     project: str
     label: str
+
+    @property
+    def key(self) -> Key:
+        """The key of the record."""
+        return Key(self.project, self.label)
+
+
+class Conflict(OfRecord, frozen=True):
+    """Both sides changed a record, and no rule may decide."""
+
     fields: tuple[str, ...]
 
 
-class Held(msgspec.Struct, frozen=True):
+class Held(OfRecord, frozen=True):
     """An action not taken yet, and why; *until*: when the hold ends by itself, if it does (ISO 8601)."""
 
-    project: str
-    label: str
     kind: Hold
     why: Reason
     until: str | None = None
 
 
-class Failure(msgspec.Struct, frozen=True):
+class Failure(OfRecord, frozen=True):
     """A record that could not be read or written on one side (None: on both)."""
 
-    project: str
-    label: str
     side: Side | None
     why: Reason
 

@@ -89,11 +89,11 @@ async def _decide(pair: Pair, wish: Resolution, recheck: Collection[Key]) -> tup
 
 def _waiting(plan: Plan, choice: Choice) -> list[Key]:
     """Return the keys that wait for a choice of the kind of *choice*."""
-    held = {Key(held.project, held.label): held.kind for held in plan.held}
+    held = {held.key: held.kind for held in plan.held}
     if choice in OF_DELETIONS:
         return [key for key, kind in held.items() if kind is Hold.DELETION]
     resolved = [key for key, kind in held.items() if kind in _RESOLVED]
-    return [Key(each.project, each.label) for each in plan.conflicts] + resolved
+    return [each.key for each in plan.conflicts] + resolved
 
 
 def _decisions(

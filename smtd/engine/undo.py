@@ -16,7 +16,7 @@ from smtd.engine import deciding
 from smtd.engine.actions import Plan, check_plan
 from smtd.engine.apply import Executor
 from smtd.engine.pair import Pair
-from smtd.engine.report import Failure, failure, no_progress
+from smtd.engine.report import Failure, OfRecord, failure, no_progress
 from smtd.errors import UsageError
 from smtd.journal.decisions import Choice, Decision
 from smtd.journal.history import HistoryEntry
@@ -28,11 +28,9 @@ from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
 
 
-class Step(msgspec.Struct, frozen=True):
+class Step(OfRecord, frozen=True):
     """One record that is reverted: *action* is what happens to it on *side*."""
 
-    project: str
-    label: str
     side: Side
     action: str
 
@@ -140,13 +138,13 @@ async def _revert(
             writes.append(Write(key, side, back.after, back.before, why, record, held[side]))
         await executor.put_back(writes, _is_edited(writes, held))
     result.refused += report.failed
-    failed = {(each.project, each.label) for each in report.failed} | {tuple(key) for key in executor.stale}
-    result.done = [step for step in result.done if (step.project, step.label) not in failed]
+    failed = {each.key for each in report.failed} | executor.stale
+    result.done = [step for step in result.done if step.key not in failed]
     result.refused += [
         failure(key, None, because(Code.CHANGED_DURING_UNDO)) for key in sorted(executor.stale)
     ]
     # Keys that were not undone are not pinned.
-    await pair.journal.decisions.put([], [key for key in wanted if tuple(key) in failed])
+    await pair.journal.decisions.put([], [key for key in wanted if key in failed])
 
 
 def _only_deletes(sides: Mapping[Side, _Back]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from smtd.engine.pair import Policy
 from smtd.engine.scrub import verify
 from smtd.engine.scrub.findings import VerifyReport
-from smtd.engine.scrub.verify import PairState, ScrubSession, Verdict
+from smtd.engine.scrub.verify import ScrubSession, Verdict
 from smtd.journal.journal import open_journal
 from smtd.merge.reasons import Reason
 from smtd.merge.sides import Both
@@ -30,7 +30,7 @@ async def prove(
 
     async def confirm(keys: Sequence[Key]) -> Sequence[Verdict]:
         before_confirming()
-        return await verify.classified(look, keys, PairState(listed or {}, moving))
+        return await verify.classified(look, keys, listed or {}, moving=moving)
 
     async with open_journal(world.directory) as journal:
         known = await journal.known(world.left.location, world.right.location)

@@ -4,36 +4,27 @@ from __future__ import annotations
 
 import msgspec
 
-from smtd.engine.report import PairReport
+from smtd.engine.report import OfRecord, PairReport
 from smtd.merge.reasons import Code, Reason, because
 from smtd.records.record import Key
 
 
-class Explained(msgspec.Struct, frozen=True):
+class Explained(OfRecord, frozen=True):
     """A record that differs between the stores for a known reason; *fields* are those that differ."""
 
-    project: str
-    label: str
     fields: tuple[str, ...]
     why: Reason
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Finding(OfRecord, frozen=True):
     """A record that a store does not hold as agreed, for no known reason.
 
     *what* names the side if only one is to blame; *fields* are those that differ, none if the record is
     missing or unreadable.
     """
 
-    project: str
-    label: str
     fields: tuple[str, ...]
     what: Reason
-
-    @property
-    def key(self) -> Key:
-        """The key of the record."""
-        return Key(self.project, self.label)
 
 
 class VerifyReport(msgspec.Struct):
@@ -58,9 +49,9 @@ def listed(report: PairReport | None) -> dict[Key, Reason]:
     """Return why records are not in sync, according to the *report* of the last cycle."""
     reasons: dict[Key, Reason] = {}
     for conflict in report.conflicts if report else ():
-        reasons[Key(conflict.project, conflict.label)] = because(Code.IN_CONFLICT)
+        reasons[conflict.key] = because(Code.IN_CONFLICT)
     for held in report.held if report else ():
-        reasons[Key(held.project, held.label)] = because(Code.HELD, cause=held.why)
+        reasons[held.key] = because(Code.HELD, cause=held.why)
     for failed in report.failed if report else ():
-        reasons[Key(failed.project, failed.label)] = because(Code.FAILED, cause=failed.why)
+        reasons[failed.key] = because(Code.FAILED, cause=failed.why)
     return reasons

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias, cast
 
@@ -35,14 +35,6 @@ Agreed: TypeAlias = Mapping[Key, Both[Digest]]
 Verdict: TypeAlias = Explained | Finding
 #: Looks at keys once more while no cycle of the pair runs; see `classified`.
 Confirm: TypeAlias = Callable[[Sequence[Key]], Awaitable[Sequence[Verdict]]]
-
-
-@dataclass(frozen=True, slots=True)
-class PairState:
-    """What the daemon knows: why records are not in sync, and whether programs are changing the stores."""
-
-    listed: Mapping[Key, Reason] = field(default_factory=dict)
-    moving: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +69,11 @@ class ScrubSession:
         """Whether reading a record costs a request on one of the sides."""
         return any(self.stores[side].capabilities.costly_reads for side in SIDES)
 
-    def rules(self, state: PairState) -> Rules:
-        """Return what explains a difference."""
+    def rules(self, listed: Mapping[Key, Reason], moving: bool) -> Rules:
+        """Return what explains a difference; see `Rules`."""
         read_only = {side for side in SIDES if self.stores[side].capabilities.read_only}
-        mode = self.policy.mode
-        return Rules(
-            mode.sparing(read_only) or mode,
-            self.policy.propagate_deletes,
-            state.listed,
-            state.moving,
-        )
+        mode = self.policy.mode.sparing(read_only) or self.policy.mode
+        return Rules(mode, self.policy.propagate_deletes, listed, moving)
 
 
 async def trusting_scan(
@@ -159,8 +146,13 @@ def _same(left: Record | None, right: Record | None) -> bool:
     return canonical.identical(left, right) or not canonical.differences(left, right)
 
 
-async def classified(look: ScrubSession, keys: Sequence[Key], state: PairState) -> list[Verdict]:
-    """Read *keys* once more, and classify their differences; call it while no cycle runs."""
+async def classified(
+    look: ScrubSession, keys: Sequence[Key], listed: Mapping[Key, Reason], *, moving: bool
+) -> list[Verdict]:
+    """Read *keys* once more, and classify their differences; call it while no cycle runs.
+
+    *listed* and *moving* are what the daemon knows; see `Rules`.
+    """
     agreed = await look.agreed()
     held = await look.read(keys)
     broken: Both[Mapping[Key, str]] = Both({}, {})
@@ -168,7 +160,7 @@ async def classified(look: ScrubSession, keys: Sequence[Key], state: PairState) 
         # Reading leaves out what is absent and what is unreadable; a scan tells one from the other.
         trusted = {key: agreed[key] for key in agreed.keys() - set(keys)}
         broken = (await look.scan(trusted)).map(lambda scan: scan.unreadable)
-    rules = look.rules(state)
+    rules = look.rules(listed, moving)
     verdicts = [classify(key, _sight(key, held, broken), agreed.get(key), rules) for key in keys]
     return [verdict for verdict in verdicts if verdict is not None]
 
