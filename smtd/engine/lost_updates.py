@@ -92,19 +92,15 @@ async def detect(
     store = pair.stores[side].capabilities
     if store.exclusive_writes and not store.saves_records:
         return LostUpdates()
+    search = _Search(pair, side, scan, agreed)
     written = {key: writes for key, writes in log.items() if pair.policy.covers(key)}
     if store.exclusive_writes:
-        return await _find_edited(pair, side, written, scan, agreed)
+        return await search.edited(written)
     if store.saves_records:
-        written = {key: writes for key, writes in written.items() if keys is None or key in keys}
-        return await _find_by_record(pair, side, written, scan, agreed)
-    now = scan.digests
-    undone = detection.reverted(written, now)
-    overtaken, _ = await _overtaken_writes(pair, side, written, now, agreed, undone)
-    found = _rows(undone) | {(key, written[key][-1].number) for key in overtaken.keys() - undone.keys()}
-    others = {(key, number) for key, number in _flagged(log) if not pair.policy.covers(key)}
-    marks = found | others if found | others != _flagged(log) else None
-    return LostUpdates({key: _lost(written[key][-1]) for key in undone}, overtaken, marks=marks)
+        return await search.by_record(
+            {key: writes for key, writes in written.items() if keys is None or key in keys}
+        )
+    return await search.by_project(written, _flagged(log))
 
 
 async def note(pair: Pair, side: Side, found: LostUpdates) -> None:
@@ -117,99 +113,181 @@ async def note(pair: Pair, side: Side, found: LostUpdates) -> None:
         await pair.journal.write_log.set_seen(side, found.late.items())
 
 
-async def _find_by_record(
-    pair: Pair,
-    side: Side,
-    written: _Writes,
-    scan: Scan,
-    agreed: Mapping[Key, Both[Digest]],
-) -> LostUpdates:
-    """Find what was undone where programs save single records: each record is judged alone.
+class _Search:
+    """Searches *side* for what was undone there, according to *scan*; *agreed*: what both sides agreed on."""
 
-    A record that has the digest of its baseline has not changed since both sides agreed on it.
-    """
-    now, unreadable = scan.digests, scan.unreadable
-    moved = {
-        key: writes
-        for key, writes in written.items()
-        if key in agreed and key not in unreadable and now.get(key) != agreed[key][side]
-    }
-    gone, back = await _taken_back(pair, side, moved, now, agreed)
-    edits = {
-        key: [write for write in writes if write.after is not None]
-        for key, writes in written.items()
-        if key not in gone and key not in back
-    }
-    late = {
-        key: now[key]
-        for key, writes in edits.items()
-        if key in now
-        and (key not in agreed or now[key] != agreed[key][side])
-        and any(write.after == now[key] for write in _not_shown(writes))
-    }
-    # No program can have read a record before smtd created it: a creation matters only if it shows late.
-    edits = {key: [write for write in writes if write.before is not None] for key, writes in edits.items()}
-    moved = {key: writes for key, writes in edits.items() if writes and key in moved.keys() - late.keys()}
-    undone = detection.reverted(moved, now, by_record=True)
-    overtaken, changed = await _overtaken_writes(pair, side, moved, now, agreed, undone)
-    reverted = {key: _lost(moved[key][-1], TRIES) for key in undone}
-    found = LostUpdates(gone | reverted, back | overtaken, late, changed)
-    looked = {key: writes for key, writes in written.items() if key not in scan.believed}
-    return replace(found, looks=_looks(looked, now, found))
+    def __init__(self, pair: Pair, side: Side, scan: Scan, agreed: Mapping[Key, Both[Digest]]) -> None:
+        self._pair = pair
+        self._side = side
+        self._scan = scan
+        self._now = scan.digests
+        self._agreed = agreed
+        self._by_record = pair.stores[side].capabilities.saves_records
 
+    async def by_project(self, written: _Writes, flagged: Collection[tuple[Key, int]]) -> LostUpdates:
+        """Find what was undone where programs save whole projects; *flagged* are the flags in the journal."""
+        undone = detection.reverted(written, self._now)
+        overtaken, _ = await self._overtaken(written, undone)
+        found = _rows(undone) | {(key, written[key][-1].number) for key in overtaken.keys() - undone.keys()}
+        found |= {(key, number) for key, number in flagged if not self._pair.policy.covers(key)}
+        marks = found if found != flagged else None
+        return LostUpdates({key: _lost(written[key][-1]) for key in undone}, overtaken, marks=marks)
 
-async def _taken_back(
-    pair: Pair, side: Side, written: _Writes, now: Mapping[Key, Digest], agreed: Mapping[Key, Both[Digest]]
-) -> tuple[dict[Key, RevertedWrite], dict[Key, OvertakenWrite]]:
-    """Return the keys that late requests of smtd's own, which had broken off, deleted or overwrote.
+    async def by_record(self, written: _Writes) -> LostUpdates:
+        """Find what was undone where programs save single records: each record is judged alone.
 
-    Both sides had agreed on another state before the request arrived. smtd writes that state again, or, in a
-    one-way mode, what the source has.
-    """
-    mode = pair.policy.mode
-    if side not in mode.targets:
-        return {}, {}
-    of_side = {key: each[side] for key, each in agreed.items()}
-    late = detection.arrived_late(written, now, of_side, time.time() - UNSEEN)
-    gone = late if mode is not Mode.TWO_WAY else {key for key in late if key not in now}
-    reverted = {key: RevertedWrite(agreed[key][side], again=False) for key in gone}
-    ancestors = {key: await pair.journal.ancestor(key) for key in late - gone}
-    found = {key: OvertakenWrite(each, again=False) for key, each in ancestors.items() if each is not None}
-    return reverted, found
+        A record that has the digest of its baseline has not changed since both sides agreed on it.
+        """
+        now, agreed, side = self._now, self._agreed, self._side
+        moved = {
+            key: writes
+            for key, writes in written.items()
+            if key in agreed and key not in self._scan.unreadable and now.get(key) != agreed[key][side]
+        }
+        gone, back = await self._taken_back(moved)
+        edits = {
+            key: [write for write in writes if write.after is not None]
+            for key, writes in written.items()
+            if key not in gone and key not in back
+        }
+        late = {
+            key: now[key]
+            for key, writes in edits.items()
+            if key in now
+            and (key not in agreed or now[key] != agreed[key][side])
+            and any(write.after == now[key] for write in _not_shown(writes))
+        }
+        # No program can have read a record before smtd created it: a creation matters only if it shows late.
+        edits = {key: [each for each in writes if each.before is not None] for key, writes in edits.items()}
+        moved = {key: writes for key, writes in edits.items() if writes and key in moved.keys() - late.keys()}
+        undone = detection.reverted(moved, now, by_record=True)
+        overtaken, changed = await self._overtaken(moved, undone)
+        reverted = {key: _lost(moved[key][-1], TRIES) for key in undone}
+        found = LostUpdates(gone | reverted, back | overtaken, late, changed)
+        looked = {key: writes for key, writes in written.items() if key not in self._scan.believed}
+        return replace(found, looks=_looks(looked, now, found))
 
+    async def _taken_back(
+        self, written: _Writes
+    ) -> tuple[dict[Key, RevertedWrite], dict[Key, OvertakenWrite]]:
+        """Return the keys that late requests of smtd's own, which had broken off, deleted or overwrote.
 
-async def _find_edited(
-    pair: Pair, side: Side, written: _Writes, scan: Scan, agreed: Mapping[Key, Both[Digest]]
-) -> LostUpdates:
-    """Find smtd's writes to a database that a program saved over with a record it had read before.
+        Both sides had agreed on another state before the request arrived. smtd writes that state again, or,
+        in a one-way mode, what the source has.
+        """
+        mode, now, side = self._pair.policy.mode, self._now, self._side
+        if side not in mode.targets:
+            return {}, {}
+        agreed = {key: each[side] for key, each in self._agreed.items()}
+        late = detection.arrived_late(written, now, agreed, time.time() - UNSEEN)
+        gone = late if mode is not Mode.TWO_WAY else {key for key in late if key not in now}
+        reverted = {key: RevertedWrite(agreed[key], again=False) for key in gone}
+        ancestors = {key: await self._pair.journal.ancestor(key) for key in late - gone}
+        found = {
+            key: OvertakenWrite(each, again=False) for key, each in ancestors.items() if each is not None
+        }
+        return reverted, found
 
-    smtd's transaction cannot prevent that: the program reads before it and saves after it. Only writes of
-    the last `UNSEEN` seconds are checked, and none that already restored a lost write: any other change
-    counts as an edit. `note` drops the older writes from the log. But until a run is over, its program saves
-    the record again and again, and never reads it: all writes to it are checked.
-    """
-    begin = time.time() - UNSEEN
-    running = {
-        key
-        for key, writes in written.items()
-        if (writes[-1].at < begin or writes[-1].rebased) and await _is_running(pair, key)
-    }
-    checked = {
-        key: writes
-        for key, writes in written.items()
-        if key in agreed
-        and key in scan.digests
-        and (key in running or (writes[-1].at >= begin and not writes[-1].rebased))
-    }
-    overtaken, changed = await _overtaken_writes(pair, side, checked, scan.digests, agreed, ())
-    old = [key for key, writes in written.items() if writes[-1].at < begin and key not in running]
-    return LostUpdates(overtaken=overtaken, moved=changed, looks=[Reread(key, False, None) for key in old])
+    async def edited(self, written: _Writes) -> LostUpdates:
+        """Find smtd's writes to a database that a program saved over with a record it had read before.
 
+        smtd's transaction cannot prevent that: the program reads before it and saves after it. Only writes of
+        the last `UNSEEN` seconds are checked, and none that already restored a lost write: any other change
+        counts as an edit. `note` drops the older writes from the log. But until a run is over, its program
+        saves the record again and again, and never reads it: all writes to it are checked.
+        """
+        begin = time.time() - UNSEEN
+        running = {
+            key
+            for key, writes in written.items()
+            if (writes[-1].at < begin or writes[-1].rebased) and await self._is_running(key)
+        }
+        checked = {
+            key: writes
+            for key, writes in written.items()
+            if key in self._agreed
+            and key in self._now
+            and (key in running or (writes[-1].at >= begin and not writes[-1].rebased))
+        }
+        overtaken, changed = await self._overtaken(checked, ())
+        old = [key for key, writes in written.items() if writes[-1].at < begin and key not in running]
+        looks = [Reread(key, False, None) for key in old]
+        return LostUpdates(overtaken=overtaken, moved=changed, looks=looks)
 
-async def _is_running(pair: Pair, key: Key) -> bool:
-    """Say whether the run was not over in the state on which both sides last agreed."""
-    agreed = await pair.journal.ancestor(key)
-    return agreed is not None and not is_final(agreed)
+    async def _is_running(self, key: Key) -> bool:
+        """Say whether the run was not over in the state on which both sides last agreed."""
+        agreed = await self._pair.journal.ancestor(key)
+        return agreed is not None and not is_final(agreed)
+
+    async def _overtaken(
+        self, written: _Writes, undone: Collection[Key]
+    ) -> tuple[dict[Key, OvertakenWrite], set[Key]]:
+        """Return the records saved by programs that had not seen smtd's writes, and changed keys.
+
+        Such a program read the store before smtd wrote, and saved its own edit of that state. So its edit
+        must be merged with smtd's write. The keys *undone* were saved without an edit: smtd copies them again
+        from the other side. They are returned only if the other side may not have smtd's write either.
+        """
+        pair, side, now, agreed = self._pair, self._side, self._now, self._agreed
+        if pair.policy.mode is not Mode.TWO_WAY:
+            return {}, set()
+        both_lockless = not pair.stores[side.other].capabilities.exclusive_writes
+        reverted = {
+            key
+            for key in undone
+            if key in now and key in agreed and (both_lockless or agreed[key][side] != written[key][-1].after)
+        }
+        edited = detection.possibly_unseen(written, now, by_record=self._by_record).keys() & agreed.keys()
+        held = await pair.stores[side].read(reverted | edited) if reverted or edited else {}
+        found, moved = {}, {key for key in reverted | edited if key not in held}
+        for key, record in held.items():
+            if canonical.digest(record) != now[key]:
+                moved.add(key)
+                continue
+            rebased = await self._rebased(key, record, written[key])
+            if rebased is not None:
+                last = written[key][-1]
+                if self._by_record:  # other programs save records often: a lost race is retried a few times
+                    again = key in reverted and last.reapplied >= TRIES
+                else:
+                    again = last.rebased or (key in reverted and last.reapplied > 0)
+                found[key] = OvertakenWrite(rebased, again)
+        return found, moved
+
+    async def _rebased(self, key: Key, held: Record, writes: Sequence[LoggedWrite]) -> Record | None:
+        """Return *held* merged with the last of *writes*, on the base of what its program had read.
+
+        None: the program had seen that write, they cannot be merged, or the journal lacks a version for it.
+        """
+        if self._agreed[key][self._side] == writes[-1].after:
+            after = await self._pair.journal.ancestor(key)
+        else:  # a merge reached one side only, or a program that had seen the write has edited it since
+            after = await self._pair.journal.write_log.record(self._side, key)
+        before = None if after is None else await self._base_read(key, held, after, writes)
+        if before is None or after is None:
+            return None
+        result = merge(before, held, after)
+        return result.record if isinstance(result, Merged) else None
+
+    async def _base_read(
+        self, key: Key, held: Record, after: Record, writes: Sequence[LoggedWrite]
+    ) -> Record | None:
+        """Return the version of *key* that a program had read before it saved *held*.
+
+        *after* is what the last of *writes* left. None: the program had seen that write, or the journal no
+        longer has the version. Where programs save single records, several smtd may restore the same text, so
+        *held* may have part of a write through another smtd: there only a whole write counts as seen.
+        """
+        had_seen = holds_all if self._by_record else is_built_on
+        base = None
+        for write in reversed(writes):
+            if write.before is None:
+                break
+            before = await self._pair.journal.history.replaced(key, write.before)
+            if before is None or had_seen(held, after, before):
+                break
+            base = after = before
+        return base
 
 
 def _not_shown(writes: Sequence[LoggedWrite]) -> Iterable[LoggedWrite]:
@@ -284,86 +362,6 @@ async def recheck(pair: Pair, side: Side) -> None:
         return
     if await store.token() is None:
         await flag_suspects(pair, side)
-
-
-async def _overtaken_writes(
-    pair: Pair,
-    side: Side,
-    written: _Writes,
-    now: Mapping[Key, Digest],
-    agreed: Mapping[Key, Both[Digest]],
-    undone: Collection[Key],
-) -> tuple[dict[Key, OvertakenWrite], set[Key]]:
-    """Return the records saved on *side* by programs that had not seen smtd's writes, and changed keys.
-
-    Such a program read the store before smtd wrote, and saved its own edit of that state. So its edit must be
-    merged with smtd's write. The keys *undone* were saved without an edit: smtd copies them again from the
-    other side. They are returned only if the other side may not have smtd's write either.
-    """
-    if pair.policy.mode is not Mode.TWO_WAY:
-        return {}, set()
-    by_record = pair.stores[side].capabilities.saves_records
-    both_lockless = not pair.stores[side.other].capabilities.exclusive_writes
-    reverted = {
-        key
-        for key in undone
-        if key in now and key in agreed and (both_lockless or agreed[key][side] != written[key][-1].after)
-    }
-    edited = detection.possibly_unseen(written, now, by_record=by_record).keys() & agreed.keys()
-    held = await pair.stores[side].read(reverted | edited) if reverted or edited else {}
-    found, moved = {}, {key for key in reverted | edited if key not in held}
-    for key, record in held.items():
-        if canonical.digest(record) != now[key]:
-            moved.add(key)
-            continue
-        rebased = await _rebased(pair, side, key, record, agreed[key][side], written[key])
-        if rebased is not None:
-            last = written[key][-1]
-            if by_record:  # other programs save records often: a lost race is retried a few times
-                again = key in reverted and last.reapplied >= TRIES
-            else:
-                again = last.rebased or (key in reverted and last.reapplied > 0)
-            found[key] = OvertakenWrite(rebased, again)
-    return found, moved
-
-
-async def _rebased(
-    pair: Pair, side: Side, key: Key, held: Record, agreed: Digest, writes: Sequence[LoggedWrite]
-) -> Record | None:
-    """Return *held* merged with the last of *writes*, on the base of the version that its program had read.
-
-    None: the program had seen that write, they cannot be merged, or the journal lacks a version for it.
-    """
-    if agreed == writes[-1].after:
-        after = await pair.journal.ancestor(key)
-    else:  # a merge reached one side only, or a program that had seen the write has edited it since
-        after = await pair.journal.write_log.record(side, key)
-    before = None if after is None else await _base_read(pair, side, key, held, after, writes)
-    if before is None or after is None:
-        return None
-    result = merge(before, held, after)
-    return result.record if isinstance(result, Merged) else None
-
-
-async def _base_read(
-    pair: Pair, side: Side, key: Key, held: Record, after: Record, writes: Sequence[LoggedWrite]
-) -> Record | None:
-    """Return the version of *key* that a program had read before it saved *held*.
-
-    *after* is what the last of *writes* left. None: the program had seen that write, or the journal no longer
-    has the version. Where programs save single records, several smtd may restore the same text, so *held* may
-    have part of a write through another smtd: there only a whole write counts as seen.
-    """
-    had_seen = holds_all if pair.stores[side].capabilities.saves_records else is_built_on
-    base = None
-    for write in reversed(writes):
-        if write.before is None:
-            break
-        before = await pair.journal.history.replaced(key, write.before)
-        if before is None or had_seen(held, after, before):
-            break
-        base = after = before
-    return base
 
 
 def _rows(writes: _Writes) -> set[tuple[Key, int]]:
