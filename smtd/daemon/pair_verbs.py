@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
@@ -15,7 +15,7 @@ from smtd.config import check_pair, misnamed
 from smtd.control import fields
 from smtd.daemon.daemon import Daemon
 from smtd.daemon.jobs import Job, Preview, Sync, SyncOptions, Verification, followed
-from smtd.daemon.record_verbs import Cases, statuses
+from smtd.daemon.record_verbs import Answers, Asked, Cases, statuses
 from smtd.daemon.scrubber import Scrubber
 from smtd.daemon.worker import Worker
 from smtd.engine.report import PairReport
@@ -27,8 +27,6 @@ from smtd.spelling import did_you_mean
 if TYPE_CHECKING:
     from smtd.daemon.pages.page_server import PageServer
 
-Answers: TypeAlias = AsyncIterator[dict[str, Any]]
-Asked: TypeAlias = dict[str, Any]
 T = TypeVar("T")
 
 

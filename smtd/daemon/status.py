@@ -134,7 +134,10 @@ class StatusTracker:
         status.conflicts, status.held = len(report.conflicts), len(report.held)
         status.waiting = shapes.waiting(report)[:MOST_REASONS]
         status.held_by_kind = dict(Counter(each.kind.value for each in report.held))
-        status.failed, status.failures = len(report.failed), _shapes(report)
+        status.failed, status.failures = (
+            len(report.failed),
+            [*map(shapes.failure, report.failed[:MOST_FAILURES])],
+        )
         for side, counted in ((status.left, report.left), (status.right, report.right)):
             side.records = counted.records + counted.grown
         status.last_cycle = now()
@@ -200,10 +203,6 @@ class StatusTracker:
 
     def _report(self, what: str, **facts: object) -> None:
         self._events.add(what, pair=self._name, **facts)
-
-
-def _shapes(report: PairReport) -> list[Shape]:
-    return [shapes.failure(each) for each in report.failed[:MOST_FAILURES]]
 
 
 def _counts(side: SideReport) -> dict[str, int]:

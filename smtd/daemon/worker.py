@@ -204,7 +204,7 @@ class Worker:
             if isinstance(job, Sync):
                 return await self._sync(job.options)
             if isinstance(job, Preview):
-                recheck = {*self.suspects, *listed(self.report)}
+                recheck = {*self.suspects, *self.listed}
                 return await self._query(partial(self._runner.preview, recheck), may_write=False)
             assert isinstance(job, Query)
             return await self._query(partial(self._runner.query, job.work), may_write=not job.only_reads)
