@@ -134,10 +134,8 @@ class StatusTracker:
         status.conflicts, status.held = len(report.conflicts), len(report.held)
         status.waiting = shapes.waiting(report)[:MOST_REASONS]
         status.held_by_kind = dict(Counter(each.kind.value for each in report.held))
-        status.failed, status.failures = (
-            len(report.failed),
-            [*map(shapes.failure, report.failed[:MOST_FAILURES])],
-        )
+        status.failed = len(report.failed)
+        status.failures = [shapes.failure(each) for each in report.failed[:MOST_FAILURES]]
         for side, counted in ((status.left, report.left), (status.right, report.right)):
             side.records = counted.records + counted.grown
         status.last_cycle = now()

@@ -18,8 +18,8 @@ from smtd.engine.pair import Pair
 from smtd.engine.report import PairReport, Progress, failure
 from smtd.engine.side_writer import Arrived, SideWriter, digest_of
 from smtd.errors import RecordUnusable
-from smtd.journal.transaction import Transaction
-from smtd.journal.values import Agreement, Refusal
+from smtd.journal.pair import Refusal
+from smtd.journal.transaction import Agreement, Transaction
 from smtd.merge.reasons import Code, because
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.merge.write import Write

@@ -18,7 +18,7 @@ from smtd.engine.recovery import Judged, finish_intents
 from smtd.engine.report import PairReport, PlannedAction, Progress, empty_report, failure, no_progress
 from smtd.journal.checkpoint import Checkpoint
 from smtd.journal.index import Cursor
-from smtd.journal.values import Refusal
+from smtd.journal.pair import Refusal
 from smtd.merge.reasons import Code, because
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical

@@ -28,7 +28,8 @@ from smtd.engine.report import PairReport, Progress, no_progress
 from smtd.errors import StoreRefused
 from smtd.journal.checkpoint import Checkpoint
 from smtd.journal.decisions import Decision
-from smtd.journal.values import Agreement, Rotation
+from smtd.journal.scrub_log import Rotation
+from smtd.journal.transaction import Agreement
 from smtd.merge.deletion_guard import PERIOD
 from smtd.merge.lost_updates import LoggedWrite
 from smtd.merge.sides import SIDES, Both, Side
@@ -38,8 +39,6 @@ from smtd.records.record import Key, Record, is_plain
 from smtd.stores.base import Scan
 
 _LAST = datetime.max.replace(tzinfo=timezone.utc)
-#: No intent was open.
-NOTHING_OPEN = Judged()
 #: Keys whose records are read at a time.
 BATCH = 500
 
@@ -126,8 +125,8 @@ async def decided(
     report: PairReport,
     progress: Progress,
     checkpoint: Checkpoint,
-    recheck: Collection[Key] = (),
-    judged: Judged = NOTHING_OPEN,
+    recheck: Collection[Key],
+    judged: Judged,
 ) -> Decided:
     """Look at both sides and decide every key that may not be in sync; nothing is written to a store.
 

@@ -18,7 +18,7 @@ from smtd.engine.pair import Pair
 from smtd.engine.scrub import server
 from smtd.journal.entries import LONGEST, STILL
 from smtd.journal.index import Cursor, IndexState, StoreIndex
-from smtd.journal.values import Rotation
+from smtd.journal.scrub_log import Rotation
 from smtd.merge.sides import Side
 from smtd.records.canonical import Digest
 from smtd.records.record import Key

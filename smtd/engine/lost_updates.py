@@ -14,8 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from smtd.engine.pair import Pair
 from smtd.engine.scrub import rereads
-from smtd.journal.values import Landed
-from smtd.journal.write_log import Reread
+from smtd.journal.write_log import Landed, Reread
 from smtd.merge import lost_updates as detection
 from smtd.merge.decide import Mode
 from smtd.merge.fields import Merged, holds_all, is_built_on, merge

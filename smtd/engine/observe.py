@@ -16,7 +16,7 @@ from smtd.gather import gather
 from smtd.journal.checkpoint import Checkpoint
 from smtd.journal.entries import MANY
 from smtd.journal.index import Cursor, IndexState, RecordCount
-from smtd.journal.values import Rotation
+from smtd.journal.scrub_log import Rotation
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.record import Key
 from smtd.stores import index as known

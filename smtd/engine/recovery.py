@@ -17,7 +17,8 @@ import anyio
 from smtd.engine import lost_updates
 from smtd.engine.pair import Pair
 from smtd.journal.decisions import Choice
-from smtd.journal.values import Agreement, Landed
+from smtd.journal.transaction import Agreement
+from smtd.journal.write_log import Landed
 from smtd.merge.fields import holds_all
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.merge.write import Write

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from smtd.engine.actions import Plan
 from smtd.engine.report import Failure, failure
-from smtd.journal.values import Refusal
+from smtd.journal.pair import Refusal
 from smtd.merge.sides import Side
 from smtd.records.record import Key
 

@@ -13,7 +13,8 @@ from smtd.engine.actions import ActionKind, Plan
 from smtd.engine.pair import Pair
 from smtd.engine.report import PairReport, failure
 from smtd.errors import RecordUnusable
-from smtd.journal.values import Landed, Refusal
+from smtd.journal.pair import Refusal
+from smtd.journal.write_log import Landed
 from smtd.merge.fields import PROVENANCE
 from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import SIDES, Side

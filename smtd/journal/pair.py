@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from smtd.batches import batches
@@ -19,7 +20,6 @@ from smtd.journal.orientation import STRAIGHT, Orientation, PairPart
 from smtd.journal.record_codec import archived, pack_any, unpack, unpack_any
 from smtd.journal.scrub_log import ScrubLog
 from smtd.journal.transaction import Transaction
-from smtd.journal.values import Refusal
 from smtd.journal.write_log import WriteLog
 from smtd.merge.reasons import Code, Reason
 from smtd.merge.sides import SIDES, Both, Side
@@ -35,6 +35,22 @@ KNOWLEDGE = (
     *("agreed", "ancestor", "intent", "written", "checkpoint", "out_of_sync", "rotation", "refused"),
     *("decision", "proof", "finding"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A record with *digest* that *side* refused *attempts* times; smtd retries the write at *until*.
+
+    The digest of a deletion is empty. *pause*: the seconds before the first retry.
+    """
+
+    key: Key
+    side: Side
+    digest: Digest
+    attempts: int
+    until: float  # seconds since 1970
+    reason: Reason
+    pause: float = 60.0
 
 
 class PairJournal(PairPart):

@@ -6,7 +6,6 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from smtd.journal.orientation import PairPart
-from smtd.journal.values import Rotation
 from smtd.merge.sides import Side
 from smtd.records.record import Key
 from smtd.sqlite import at_once
@@ -23,6 +22,13 @@ class ScrubProgress(NamedTuple):
     after: Key | None = None
     counted: int = 0
     before: float | None = None
+
+
+class Rotation(NamedTuple):
+    """How far the verification of a side has come: the last key read, and when (seconds since 1970)."""
+
+    after: Key | None
+    at: float
 
 
 class ScrubLog(PairPart):

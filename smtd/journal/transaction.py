@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import ParamSpec
 
@@ -12,15 +13,25 @@ from smtd.journal.decisions import Choice
 from smtd.journal.index import Cursor, StoreIndex
 from smtd.journal.orientation import Orientation, PairPart
 from smtd.journal.record_codec import pack
-from smtd.journal.values import Agreement, Landed
-from smtd.journal.write_log import WriteLog
+from smtd.journal.write_log import Landed, WriteLog
 from smtd.merge.sides import Both, Side
-from smtd.records.record import Key
+from smtd.records.canonical import Digest
+from smtd.records.record import Key, Record
 from smtd.sqlite import Connection
 from smtd.stores.base import Token
 from smtd.stores.index import Entry
 
 P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """A key on which both sides agree: their digests, and the record (*encoded*: the same, if known)."""
+
+    key: Key
+    digests: Both[Digest]
+    record: Record
+    encoded: bytes | None = None
 
 
 class Transaction(PairPart):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from smtd.journal.orientation import PairPart
 from smtd.journal.record_codec import pack_any, unpack_any
-from smtd.journal.values import Landed
 from smtd.merge.lost_updates import LoggedWrite
 from smtd.merge.sides import Side
 from smtd.records.canonical import Digest
@@ -23,6 +23,26 @@ _KEPT = 50
 _GONE = b""
 
 _OF_KEY = "pair = ? AND side = ? AND project = ? AND label = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A write that another program may undo unseen; see `merge.lost_updates.LoggedWrite`.
+
+    *record* is what was written, if that is not what both sides have in common now. *due* is when to read the
+    record again, in seconds since 1970. A write that *begins* a record cannot be undone unseen: it is not
+    logged, and earlier writes under its key are dropped.
+    """
+
+    key: Key
+    side: Side
+    before: Digest | None
+    after: Digest | None
+    rebased: bool = False
+    record: Record | None = None
+    seen: bool = True
+    due: float | None = None
+    begins: bool = False
 
 
 class Reread(NamedTuple):

@@ -12,7 +12,7 @@ from smtd.engine.resolve import Resolution, resolve
 from smtd.engine.scrub.pace import next_turn
 from smtd.engine.undo import undo
 from smtd.journal.decisions import Choice
-from smtd.journal.values import Rotation
+from smtd.journal.scrub_log import Rotation
 from smtd.merge.sides import Side
 from smtd.output.english import sentence
 from smtd.records.canonical import digest

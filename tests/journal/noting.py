@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from smtd.journal.pair import PairJournal
-from smtd.journal.values import Agreement, Landed
+from smtd.journal.transaction import Agreement
+from smtd.journal.write_log import Landed
 from smtd.merge.sides import Both
 from smtd.records.canonical import digest
 from smtd.records.record import Key, Record

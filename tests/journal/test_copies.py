@@ -18,7 +18,8 @@ import pytest
 from smtd.errors import JournalError, UsageError
 from smtd.journal import backup
 from smtd.journal.journal import open_journal
-from smtd.journal.values import Landed, Rotation
+from smtd.journal.scrub_log import Rotation
+from smtd.journal.write_log import Landed
 from smtd.merge.reasons import Code, because
 from smtd.merge.sides import Side
 from smtd.merge.write import Write

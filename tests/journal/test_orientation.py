@@ -11,8 +11,10 @@ from smtd.journal.decisions import Choice, Decision
 from smtd.journal.index import Cursor
 from smtd.journal.journal import open_journal
 from smtd.journal.orientation import STRAIGHT, Orientation
-from smtd.journal.pair import PairJournal
-from smtd.journal.values import Agreement, Landed, Refusal, Rotation
+from smtd.journal.pair import PairJournal, Refusal
+from smtd.journal.scrub_log import Rotation
+from smtd.journal.transaction import Agreement
+from smtd.journal.write_log import Landed
 from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import Both, Side
 from smtd.merge.write import Write

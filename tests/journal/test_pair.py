@@ -11,7 +11,8 @@ import pytest
 
 from smtd.errors import RecordUnusable
 from smtd.journal.record_codec import unpack
-from smtd.journal.values import Agreement, Landed
+from smtd.journal.transaction import Agreement
+from smtd.journal.write_log import Landed
 from smtd.merge.reasons import Code, because
 from smtd.merge.sides import Both, Side
 from smtd.merge.write import Write

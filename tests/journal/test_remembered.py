@@ -11,7 +11,7 @@ import pytest
 
 from smtd.errors import JournalError, UsageError
 from smtd.journal.journal import Journal, open_journal
-from smtd.journal.values import Landed
+from smtd.journal.write_log import Landed
 from smtd.merge.reasons import Code, because
 from smtd.merge.sides import Both, Side
 from smtd.merge.write import Write

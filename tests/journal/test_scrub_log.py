@@ -10,7 +10,7 @@ import pytest
 from smtd.journal.journal import open_journal
 from smtd.journal.pair import PairJournal
 from smtd.journal.scrub_log import ScrubProgress
-from smtd.journal.values import Agreement
+from smtd.journal.transaction import Agreement
 from smtd.merge.sides import Both
 from smtd.records import canonical
 from smtd.records.record import Key

@@ -11,8 +11,7 @@ from collections.abc import Collection, Mapping
 from math import ceil
 from typing import NamedTuple
 
-from smtd.journal.scrub_log import ScrubProgress
-from smtd.journal.values import Rotation
+from smtd.journal.scrub_log import Rotation, ScrubProgress
 from smtd.records.record import Key
 
 #: Records of a server that are read again per second at most, unless a user asks.

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from smtd.engine.pair import Pair
 from smtd.engine.scrub import pace
-from smtd.journal.values import Rotation
+from smtd.journal.scrub_log import Rotation
 from smtd.merge.sides import Side
 from smtd.records.record import Key
 from smtd.stores.index import Entry
