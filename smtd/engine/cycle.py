@@ -39,7 +39,10 @@ async def preview(
     if (remembered := await _remembered(pair, await position(pair), recheck)) is not None:
         return remembered
     report = pair.new_report()
-    plan, _ = await deciding.preview(pair, report, progress, recheck)
+    try:
+        plan, _ = await deciding.preview(pair, report, progress, recheck)
+    finally:
+        _release_caches(pair)
     count_planned(plan, report)
     return report
 
@@ -57,6 +60,21 @@ async def run(
     case. Raises StoreError if a store cannot be read whole, JournalError if the journal fails, PlanChanged if
     the plan is not the expected one.
     """
+    try:
+        return await _run(pair, expected_plan, progress, recheck)
+    finally:
+        _release_caches(pair)
+
+
+def _release_caches(pair: Pair) -> None:
+    """Have the stores release what they got from the journal, which may be closed after this."""
+    for side in SIDES:
+        pair.stores[side].rest()
+
+
+async def _run(
+    pair: Pair, expected_plan: str | None, progress: Progress, recheck: Collection[Key]
+) -> PairReport:
     known = await position(pair)
     if expected_plan is None and (remembered := await _remembered(pair, known, recheck)) is not None:
         return remembered

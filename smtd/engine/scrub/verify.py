@@ -56,7 +56,8 @@ class ScrubSession:
         return Both(left, right)
 
     async def _scan(self, side: Side, trusted: Agreed) -> Scan:
-        known = {key: both[side] for key, both in trusted.items()}
+        costly = self.stores[side].capabilities.costly_reads
+        known = {key: both[side] for key, both in trusted.items()} if costly else {}
         return await trusting_scan(self.stores[side], self.policy.projects, known)
 
     async def read(self, keys: Collection[Key]) -> Both[dict[Key, Record]]:
