@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from smtd import readonly
 from smtd.errors import JournalError
 from smtd.journal import integrity
 from smtd.journal.journal import open_journal
@@ -229,6 +230,20 @@ async def test_journal_on_a_full_disk_does_not_count_as_damaged(tmp_path):
 
     assert aside(tmp_path) == []
     assert await agreed(tmp_path) == 300
+
+
+async def test_missing_permission_is_named(tmp_path, monkeypatch):
+    """In the words of `readonly.obstacle`, which finds out what SQLite does not say."""
+    monkeypatch.setattr(readonly, "obstacle", lambda path, exc: "only ada may write there")
+
+    async with open_journal(tmp_path) as journal:
+        with (
+            limited(resource.RLIMIT_FSIZE, 0),
+            pytest.raises(JournalError, match=r"cannot be used: only ada may write there; nothing is lost"),
+        ):
+            await journal.events.add(["{}"])
+
+    assert aside(tmp_path) == []
 
 
 async def test_version_in_a_damaged_journal_is_not_trusted(tmp_path):
