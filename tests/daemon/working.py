@@ -49,14 +49,15 @@ async def two_files(directory: Path, *labels: str) -> Both[Location]:
 
 @asynccontextmanager
 async def working(
-    locations: Both[Location],
+    locations: Both[Location] | Callable[[], Both[Location]],
     directory: Path,
     settings: PairSettings = SETTINGS,
     note: Callable[[Condition], None] = lambda condition: None,
 ) -> AsyncIterator[Worker]:
-    """Yield a worker after its first cycle; it reports its states to *note*."""
+    """Yield a worker of *locations*, or what finds them, after its first cycle; *note* gets its states."""
+    locate = locations if callable(locations) else lambda: locations
     async with open_journal(directory / "state") as journal, anyio.create_task_group() as group:
-        worker = Worker(settings, lambda: locations, journal, Watch(), Events(journal.events), note=note)
+        worker = Worker(settings, locate, journal, Watch(), Events(journal.events), note=note)
         first = Sync()
         worker.submit_nowait(first)
         group.start_soon(worker.run)
