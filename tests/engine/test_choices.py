@@ -115,15 +115,27 @@ async def test_decision_applies_only_to_matching_keys(tmp_path):
     assert report.right.updated == 2
 
 
-async def test_decision_does_not_write_to_the_source_of_a_one_way_pair(conflict):
-    """It is held, with the reason."""
-    report = await after(conflict, Resolution(Choice.RIGHT), mode=Mode.LEFT_TO_RIGHT)
+@pytest.mark.parametrize(
+    ("choice", "mode", "source"),
+    [
+        (Choice.RIGHT, Mode.LEFT_TO_RIGHT, Side.LEFT),
+        (Choice.LEFT, Mode.RIGHT_TO_LEFT, Side.RIGHT),
+        (Choice.BOTH, Mode.RIGHT_TO_LEFT, Side.RIGHT),
+    ],
+)
+async def test_decision_does_not_write_to_the_source_of_a_one_way_pair(conflict, choice, mode, source):
+    """It is held, with the reason; the other side can be taken."""
+    report = await after(conflict, Resolution(choice), mode=mode)
 
     (held,) = report.held
     assert (held.kind, counts(report)) == (Hold.DECIDED, written())
-    assert "would write to the left store, which is the source of a one-way pair" in sentence(held.why)
-    again = await after(conflict, Resolution(Choice.LEFT), mode=Mode.LEFT_TO_RIGHT)
-    assert (again.ok, again.right.updated) == (True, 1)
+    assert f"would write to the {source.value} store, which is the source of a one-way pair" in sentence(
+        held.why
+    )
+
+    again = await after(conflict, Resolution(Choice(source.value)), mode=mode)
+
+    assert (again.ok, again.side(source.other).updated) == (True, 1)
 
 
 @pytest.mark.parametrize(
@@ -313,14 +325,6 @@ async def test_plan_shows_both_kept_records(conflict):
         report.plan
         != (await conflict.cycle(dry_run=True, conflicts=Conflicts.LEFT, mode=Mode.LEFT_TO_RIGHT)).plan
     )
-
-
-async def test_one_way_pair_does_not_keep_both_records(conflict):
-    """It would have to write to the source."""
-    report = await after(conflict, Resolution(Choice.BOTH), mode=Mode.RIGHT_TO_LEFT)
-
-    assert (report.held[0].kind, counts(report)) == (Hold.DECIDED, written())
-    assert "would write to the right store" in sentence(report.held[0].why)
 
 
 async def test_outdated_plan_is_not_run(conflict):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from smtd.engine import cycle
 from smtd.engine.deciding import FEW_RECORDS
 from smtd.engine.report import Conflict
@@ -48,19 +50,6 @@ async def test_equal_records_are_adopted_without_a_transfer(world):
     assert len(world.journal("SELECT * FROM agreed")) == 1
 
 
-@both_sides
-async def test_edit_is_copied(world, side):
-    """A record that was edited on one side is updated on the other."""
-    await world.synced(A, B)
-    world[side].put(PROJECT, tagged(A, "good"))
-
-    report = await world.cycle()
-
-    assert counts(report) == on(side.other, updated=1)
-    assert (report.ok, report.in_sync) == (True, 2)
-    assert world.contents == alike(tagged(A, "good"), B)
-
-
 async def test_many_edits_at_once_are_copied(world):
     """There are more than a plan keeps the records of, so smtd reads them again before it writes."""
     several = [record(f"run-{number}") for number in range(FEW_RECORDS + 1)]
@@ -75,83 +64,44 @@ async def test_many_edits_at_once_are_copied(world):
     assert world.contents == alike(*edited)
 
 
-@both_sides
-async def test_deletion_is_carried_to_the_other_side(world, side):
-    """A record that was deleted on one side is deleted on the other."""
-    await world.synced(A, B)
-    world[side].remove(PROJECT, "a")
-
-    report = await world.cycle()
-
-    assert counts(report) == on(side.other, deleted=1)
-    assert (report.ok, report.in_sync) == (True, 1)
-    assert world.contents == alike(B)
-    assert len(world.journal("SELECT * FROM agreed")) == 1
+GOOD = tagged(A, "good")
+UNWRITTEN, CREATED, UPDATED, DELETED = (0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)
 
 
 @both_sides
-async def test_edit_wins_over_deletion(world, side):
-    """A record that was edited on one side and deleted on the other is restored there."""
+@pytest.mark.parametrize(
+    ("here", "there", "done_here", "done_there", "result"),
+    [
+        pytest.param(GOOD, A, UNWRITTEN, UPDATED, GOOD, id="an edit is copied"),
+        pytest.param(None, A, UNWRITTEN, DELETED, None, id="a deletion is carried"),
+        pytest.param(GOOD, None, UNWRITTEN, CREATED, GOOD, id="an edit wins over a deletion"),
+        pytest.param(None, None, UNWRITTEN, UNWRITTEN, None, id="a deletion on both sides is forgotten"),
+        pytest.param(GOOD, GOOD, UNWRITTEN, UNWRITTEN, GOOD, id="equal edits need no transfer"),
+        pytest.param(
+            GOOD, commented(A, "there"), UPDATED, UPDATED, commented(GOOD, "there"), id="other edits merge"
+        ),
+        pytest.param(
+            tagged(GOOD, "x"), GOOD, UNWRITTEN, UPDATED, tagged(GOOD, "x"), id="of two, one has all edits"
+        ),
+    ],
+)
+async def test_both_sides_get_what_was_done_to_a_record(
+    world, side, here, there, done_here, done_there, result
+):
+    """Whichever side it was done on (None: deleted); nothing else is written."""
     await world.synced(A, B)
-    world[side].put(PROJECT, tagged(A, "good"))
-    world[side.other].remove(PROJECT, "a")
+    for store, made in ((world[side], here), (world[side.other], there)):
+        if made is None:
+            store.remove(PROJECT, "a")
+        else:
+            store.put(PROJECT, made)
+    both = [B] if result is None else [result, B]
 
     report = await world.cycle()
 
-    assert counts(report) == on(side.other, created=1)
-    assert world.contents == alike(tagged(A, "good"), B)
-
-
-async def test_deletion_on_both_sides_is_forgotten(world):
-    """The record is gone from the journal, too, and may be created again."""
-    await world.synced(A, B)
-    world.left.remove(PROJECT, "a")
-    world.right.remove(PROJECT, "a")
-
-    report = await world.cycle()
-    world.right.put(PROJECT, A)
-    again = await world.cycle()
-
-    assert (counts(report), report.in_sync) == (written(), 1)
-    assert counts(again) == written(left=(1, 0, 0))
-
-
-async def test_same_edit_on_both_sides_is_agreed_on(world):
-    """Two equal edits need no transfer."""
-    await world.synced(A)
-    world.left.put(PROJECT, tagged(A, "good"))
-    world.right.put(PROJECT, tagged(A, "good"))
-
-    report = await world.cycle()
-
-    assert (report.ok, report.in_sync, counts(report)) == (True, 1, written())
-
-
-async def test_edits_of_both_sides_merge(world):
-    """Both sides get the tags and the comments of both."""
-    await world.synced(full())
-    world.left.put(PROJECT, commented(tagged(full(), "left"), "from the left"))
-    world.right.put(PROJECT, commented(tagged(full(), "right"), "from the right"))
-    merged = commented(commented(tagged(full(), "left", "right"), "from the left"), "from the right")
-
-    report = await world.cycle()
-
-    assert counts(report) == written(left=(0, 1, 0), right=(0, 1, 0))
-    assert (report.ok, report.in_sync) == (True, 1)
-    assert world.contents == alike(merged)
-
-
-@both_sides
-async def test_side_that_already_has_the_merged_record_is_not_written(world, side):
-    """Only the other side is written."""
-    await world.synced(A)
-    world[side].put(PROJECT, tagged(A, "x", "y"))
-    world[side.other].put(PROJECT, tagged(A, "x"))
-
-    report = await world.cycle()
-
-    assert counts(report) == on(side.other, updated=1)
-    assert world.contents == alike(tagged(A, "x", "y"))
+    assert counts(report) == written(**{side.value: done_here, side.other.value: done_there})
+    assert (report.ok, report.in_sync, world.contents) == (True, len(both), alike(*both))
+    assert len(world.journal("SELECT * FROM agreed")) == len(both)
     assert await second_cycle_does_nothing(world)
 
 

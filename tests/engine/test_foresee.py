@@ -110,20 +110,12 @@ async def test_choice_for_a_record_that_does_not_wait_is_refused(conflicts):
         await conflicts.do(foresee, Resolution(Choice.LEFT, keys=only("same")))
 
 
-async def test_choice_that_would_write_to_a_read_only_side_says_so(conflicts):
-    """It would wait, and write nothing."""
-    conflicts.right.capabilities = Capabilities(True, None, True, read_only="it is old")
+@pytest.mark.parametrize(("mode", "read_only"), [(Mode.TWO_WAY, "it is old"), (Mode.RIGHT_TO_LEFT, "")])
+async def test_choice_that_would_write_where_smtd_must_not_says_so(conflicts, mode, read_only):
+    """To a read-only side, or to the source of a one-way pair: it would wait, and write nothing."""
+    conflicts.right.capabilities = Capabilities(True, None, True, read_only=read_only)
 
-    seen = await conflicts.do(foresee, Resolution(Choice.LEFT, keys=only("a")))
-
-    assert (seen.actions, [each.label for each in seen.held]) == ([], ["a"])
-
-
-async def test_choice_that_would_write_to_the_source_of_a_one_way_pair_says_so(conflicts):
-    """The same."""
-    policy = {"mode": Mode.RIGHT_TO_LEFT}
-
-    seen = await conflicts.do(foresee, Resolution(Choice.LEFT, keys=only("a")), policy=policy)
+    seen = await conflicts.do(foresee, Resolution(Choice.LEFT, keys=only("a")), policy={"mode": mode})
 
     assert (seen.actions, [each.label for each in seen.held]) == ([], ["a"])
 

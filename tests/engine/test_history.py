@@ -8,47 +8,32 @@ from smtd.records.record import Pickled
 from tests.build import PROJECT, commented, full, key, record, tagged
 from tests.engine.world import RefusingStore, both_sides
 
-A, B = record("a"), record("b")
-
-
-async def test_history_is_empty_while_nothing_is_overwritten(world):
-    """Creating and adopting records overwrites nothing."""
-    world.right.put(PROJECT, B)
-    await world.synced(A, B)
-
-    assert world.history() == []
+A, B, C = record("a"), record("b"), record("c")
 
 
 @both_sides
 async def test_history_has_every_overwritten_or_deleted_state(world, side):
-    """Cycle after cycle, with its side and label."""
-    await world.synced(A, B)
+    """Cycle after cycle, with its side and label; both records of a merge; nothing of what is new."""
+    world.right.put(PROJECT, C)
+    await world.synced(A, B, C)
     world[side].put(PROJECT, tagged(A, "x"))
     await world.cycle()
     world[side.other].put(PROJECT, tagged(A, "x", "y"))
     await world.cycle()
     world[side].remove(PROJECT, "b")
     await world.cycle()
-
-    assert world.history() == [
-        (side.other.value, "a", "update", digest(A)),
-        (side.value, "a", "update", digest(tagged(A, "x"))),
-        (side.other.value, "b", "delete", digest(B)),
-    ]
-
-
-async def test_history_has_both_sides_of_a_merge(world):
-    """A merge overwrites two records."""
-    await world.synced(A)
-    left, right = commented(A, "left"), commented(A, "right")
+    left, right = commented(C, "left"), commented(C, "right")
     world.left.put(PROJECT, left)
     world.right.put(PROJECT, right)
 
     await world.cycle()
 
     assert world.history() == [
-        ("left", "a", "update", digest(left)),
-        ("right", "a", "update", digest(right)),
+        (side.other.value, "a", "update", digest(A)),
+        (side.value, "a", "update", digest(tagged(A, "x"))),
+        (side.other.value, "b", "delete", digest(B)),
+        ("left", "c", "update", digest(left)),
+        ("right", "c", "update", digest(right)),
     ]
 
 

@@ -85,30 +85,17 @@ async def test_tag_survives_a_request_that_arrives_after_its_repetition(world, c
     assert world.left.records == world.right.records
 
 
-async def test_tag_survives_a_request_that_arrives_after_a_merge(world, clock):
-    """smtd saw the tag before it sent the comment again."""
-    world.right.put(PROJECT, tagged(A, "theirs"))
-    await later(world, clock)
-    world.right.arrive()
-
-    await later(world, clock)
-
-    assert "theirs" in world.left.records[key("a")].tags
-    assert words(world.right) == ["ours"]
-    assert world.left.records == world.right.records
-
-
 async def test_edit_survives_a_request_that_arrives_several_times(world, clock):
-    """A connection may deliver a request more than once."""
+    """smtd saw the tag before it sent the comment again; a connection may deliver a request repeatedly."""
     world.right.put(PROJECT, tagged(A, "theirs"))
     await later(world, clock)
     for _ in range(4):
         world.right.arrive()
         report = await later(world, clock)
 
-    assert report.ok
-    assert "theirs" in world.right.records[key("a")].tags
-    assert world.left.records == world.right.records
+        assert (report.ok, words(world.right)) == (True, ["ours"])
+        assert "theirs" in world.right.records[key("a")].tags
+        assert world.left.records == world.right.records
 
 
 async def test_edit_of_the_other_side_survives_a_late_request_too(world, clock):

@@ -116,15 +116,6 @@ async def test_own_writes_cause_no_look(world, decided, then):
     assert (report.ok, report.in_sync, report.right.written) == (True, 11, 0)
 
 
-async def test_first_sync_leaves_nothing_to_decide(world, decided):
-    """However many records it copied, the next cycle decides only a new one."""
-    world.left.put(PROJECT, record("new"))
-
-    await world.cycle()
-
-    assert decided == [{"new"}]
-
-
 @pytest.mark.parametrize(
     ("then", "moment"),
     [
@@ -169,18 +160,6 @@ async def test_edit_and_its_reversal_are_both_synced(world, then):
     assert states == [commented(A, "once"), A, commented(A, "once"), A]
 
 
-async def test_record_deleted_right_after_smtd_wrote_it_stays_deleted(world):
-    """No scan has ever seen it there."""
-    world.left.put(PROJECT, record("new"))
-    await world.cycle()
-    world.right.remove(PROJECT, "new")
-
-    report = await world.cycle()
-
-    assert counts(report) == written(left=(0, 0, 1))
-    assert key("new") not in world.left.records
-
-
 async def test_report_equals_that_of_a_cycle_without_an_index(world, decided, tmp_path):
     """With new, edited, conflicting and unfinished records, and records of other projects."""
     happenings = [
@@ -200,35 +179,6 @@ async def test_report_equals_that_of_a_cycle_without_an_index(world, decided, tm
 
         assert (decided[-2], decided[-1] is None) == (None, False)
         assert msgspec.to_builtins(report) == msgspec.to_builtins(whole)
-
-
-@whoever
-async def test_every_cycle_reports_an_open_conflict(world, decided, then):
-    """Although it has not changed."""
-    world.left.put(PROJECT, change(A, version="1111"))
-    world.right.put(PROJECT, change(A, version="2222"))
-    await world.cycle()
-    then(world)
-    world.left.put(PROJECT, commented(B, "seen"))
-
-    report = await world.cycle()
-
-    assert [conflict.label for conflict in report.conflicts] == ["run-0"]
-    assert decided[-1] == {"run-0", "run-1"}
-
-
-@whoever
-async def test_deletion_guard_counts_all_agreed_records(world, then):
-    """One deletion is carried; all deletions of an emptied store are held."""
-    world.left.remove(PROJECT, "run-0")
-    assert counts(await world.cycle()) == written(right=(0, 0, 1))
-    then(world)
-    for held in list(world.left.records):
-        world.left.remove(held.project, held.label)
-
-    report = await world.cycle()
-
-    assert len(report.held) == len(world.right.records) == 9
 
 
 @pytest.mark.parametrize(("gone", "new"), [(11, 40), (9, 100), (3, 20)])

@@ -88,11 +88,3 @@ def test_blank_reports_share_nothing():
     one.side(Side.LEFT).created += 1
 
     assert (other.failed, other.projects, other.left.created, one.left.created) == ([], [], 0, 1)
-
-
-async def test_report_says_whether_anything_was_written(tmp_path):
-    """On either side."""
-    world = World(tmp_path)
-    world.right.put(PROJECT, record("new"))
-
-    assert [(await world.cycle()).wrote, (await world.cycle()).wrote] == [True, False]
