@@ -9,53 +9,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
 from smtd.output.local_time import local_time
-from smtd.records.record import Key, Record
-from tests.build import PROJECT, change, full, key, record, tagged
+from tests.build import PROJECT, change, full, record, tagged
 from tests.command import Answer
 from tests.daemon.process import DaemonProcess, daemon_process, pair_of, synced, wait_until
-from tests.stores.places import DjangoPlace
+from tests.daemon.sqlite_stores import Store
 
 #: Two experiments under each of these labels.
 DOUBLE = ("a1", "a2", "b")
 RUNS = [full(f"run-{number:02}") for number in range(30)]
-
-
-class Store:
-    """An SQLite store that other programs use."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._place = DjangoPlace(path)
-
-    def put(self, *records: Record) -> None:
-        """Write *records*."""
-        anyio.run(lambda: self._place.put(*records))
-
-    def remove(self, *labels: str) -> None:
-        """Delete records."""
-
-        async def remove() -> None:
-            for label in labels:
-                await self._place.remove(label)
-
-        anyio.run(remove)
-
-    def records(self) -> dict[Key, Record]:
-        """Return all records."""
-
-        async def read() -> dict[Key, Record]:
-            async with self._place.open() as store:
-                return await store.read(list((await store.scan()).digests))
-
-        return anyio.run(read)
-
-    def versions(self) -> dict[str, str | None]:
-        """Return the version of each record, by label."""
-        return {name.label: one.version for name, one in self.records().items()}
 
 
 def left_in(directory: Path) -> Store:
@@ -360,8 +324,8 @@ def test_record_is_restored(daemon: DaemonProcess, left: Store, right: Store) ->
         True,
     )
     assert (told.code, told.json["left"]["created"], told.json["right"]["created"]) == (0, 1, 1)
-    assert left.records()[key("same")] == right.records()[key("same")]
-    assert not left.records()[key("same")].outcome
+    assert left.records()["same"] == right.records()["same"]
+    assert not left.records()["same"].outcome
 
 
 # Plans

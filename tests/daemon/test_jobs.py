@@ -32,21 +32,6 @@ async def work(*_: object) -> str:
     return "nothing"
 
 
-async def test_jobs_are_taken_one_by_one_in_order(inbox: Inbox[Job[Any]], wakes: list[str]) -> None:
-    """Each one wakes the owner."""
-    jobs: list[Job[Any]] = [Preview(), Sync(), Query(work)]
-    for job in jobs:
-        inbox.put(job)
-    taken = []
-    while (first := inbox.take()) is not None:
-        taken.append(first)
-        inbox.finish("done")
-
-    assert taken == jobs
-    assert [job.outcome for job in jobs] == ["done"] * 3
-    assert len(wakes) == 3
-
-
 async def test_one_run_answers_all_equal_jobs(inbox: Inbox[Job[Any]]) -> None:
     """Ten clients that ask for a cycle get the report of one."""
     same: list[Job[Any]] = [Sync(), Sync(SyncOptions())]

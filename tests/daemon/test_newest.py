@@ -78,14 +78,6 @@ async def test_edit_of_a_new_record_is_copied_within_a_minute(poller: Poller) ->
     assert max(delays) <= 60.0
 
 
-async def test_server_gets_at_most_two_reads_a_second(poller: Poller) -> None:
-    """From look to look, and older records have their turn as well."""
-    for _ in range(10):
-        await poller.poll()
-
-    assert 1.8 < max(poller.rates[5:]) <= 2.0
-
-
 async def test_polls_of_a_server_do_not_slow_down_in_quiet_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,42 +109,6 @@ def test_options_may_precede_or_follow_the_verb(asked: DaemonProcess) -> None:
     assert paused.json == resumed.json == {"pairs": ["pair"], "changed": ["pair"]}
 
 
-def test_sync_now_waits_for_its_result(daemon: DaemonProcess, left: Path) -> None:
-    """It returns what was done."""
-    daemon.wait_event(synced)
-    put(left, full("more"))
-
-    pair = daemon.sync()
-
-    assert (pair["ok"], pair["in_sync"]) == (True, 2)
-    assert daemon.ctl("sync", "now", "pair").code == 0
-    answer = daemon.ctl("sync", "now", "nobody")
-    assert (answer.code, answer.err) == (
-        2,
-        "smtd-ctl: there is no pair nobody; smtd pair list shows the pairs\n",
-    )
-
-
-def test_plan_reports_the_next_cycle_and_writes_nothing(
-    daemon: DaemonProcess, left: Path, right: Path
-) -> None:
-    """Of a paused pair."""
-    daemon.wait_event(synced)
-    assert daemon.ctl("pause", "pair").code == 0
-    put(left, full("more"))
-
-    answer = daemon.ctl("sync", "plan")
-    planned = daemon.ctl("sync", "plan", "--json").pair
-
-    assert f"pair: right {right}  would be: 1 created" in answer.out
-    assert planned["right"]["created"] == 1
-    assert labels(right) == {"run"}
-    assert daemon.status()["state"] == "paused"
-    assert daemon.ctl("resume", "pair").code == 0
-    daemon.wait_event(lambda event: synced(event) and event["id"] > 2)
-    assert labels(right) == {"run", "more"}
-
-
 def test_unfinished_run_is_held_until_a_user_includes_it(
     daemon: DaemonProcess, left: Path, right: Path
 ) -> None:

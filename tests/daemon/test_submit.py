@@ -9,7 +9,6 @@ from typing import Any
 import anyio
 import pytest
 
-from smtd import pairing
 from smtd.daemon.jobs import Exclusive, Job, Preview, Query, Sync, SyncOptions
 from smtd.daemon.worker import Worker
 from smtd.engine.pair import Pair
@@ -182,27 +181,6 @@ async def test_stopped_worker_leaves_no_client_waiting(
         ):
             await job.wait()
     assert not worker.running
-
-
-async def test_equal_requests_share_a_cycle(
-    worker: Worker, busy: Busy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ten clients that want a cycle get the same report."""
-    sync, cycles = pairing.sync, []
-
-    async def watched(*args: Any, **options: Any) -> Any:
-        cycles.append("cycle")
-        return await sync(*args, **options)
-
-    monkeypatch.setattr(pairing, "sync", watched)
-    jobs = [Sync() for _ in range(10)]
-    for job in jobs:
-        worker.submit_nowait(job)
-    busy.end()
-    reports = [await job.wait() for job in jobs]
-
-    assert cycles == ["cycle"]
-    assert reports == [reports[0]] * 10
 
 
 async def test_paused_pair_runs_only_requested_jobs(worker: Worker, locations: Both[Location]) -> None:

@@ -204,21 +204,6 @@ def test_altered_record_on_a_server_is_found_in_the_background(
     assert [one["id"] for one in told] == [event["id"]]
 
 
-@pytest.mark.slow
-def test_edit_on_a_server_that_a_scrub_sees_first_is_copied(
-    mirrored: str, server: SumatraServer, tmp_path: Path
-) -> None:
-    """A user can have made it, so it is no finding."""
-    with daemon_process(tmp_path, f'{mirrored}prove_within = "1s"\n') as daemon:
-        daemon.wait_event(synced)
-        server.run("UPDATE django_store_record SET outcome = 'as expected' WHERE label = 'one'")
-
-        daemon.wait_event(lambda event: synced(event) and event["left"]["updated"] == 1)
-
-        assert [event for event in daemon.events() if is_finding(event)] == []
-        assert daemon.ctl("verify", "--deep").code == 0
-
-
 def test_shelf_with_every_kind_of_record_is_verified(tmp_path: Path, rich_shelf: Path, right: Path) -> None:
     """What a database stores differently, with the same meaning, is equal; what it refused is known."""
     with daemon_process(tmp_path, pair_of(rich_shelf, right)) as daemon:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from smtd import pairing
-from smtd.engine import observe
-from smtd.engine.pair import Policy
-from smtd.journal.journal import open_journal
-from smtd.merge.sides import Both
-from smtd.records import canonical
+from smtd.engine import cycle, observe
+from smtd.merge.sides import SIDES
+from smtd.records.canonical import digest
 from smtd.stores.django import sqlite
 from smtd.stores.django.file_tracker import FileTracker
 from tests.build import commented, key, record, tagged
+from tests.stores.kept import RealPair
 from tests.stores.places import DjangoPlace
 
 MADE = [record(f"run-{number:03}") for number in range(300)]
@@ -38,34 +36,12 @@ def read(monkeypatch):
     return found
 
 
-class Files:
-    """A pair of two SQLite files; each of its cycles is one of a new process."""
-
-    def __init__(self, directory):
-        self.left = DjangoPlace(directory / "left.sqlite")
-        self.right = DjangoPlace(directory / "right.sqlite")
-        self._state = directory / "state"
-
-    async def cycle(self, **policy):
-        locations = Both(self.left.location, self.right.location)
-        async with open_journal(self._state) as journal, pairing.open_stores(locations) as stores:
-            return await pairing.sync(journal, "pair", locations, stores, Policy(**policy))
-
-    async def digests(self):
-        found = []
-        for place in (self.left, self.right):
-            async with place.open() as store:
-                found.append((await store.scan()).digests)
-        return found
-
-
 @pytest.fixture(params=[0, 1_000_000], ids=["learns what it wrote", "reads what it wrote"])
 async def files(request, tmp_path, monkeypatch):
-    """A pair in sync."""
+    """A pair of two SQLite files in sync; each of its cycles is one of a new process."""
     monkeypatch.setattr(observe, "MANY_WRITTEN", request.param)
-    files = Files(tmp_path)
-    await files.left.put(*MADE)
-    assert (await files.cycle()).right.created == len(MADE)
+    left, right = (DjangoPlace(tmp_path / f"{name}.sqlite") for name in ("left", "right"))
+    files = await RealPair(tmp_path / "state", left, right).synced(MADE)
     await files.cycle()
     return files
 
@@ -78,10 +54,10 @@ async def test_one_change_costs_the_records_of_its_block(files, read):
 
     report = await files.cycle()
 
-    left, right = await files.digests()
+    left, right = [await files.records(side) for side in SIDES]
     assert (report.left.updated, report.right.updated, report.in_sync) == (1, 1, 300)
     assert left == right
-    assert left[key("run-007")] == canonical.digest(commented(MADE[7], "seen"))
+    assert digest(left[key("run-007")]) == digest(commented(MADE[7], "seen"))
 
 
 async def test_unchanged_store_is_not_read(files, read):
@@ -104,9 +80,8 @@ async def test_deletion_right_after_a_write_of_smtd_is_carried(files):
 async def test_rechecked_record_is_read(files, read):
     """Although its rows are unchanged."""
     read.clear()
-    locations = Both(files.left.location, files.right.location)
-    async with open_journal(files._state) as journal, pairing.open_stores(locations) as stores:
-        await pairing.sync(journal, "pair", locations, stores, Policy(), recheck=[key("run-003")])
+
+    await files.on_pair(cycle.run, recheck=[key("run-003")])
 
     assert "run-003" in read
 
@@ -119,7 +94,7 @@ async def test_exchanged_store_is_read_whole(files, tmp_path):
 
     report = await files.cycle()
 
-    left, right = await files.digests()
+    left, right = [await files.records(side) for side in SIDES]
     assert (report.left.deleted, report.right.created) == (0, 100)
     assert left == right
 

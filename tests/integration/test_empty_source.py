@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dbm.dumb
 import json
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -79,11 +77,3 @@ def test_missing_source_creates_no_store(tmp_path: Path, smtd: Smtd) -> None:
     smtd("sync", tmp_path / "odl.sqlite", tmp_path / "new.sqlite", "--state", tmp_path / "state")
 
     assert list(tmp_path.glob("*.sqlite")) == []
-
-
-def test_sumatra_can_use_the_new_database(tmp_path: Path, smtd: Smtd) -> None:
-    """It has the tables that Sumatra's first command creates."""
-    smtd("sync", shelf(tmp_path), tmp_path / "new.sqlite", "--state", tmp_path / "state")
-
-    with closing(sqlite3.connect(tmp_path / "new.sqlite")) as db:
-        assert db.execute("SELECT count(*) FROM django_store_record").fetchone() == (0,)

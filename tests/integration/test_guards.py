@@ -13,15 +13,14 @@ from smtd.engine.resolve import Resolution, resolve
 from smtd.errors import StoreError, StoreRefused, StoreUnreachable
 from smtd.journal.decisions import Choice
 from smtd.merge.sides import Side
-from smtd.output.english import sentence
 from smtd.sqlite import connect
-from tests.build import full, record, tagged
+from tests.build import full, tagged
 from tests.command import Smtd
 from tests.integration.test_put_back import KINDS
 from tests.peers.server import SumatraServer
 from tests.stores.confined import cramped, mortal
 from tests.stores.kept import RealPair
-from tests.stores.places import DjangoPlace, HastyTime, ShelfPlace, dumb_place, locked
+from tests.stores.places import DjangoPlace, HastyTime, ShelfPlace, locked
 from tests.stores.server_place import ServerPlace
 
 pytestmark = pytest.mark.halved
@@ -203,44 +202,6 @@ async def test_store_on_a_full_disk_deletes_nothing(pair: RealPair, smtd: Smtd) 
     assert (after.ok, after.adopted, after.left.created) == (True, [], 5)
     assert await pair.labels(Side.LEFT) == await pair.labels(Side.RIGHT)
     assert "run-0" not in await pair.labels(Side.RIGHT)
-
-
-async def test_mass_deletion_is_held_and_everything_else_is_synced(tmp_path: Path) -> None:
-    """380 records are gone at once; a user's other creations, edits and deletions are synced."""
-    left, right = dumb_place(tmp_path / "left"), DjangoPlace(tmp_path / "right.sqlite")
-    many = [record(f"run-{number:04}") for number in range(450)]
-    pair = await RealPair(tmp_path / "state", left, right).synced(many)
-    gone = {one.label for one in many[:380]}
-    await left.edit(lambda held: [held.pop(label) for label in gone])
-    await left.put(record("new"), tagged(many[400], "seen"))
-    await right.put(record("there"))
-    await right.remove("run-0449")
-
-    report = await pair.cycle()
-
-    assert {each.label for each in report.held} == gone
-    assert "380 of 450 records disappeared from the" in sentence(report.held[0].why)
-    assert (report.left.created, report.left.deleted) == (1, 1)
-    assert (report.right.created, report.right.updated, report.right.deleted) == (1, 1, 0)
-    assert len(await pair.labels(Side.RIGHT)) == 451
-    await pair.on_pair(resolve, Resolution(Choice.APPROVE, labels=("run-00*",)))
-    await pair.on_pair(resolve, Resolution(Choice.REJECT, labels=("run-01*",)))
-    decided = await pair.cycle()
-    assert (decided.right.deleted, decided.left.created, len(decided.held)) == (100, 100, 180)
-
-
-async def test_deletions_of_an_emptied_server_are_held(server: SumatraServer, tmp_path: Path) -> None:
-    """It was emptied or recreated: smtd cannot tell which; new records are copied."""
-    left = DjangoPlace(tmp_path / "left.sqlite")
-    pair = await RealPair(tmp_path / "state", left, ServerPlace(server)).synced(RECORDS)
-    server.clear()
-    await left.put(full("new"))
-
-    report = await pair.cycle()
-
-    assert {each.label for each in report.held} == LABELS
-    assert (report.right.created, report.left.deleted) == (1, 0)
-    assert await pair.labels(Side.LEFT) == {*LABELS, "new"}
 
 
 async def test_closed_project_on_a_server_deletes_nothing(server: SumatraServer, tmp_path: Path) -> None:

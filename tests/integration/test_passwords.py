@@ -10,7 +10,6 @@ from urllib.parse import quote
 import anyio
 import pytest
 
-from smtd.config import load
 from smtd.stores.discovery import find
 from smtd.stores.http.session import Login
 from smtd.stores.registry import open_store
@@ -128,13 +127,3 @@ async def test_no_representation_and_no_error_shows_a_password() -> None:
 
     for text in shown:
         assert_untold(text.encode(), PASSWORD)
-
-
-def test_no_representation_of_a_configuration_shows_a_password(tmp_path: Path) -> None:
-    """Although the address in it has one."""
-    file = tmp_path / "config.toml"
-    file.touch(0o600)
-    file.write_text(f'[stores.lab]\nlocation = "http://ada:{PASSWORD}@lab.example/records/"\n', "utf-8")
-
-    assert_untold(repr(load(file)).encode(), PASSWORD)
-    assert "lab.example" in repr(load(file))

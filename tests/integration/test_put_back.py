@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import subprocess
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -22,6 +21,7 @@ from smtd.stores.base import Change, Outcome, Scan, Store
 from smtd.stores.index import TrackedStore
 from smtd.stores.location import Location
 from smtd.stores.shelf.driver import GNU
+from tests.backups import copied, copied_with_times, mirrored, moved, run, unpacked
 from tests.build import change, commented, full, key, tagged
 from tests.peers.environments import Environment
 from tests.stores.kept import RealPair, RealPlace
@@ -38,38 +38,11 @@ KINDS: dict[str, Callable[[Path], RealPlace]] = {
 }
 
 
-def run(*words: str | Path) -> None:
-    """Run a program that every Unix has."""
-    subprocess.run(list(map(str, words)), check=True)
-
-
-def copied(backup: Path, home: Path) -> None:
+def exchanged(backup: Path, home: Path) -> None:
+    """Replace the files by new ones with the old times."""
     for file in backup.iterdir():
-        run("cp", file, home)
-
-
-def copied_with_times(backup: Path, home: Path) -> None:
-    for file in backup.iterdir():
-        run("cp", "-p", file, home)
-
-
-def moved(backup: Path, home: Path) -> None:
-    for file in backup.iterdir():
-        run("mv", file, home)
-
-
-def mirrored(backup: Path, home: Path) -> None:
-    """Do as `rsync -a` does: replace the file by a new one with the old times."""
-    for file in backup.iterdir():
-        (home / f".{file.name}.rsync").write_bytes(file.read_bytes())
-        shutil.copystat(file, home / f".{file.name}.rsync")
-        (home / f".{file.name}.rsync").replace(home / file.name)
-
-
-def unpacked(backup: Path, home: Path) -> None:
-    archive = home.parent / "backup.tar"
-    run("tar", "-cf", archive, "-C", backup, ".")
-    run("tar", "-xf", archive, "-C", home)
+        shutil.copy2(file, home / ".new")
+        (home / ".new").replace(home / file.name)
 
 
 def made_anew(backup: Path, home: Path) -> None:
@@ -282,7 +255,7 @@ async def test_edit_in_an_exchanged_file_is_copied(dumb: RealPair) -> None:
     await dumb.left.put(change(OLD[0], outcome="diverged after all"))
     run("cp", "-rp", backup.parent / "home", backup)
 
-    put_back(dumb, mirrored)
+    put_back(dumb, exchanged)
     report = await dumb.cycle()
 
     assert (report.ok, report.adopted, report.right.updated) == (True, [], 1)

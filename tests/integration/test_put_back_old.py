@@ -9,7 +9,7 @@ import pytest
 
 from smtd.merge.sides import Side
 from smtd.stores.discovery import find
-from tests.integration.test_put_back import copied, copied_with_times, mirrored, run
+from tests.backups import copied, copied_with_times, mirrored, run
 from tests.stores import old_databases as old
 from tests.stores.kept import RealPair
 from tests.stores.places import DjangoPlace

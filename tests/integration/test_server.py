@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +9,8 @@ import anyio
 import pytest
 from aiohttp import web
 
-from smtd.engine import cycle, recovery
-from smtd.engine.explain import explain
-from smtd.engine.resolve import Resolution, resolve
+from smtd.engine import recovery
 from smtd.errors import StoreRefused, StoreUnreachable
-from smtd.journal.decisions import Choice
-from smtd.output.english import sentence
 from smtd.records import canonical
 from smtd.stores import retrying
 from smtd.stores.http import session
@@ -90,20 +85,6 @@ async def test_edits_are_synced_both_ways(mirror: Mirror) -> None:
     assert seen.tags == tagged(full("run"), "there", "here").tags
     assert seen.outcome == "as expected"
     assert canonical.digest(seen) == canonical.digest(mirror.local.records[key("run")])
-
-
-async def test_edits_on_the_server_are_seen_in_time(mirror: Mirror) -> None:
-    """smtd trusts a record that it read a moment ago, unless a user asks."""
-    mirror.local.put(PROJECT, full("run"))
-    await mirror.cycle()
-    await mirror.cycle()
-    await mirror.place.put(tagged(full("run"), "there"))
-
-    unseen = await mirror.cycle(force_retry=False)
-    seen = await mirror.cycle()
-
-    assert (unseen.left.updated, seen.left.updated) == (0, 1)
-    assert "there" in mirror.local.records[key("run")].tags
 
 
 async def test_change_that_the_server_does_not_permit_recreates_the_record(mirror: Mirror) -> None:
@@ -216,20 +197,6 @@ async def test_partial_record_of_a_crashed_server_is_completed(
     assert (await mirror.cycle()).ok
 
 
-async def test_deletions_are_carried_both_ways(mirror: Mirror) -> None:
-    """From the server, and to it."""
-    for label in ("one", "other", "third", "fourth", "fifth", "sixth"):
-        mirror.local.put(PROJECT, full(label))
-    await mirror.cycle()
-    mirror.local.remove(PROJECT, "one")
-    await mirror.place.remove("other")
-
-    assert (await mirror.cycle()).ok
-
-    left = {key(label) for label in ("third", "fourth", "fifth", "sixth")}
-    assert set(await mirror.seen()) == set(mirror.local.records) == left
-
-
 UNSEEN = "the server accepted it but could not show it, so it was removed again; sync it with"
 #: Records of real Sumatra that a server cannot keep, and why; and those that wait for the end of their run.
 REFUSED = {
@@ -290,43 +257,6 @@ async def test_wrong_password_is_reported_and_deletes_nothing(
     assert "mistaken" not in answer.out + answer.err
 
 
-@pytest.mark.slow
-async def test_refused_record_is_retried_at_growing_intervals(
-    mirror: Mirror, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It stays in the report as failed without a request, until the server accepts it.
-
-    The others are synced.
-    """
-    clock = 1_000_000.0
-    monkeypatch.setattr(time, "time", lambda: clock)
-    large = full("large", stdout_stderr="all work and no play\n" * 150_000)
-    mirror.local.put(PROJECT, large)
-    offered = []
-    for minutes in (0, 0.5, 1.1, 2.0, 3.2, 4.0):
-        clock = 1_000_000.0 + 60 * minutes
-        mirror.local.put(PROJECT, full(f"run-{minutes}"))
-        before = len(mirror.place.server.requests())
-        report = await mirror.cycle(force_retry=False)
-        offered.append(
-            any(
-                line.startswith("PUT /records/MyProject/large")
-                for line in mirror.place.server.requests()[before:]
-            )
-        )
-        (failed,) = report.failed
-        assert (failed.label, report.right.created) == ("large", 1)
-        assert "MiB at once" in sentence(failed.why)
-    assert offered == [True, False, True, False, True, False]
-
-    before = len(mirror.place.server.requests())
-    assert (await mirror.cycle()).failed
-    assert len(mirror.place.server.requests()) > before + 3  # a requested cycle tries it
-    mirror.local.put(PROJECT, full("large", stdout_stderr="short"))
-
-    assert (await mirror.cycle(force_retry=False)).ok
-
-
 async def test_named_projects_are_synced_although_the_server_cannot_list_them(
     mirror: Mirror,
 ) -> None:
@@ -346,23 +276,3 @@ async def test_named_projects_are_synced_although_the_server_cannot_list_them(
             await store.projects()
 
     assert (await mirror.cycle()).in_sync == 1
-
-
-async def test_conflict_with_a_server_is_seen_by_every_command(mirror: Mirror) -> None:
-    """A plan shows it, and a user resolves it, long before the record is due to be read again."""
-    mirror.local.put(PROJECT, full("run", outcome="open"))
-    await mirror.cycle()
-    mirror.local.put(PROJECT, full("run", outcome="good"))
-    await mirror.place.put(full("run", outcome="bad"))
-    listed = await mirror.cycle()
-
-    async with mirror.pair() as pair:
-        plan = await cycle.preview(pair)
-        told = await explain(pair, key("run"))
-        chosen = await resolve(pair, Resolution(Choice.LEFT))
-        report = await cycle.run(pair)
-
-    assert [each.label for each in listed.conflicts] == [each.label for each in plan.conflicts] == ["run"]
-    assert sentence(told.rule) == "both sides changed outcome"
-    assert (chosen, report.ok, report.right.updated) == ([key("run")], True, 1)
-    assert (await mirror.seen())[key("run")].outcome == "good"

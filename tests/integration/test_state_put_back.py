@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from smtd.merge.sides import SIDES, Side
+from tests.backups import copied, copied_with_times, moved, run
 from tests.build import commented, full, tagged
-from tests.integration.test_put_back import run
 from tests.stores.kept import RealPair
 from tests.stores.places import DjangoPlace, dumb_place
 
@@ -37,19 +37,6 @@ async def everything(pair: RealPair) -> None:
     """One more run, an edit, and a deletion."""
     await pair.left.put(full("new"), commented(OLD[0], "seen"))
     await pair.right.remove("old-1")
-
-
-def copied(backup: Path, home: Path) -> None:
-    run("cp", "-r", f"{backup}/.", home)
-
-
-def copied_with_times(backup: Path, home: Path) -> None:
-    run("cp", "-a", f"{backup}/.", home)
-
-
-def moved(backup: Path, home: Path) -> None:
-    shutil.rmtree(home)
-    run("mv", backup, home)
 
 
 @pytest.fixture

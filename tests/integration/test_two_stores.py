@@ -66,18 +66,6 @@ def test_edits_on_both_sides_of_two_sqlite_stores_are_merged(
     assert written(smtd.sync("a.db", "b.db")) == NOTHING
 
 
-def test_a_pair_with_exchanged_sides_is_the_same_pair(sqlite_pair: tuple[PeerStore, PeerStore], smtd: Smtd):
-    """A deletion is carried although the sides are named in another order than before."""
-    left, _ = sqlite_pair
-    smtd.sync("a.db", "b.db")
-    left.delete("P", "sweep-00003")
-
-    pair = smtd.sync("b.db", "a.db")
-
-    assert pair["left"]["location"].endswith("b.db")
-    assert written(pair) == {"left": (0, 0, 1), "right": (0, 0, 0)}
-
-
 def test_every_kind_of_record_is_copied_from_a_shelf(
     rich_shelf: Path, django_environment: Environment, tmp_path: Path, smtd: Smtd
 ):

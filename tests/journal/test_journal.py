@@ -159,39 +159,28 @@ async def test_unusable_state_directory_is_an_error(tmp_path):
             pass
 
 
-async def test_pair_is_locked_against_another_process(tmp_path):
-    """Two smtd never sync one pair at the same time; the second one gets an error."""
+@pytest.mark.parametrize(
+    ("right", "answer"),
+    [
+        ("right", "another smtd is syncing the pair left and right; wait until it has finished\n"),
+        ("third", "open\n"),
+    ],
+    ids=["the same pair", "another pair"],
+)
+async def test_pair_is_locked_against_another_process(tmp_path, right, answer):
+    """Two smtd never sync one pair at the same time; the second one gets an error. Other pairs are synced."""
     async with open_journal(tmp_path) as journal, journal.pair("left", "right"):
-        answer = await anyio.to_thread.run_sync(elsewhere, tmp_path, "left", "right")
-
-    assert answer == "another smtd is syncing the pair left and right; wait until it has finished\n"
-
-
-async def test_other_pairs_are_not_locked(tmp_path):
-    """Other processes sync them."""
-    async with open_journal(tmp_path) as journal, journal.pair("left", "right"):
-        answer = await anyio.to_thread.run_sync(elsewhere, tmp_path, "left", "third")
-
-    assert answer == "open\n"
+        assert await anyio.to_thread.run_sync(elsewhere, tmp_path, "left", right) == answer
 
 
 async def test_pair_is_unlocked_after_use(tmp_path):
-    """The next process may sync it."""
+    """Also by an error: the next process may sync it."""
     async with open_journal(tmp_path) as journal:
-        async with journal.pair("left", "right"):
-            pass
-        answer = await anyio.to_thread.run_sync(elsewhere, tmp_path, "left", "right")
+        with pytest.raises(KeyError, match="the end"):
+            async with journal.pair("left", "right"):
+                raise KeyError("the end")
 
-    assert answer == "open\n"
-
-
-async def test_pair_is_unlocked_after_an_error(tmp_path):
-    """A failed use locks no other process out."""
-    with pytest.raises(KeyError, match="the end"):
-        async with open_journal(tmp_path) as journal, journal.pair("left", "right"):
-            raise KeyError("the end")
-
-    assert elsewhere(tmp_path, "left", "right") == "open\n"
+        assert await anyio.to_thread.run_sync(elsewhere, tmp_path, "left", "right") == "open\n"
 
 
 async def test_pair_is_locked_within_a_process_too(tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from smtd.merge.sides import Both, Side
 from smtd.merge.write import Write
 from smtd.records.canonical import digest
 from smtd.records.record import Component
-from tests.build import change, full, key, record, tagged
+from tests.build import change, key, record, tagged
 from tests.journal.noting import agreement, note
 
 A, B, C = record("a"), record("b"), record("c")
@@ -47,16 +47,6 @@ def update(before, after, *, side=Side.RIGHT, origin=None):
         before,
         origin,
     )
-
-
-async def test_new_pair_is_empty(known):
-    """It has no agreements, intents, writes or checkpoint."""
-    assert await known.agreed(None) == {}
-    assert await known.ancestor(key("a")) is None
-    assert await known.begun() == []
-    assert await known.write_log.all(Side.LEFT) == {}
-    assert await known.checkpoints.get() is None
-    assert not await known.has_agreed()
 
 
 async def test_pair_that_agreed_on_anything_has_agreed(known):
@@ -96,13 +86,6 @@ async def test_dropped_key_leaves_only_history(known):
     assert set(await known.agreed(None)) == {key("b")}
     assert await known.ancestor(key("a")) is None
     assert await known.write_log.all(Side.LEFT) == {}
-
-
-async def test_every_cycle_has_a_new_number(known):
-    """The numbers grow."""
-    first, second = await known.begin_cycle(), await known.begin_cycle()
-
-    assert 0 < first < second
 
 
 async def test_intents_are_durable_with_what_they_overwrite(known, rows):
@@ -174,22 +157,6 @@ async def test_cancelled_transaction_is_stored_whole_or_not_at_all(known):
     assert len(await known.agreed(None)) in (0, 2)
     await note(known, agreements=[agreement(C)])
     assert key("c") in await known.agreed(None)
-
-
-async def test_ancestor_has_every_field(known):
-    """Of a record that has all of them."""
-    await note(known, agreements=[agreement(full())])
-
-    assert await known.ancestor(key("full")) == full()
-
-
-async def test_many_agreements_are_stored_at_once(known):
-    """A thousand records are one step."""
-    many = [record(f"run-{number}") for number in range(1000)]
-
-    await note(known, agreements=[agreement(each) for each in many])
-
-    assert len(await known.agreed(None)) == 1000
 
 
 async def test_labels_and_projects_may_be_any_text(known):

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 
 import pytest
 
 from smtd.journal import witness
 from smtd.journal.journal import open_journal
+from tests.backups import copied, copied_with_times, mirrored, moved, run, unpacked
 from tests.build import key, record
 from tests.journal.test_copies import NOTHING, cycle, events, known
 
 A, B, C = record("a"), record("b"), record("c")
-
-
-def run(*words):
-    """Run a program that every Unix has."""
-    subprocess.run(list(map(str, words)), check=True)
 
 
 def kept(state):
@@ -27,45 +22,7 @@ def kept(state):
     return state.with_name("backup")
 
 
-def copied_over(backup, state):
-    """Copy the files in place, as `cp` does: same inodes, new times."""
-    for file in backup.iterdir():
-        run("cp", file, state)
-
-
-def copied_over_with_times(backup, state):
-    """Copy the files with `cp -p`: same inodes, times of the backup."""
-    run("cp", "-a", f"{backup}/.", state)
-
-
-def moved(backup, state):
-    """Put the copy in the place of the directory."""
-    shutil.rmtree(state)
-    run("mv", backup, state)
-
-
-def mirrored(backup, state):
-    """Do as `rsync -a --delete` does: files that look equal stay, the rest is replaced, with its times."""
-    for file in state.iterdir():
-        if not (backup / file.name).exists():
-            file.unlink()
-    for file in backup.iterdir():
-        there, old = state / file.name, file.stat()
-        if not there.exists() or (there.stat().st_size, there.stat().st_mtime_ns) != (
-            old.st_size,
-            old.st_mtime_ns,
-        ):
-            shutil.copy2(file, state / ".new")
-            (state / ".new").replace(there)
-
-
-def unpacked(backup, state):
-    """Unpack an archive over the directory."""
-    run("tar", "-cf", state.with_name("backup.tar"), "-C", backup, ".")
-    run("tar", "-xf", state.with_name("backup.tar"), "-C", state)
-
-
-MEANS = [copied_over, copied_over_with_times, moved, mirrored, unpacked]
+MEANS = [copied, copied_with_times, moved, mirrored, unpacked]
 
 
 @pytest.mark.parametrize("means", MEANS)

@@ -206,18 +206,13 @@ def test_run_that_never_agreed_is_not_completed_by_guess():
     )
 
 
-def test_merge_keeps_what_only_a_shelf_has():
-    """A merge does not lose what smtd does not model."""
-    opaque = {"on_changed": Pickled(b"1", b"1")}
-    left, right = tagged(full(), "left"), tagged(full(opaque=opaque), "right")
-
-    assert record_of(merge(full(), left, right)).opaque == opaque
-    assert record_of(merge(full(), right, left)).opaque == opaque
-
-
-def test_merge_keeps_the_pickle_of_a_value_that_both_sides_have():
-    """Any store can hold the value; its pickle stays on the shelf."""
-    opaque = {"parameters": Pickled(b"1", b"1", expressed=True)}
+@pytest.mark.parametrize(
+    "opaque",
+    [{"on_changed": Pickled(b"1", b"1")}, {"parameters": Pickled(b"1", b"1", expressed=True)}],
+    ids=["what smtd does not model", "the pickle of a value that any store can hold"],
+)
+def test_merge_keeps_what_only_a_shelf_has(opaque):
+    """Whichever side the shelf is on."""
     left, right = tagged(full(), "left"), tagged(full(opaque=opaque), "right")
 
     assert record_of(merge(full(), left, right)).opaque == opaque
@@ -302,53 +297,43 @@ def test_edit_that_has_a_part_of_a_change_is_built_on_it(changes, expected):
     assert is_built_on(change(WANTED, **changes), WANTED, BEFORE) is expected
 
 
+#: A text, what it was changed to, what it is now; whether that is built on the change, and holds all of it.
+TEXTS = [
+    ("old", "old\nnew", "by a person\nnew", True, True),
+    ("old", "old\nnew", "by a person", False, False),
+    ("old", "old\nXXXX", "", False, False),
+    ("", "", "", False, True),
+    # A change that removes a line leaves nothing else to recognize it by.
+    ("kept\ngone", "kept", "kept", True, True),
+    ("kept\ngone", "kept", "kept\nby a person", True, True),
+    ("kept\ngone", "kept", "by a person\nkept", True, True),
+    ("kept\ngone", "kept", "gone\nkept\nby a person", False, False),
+    ("kept\ngone", "kept", "gone\nby a person", False, False),
+    ("kept\ngone", "kept", "by a person", False, True),
+    ("one\ntwo\ngone", "one\ntwo", "two\none", True, True),
+    ("old", "new", "more\nnew", True, True),
+    ("old", "new", "old\nnew", True, False),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "now", "is_built", "is_held"), TEXTS)
 @pytest.mark.parametrize("field", ["reason", "outcome"])
-def test_edit_that_keeps_an_added_line_is_built_on_the_change(field):
-    """In either text, whatever a user wrote around it."""
-    wanted = change(BEFORE, **{field: "old\nnew"})
+def test_change_of_a_text_is_recognized_by_its_lines(field, old, new, now, is_built, is_held):
+    """By those that it added and removed, in whatever order and whatever a user wrote around them."""
+    before, wanted, found = (change(BEFORE, **{field: text}) for text in (old, new, now))
 
-    assert is_built_on(change(BEFORE, **{field: "by a person\nnew"}), wanted, BEFORE)
-    assert not is_built_on(change(BEFORE, **{field: "by a person"}), wanted, BEFORE)
-
-
-@pytest.mark.parametrize(
-    ("outcome", "expected"),
-    [
-        ("kept", True),
-        ("kept\nby a user", True),
-        ("by a user\nkept", True),
-        ("gone\nkept\nby a user", False),
-        ("gone\nby a user", False),
-        ("by a user", False),
-    ],
-)
-def test_edit_that_lacks_the_removed_line_and_keeps_the_others_is_built_on_the_change(outcome, expected):
-    """A change that removes a line leaves nothing else to recognize it by."""
-    before = change(BEFORE, outcome="kept\ngone")
-    wanted = change(BEFORE, outcome="kept")
-
-    assert is_built_on(change(before, outcome=outcome, reason="because"), wanted, before) is expected
+    assert is_built_on(tagged(found, "x"), wanted, before) is is_built
+    assert holds_all(found, wanted, before) is is_held
 
 
-def test_edit_that_has_just_the_lines_of_the_change_in_another_order_is_built_on_it():
-    before, wanted = change(BEFORE, outcome="one\ntwo\ngone"), change(BEFORE, outcome="one\ntwo")
-
-    assert is_built_on(change(before, outcome="two\none"), wanted, before)
-
-
-def test_edit_without_a_text_is_not_built_on_a_change_of_it():
-    before, wanted = change(BEFORE, outcome="old"), change(BEFORE, outcome="old\nXXXX")
-
-    assert not is_built_on(change(before, outcome=""), wanted, before)
-
-
+@pytest.mark.parametrize("recognizes", [is_built_on, holds_all])
 @pytest.mark.parametrize("field", WHEREABOUTS)
-def test_edit_that_keeps_moved_data_is_built_on_the_change(field):
+def test_change_of_a_data_location_is_recognized_by_it(field, recognizes):
     """The data location counts like any other field."""
     wanted = change(BEFORE, **{field: ELSEWHERE})
 
-    assert is_built_on(tagged(wanted, "x"), wanted, BEFORE)
-    assert not is_built_on(tagged(BEFORE, "x"), wanted, BEFORE)
+    assert recognizes(tagged(wanted, "x"), wanted, BEFORE)
+    assert not recognizes(tagged(BEFORE, "x"), wanted, BEFORE)
 
 
 @pytest.mark.parametrize(
@@ -367,23 +352,6 @@ def test_edit_that_keeps_moved_data_is_built_on_the_change(field):
 def test_record_with_a_whole_change_is_recognized(changes, expected):
     """It has all that was added, and nothing that was removed; anything else may differ."""
     assert holds_all(change(WANTED, **changes), WANTED, BEFORE) is expected
-
-
-def test_record_with_a_whole_change_lacks_the_removed_line():
-    """In whatever order the other lines are."""
-    wanted = change(BEFORE, outcome="new")
-
-    assert holds_all(change(BEFORE, outcome="more\nnew"), wanted, change(BEFORE, outcome="old"))
-    assert not holds_all(change(BEFORE, outcome="old\nnew"), wanted, change(BEFORE, outcome="old"))
-
-
-@pytest.mark.parametrize("field", WHEREABOUTS)
-def test_record_with_a_whole_change_has_the_moved_data(field):
-    """At its new location."""
-    wanted = change(BEFORE, **{field: ELSEWHERE})
-
-    assert holds_all(tagged(wanted, "x"), wanted, BEFORE)
-    assert not holds_all(tagged(BEFORE, "x"), wanted, BEFORE)
 
 
 @pytest.mark.parametrize(
@@ -409,16 +377,6 @@ def test_record_with_all_of_a_new_record_has_each_line_of_its_texts(field):
     assert holds_all(change(wanted, **{field: "two\nmore\none"}), wanted, None)
     assert not holds_all(change(wanted, **{field: "one"}), wanted, None)
     assert holds_all(change(WANTED, **{field: "XXXX"}), change(WANTED, **{field: ""}), None)
-
-
-@pytest.mark.parametrize("field", ["reason", "outcome"])
-def test_record_with_a_whole_change_has_the_added_line_of_either_text(field):
-    before, wanted = change(BEFORE, **{field: "old"}), change(BEFORE, **{field: "old\nnew"})
-
-    assert holds_all(change(before, **{field: "new\nby a user"}), wanted, before)
-    assert not holds_all(change(before, **{field: "by a user"}), wanted, before)
-    assert holds_all(change(before, **{field: ""}), change(before, **{field: ""}), before)
-    assert not holds_all(change(before, **{field: ""}), change(before, **{field: "old\nXXXX"}), before)
 
 
 def test_record_with_a_whole_change_may_have_no_other_tags_than_the_added_ones():

@@ -9,18 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
 from smtd.cli.shell_words import command, literal, quoted
-from smtd.records.canonical import digest
-from smtd.records.record import Key, Record
-from smtd.stores.base import Change
-from smtd.stores.discovery import find
-from smtd.stores.registry import open_store
 from smtd.text import shown
 from tests.build import record
 from tests.daemon.process import DaemonProcess, daemon_process, pair_of, synced
+from tests.daemon.sqlite_stores import Store
 
 #: Labels that a shell or a command line takes for something else.
 LABELS = [
@@ -43,55 +38,20 @@ LABELS = [
 PROJECT = "-My 'Project"
 
 
-class Shelf:
-    """A shelf that another program uses; it can hold every label."""
-
-    def __init__(self, path: Path) -> None:
-        self._location = find(str(path), may_be_new=True)
-
-    def records(self) -> dict[str, Record]:
-        """Return all records by label."""
-
-        async def read() -> dict[str, Record]:
-            async with open_store(self._location) as store:
-                found = await store.read(list((await store.scan()).digests))
-                return {key.label: each for key, each in found.items()}
-
-        return anyio.run(read)
-
-    def change(self, *changes: Change) -> None:
-        """Write *changes*."""
-
-        async def write() -> None:
-            async with open_store(self._location) as store:
-                await store.write(list(changes))
-
-        anyio.run(write)
-
-    def put(self, *records: Record) -> None:
-        """Add new *records*."""
-        self.change(*[Change(Key(PROJECT, one.label), one, None) for one in records])
-
-    def remove(self, *labels: str) -> None:
-        """Delete records."""
-        there = self.records()
-        self.change(*[Change(Key(PROJECT, label), None, digest(there[label])) for label in labels])
-
-
 @pytest.fixture
-def left(tmp_path: Path) -> Shelf:
+def left(tmp_path: Path) -> Store:
     """The left store."""
-    return Shelf(tmp_path / "left.shelf")
+    return Store(tmp_path / "left.shelf", PROJECT)
 
 
 @pytest.fixture
-def right(tmp_path: Path) -> Shelf:
+def right(tmp_path: Path) -> Store:
     """The right store."""
-    return Shelf(tmp_path / "right.shelf")
+    return Store(tmp_path / "right.shelf", PROJECT)
 
 
 @pytest.fixture
-def daemon(tmp_path: Path, left: Shelf, right: Shelf) -> Iterator[DaemonProcess]:
+def daemon(tmp_path: Path, left: Store, right: Store) -> Iterator[DaemonProcess]:
     """A daemon whose pair has not started yet, and a shell in which `smtd-ctl` is a command."""
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin" / "smtd-ctl"
@@ -124,7 +84,7 @@ def waiting(daemon: DaemonProcess, verb: str) -> list[str]:
     return [each["label"] for each in found]
 
 
-def test_conflicts_are_grouped_by_what_is_alike(daemon: DaemonProcess, left: Shelf, right: Shelf) -> None:
+def test_conflicts_are_grouped_by_what_is_alike(daemon: DaemonProcess, left: Store, right: Store) -> None:
     """With counts; and each group has its commands."""
     left.put(*[record(label, version="1") for label in "abc"], record("d", main_file="1", version="1"))
     right.put(*[record(label, version="2") for label in "abc"], record("d", main_file="2", version="2"))
@@ -143,7 +103,7 @@ def test_conflicts_are_grouped_by_what_is_alike(daemon: DaemonProcess, left: She
     assert len(commands(second)) == 1
 
 
-def test_command_for_one_conflict_decides_only_that(daemon: DaemonProcess, left: Shelf, right: Shelf) -> None:
+def test_command_for_one_conflict_decides_only_that(daemon: DaemonProcess, left: Store, right: Store) -> None:
     """Whatever its label is."""
     labels = ["-x", "two\nlines", "it's \u202eturned", "glob"]
     left.put(*[record(label, version="1") for label in labels])
@@ -176,7 +136,7 @@ def test_every_name_reaches_a_program_as_it_is() -> None:
 
 
 def test_command_for_a_group_of_conflicts_decides_all_of_it(
-    daemon: DaemonProcess, left: Shelf, right: Shelf
+    daemon: DaemonProcess, left: Store, right: Store
 ) -> None:
     """And nothing of another group."""
     left.put(*[record(label, version="1") for label in LABELS], record("other", main_file="1", version="1"))
@@ -190,7 +150,7 @@ def test_command_for_a_group_of_conflicts_decides_all_of_it(
 
 
 def test_commands_for_held_deletions_decide_one_and_all(
-    daemon: DaemonProcess, left: Shelf, right: Shelf
+    daemon: DaemonProcess, left: Store, right: Store
 ) -> None:
     """A label with a star is no glob; the rest of the group is rejected at once."""
     left.put(*[record(label) for label in LABELS], record("stays"))
@@ -222,7 +182,7 @@ def commands_for(output: str, held: list[str], label: str) -> Iterator[str]:
 
 
 def test_large_group_is_listed_in_part_and_decided_as_a_whole(
-    daemon: DaemonProcess, left: Shelf, right: Shelf
+    daemon: DaemonProcess, left: Store, right: Store
 ) -> None:
     """The commands name each of its records."""
     labels = [f"{number:03}-{'x' * 90}" for number in range(150)]
@@ -241,7 +201,7 @@ def test_large_group_is_listed_in_part_and_decided_as_a_whole(
 
 
 def test_socket_of_the_command_line_is_in_the_commands(
-    daemon: DaemonProcess, left: Shelf, right: Shelf
+    daemon: DaemonProcess, left: Store, right: Store
 ) -> None:
     """So they reach the same daemon."""
     left.put(record("a", version="1"))

@@ -30,18 +30,6 @@ def access(clock: Clock) -> LinkAccess:
     return LinkAccess(clock)
 
 
-def test_link_opens_one_session(access: LinkAccess) -> None:
-    token = access.new_link()
-
-    cookie = access.open(token)
-
-    assert cookie is not None
-    assert access.session(cookie) is access.session(cookie) is not None
-    assert access.open(token) is None
-    assert access.open("") is None
-    assert access.session(token) is access.session(None) is None
-
-
 def test_link_can_be_used_for_a_minute(access: LinkAccess, clock: Clock) -> None:
     early, late = access.new_link(), access.new_link()
 
@@ -80,14 +68,6 @@ def test_oldest_links_and_sessions_make_room(access: LinkAccess) -> None:
 
     assert access.session(cookies[0]) is None
     assert access.session(cookies[1]) is not access.session(more) is not None
-
-
-def test_notice_is_shown_once(access: LinkAccess) -> None:
-    session = access.session(access.open(access.new_link()))
-    assert session is not None
-    session.notice = "Done."
-
-    assert (session.take_notice(), session.take_notice()) == ("Done.", "")
 
 
 @pytest.mark.skipif(not can_tell(os.getuid()), reason="the kernel of this machine does not tell it")
