@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from tests.build import PROJECT, record
 from tests.command import Smtd
 from tests.daemon.sqlite_stores import put
 from tests.forkserver import client
+from tests.projects import make_project
 
 EXAMPLE = (Path(__file__).parents[1] / "config.example.toml").read_text("utf-8")
 
@@ -26,11 +26,9 @@ def alone(smtd: Smtd) -> Smtd:
 
 def project_in(directory: Path) -> Path:
     """Make a Sumatra project with one record, and return *directory*."""
-    (directory / ".smt").mkdir(parents=True)
-    put(directory / ".smt" / "records", record("run"))
-    kind = "sumatra.recordstore.django_store.DjangoRecordStore"
-    store = {"type": kind, "db_file": str(directory / ".smt" / "records")}
-    (directory / ".smt" / "project").write_text(json.dumps({"name": PROJECT, "record_store": store}))
+    store = directory / ".smt" / "records"
+    make_project(directory, store)
+    put(store, record("run"))
     return directory
 
 

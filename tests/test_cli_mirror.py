@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from tests.build import PROJECT, record
 from tests.command import Smtd, has_terminals
 from tests.daemon.process import daemon_process
 from tests.dialog import at_terminal
+from tests.projects import make_project
 from tests.server.process import ServerProcess, server_process
 from tests.server.served import PASSWORD
 from tests.stores.places import DjangoPlace
@@ -35,11 +35,8 @@ class Project:
         }
 
     async def fill(self) -> None:
-        (self.directory / ".smt").mkdir(parents=True)
+        make_project(self.directory, self.store.path)
         await self.store.put(*(record(f"run-{number}") for number in range(3)))
-        kind = "sumatra.recordstore.django_store.DjangoRecordStore"
-        about = {"name": PROJECT, "record_store": {"type": kind, "db_file": str(self.store.path)}}
-        (self.directory / ".smt" / "project").write_text(json.dumps(about))
 
 
 @pytest.fixture

@@ -120,25 +120,17 @@ async def test_command_is_killed_when_the_daemon_stops(tmp_path: Path) -> None:
     wait_until(lambda: is_gone(child))
 
 
-async def test_webhook_gets_json() -> None:
-    """By POST, at the full address."""
+async def test_webhook_gets_json_and_a_heartbeat_is_a_get_request() -> None:
+    """By POST; each at the full address."""
     with receiver() as server:
         async with open_webhook(server.url + SECRET) as hook:
             await hook.deliver(NOTICE)
-            heard = server.next()
-
-    assert (heard.method, heard.path) == ("POST", SECRET)
-    assert heard.body["message"] == NOTICE.message
-
-
-async def test_heartbeat_is_a_get_request() -> None:
-    """To its address."""
-    with receiver() as server:
-        async with open_webhook(server.url + SECRET) as hook:
+            notice = server.next()
             await hook.beat()
-            heard = server.next()
+            beat = server.next()
 
-    assert (heard.method, heard.path, heard.body) == ("GET", SECRET, None)
+    assert (notice.method, notice.path, notice.body["message"]) == ("POST", SECRET, NOTICE.message)
+    assert (beat.method, beat.path, beat.body) == ("GET", SECRET, None)
 
 
 @pytest.mark.parametrize(

@@ -227,19 +227,11 @@ async def test_deletion_right_after_a_write_loses_against_it(brought, clock):
     assert brought.contents == alike(commented(A, "ours"), B)
 
 
-async def test_deletion_after_a_reread_of_the_write_is_carried(brought, clock):
-    """The write was there a while later, so the program that deletes the record then has seen it."""
-    await later(brought, clock)
-    brought.right.remove(PROJECT, "a")
-
-    report = await later(brought, clock)
-
-    assert (report.ok, counts(report)) == (True, written(left=(0, 0, 1)))
-
-
-async def test_second_deletion_of_a_restored_record_is_carried(brought, clock):
-    """smtd restores the record once."""
-    brought.right.remove(PROJECT, "a")
+@pytest.mark.parametrize("before", ["a reread", "another deletion"])
+async def test_deletion_is_carried_once_its_program_has_seen_the_write(brought, clock, before):
+    """The write was there a while later, or smtd has restored the record once."""
+    if before == "another deletion":
+        brought.right.remove(PROJECT, "a")
     await later(brought, clock)
     brought.right.remove(PROJECT, "a")
 
@@ -307,27 +299,29 @@ async def test_write_of_a_crashed_cycle_is_read_again_too(world, clock):
     assert words(world.left) == words(world.right) == ["ours", "theirs"]
 
 
-async def test_record_that_changes_during_a_look_is_read_again(brought, clock):
-    """Two programs save it in a row: the words of all three arrive."""
-    theirs = commented(A, "theirs")
-    brought.right.put(PROJECT, theirs)
-    brought.right.meanwhile["after scan"] = lambda: brought.right.put(PROJECT, commented(theirs, "more"))
+@pytest.mark.parametrize(
+    ("then", "arrived"),
+    [
+        pytest.param("theirs\nmore", ["more", "ours", "theirs"], id="edited: the words of all three arrive"),
+        pytest.param(None, ["ours"], id="deleted: no read has confirmed the write"),
+    ],
+)
+async def test_record_that_changes_during_a_look_is_read_again(brought, clock, then, arrived):
+    """Two programs save it in a row."""
 
-    report = await later(brought, clock)
+    def change_again():
+        if then is None:
+            brought.right.remove(PROJECT, "a")
+        else:
+            brought.right.put(PROJECT, commented(A, then))
 
-    assert report.ok
-    assert words(brought.left) == words(brought.right) == ["more", "ours", "theirs"]
-
-
-async def test_record_that_is_deleted_during_a_look_is_read_again(brought, clock):
-    """No read has confirmed the write, so smtd restores the record."""
     brought.right.put(PROJECT, commented(A, "theirs"))
-    brought.right.meanwhile["after scan"] = lambda: brought.right.remove(PROJECT, "a")
+    brought.right.meanwhile["after scan"] = change_again
 
     report = await later(brought, clock)
 
     assert report.ok
-    assert words(brought.left) == words(brought.right) == ["ours"]
+    assert words(brought.left) == words(brought.right) == arrived
 
 
 async def test_edit_between_the_plan_of_a_merge_and_its_reads_is_decided_again(brought, clock):

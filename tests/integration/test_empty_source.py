@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dbm.dumb
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.command import Smtd
+from tests.projects import make_project
 from tests.stores import old_databases as old
 
 
@@ -35,11 +35,8 @@ def export(directory: Path) -> Path:
 
 
 def project(directory: Path) -> Path:
-    """A project in which nothing was run yet: its store does not exist."""
-    (directory / ".smt").mkdir()
-    store = {"type": "sumatra.recordstore.django_store.DjangoRecordStore", "db_file": ".smt/records"}
-    (directory / ".smt" / "project").write_text(json.dumps({"name": "Empty", "record_store": store}))
-    database(directory / ".smt")
+    """A project in which nothing was run yet."""
+    database(make_project(directory, ".smt/records", name="Empty"))
     return directory
 
 

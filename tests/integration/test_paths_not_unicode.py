@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from tests.build import full
 from tests.command import Smtd, written
 from tests.daemon.process import daemon_process, pair_of, synced
 from tests.daemon.sqlite_stores import labels, put
+from tests.projects import make_project
 
 
 @pytest.fixture
@@ -40,10 +40,8 @@ def test_stores_and_state_below_such_a_directory_are_synced(smtd: Smtd, odd: Pat
 
 def test_project_below_such_a_directory_is_synced_from_inside(smtd: Smtd, odd: Path) -> None:
     """By the relative path in its file."""
-    (odd / ".smt").mkdir()
-    store = {"type": "sumatra.recordstore.django_store.DjangoRecordStore", "db_file": ".smt/records"}
-    (odd / ".smt" / "project").write_text(json.dumps({"name": "MyProject", "record_store": store}), "utf-8")
-    put(odd / "other.sqlite", full("run"), project="MyProject")
+    make_project(odd, ".smt/records")
+    put(odd / "other.sqlite", full("run"))
 
     done = smtd.sync("other.sqlite", cwd=odd)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from tests.command import NOTHING, Smtd, written
 from tests.daemon import sqlite_stores
 from tests.daemon.process import DaemonProcess, daemon_process
 from tests.daemon.sqlite_stores import keys
+from tests.projects import make_project
 
 MINE, THEIRS = Key("Mine", "run"), Key("Theirs", "run")
 
@@ -25,11 +25,9 @@ def smtd(tmp_path: Path) -> Smtd:
 
 def project(directory: Path, name: str, *there: Key) -> Path:
     """Create the directory of the project *name*, whose store has the records *there*."""
-    home = directory / ".smt"
-    home.mkdir(parents=True)
-    store = {"type": "sumatra.recordstore.django_store.DjangoRecordStore", "db_file": str(home / "records")}
-    (home / "project").write_text(json.dumps({"name": name, "record_store": store}), "utf-8")
-    put(home / "records", there)
+    store = directory / ".smt" / "records"
+    make_project(directory, store, name=name)
+    put(store, there)
     return directory
 
 
