@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from pathlib import Path
 
 import pytest
@@ -34,11 +34,6 @@ async def saved(known: PairJournal, checkpoint: Checkpoint, out_of_sync: Collect
         tx.save(checkpoint, out_of_sync)
 
 
-async def test_new_pair_has_no_checkpoint(known: PairJournal) -> None:
-    assert await known.checkpoints.get() is None
-    assert await known.checkpoints.out_of_sync() == set()
-
-
 async def test_checkpoint_is_read_as_it_was_saved(known: PairJournal) -> None:
     await saved(known, REPORTED, [key("a"), NO_TEXT])
 
@@ -46,45 +41,30 @@ async def test_checkpoint_is_read_as_it_was_saved(known: PairJournal) -> None:
     assert await known.checkpoints.out_of_sync() == {key("a"), NO_TEXT}
 
 
-async def test_next_checkpoint_replaces_the_last_one(known: PairJournal) -> None:
-    await saved(known, REPORTED, [key("a"), key("b")])
-
-    await saved(known, Checkpoint(CURSORS, None), [key("b"), key("c")])
-
-    assert await known.checkpoints.get() == Checkpoint(CURSORS, None, "", None)
-    assert await known.checkpoints.out_of_sync() == {key("b"), key("c")}
-
-
-async def test_report_is_void_once_another_cycle_begins(known: PairJournal) -> None:
-    """The cursors are not: later changes are decided."""
-    await saved(known, REPORTED, [key("a")])
-
-    await known.begin_cycle()
-
-    assert await known.checkpoints.get() == Checkpoint(CURSORS, REPORTED.projects, "policy", None)
-    assert await known.checkpoints.out_of_sync() == {key("a")}
-
-
-async def test_report_is_void_once_a_user_decides_something(known: PairJournal) -> None:
-    await saved(known, REPORTED, [])
-
-    await known.decisions.put([Decision(key("a"), Choice.LEFT, Both(b"1", b"2"))])
-
-    found = await known.checkpoints.get()
-    assert found is not None
-    assert found.report is None
-
-
-async def test_reopened_key_is_decided_by_the_next_cycle(known: PairJournal) -> None:
-    await saved(known, REPORTED, [key("a")])
-
+async def reopened(known: PairJournal) -> None:
     async with known.transaction() as tx:
         tx.reopen([key("a"), key("b")])
 
-    found = await known.checkpoints.get()
-    assert found is not None
-    assert found.report is None
-    assert await known.checkpoints.out_of_sync() == {key("a"), key("b")}
+
+async def decided(known: PairJournal) -> None:
+    await known.decisions.put([Decision(key("a"), Choice.LEFT, Both(b"1", b"2"))])
+
+
+@pytest.mark.parametrize(
+    ("event", "out_of_sync"),
+    [(PairJournal.begin_cycle, {key("a")}), (decided, {key("a")}), (reopened, {key("a"), key("b")})],
+    ids=["another cycle begins", "a user decides", "keys are reopened"],
+)
+async def test_report_is_void_once_there_is_more_to_decide(
+    known: PairJournal, event: Callable[[PairJournal], Awaitable[None]], out_of_sync: set[Key]
+) -> None:
+    """The cursors are not: later changes are decided."""
+    await saved(known, REPORTED, [key("a")])
+
+    await event(known)
+
+    assert await known.checkpoints.get() == Checkpoint(CURSORS, REPORTED.projects, "policy", None)
+    assert await known.checkpoints.out_of_sync() == out_of_sync
 
 
 async def test_pair_that_is_adopted_anew_has_no_checkpoint(known: PairJournal) -> None:

@@ -43,13 +43,6 @@ async def known_at(look: Awaitable[Cursor | None]) -> Cursor:
     return cursor
 
 
-async def test_store_that_was_never_looked_at_has_no_entries(index: StoreIndex) -> None:
-    assert await index.present() == {}
-    assert await index.held(None) == {}
-    assert await index.head(None) is None
-    assert (await index.cursor()).seq == 0
-
-
 async def test_unknown_pair_has_empty_indexes(tmp_path: Path) -> None:
     """The journal has nothing about its stores."""
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
@@ -165,19 +158,6 @@ async def test_query_for_many_keys_gives_the_same_as_for_few(index: StoreIndex) 
     assert await index.entries(list(found)[:1000]) == dict(list(found.items())[:1000])
 
 
-async def test_own_write_moves_the_cursor(known: PairJournal, index: StoreIndex) -> None:
-    """The pair that wrote need not decide it again."""
-    cursor = await known_at(index.update({A: ONE}, None, None, whole=True))
-
-    async with known.transaction() as tx:
-        tx.note(Side.LEFT, {A: OTHER})
-    async with known.transaction() as tx:
-        tx.note(Side.LEFT, {B: ONE})
-
-    assert index.advanced(cursor) == await index.cursor() == Cursor(cursor.epoch, cursor.seq + 2)
-    assert await index.present() == {A: OTHER, B: ONE}
-
-
 async def test_head_from_before_an_own_write_is_void(known: PairJournal) -> None:
     """If the store has that token again, it was restored, and lacks smtd's write."""
     index = known.indexes.left
@@ -260,17 +240,4 @@ async def test_overtaken_look_leaves_the_entries_of_others(known: PairJournal, i
     told = await index.update({A: ONE, B: ONE}, None, b"head", whole=True, since=since)
 
     assert (told, await index.head(None)) == (None, None)
-    assert await index.present() == {A: OTHER, B: ONE, ELSEWHERE: ONE}
-
-
-async def test_head_is_not_stored_if_others_changed_the_entries(
-    known: PairJournal, index: StoreIndex
-) -> None:
-    await index.update({A: ONE}, None, None, whole=True)
-    at = await index.cursor()
-    await index.update({A: OTHER}, None, None, whole=True)
-
-    async with known.transaction() as tx:
-        tx.set_head(Side.LEFT, None, b"head", at)
-
-    assert await index.head(None) is None
+    assert await index.all(None) == {A: OTHER, B: ONE, ELSEWHERE: ONE}

@@ -32,14 +32,6 @@ async def index(known: PairJournal) -> StoreIndex:
     return known.indexes.left
 
 
-async def test_store_that_was_never_looked_at_has_no_rows(known: PairJournal) -> None:
-    index = known.indexes.left
-
-    assert await index.fingerprints() is None
-    assert await index.highest_row() is None
-    assert (await index.rows_of([A]), await index.keys_of([1]), await index.unlisted()) == ({}, set(), set())
-
-
 async def test_look_is_stored_with_its_rows(index: StoreIndex) -> None:
     """Also if two rows have the same key."""
     assert await index.fingerprints() == LOOKED
@@ -72,25 +64,6 @@ async def test_whole_look_replaces_all_rows(index: StoreIndex) -> None:
 
     assert await index.present() == {A: ONE}
     assert (await index.rows_of([A, B, C]), await index.fingerprints()) == ({A: [1]}, None)
-
-
-async def test_own_write_is_unlisted_until_the_rows_are_looked_at(
-    known: PairJournal, index: StoreIndex
-) -> None:
-    """Until then its row is that of before, or unknown."""
-    async with known.transaction() as tx:
-        tx.note(Side.LEFT, {A: OTHER, key("new"): ONE})
-    unlisted, rows = await index.unlisted(), await index.rows_of([A, key("new")])
-
-    await index.update_rows(RowLook({A: OTHER}, {A: [1]}, False, False), None)
-    meanwhile = await index.unlisted()
-    await index.update_rows(
-        RowLook({A: OTHER, key("new"): ONE}, {A: [1], key("new"): [10]}, False, True, (A, key("new"))), None
-    )
-
-    assert (unlisted, rows) == ({A, key("new")}, {A: [1]})
-    assert meanwhile == {A, key("new")}
-    assert (await index.unlisted(), await index.rows_of([key("new")])) == (set(), {key("new"): [10]})
 
 
 async def test_many_own_writes_require_learning_the_rows(known: PairJournal, index: StoreIndex) -> None:
@@ -163,45 +136,11 @@ async def test_record_settles_if_a_later_look_finds_it_unchanged(index: StoreInd
     assert shown == [{A}, {A}, set()]
 
 
-async def test_record_that_settles_is_a_change_for_all_pairs(index: StoreIndex) -> None:
-    """Whichever pair has looked: a pair that has seen it unsettled decides it then."""
-    await index.update_rows(busy(100.0, 100.1, a=OTHER), b"head")
-    before = await index.cursor()
-    still = await index.settle(100.15)
-
-    after = await index.settle(100.3)
-
-    assert (still, await index.unsettled()) == (before, set())
-    assert after == await index.cursor() != before
-    assert await index.changed_since(before, None) == {A}
-    assert await index.head(None) == b"head"
-
-
-async def test_deletions_settle_when_no_more_come(index: StoreIndex) -> None:
-    """Otherwise the deletion guard would let the first ones pass; edits do not wait for that."""
-    await index.update_rows(busy(100.0, 100.1, a=ABSENT, b=OTHER), None)
-    await index.update_rows(busy(100.3, 100.4, a=ABSENT, c=ABSENT), None)
-    growing = await index.unsettled()
-    await index.settle(100.6)
-
-    assert growing == {A, C}
-    assert await index.unsettled() == set()
-
-
 async def test_deletion_does_not_wait_for_others_forever(index: StoreIndex) -> None:
     await index.update_rows(busy(100.0, 100.1, a=ABSENT), None)
     await index.update_rows(busy(102.0, 102.1, c=ABSENT), None)
 
     assert await index.unsettled() == {C}
-
-
-async def test_record_that_changes_in_every_look_settles_in_the_end(index: StoreIndex) -> None:
-    shown = []
-    for began, now in ((100.0, OTHER), (100.6, ONE), (101.3, OTHER)):
-        await index.update_rows(busy(began, began + 0.1, a=now), None)
-        shown.append(await index.unsettled())
-
-    assert shown == [{A}, {A}, set()]
 
 
 async def test_record_that_changes_again_after_a_long_pause_may_be_half_saved(index: StoreIndex) -> None:
