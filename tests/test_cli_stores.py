@@ -28,36 +28,28 @@ def shelf(tmp_path: Path) -> Path:
         return tmp_path / "records"
 
 
-def test_word_is_a_path(shelf: Path) -> None:
-    """Without a configuration."""
-    assert located(str(shelf), Config(), None).path == shelf
-
-
-def test_word_is_the_name_of_a_configured_store(shelf: Path) -> None:
+def test_word_is_the_name_or_the_place_of_a_configured_store(
+    shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With all its settings."""
+    monkeypatch.chdir(shelf.parent)
     config = Config(
         stores={"lab": StoreConfig(str(shelf), timezone="Europe/Paris", python="/usr/bin/python3")}
     )
 
-    found = located("lab", config, None)
-
-    assert (found.path, found.access) == (shelf, Access("Europe/Paris", "/usr/bin/python3"))
-
-
-def test_word_is_the_place_of_a_configured_store(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The path of a configured store stands for that store."""
-    monkeypatch.chdir(shelf.parent)
-    config = Config(stores={"lab": StoreConfig(str(shelf), timezone="Europe/Paris")})
-
-    assert located("records", config, None).access.timezone == "Europe/Paris"
+    for word in ("lab", "records"):
+        found = located(word, config, None)
+        assert (found.path, found.access) == (shelf, Access("Europe/Paris", "/usr/bin/python3"))
 
 
 def test_timezone_option_applies_to_stores_without_one(shelf: Path) -> None:
-    """The setting of one store counts more than that for both."""
+    """Also to a path without a configuration. The setting of one store counts more than that for both."""
     config = Config(stores={"lab": StoreConfig(str(shelf), timezone="Europe/Paris")})
 
+    by_path = located(str(shelf), Config(), "Asia/Tokyo")
+
     assert located("lab", config, "Asia/Tokyo").access.timezone == "Europe/Paris"
-    assert located(str(shelf), Config(), "Asia/Tokyo").access.timezone == "Asia/Tokyo"
+    assert (by_path.path, by_path.access.timezone) == (shelf, "Asia/Tokyo")
 
 
 @pytest.mark.parametrize("zone", ["Europe/Pariss", "", "../etc/passwd", "/etc/localtime", "a\0b"])
@@ -175,25 +167,17 @@ def test_invalid_password_in_an_address_is_not_shown(address: str) -> None:
 
 
 @pytest.mark.parametrize("by", ["password_file", "password_command"])
-def test_password_file_of_any_editor_is_read(by: str, tmp_path: Path) -> None:
-    """A byte order mark, and line ends as on Windows, do not belong to the password."""
-    (tmp_path / "secret").write_bytes("\ufeffgeheim ß\r\nrest\r\n".encode())
-    how = str(tmp_path / "secret") if by == "password_file" else ["cat", str(tmp_path / "secret")]
+def test_password_file_of_any_editor_is_read_and_utf_16_is_an_error(by: str, tmp_path: Path) -> None:
+    """A byte order mark, and line ends as on Windows, do not belong to the password; no error shows it."""
+    secret = tmp_path / "secret"
+    config = lab(**{by: str(secret) if by == "password_file" else ["cat", str(secret)]})
 
-    found = located("lab", lab(**{by: how}), None)
+    secret.write_bytes("\ufeffgeheim ß\r\nrest\r\n".encode())
+    assert located("lab", config, None).access.password == "geheim ß"
 
-    assert found.access.password == "geheim ß"
-
-
-@pytest.mark.parametrize("by", ["password_file", "password_command"])
-def test_password_file_in_utf_16_is_an_error(by: str, tmp_path: Path) -> None:
-    """The message says so, and shows nothing of the password."""
-    (tmp_path / "secret").write_bytes("geheim\r\n".encode("utf-16"))
-    how = str(tmp_path / "secret") if by == "password_file" else ["cat", str(tmp_path / "secret")]
-
+    secret.write_bytes("geheim\r\n".encode("utf-16"))
     with pytest.raises(UsageError, match="UTF-16") as told:
-        located("lab", lab(**{by: how}), None)
-
+        located("lab", config, None)
     assert "geheim" not in str(told.value)
 
 

@@ -64,18 +64,8 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-async def test_write_is_reported(file: Path) -> None:
-    """By an event of the kernel, or by the next comparison."""
-    watch = Watch()
-    calls = await watched(watch, file)
-    async with running(watch):
-        write(file, b"y")
-
-        await calls.news()
-
-
-async def test_watch_ends_as_soon_as_it_is_cancelled(file: Path) -> None:
-    """The thread that waits for the kernel's events would otherwise keep the daemon from ending."""
+async def test_write_is_reported_and_the_watch_ends_as_soon_as_it_is_cancelled(file: Path) -> None:
+    """By an event of the kernel, whose thread does not keep the daemon from ending, or by a comparison."""
     watch = Watch()
     calls = await watched(watch, file)
     async with running(watch):

@@ -145,21 +145,6 @@ async def test_edit_that_had_seen_the_write_is_copied_at_once(world, side, befor
 
 
 @both_sides
-async def test_edit_of_an_old_state_wins_over_a_deletion_on_the_other_side(world, side):
-    """There is nothing to merge it with."""
-    await world.synced(A, B)
-    world[side.other].put(PROJECT, commented(A, "theirs"))
-    await world.cycle()
-    world[side].put(PROJECT, commented(A, "mine"))
-    world[side.other].remove(PROJECT, "a")
-
-    report = await world.cycle()
-
-    assert report.ok
-    assert world.contents == alike(commented(A, "mine"), B)
-
-
-@both_sides
 async def test_intact_write_to_another_project_proves_nothing(world, side):
     """A program that saves an old state of one project leaves smtd's writes to the others."""
     await world.synced(A)
@@ -196,19 +181,47 @@ async def test_deletion_after_an_edit_of_the_write_is_carried(world, side):
     assert world.contents == alike(A, C)
 
 
+def reasons(rule):
+    """Two reasons, of which one must win, whatever *rule* says."""
+    theirs, mine = (change(A, reason=reason) for reason in ("theirs", "mine"))
+    return pytest.param(theirs, mine, lambda _world, _side: None, rule, id=f"two reasons under {rule}")
+
+
 @both_sides
-@pytest.mark.parametrize("rule", [Conflicts.ASK, Conflicts.LEFT, Conflicts.RIGHT])
-async def test_edit_of_an_old_state_that_cannot_be_merged_is_an_ordinary_edit(world, side, rule):
-    """If a user sets another reason after one from the other side, it is copied, whatever the rule."""
+@pytest.mark.parametrize(
+    ("theirs", "mine", "meanwhile", "rule"),
+    [
+        pytest.param(
+            commented(A, "theirs"),
+            commented(A, "mine"),
+            lambda world, side: world[side.other].remove(PROJECT, "a"),
+            Conflicts.ASK,
+            id="the other side has deleted the record",
+        ),
+        pytest.param(
+            commented(A, "theirs"),
+            commented(A, "mine"),
+            lambda world, _: world.change_journal("UPDATE history SET record = x'00ff' WHERE record NOTNULL"),
+            Conflicts.ASK,
+            id="the history lacks the record that it was based on",
+        ),
+        *map(reasons, (Conflicts.ASK, Conflicts.LEFT, Conflicts.RIGHT)),
+    ],
+)
+async def test_edit_of_an_old_state_that_cannot_be_merged_is_an_ordinary_edit(
+    world, side, theirs, mine, meanwhile, rule
+):
+    """It is copied."""
     await world.synced(A, B)
-    world[side.other].put(PROJECT, change(A, reason="theirs"))
+    world[side.other].put(PROJECT, theirs)
     await world.cycle(conflicts=rule)
-    world[side].put(PROJECT, change(A, reason="mine"))
+    world[side].put(PROJECT, mine)
+    meanwhile(world, side)
 
     report = await world.cycle(conflicts=rule)
 
     assert report.ok
-    assert world.contents == alike(change(A, reason="mine"), B)
+    assert world.contents == alike(mine, B)
 
 
 @both_sides
@@ -285,20 +298,6 @@ async def test_edit_after_a_restored_write_is_merged(world, side):
 
     assert report.held == []
     assert comments(world, side) == comments(world, side.other) == {"one", "two", "mine"}
-
-
-async def test_edit_is_copied_if_the_history_lacks_the_record_that_it_was_based_on(world):
-    """It is then an edit like any other."""
-    await world.synced(A, B)
-    world.left.put(PROJECT, commented(A, "theirs"))
-    await world.cycle()
-    world.change_journal("UPDATE history SET record = x'00ff' WHERE record IS NOT NULL")
-    world.right.put(PROJECT, commented(A, "mine"))
-
-    report = await world.cycle()
-
-    assert report.ok
-    assert world.contents == alike(commented(A, "mine"), B)
 
 
 @pytest.mark.parametrize("again", [(tagged(A, "mine", "more"),), (OWN,)], ids=["edited", "put back"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -81,28 +82,19 @@ async def opened(stack: AsyncExitStack, place: Any, directory: Path) -> Hub:
     return hub
 
 
-async def test_change_in_a_shared_database_needs_one_look_and_is_copied_by_all_pairs(
-    tmp_path: Path, looks: list[Path]
+@pytest.mark.parametrize(("place", "times"), [(DjangoPlace, 1), (dumb_place, 0)], ids=["database", "shelf"])
+async def test_change_in_a_shared_store_is_copied_by_all_pairs(
+    tmp_path: Path, looks: list[Path], place: Callable[[Path], Any], times: int
 ) -> None:
-    """A pair that has waited for the look of another one uses its findings."""
+    """A pair that has waited for the look of another one at a database uses its findings."""
     async with AsyncExitStack() as stack:
-        hub = await opened(stack, DjangoPlace(tmp_path / "hub.sqlite"), tmp_path)
+        hub = await opened(stack, place(tmp_path / "hub.sqlite"), tmp_path)
         await hub.place.put(commented(record("run"), "seen"))
         await anyio.sleep(4 * SETTLE)  # no program writes for a moment
         looks.clear()
         await hub.cycles()
 
-        assert looks.count(hub.place.location.path) == 1
-        assert await hub.outcomes() == ["seen"] * PAIRS
-
-
-async def test_change_in_a_shared_shelf_is_copied_by_all_pairs(tmp_path: Path) -> None:
-    """Each pair looks at a file that is rewritten whole."""
-    async with AsyncExitStack() as stack:
-        hub = await opened(stack, dumb_place(tmp_path / "hub"), tmp_path)
-        await hub.place.put(commented(record("run"), "seen"))
-        await hub.cycles()
-
+        assert looks.count(hub.place.location.path) == times
         assert await hub.outcomes() == ["seen"] * PAIRS
 
 
