@@ -41,9 +41,14 @@ anyio.run(main, *sys.argv[1:])
 """
 
 
-def process(directory: Path, left: str, right: str, *keep: str) -> subprocess.Popen[str]:
-    """Start a process that opens the journal in *directory*, prints the result, and may *keep* it open."""
-    words = [sys.executable, "-c", OTHER_PROCESS, str(directory), left, right, *keep]
+def process(
+    directory: Path, left: str, right: str, *keep: str, rights: Sequence[str] = ()
+) -> subprocess.Popen[str]:
+    """Start a process that opens the journal in *directory*, prints the result, and may *keep* it open.
+
+    *rights* are the words of a command that takes some away.
+    """
+    words = [*rights, sys.executable, "-c", OTHER_PROCESS, str(directory), left, right, *keep]
     pipe = subprocess.PIPE
     return subprocess.Popen(words, text=True, stdin=pipe, stdout=pipe, stderr=pipe)
 

@@ -25,6 +25,7 @@ from smtd.journal import integrity
 from smtd.journal.journal import open_journal
 from tests.build import record
 from tests.journal.noting import agreement, limited, line_of, note, process
+from tests.test_denied import ORDINARY
 
 #: The pair that another process opens.
 PAIR = ("left", "another")
@@ -232,17 +233,16 @@ async def test_journal_on_a_full_disk_does_not_count_as_damaged(tmp_path):
     assert await agreed(tmp_path) == 300
 
 
-async def test_missing_permission_is_named(tmp_path, monkeypatch):
-    """In the words of `readonly.obstacle`, which finds out what SQLite does not say."""
-    monkeypatch.setattr(readonly, "obstacle", lambda path, exc: "only ada may write there")
+async def test_journal_that_may_not_be_written_does_not_count_as_damaged(tmp_path):
+    """The message says what to do."""
+    await known_journal(tmp_path)
+    file(tmp_path).chmod(0o444)
 
-    async with open_journal(tmp_path) as journal:
-        with (
-            limited(resource.RLIMIT_FSIZE, 0),
-            pytest.raises(JournalError, match=r"cannot be used: only ada may write there; nothing is lost"),
-        ):
-            await journal.events.add(["{}"])
+    with process(tmp_path, *PAIR, rights=ORDINARY) as other:
+        told = line_of(other)
 
+    assert "journal.sqlite; allow this user to read and write it" in told
+    assert told.endswith("; nothing is lost\n")
     assert aside(tmp_path) == []
 
 
