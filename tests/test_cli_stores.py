@@ -59,35 +59,24 @@ def test_unknown_timezone_is_refused(shelf: Path, zone: str) -> None:
         located(str(shelf), Config(), zone)
 
 
-def test_password_command_runs_once_until_the_password_is_rejected(tmp_path: Path) -> None:
-    """A daemon needs the same password repeatedly."""
-    command = ["sh", "-c", f"echo asked >> {tmp_path / 'log'}; wc -l < {tmp_path / 'log'}"]
-    store = StoreConfig("https://lab.example/records/", username="ada", password_command=command)
-    config, passwords = Config(stores={"lab": store}), Passwords()
-
-    def password(config: Config) -> str:
-        told = located("lab", config, None, passwords=passwords).access.password
-        return str(told).strip()
-
-    assert [password(config), password(config)] == ["1", "1"]
-    passwords.forget()
-    assert password(config) == "2"
-    other = msgspec.structs.replace(store, password_command=["echo", "another"])
-    assert password(Config(stores={"lab": other})) == "another"
-
-
-def test_token_command_runs_once_until_the_token_is_rejected(tmp_path: Path) -> None:
-    """It is no password, and smtd looks for none."""
+@pytest.mark.parametrize(("kind", "other"), [("password", "token"), ("token", "password")])
+def test_command_runs_once_until_what_it_printed_is_rejected(tmp_path: Path, kind: str, other: str) -> None:
+    """A daemon needs the same password or token repeatedly; with a token smtd looks for no password."""
     command = ["sh", "-c", f"echo asked >> {tmp_path / 'log'}; wc -l < {tmp_path / 'log'} | tr -d ' '"]
-    config = Config(stores={"lab": StoreConfig("https://lab.example/records/", token_command=command)})
+    user = {"username": "ada"} if kind == "password" else {}
     passwords = Passwords()
 
-    found = [located("lab", config, None, passwords=passwords).access for _ in range(2)]
-    passwords.forget()
-    found.append(located("https://lab.example/records", config, None, passwords=passwords).access)
+    def found(words: list[str], name: str = "lab") -> tuple[str, None]:
+        said = {"location": LAB["location"], **user, f"{kind}_command": words}
+        config = Config(stores={"lab": msgspec.convert(said, StoreConfig)})
+        access = located(name, config, None, passwords=passwords).access
+        assert access.username == user.get("username")
+        return getattr(access, kind), getattr(access, other)
 
-    assert [access.token for access in found] == ["1", "1", "2"]
-    assert [(access.username, access.password) for access in found] == [(None, None)] * 3
+    assert [found(command), found(command)] == [("1", None)] * 2
+    passwords.forget()
+    assert found(command, "https://lab.example/records") == ("2", None)
+    assert found(["echo", "another"]) == ("another", None)
 
 
 @pytest.mark.parametrize("by", ["token_file", "token_command", "token_env"])

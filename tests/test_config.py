@@ -408,20 +408,27 @@ def test_token_may_have_a_user_name_beside_it(tmp_path):
     assert not StoreConfig(WEB, password_env="X").has_token
 
 
-@pytest.mark.parametrize("store", SECRETIVE[:3], ids=["password", "URL", "database"])
-def test_password_that_others_can_read_is_a_mistake(written, store):
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [
+        *(("stores.lab", store) for store in SECRETIVE[:3]),
+        ("notify", {"webhook": f"https://ada:{SECRET}@host/"}),
+    ],
+    ids=["password", "URL", "database", "webhook"],
+)
+def test_password_that_others_can_read_is_a_mistake(written, section, values):
     """Only a private file may contain one."""
-    lines = [f"{name} = {value!r}" for name, value in store.items()]
-    path = written("\n".join(["[stores.lab]", *lines]), 0o644)
+    lines = [f"{name} = {value!r}" for name, value in values.items()]
+    path = written("\n".join([f"[{section}]", *lines]), 0o644)
 
-    with pytest.raises(
-        ConfigError, match=r"others can read this password: chmod 600 the file, or use"
-    ) as told:
+    told = rf"\d: {section}\.\w+: others can read this password: chmod 600 the file"
+    told += "" if section == "notify" else ", or use"
+    with pytest.raises(ConfigError, match=told) as refused:
         load(path)
 
-    assert SECRET not in str(told.value)
+    assert SECRET not in str(refused.value)
     path.chmod(0o600)
-    assert load(path).stores["lab"].location == store["location"]
+    assert load(path)
 
 
 @pytest.mark.parametrize(
@@ -494,14 +501,6 @@ def test_notification_addresses_are_not_shown():
     notify = Notify(["tell", "t0ken"], "https://ada:t0ken@host/", "https://host/t0ken")
 
     assert "t0ken" not in f"{notify} {Config(notify=notify)!r}"
-
-
-def test_webhook_password_that_others_can_read_is_a_mistake(written):
-    """Like that of a store."""
-    path = written('[notify]\nwebhook = "https://ada:t0ken@host/"\n', 0o644)
-
-    with pytest.raises(ConfigError, match=r"2: notify\.webhook: others can read this password: chmod 600"):
-        load(path)
 
 
 @pytest.mark.parametrize(

@@ -76,13 +76,6 @@ def digest(letter):
     return None if letter == "-" else letter.encode()
 
 
-def test_other_records_say_nothing_about_a_lost_write():
-    """A record that smtd did not write does not show which program had seen what."""
-    written = {key("mine"): [LoggedWrite(1, None, b"a")]}
-
-    assert set(reverted(written, {key("theirs"): b"b"})) == {key("mine")}
-
-
 #: As above, where programs save single records. `+`: the write was there at a later read.
 LOST_ALONE = {
     "what was written is there, and another write is undone": ["1-a a", "2bc b!"],
@@ -157,36 +150,26 @@ NOT_SEEN = LoggedWrite(1, b"a", b"b", seen=False, at=100.0)
 
 
 @pytest.mark.parametrize(
-    ("write", "now", "agreed", "expected"),
+    ("writes", "now", "agreed", "since", "expected"),
     [
-        (NOT_SEEN, b"b", b"c", True),
-        (NOT_SEEN, b"b", b"a", False),  # agreed on what it changes: it is no news
-        (NOT_SEEN, b"b", None, False),
-        (NOT_SEEN, b"c", b"c", False),
-        (replace(NOT_SEEN, seen=True), b"b", b"c", False),
-        (replace(NOT_SEEN, at=99.0), b"b", b"c", False),
-        (replace(NOT_SEEN, after=None), None, b"a", True),  # a deletion of just the agreed record
-        (replace(NOT_SEEN, after=None), b"a", b"a", False),
+        ([NOT_SEEN], b"b", b"c", 100.0, True),
+        ([NOT_SEEN], b"b", b"a", 100.0, False),  # agreed on what it changes: it is no news
+        ([NOT_SEEN], b"b", None, 100.0, False),
+        ([NOT_SEEN], b"c", b"c", 100.0, False),
+        ([replace(NOT_SEEN, seen=True)], b"b", b"c", 100.0, False),
+        ([replace(NOT_SEEN, at=99.0)], b"b", b"c", 100.0, False),
+        ([replace(NOT_SEEN, at=0.0)], b"b", b"c", None, True),  # however late
+        ([replace(NOT_SEEN, after=None)], None, b"a", 100.0, True),  # a deletion of just the agreed record
+        ([replace(NOT_SEEN, after=None)], b"a", b"a", 100.0, False),
+        ([NOT_SEEN, replace(NOT_SEEN, number=2, after=b"d")], b"b", b"c", 100.0, True),  # any of them
     ],
 )
 def test_request_arrived_late_if_the_store_shows_it_after_both_sides_agreed_on_another_state(
-    write, now, agreed, expected
+    writes, now, agreed, since, expected
 ):
     held = {} if now is None else {key("one"): now}
+    span = {} if since is None else {"since": since}
 
-    late = arrived_late({key("one"): [write]}, held, {key("one"): agreed}, since=100.0)
+    late = arrived_late({key("one"): writes}, held, {key("one"): agreed}, **span)
 
     assert late == ({key("one")} if expected else set())
-
-
-def test_request_may_arrive_however_late_by_default():
-    first = replace(NOT_SEEN, at=0.0)
-
-    assert arrived_late({key("one"): [first]}, {key("one"): b"b"}, {key("one"): b"c"}) == {key("one")}
-    assert arrived_late({key("one"): [first]}, {key("one"): b"b"}, {}) == set()
-
-
-def test_any_of_several_requests_may_have_arrived_late():
-    writes = [NOT_SEEN, replace(NOT_SEEN, number=2, after=b"d")]
-
-    assert arrived_late({key("one"): writes}, {key("one"): b"b"}, {key("one"): b"c"}, 100.0) == {key("one")}
