@@ -80,8 +80,8 @@ async def test_one_way_pair_holds_a_record_that_lost_its_data(world, mode, sourc
 
 
 @both_sides
-async def test_deletion_is_not_carried_with_deletes_keep(world, side):
-    """Cycle after cycle."""
+async def test_deletion_is_not_carried_until_the_policy_permits_it(world, side):
+    """Cycle after cycle under deletes=keep; then it is carried."""
     await world.synced(A, B)
     world[side].remove(PROJECT, "a")
     before = world.contents
@@ -90,6 +90,7 @@ async def test_deletion_is_not_carried_with_deletes_keep(world, side):
 
     assert [(report.ok, counts(report)) for report in reports] == [(True, written())] * 2
     assert world.contents == before
+    assert counts(await world.cycle()) == on(side.other, deleted=1)
 
 
 @both_sides
@@ -103,18 +104,6 @@ async def test_edit_of_a_kept_record_is_copied_to_the_side_that_deleted_it(world
     report = await world.cycle(propagate_deletes=False)
 
     assert counts(report) == on(side, created=1)
-
-
-@both_sides
-async def test_deletion_is_carried_once_the_policy_permits_it(world, side):
-    """Also if it was made under deletes=keep."""
-    await world.synced(A, B)
-    world[side].remove(PROJECT, "a")
-    await world.cycle(propagate_deletes=False)
-
-    report = await world.cycle()
-
-    assert counts(report) == on(side.other, deleted=1)
 
 
 @both_sides

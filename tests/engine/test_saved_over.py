@@ -32,14 +32,26 @@ async def world(tmp_path, clock):
     return world
 
 
-async def test_edit_of_an_old_state_is_merged_with_the_unseen_write(world, clock):
-    """No user removed the comment: the program did not see it."""
-    world.right.put(PROJECT, commented(A, "mine"))
-
-    report = await later(world, clock)
+@pytest.mark.parametrize(
+    ("saves", "expected"),
+    [
+        pytest.param(
+            ["mine"], ["mine", "theirs"], id="no user removed the comment: the program did not see it"
+        ),
+        pytest.param(["mine", "mine alone"], ["mine alone"], id="it has seen the comment that was restored"),
+        pytest.param(["theirs\nand mine"], ["and mine", "theirs"], id="it has seen the comment"),
+        pytest.param(["theirs\nand mine", ""], [""], id="it has seen the comment, and removes it later"),
+        pytest.param([""], [""], id="an exact revert: no program saves a record without a change"),
+    ],
+)
+async def test_edit_of_an_old_state_is_merged_with_the_unseen_write(world, clock, saves, expected):
+    """Any other edit is copied."""
+    for text in saves:
+        world.right.put(PROJECT, commented(A, text) if text else A)
+        report = await later(world, clock)
 
     assert report.ok
-    assert words(world.left) == words(world.right) == ["mine", "theirs"]
+    assert words(world.left) == words(world.right) == expected
 
 
 async def test_tag_that_is_saved_over_is_restored(world, clock):
@@ -50,17 +62,6 @@ async def test_tag_that_is_saved_over_is_restored(world, clock):
     assert world.left.records == world.right.records
     assert words(world.left) == ["theirs"]
     assert "mine" in world.left.records[key("a")].tags
-
-
-async def test_second_removal_of_a_restored_comment_is_an_edit(world, clock):
-    """The program has seen it by then."""
-    world.right.put(PROJECT, commented(A, "mine"))
-    await later(world, clock)
-    world.right.put(PROJECT, commented(A, "mine alone"))
-
-    await later(world, clock)
-
-    assert words(world.left) == words(world.right) == ["mine alone"]
 
 
 RUN = record("a", tags=RUNNING, duration=None)
@@ -104,28 +105,6 @@ async def test_edit_after_the_end_of_a_run_is_an_edit(running, clock):
     await later(world, clock, hold_unfinished=False)
 
     assert words(world.left) == words(world.right) == ["mine alone"]
-
-
-async def test_edit_that_had_seen_the_write_is_copied(world, clock):
-    """Even if it removes the comment again."""
-    world.right.put(PROJECT, commented(A, "theirs\nand mine"))
-    await later(world, clock)
-    assert words(world.left) == ["and mine", "theirs"]
-
-    world.right.put(PROJECT, A)
-    await later(world, clock)
-
-    assert world.left.records[key("a")] == A
-
-
-async def test_exact_revert_is_an_edit(world, clock):
-    """A user may well do that, and no program saves a record without a change."""
-    world.right.put(PROJECT, A)
-
-    report = await later(world, clock)
-
-    assert counts(report) == on(Side.LEFT, updated=1)
-    assert world.left.records[key("a")] == A
 
 
 async def test_edit_long_after_the_write_is_an_edit(world, clock):
