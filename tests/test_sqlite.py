@@ -89,34 +89,35 @@ async def test_at_once_runs_statements_in_order(file):
         assert await db.value("SELECT count(*) FROM thing") == 4
 
 
-async def test_failed_at_once_is_rolled_back(file):
+async def leave(_db):
+    raise GeneratorExit
+
+
+@pytest.mark.parametrize(
+    ("last", "error", "told"),
+    [
+        (lambda db: db.run("INSERT INTO thing VALUES (2, 'taken')"), sqlite3.IntegrityError, "UNIQUE"),
+        # It would occupy the thread.
+        (lambda _: asyncio.sleep(0), RuntimeError, "awaits something other than the connection"),
+        # Waiting tasks could no longer close the connection.
+        (leave, RuntimeError, "GeneratorExit"),
+    ],
+    ids=["a wrong statement", "a wait for something else", "an end of the coroutine"],
+)
+async def test_failed_at_once_is_rolled_back(file, last, error, told):
     async def add_and_fail():
         async with db.transaction():
             await add_inside()
-            await db.run("INSERT INTO thing VALUES (2, 'taken')")
+            await last(db)
 
     async def add_inside():
         await db.run("INSERT INTO thing (name) VALUES ('three')")
 
     async with connect(str(file)) as db:
-        with pytest.raises(sqlite3.IntegrityError):
+        with pytest.raises(error, match=told):
             await db.at_once(add_and_fail)
         assert await db.fetch("SELECT name FROM thing") == [("one",), ("two",)]
         assert await db.at_once(lambda: add(db, "three")) == "three!"
-
-
-async def test_coroutine_run_at_once_may_await_only_the_connection(file):
-    """Otherwise it would occupy the thread: that is an error, and nothing of it is done."""
-
-    async def add_and_wait():
-        async with db.transaction():
-            await db.run("INSERT INTO thing (name) VALUES ('three')")
-            await asyncio.sleep(0)
-
-    async with connect(str(file)) as db:
-        with pytest.raises(RuntimeError, match="awaits something other than the connection"):
-            await db.at_once(add_and_wait)
-        assert await db.fetch("SELECT name FROM thing") == [("one",), ("two",)]
 
 
 async def test_cancelled_at_once_is_completed(file):
@@ -146,20 +147,13 @@ async def test_tasks_take_turns_whether_they_run_at_once_or_not(file):
     assert rows[::2] == rows[1::2]
 
 
-async def test_stop_iteration_and_generator_exit_become_runtime_errors(file):
-    """Otherwise waiting tasks would wait forever, or could no longer close the connection."""
+async def test_stop_iteration_becomes_a_runtime_error(file):
+    """Otherwise waiting tasks would wait forever."""
 
     def stop():
         raise StopIteration
 
-    async def leave():
-        async with db.transaction():
-            await db.run("INSERT INTO thing (name) VALUES ('three')")
-            raise GeneratorExit
-
     async with connect(str(file)) as db:
         with pytest.raises(RuntimeError, match="StopIteration"):
             await asyncio.wait_for(db.in_thread(stop), 2)
-        with pytest.raises(RuntimeError, match="GeneratorExit"):
-            await db.at_once(leave)
         assert await db.fetch("SELECT name FROM thing") == [("one",), ("two",)]
