@@ -19,7 +19,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from smtd import readonly
 from smtd.errors import JournalError
 from smtd.journal import integrity
 from smtd.journal.journal import open_journal

@@ -240,4 +240,4 @@ async def test_overtaken_look_leaves_the_entries_of_others(known: PairJournal, i
     told = await index.update({A: ONE, B: ONE}, None, b"head", whole=True, since=since)
 
     assert (told, await index.head(None)) == (None, None)
-    assert await index.all(None) == {A: OTHER, B: ONE, ELSEWHERE: ONE}
+    assert await index.present() == {A: OTHER, B: ONE, ELSEWHERE: ONE}
