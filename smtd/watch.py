@@ -73,7 +73,11 @@ class Watch:
 
     async def stat(self, name: Hashable) -> Signature:
         """Return the current status of the files of *name*."""
-        return await to_thread.run_sync(self._watched[name].stat)
+        return await to_thread.run_sync(self.status, name)
+
+    def status(self, name: Hashable) -> Signature:
+        """Return the same. Blocks."""
+        return self._watched[name].stat()
 
     def acknowledge(self, name: Hashable, seen: Signature, since: float | None = None) -> None:
         """Call back for *name* only when its files have another status than *seen*.

@@ -14,7 +14,7 @@ from smtd import pairing
 from smtd.daemon.dirty import ChangeSource, DirtyFlag
 from smtd.daemon.settings import PairSettings
 from smtd.errors import SmtdError
-from smtd.filestat import age
+from smtd.filestat import Signature, age
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.stores.base import Store
 from smtd.stores.discovery import known_while_open
@@ -161,10 +161,13 @@ class StoreSession:
 
     async def mark_clean(self) -> bool:
         """Accept the current status of the files as seen; say whether the stores are where they were."""
-        seen = await self._watch.stat(self)
-        again = await self.locate()
+        seen, again = await to_thread.run_sync(self._look_again)
         self._watch.acknowledge(self, seen, self._began)
         return self._are_at(again)
+
+    def _look_again(self) -> tuple[Signature, Both[Location]]:
+        """Return the status of the files, and then where the stores are. Blocks."""
+        return self._watch.status(self), self._locate()
 
     def _are_at(self, locations: Both[Location]) -> bool:
         """Say whether the stores are still at *locations*, and links still lead to the same files."""

@@ -27,10 +27,6 @@ class Database(Protocol):
         """The most records that one transaction may write, so that other programs do not wait long."""
 
     @property
-    def obstacle(self) -> str:
-        """Why nothing can be written to it, as a sentence for users (empty: it can). Known after a look."""
-
-    @property
     def has_unfair_lock(self) -> bool:
         """Whether writing again at once would starve others: then pause for as long as the lock was held."""
 

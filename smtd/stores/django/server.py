@@ -103,7 +103,7 @@ class Dialect(Protocol):
 class ServerDatabase:
     """A database on a server, reached by the connections of *pool*; messages show *name*."""
 
-    batch, has_unfair_lock, obstacle = BATCH, False, ""
+    batch, has_unfair_lock = BATCH, False
 
     def __init__(self, dialect: Dialect, pool: Pool, name: str) -> None:
         self.dialect = dialect

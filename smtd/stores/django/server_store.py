@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 
 from smtd.stores.base import Capabilities, Scan, Token
 from smtd.stores.django import server_mark
 from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.database import translating_errors
 from smtd.stores.django.row_versions import RowVersionTracker
-from smtd.stores.django.server import ServerDatabase
+from smtd.stores.django.server import BATCH, ServerDatabase
 from smtd.stores.django.store import DjangoStore
 
 _NAME = "SELECT project_id, label FROM django_store_record WHERE db_id = ?"
@@ -22,14 +21,18 @@ class ServerStore(DjangoStore):
     It detects that its tables were restored from a dump or a backup.
     """
 
+    capabilities = Capabilities(
+        exclusive_writes=True,
+        batch=BATCH,
+        keeps_opaque=False,
+        saves_records=True,
+        bears_mark=True,
+    )
+
     def __init__(self, database: ServerDatabase, location: str) -> None:
         super().__init__(database, location)
         self._server = database
         self._tracker = RowVersionTracker(database, self._ids)
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return replace(super().capabilities, bears_mark=True)
 
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
         with translating_errors(self._server):

@@ -88,6 +88,7 @@ class SqliteFile:
 
     @property
     def obstacle(self) -> str:
+        """Why nothing can be written to it, as a sentence for users (empty: it can). Known after a look."""
         return "its file system is mounted read-only" if self._is_frozen else ""
 
     @property

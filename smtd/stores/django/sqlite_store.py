@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from functools import cache
 
 from smtd.records.canonical import Digest
 from smtd.stores.base import Capabilities, Change, Outcome, Scan, Token
@@ -28,7 +28,7 @@ class SqliteStore(DjangoStore):
 
     @property
     def capabilities(self) -> Capabilities:
-        return replace(super().capabilities, resumes=True, tracks=True)
+        return _capabilities(self._file.batch, self._file.obstacle)
 
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
         with translating_errors(self._file):
@@ -101,3 +101,16 @@ class SqliteStore(DjangoStore):
 
     def _digest(self, raw: EncodedRow) -> Digest | None:
         return self._tracker.digest(raw)
+
+
+@cache
+def _capabilities(batch: int, obstacle: str) -> Capabilities:
+    return Capabilities(
+        exclusive_writes=True,
+        batch=batch,
+        keeps_opaque=False,
+        read_only=obstacle,
+        saves_records=True,
+        resumes=True,
+        tracks=True,
+    )

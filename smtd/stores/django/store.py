@@ -49,14 +49,9 @@ class DjangoStore(ABC):
         return f"{type(self).__name__}({self.location!r})"
 
     @property
+    @abstractmethod
     def capabilities(self) -> Capabilities:
-        return Capabilities(
-            exclusive_writes=True,
-            batch=self._database.batch,
-            keeps_opaque=False,
-            read_only=self._database.obstacle,
-            saves_records=True,
-        )
+        """What this kind of database can do, with the limits of the present one."""
 
     async def projects(self) -> list[str]:
         with translating_errors(self._database):
