@@ -10,7 +10,6 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-import aiohttp
 from anyio import to_thread
 
 from smtd.records.record import Key, Record
@@ -22,7 +21,7 @@ from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, record
 from tests.server.process import ServerProcess
-from tests.server.served import PASSWORD
+from tests.server.served import PASSWORD, login
 from tests.stores.places import DjangoPlace
 from tests.stores.server_place import ServerPlace, whole_seconds
 
@@ -107,10 +106,9 @@ class ServedPlace(DjangoPlace):
 
 def delete_projects(connection: HTTPConnection) -> None:
     """Delete every project of the server that *connection* leads to, and close the connection."""
-    login = {"Authorization": aiohttp.encode_basic_auth("root", PASSWORD)}
-    connection.request("GET", "/records/", headers=login)
+    connection.request("GET", "/records/", headers=login("root"))
     for project in json.loads(connection.getresponse().read()):
-        connection.request("DELETE", f"/records/{quote(project['id'], safe='')}/", headers=login)
+        connection.request("DELETE", f"/records/{quote(project['id'], safe='')}/", headers=login("root"))
         answer = connection.getresponse()
         assert (answer.status, answer.read()) == (204, b"")
     connection.close()

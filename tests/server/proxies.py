@@ -28,7 +28,7 @@ from tests.peers.environments import Environment
 from tests.server.place import delete_projects
 from tests.server.process import ServerProcess, server_process
 from tests.server.remote_project import RemoteProject, work_a_little
-from tests.server.served import PASSWORD, Client
+from tests.server.served import PASSWORD, Client, login
 from tests.server.streams import streaming
 from tests.servers.process import free_port
 
@@ -63,8 +63,7 @@ class Proxied:
         return ssl.create_default_context(cafile=str(self.ca))
 
     def client(self, session: aiohttp.ClientSession) -> Client:
-        login = {"Authorization": aiohttp.encode_basic_auth("ada", PASSWORD)}
-        return Client(self.root, session, login)
+        return Client(self.root, session, login("ada"))
 
 
 @contextmanager

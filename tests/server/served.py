@@ -38,6 +38,11 @@ USERS = {
 }
 
 
+def login(name: str, password: str = PASSWORD) -> dict[str, str]:
+    """Return the header by which the user *name* logs in."""
+    return {"Authorization": aiohttp.encode_basic_auth(name, password)}
+
+
 @dataclass(frozen=True)
 class Reply:
     """What a server answered."""
@@ -109,8 +114,7 @@ class Served:
 
     def client(self, name: str = "", password: str = PASSWORD) -> Client:
         """Return a client of the user *name*."""
-        login = {"Authorization": aiohttp.encode_basic_auth(name, password)} if name else {}
-        return Client(self.root, self.session, login)
+        return Client(self.root, self.session, login(name, password) if name else {})
 
     @property
     def ada(self) -> Client:
@@ -125,6 +129,13 @@ class Served:
 def _make_users(path: Path) -> None:
     if not path.exists():
         users_file.edit(path, lambda _: USERS)
+
+
+@asynccontextmanager
+async def client_of(root: str, name: str = "ada") -> AsyncIterator[Client]:
+    """Give a client of the server at *root*, the user *name*."""
+    async with aiohttp.ClientSession() as session:
+        yield Client(root, session, login(name))
 
 
 @asynccontextmanager

@@ -16,7 +16,8 @@ from smtd.errors import StoreUnreachable, UsageError
 from smtd.server.opening import open_database
 from tests.build import full, record
 from tests.server.served import Client, Served
-from tests.server.test_foreign_writes import LISTED, is_complete, run, until
+from tests.server.test_foreign_writes import LISTED, is_complete, run
+from tests.server.waiting import until
 
 
 @contextmanager

@@ -26,9 +26,9 @@ from smtd.stores.django.record_rows import RecordRows, RowChange
 from smtd.stores.http import form
 from tests.build import PROJECT, change, commented, full, record
 from tests.server.bulk import WRITE, asked, digest, get, ndjson, outcomes, post, wanted, write
-from tests.server.granting import until
 from tests.server.served import Client, Served
 from tests.server.test_foreign_writes import next_changes
+from tests.server.waiting import until_status
 from tests.stores.places import DjangoPlace
 
 ODD = {
@@ -239,7 +239,7 @@ async def test_record_of_a_job_that_is_taken_back_is_told_to_nobody(tmp_path: Pa
 
 async def test_write_tells_the_number_of_the_last_change(ada: Client) -> None:
     """From which the feed continues without it."""
-    await until(ada, 200, "api/v1/changes?since=0")  # the first look is over
+    await until_status(ada, 200, "api/v1/changes?since=0")  # the first look is over
     reply = await post(ada, WRITE, ndjson(wanted(record("one")), wanted(record("two"))))
 
     number = int(reply.headers["Smtd-Number"])

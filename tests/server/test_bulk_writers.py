@@ -20,8 +20,9 @@ from smtd.server.server_settings import ServerSettings
 from smtd.server.writer import Writer
 from tests.build import PROJECT, commented, record
 from tests.server.bulk import GET, WRITE, asked, digest, get, ndjson, outcomes, post, wanted, write
-from tests.server.granting import grant, until
+from tests.server.granting import grant
 from tests.server.served import Client, Served, serving
+from tests.server.waiting import until_status
 
 
 async def test_one_of_many_writers_wins_each_round(ada: Client) -> None:
@@ -114,7 +115,7 @@ async def test_right_that_is_taken_between_two_transactions(
             await to_thread.run_sync(ProjectRights(served.store).set, PROJECT, "bob", Right.NONE)
         elif count == 1:
             await to_thread.run_sync(users_file.edit, tmp_path / "users", without_bob)
-            await until(bob, 401)
+            await until_status(bob, 401)
         return done
 
     monkeypatch.setattr(Writer, "submit", counted)

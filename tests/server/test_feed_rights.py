@@ -18,9 +18,10 @@ from smtd.server.accounts.rights import Right
 from smtd.server.accounts.users_file import Account
 from smtd.server.changes_api import VIEWS
 from tests.build import PROJECT, record
-from tests.server.granting import grant, until
+from tests.server.granting import grant
 from tests.server.served import Client, Served
 from tests.server.streams import streaming
+from tests.server.waiting import until_status
 
 LISTED = f"records/{PROJECT}/"
 
@@ -80,7 +81,7 @@ async def test_right_in_all_projects_shows_hidden_records(
         return accounts | {"bob": msgspec.structs.replace(accounts["bob"], everywhere="read")}
 
     await to_thread.run_sync(users_file.edit, tmp_path / "users", read_all)
-    await until(bob, 200)
+    await until_status(bob, 200)
 
     assert list(await digests_since(bob, before)) == ["run"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Awaitable, Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from smtd.stores.registry import open_store
 from tests.build import PROJECT, commented, full, key, record
 from tests.server.served import Client, Served, serving
 from tests.server.streams import streaming
+from tests.server.waiting import until, until_status
 from tests.stores.places import DjangoPlace
 
 LISTED = f"records/{PROJECT}/"
@@ -78,15 +78,6 @@ async def next_changes(client: Client, since: int) -> list[Any]:
     with anyio.fail_after(10):
         found: list[Any] = (await client.changes(since, wait=20)).json["changes"]
         return found
-
-
-async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until *is_so*."""
-    with anyio.fail_after(20):
-        while True:
-            if await is_so():
-                return
-            await anyio.sleep(0.01)
 
 
 async def all_changes(client: Client) -> list[Any]:
@@ -226,7 +217,7 @@ async def test_project_created_by_another_program_is_served(served: Served, ada:
     await to_thread.run_sync(run, served.store, "INSERT INTO django_store_project VALUES ('Theirs', '', '')")
 
     root = served.client("root")
-    await until(partial(_is_shown, root, "records/Theirs/"))
+    await until_status(root, 200, "records/Theirs/")
     assert (await ada.get("records/Theirs/")).status == 403
 
 
@@ -249,10 +240,6 @@ async def test_server_restarts_with_a_replaced_file(served: Served, ada: Client,
     await until(partial(_has_eras, served.store, 2))
     assert run(served.store, "SELECT label FROM django_store_record") == [("kept",)]
     assert run(served.store, "SELECT seq FROM smtd_head")[0][0] > lost // VIEWS
-
-
-async def _is_shown(client: Client, path: str) -> bool:
-    return (await client.get(path)).status == 200
 
 
 async def _has_eras(store: Path, count: int) -> bool:

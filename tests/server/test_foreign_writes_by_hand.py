@@ -14,7 +14,8 @@ from smtd.server import foreign_writes
 from smtd.server.server_settings import ServerSettings
 from tests.build import PROJECT, full, record
 from tests.server.served import Client, Served, serving
-from tests.server.test_foreign_writes import LISTED, after, all_changes, next_changes, run, until
+from tests.server.test_foreign_writes import LISTED, after, all_changes, next_changes, run
+from tests.server.waiting import until
 from tests.stores.places import DjangoPlace
 
 RELABEL = "UPDATE django_store_record SET label = 'new' WHERE label = 'full'"

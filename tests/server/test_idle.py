@@ -12,7 +12,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
-import aiohttp
 import anyio
 import pytest
 from anyio import to_thread
@@ -30,9 +29,10 @@ from tests.build import record
 from tests.daemon.working import SETTINGS, put, until_in_sync, working
 from tests.server.line import line_to
 from tests.server.process import ServerProcess, server_process
-from tests.server.served import PASSWORD, Client
+from tests.server.served import Client, client_of
 from tests.server.test_following import place
-from tests.server.test_foreign_writes import copied, run, until
+from tests.server.test_foreign_writes import copied, run
+from tests.server.waiting import until
 from tests.servers.process import free_port
 
 #: Seconds of a test that stand for an hour.
@@ -59,9 +59,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def ada(server: ServerProcess) -> AsyncIterator[Client]:
     """Another client of the server; the project is there already."""
-    async with aiohttp.ClientSession() as asked:
-        login = {"Authorization": aiohttp.encode_basic_auth("ada", PASSWORD)}
-        client = Client(server.root, asked, login)
+    async with client_of(server.root) as client:
         assert (await client.make()).status == 201
         yield client
 
@@ -122,11 +120,10 @@ async def test_first_sync_that_makes_the_project_is_followed_at_once(
     tmp_path: Path, server: ServerProcess
 ) -> None:
     """The user sees other projects from then on, so the server ends the stream that was open before."""
-    async with mirroring(tmp_path, server.root) as (made, store), aiohttp.ClientSession() as asked:
-        login = {"Authorization": aiohttp.encode_basic_auth("root", PASSWORD)}
+    async with mirroring(tmp_path, server.root) as (made, store), client_of(server.root, "root") as root:
         await until(partial(is_current, made))
 
-        await Client(server.root, asked, login).put(record("more"))
+        await root.put(record("more"))
         await until(has(store, "more"))
 
 

@@ -25,6 +25,7 @@ from smtd.server.answers import RequestRefused
 from smtd.web import forms
 from tests.build import PROJECT, change, full, record
 from tests.server.served import PASSWORD, Client, Served, serving
+from tests.server.waiting import until
 
 pytestmark = pytest.mark.halved
 
@@ -391,12 +392,11 @@ async def test_unread_stream_is_closed(served: Served, ada: Client, monkeypatch:
 
 async def until_streams(served: Served, count: int) -> None:
     """Wait until so many streams are open."""
-    with anyio.fail_after(20):
-        while True:
-            figures = (await served.client().get("metrics")).body.decode()
-            if f"smtd_server_streams {count}.0\n" in figures:
-                return
-            await anyio.sleep(0.01)
+
+    async def are_open() -> bool:
+        return f"smtd_server_streams {count}.0\n" in (await served.client().get("metrics")).body.decode()
+
+    await until(are_open)
 
 
 @contextmanager
@@ -414,15 +414,6 @@ def is_connected(port: int) -> bool:
     """Say whether the server still has its end of the line from *port*, as established."""
     lines = [line.split() for line in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
     return any(line[2].endswith(f":{port:04X}") and line[3] == "01" for line in lines)
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    """Wait until *is_so*."""
-    with anyio.fail_after(20):
-        while True:
-            if is_so():
-                return
-            await anyio.sleep(0.01)
 
 
 async def test_client_that_disconnects(served: Served, ada: Client) -> None:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import aiohttp
 import pytest
 from anyio import to_thread
 
@@ -14,7 +13,7 @@ from smtd.server.change_log import Content, LogRow
 from smtd.server.feed import ChangeEvent, Feed
 from tests.build import key, record
 from tests.server.process import ServerProcess
-from tests.server.served import PASSWORD, Client
+from tests.server.served import client_of
 
 MIB = 2**20
 
@@ -35,8 +34,7 @@ def peak(pid: int) -> Callable[[], int]:
 async def test_feed_reads_no_more_than_it_sends(server: ServerProcess) -> None:
     """Records that are too large for it are left where they are."""
     root = await to_thread.run_sync(lambda: server.root)
-    async with aiohttp.ClientSession() as session:
-        ada = Client(root, session, {"Authorization": aiohttp.encode_basic_auth("ada", PASSWORD)})
+    async with client_of(root) as ada:
         await ada.make()
         for number in range(20):
             large = record(f"large-{number}", stdout_stderr="x" * 8 * MIB)

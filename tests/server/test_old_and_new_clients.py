@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import anyio
 import pytest
 from anyio import to_thread
@@ -38,7 +37,7 @@ from tests.daemon.process import DaemonProcess, daemon_process
 from tests.peers.environments import Environment, PeerFailed
 from tests.server.process import ServerProcess, server_process
 from tests.server.remote_project import RemoteProject
-from tests.server.served import PASSWORD, Client
+from tests.server.served import PASSWORD, client_of
 from tests.server.streams import streaming
 from tests.stores.places import DjangoPlace
 
@@ -82,13 +81,6 @@ class Pair:
         location = Location(HTTP, Path(), None, access, f"{self.server.root}records/")
         async with open_store(location) as store:
             return await held(store)
-
-    @asynccontextmanager
-    async def client(self) -> AsyncIterator[Client]:
-        """Yield a client of the server."""
-        async with aiohttp.ClientSession() as session:
-            login = {"Authorization": aiohttp.encode_basic_auth("ada", PASSWORD)}
-            yield Client(self.server.root, session, login)
 
     async def until(self, is_so: Callable[[dict[Key, Record], dict[Key, Record]], bool]) -> None:
         """Wait until something is so of what the laptop and the server hold."""
@@ -158,7 +150,7 @@ async def test_smt_and_a_laptop_edit_the_same_record(
             is_over = True
 
     async with mirroring(tmp_path, server) as pair:
-        async with pair.client() as ada, anyio.create_task_group() as group:
+        async with client_of(server.root) as ada, anyio.create_task_group() as group:
             group.start_soon(to_thread.run_sync, smt)
             sides: dict[str, Side] = {"laptop": Laptop(pair.place), "api": AtServer(ada)}
             while not is_over:
@@ -228,7 +220,7 @@ async def test_edits_of_a_record_that_smt_still_saves(
     server: ServerProcess, project: RemoteProject, tmp_path: Path
 ) -> None:
     """The next save takes the word of another program away, which the feed had; smtd waits for the end."""
-    async with mirroring(tmp_path, server) as pair, pair.client() as ada:
+    async with mirroring(tmp_path, server) as pair, client_of(server.root) as ada:
         client = AtServer(ada)
         with project.running("default.param", label="running") as finish:
             await pair.until(lambda _, there: key("running") in there)
@@ -251,7 +243,7 @@ async def test_edits_of_a_laptop_that_mirrors_unfinished_runs(server: ServerProc
     """smtd merges them into each save of the run, which has not seen them, as `smt run` reads nothing."""
     running = record("mirrored", tags=RUNNING, duration=None, stdout_stderr="Not yet captured.")
     saves = [change(running, user="ada"), change(running, user="ada", duration=3.0, tags=FINISHED)]
-    async with mirroring(tmp_path, server, unfinished="mirror") as pair, pair.client() as ada:
+    async with mirroring(tmp_path, server, unfinished="mirror") as pair, client_of(server.root) as ada:
         await ada.make()
         await ada.put(running)
         await pair.until(lambda here, _: key("mirrored") in here)

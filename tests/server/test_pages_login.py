@@ -11,8 +11,8 @@ from anyio import to_thread
 from smtd.server.accounts import credentials, users_file
 from smtd.server.accounts.users_file import Account
 from tests.server.browsing import Browser
-from tests.server.granting import until
 from tests.server.served import PASSWORD, Client, Served
+from tests.server.waiting import until_status
 
 
 async def test_first_page_asks_for_a_login_and_then_shows_the_projects(browser: Browser, ada: Client) -> None:
@@ -41,7 +41,7 @@ async def test_token_opens_no_session(served: Served, ada: Client, browser: Brow
         return accounts | {"ada": msgspec.structs.replace(accounts["ada"], tokens=(stored,))}
 
     await to_thread.run_sync(users_file.edit, tmp_path / "users", add)
-    await until(served.client("ada", token), 200)
+    await until_status(served.client("ada", token), 200)
 
     assert "Set-Cookie" not in (await browser.log_in("ada", token)).headers
     assert "Set-Cookie" in (await browser.log_in("ada")).headers

@@ -26,8 +26,9 @@ from smtd.web.records import live_pages
 from smtd.web.records.index import SearchIndex
 from tests.build import PROJECT, full, record, tagged
 from tests.server.browsing import Browser
-from tests.server.granting import grant, until
+from tests.server.granting import grant
 from tests.server.served import Client, Served, serving
+from tests.server.waiting import until_status
 
 pytestmark = pytest.mark.halved
 
@@ -261,7 +262,7 @@ async def test_stream_ends_with_the_right_to_read(
         with anyio.fail_after(10):
             assert b"1 record" in await stream.content.readuntil(b"\n\n")
             await to_thread.run_sync(ProjectRights(served.store).set, PROJECT, "bob", Right.NONE)
-            await until(served.client("bob"), 403)
+            await until_status(served.client("bob"), 403)
             await ada.put(record("secret"))
 
             assert b"2 records" not in await stream.content.read()

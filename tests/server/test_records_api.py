@@ -21,8 +21,8 @@ from smtd.server.server_settings import ServerSettings
 from smtd.server.serving import serve
 from smtd.stores.http import form
 from tests.build import PROJECT, change, commented, full, record, tagged
-from tests.server.granting import until
 from tests.server.served import Client, Served, serving
+from tests.server.waiting import until_status
 
 pytestmark = pytest.mark.halved
 
@@ -152,7 +152,7 @@ async def test_deletion_of_a_project_finishes_after_a_disconnect(
             await ada.ask("DELETE", LISTED)
 
     assert client.cancelled_caught, "the client was there to the end"
-    await until(ada, 404)
+    await until_status(ada, 404)
 
 
 async def test_lost_update_of_a_project_is_refused(ada: Client) -> None:

@@ -23,9 +23,10 @@ from smtd.server.foreign_writes import ForeignWrites
 from smtd.server.project_rights import ProjectRights
 from smtd.server.sqlite_backend import SqliteBackend
 from tests.build import PROJECT, record
-from tests.server.granting import grant, until
+from tests.server.granting import grant
 from tests.server.served import Client, Served
 from tests.server.test_foreign_writes import run
+from tests.server.waiting import until_status
 
 LISTED = f"records/{PROJECT}/"
 
@@ -97,7 +98,7 @@ async def test_user_removed_while_a_body_arrives(served: Served, ada: Client, tm
 
     async with slow_put(ada, *late_put()) as put:
         await to_thread.run_sync(users_file.edit, tmp_path / "users", without_ada)
-        await until(ada, 401)
+        await until_status(ada, 401)
         assert await put.finish() == 401
 
 
@@ -110,7 +111,7 @@ async def test_admin_demoted_while_a_body_arrives(served: Served, ada: Client, t
 
     async with slow_put(root, *late_put()) as put:
         await to_thread.run_sync(users_file.edit, tmp_path / "users", no_admin)
-        await until(root, 403)
+        await until_status(root, 403)
         assert await put.finish() == 403
 
 
@@ -137,7 +138,7 @@ async def test_right_is_checked_in_the_transaction(
 async def test_rights_are_deleted_with_their_project(served: Served, ada: Client) -> None:
     """Also if others delete it in the database: who makes it anew is its only owner."""
     await to_thread.run_sync(run, served.store, "DELETE FROM django_store_project")
-    await until(ada, 404)
+    await until_status(ada, 404)
     bob = served.client("bob")
     assert (await bob.make()).status == 201
     assert (await bob.put(record("secret"))).status == 201
@@ -158,7 +159,7 @@ async def test_rights_in_a_project_recreated_by_another_program(served: Served, 
         run, served.store, "INSERT INTO django_store_project VALUES (?, '', '')", PROJECT
     )
 
-    await until(served.client("root"), 200)
+    await until_status(served.client("root"), 200)
     assert (await ada.get(LISTED)).status == 403
 
 

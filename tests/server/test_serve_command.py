@@ -13,7 +13,6 @@ from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import aiohttp
 import pytest
 import trustme
 from anyio import to_thread
@@ -31,7 +30,7 @@ from tests.build import PROJECT, record
 from tests.command import Smtd
 from tests.daemon.process import daemon_process, pair_of
 from tests.server.process import ServerProcess, server_process
-from tests.server.served import PASSWORD
+from tests.server.served import login
 from tests.stores.places import DjangoPlace, dumb_place
 
 LISTED = f"/records/{PROJECT}/"
@@ -42,9 +41,10 @@ def ask(
 ) -> tuple[int, bytes]:
     """Ask the server as *user* and return status and body."""
     found = urlsplit(server.root)
-    login = {"Authorization": aiohttp.encode_basic_auth(user, PASSWORD)} if user else {}
     with closing(HTTPConnection(found.hostname or "", found.port, timeout=30)) as line:
-        line.request(method, path, body, {**login, "Content-Type": "application/json"})
+        line.request(
+            method, path, body, {**(login(user) if user else {}), "Content-Type": "application/json"}
+        )
         answer = line.getresponse()
         return answer.status, answer.read()
 
@@ -168,8 +168,7 @@ def test_server_offers_tls(tmp_path: Path) -> None:
     with server_process(tmp_path, text) as server:
         port = urlsplit(server.root).port
         with closing(HTTPSConnection("localhost", port, context=context, timeout=30)) as line:
-            login = {"Authorization": aiohttp.encode_basic_auth("ada", PASSWORD)}
-            line.request("GET", "/records/", headers=login)
+            line.request("GET", "/records/", headers=login("ada"))
             answer = line.getresponse()
             assert (answer.status, answer.read()) == (200, b"[]")
         assert server.root.startswith("https://")

@@ -15,7 +15,8 @@ from smtd.server import new_file
 from smtd.stores.django.mapping import KNOWN, MEMBERSHIPS, OUTPUTS, PREFIX
 from tests.build import full, record
 from tests.server.served import Client, Served, serving
-from tests.server.test_foreign_writes import LISTED, all_changes, next_changes, run, until
+from tests.server.test_foreign_writes import LISTED, all_changes, next_changes, run
+from tests.server.waiting import until
 from tests.stores.places import DjangoPlace
 
 #: Every column of every table that says something of a record.

@@ -25,8 +25,8 @@ from tests.build import PROJECT
 from tests.command import Answer, Smtd
 from tests.peers.environments import Environment
 from tests.peers.project import SumatraProject
-from tests.server.granting import until
 from tests.server.served import Served, serving
+from tests.server.waiting import until_status
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ async def test_right_counts_at_once_in_a_running_server(served: Served, smtd: Sm
 
     answer = await run(smtd, "grant", "bob", PROJECT, "read", *words)
     assert (answer.code, answer.out, answer.err) == (0, f"bob: read in {PROJECT}\n", "")
-    await until(bob, 200)
+    await until_status(bob, 200)
     assert (await bob.ask("DELETE", page)).status == 403
 
     listed = await run(smtd, "list", "--json", *words)
@@ -149,7 +149,7 @@ async def test_right_counts_at_once_in_a_running_server(served: Served, smtd: Sm
     assert f"bob     own projects, read in {PROJECT}; password\n" in (await run(smtd, "list", *words)).out
 
     assert (await run(smtd, "grant", "bob", PROJECT, "none", *words)).code == 0
-    await until(bob, 403)
+    await until_status(bob, 403)
 
 
 async def test_right_everywhere_counts_within_a_second(served: Served, smtd: Smtd, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ async def test_right_everywhere_counts_within_a_second(served: Served, smtd: Smt
     answer = await run(smtd, "grant", "bob", "*", "read", "--users", users)
 
     assert (answer.code, answer.out) == (0, "bob: read in all projects\n")
-    await until(bob, 200)
+    await until_status(bob, 200)
 
 
 async def test_removed_user_is_shut_out_and_leaves_no_right(
@@ -174,7 +174,7 @@ async def test_removed_user_is_shut_out_and_leaves_no_right(
     answer = await run(smtd, "remove", "ada", "--users", users, "--store", served.store)
 
     assert (answer.code, answer.out) == (0, "removed user ada\n")
-    await until(ada, 401)
+    await until_status(ada, 401)
     assert await to_thread.run_sync(ProjectRights(served.store).all) == []
     assert (await served.client("root").get(page)).status == 200
 

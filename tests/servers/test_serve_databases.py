@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from functools import partial
 from itertools import count
@@ -24,7 +23,8 @@ from tests.daemon.process import wait_until
 from tests.server.process import ServerProcess
 from tests.server.served import Client
 from tests.server.streams import streaming
-from tests.servers.clients import PATIENCE, clients, until_entered, until_status, up_to
+from tests.server.waiting import PATIENCE, in_thread, until_status
+from tests.servers.clients import clients, until_entered, up_to
 from tests.servers.fixtures import SERVERS
 from tests.servers.mariadb import mariadb
 from tests.servers.place import place_of
@@ -53,13 +53,6 @@ def database(database_server: DatabaseServer) -> Database:
     return new_store(database_server)
 
 
-@pytest.fixture
-def servers(tmp_path: Path, database: Database) -> Iterator[list[ServerProcess]]:
-    """The processes that serve it: two, where several can."""
-    with served(tmp_path / "servers", database, COUNT[database.server.scheme]) as found:
-        yield found
-
-
 async def test_right_that_is_taken_holds_at_each_process_at_once(
     servers: list[ServerProcess], database: Database
 ) -> None:
@@ -81,7 +74,7 @@ async def test_right_that_is_taken_holds_at_each_process_at_once(
 
         await to_thread.run_sync(database.run, "UPDATE smtd_right SET username = 'ada'")
         for bob in bobs:
-            await until_status(bob, LISTED, 403)
+            await until_status(bob, 403)
 
 
 async def test_stream_ends_when_a_right_is_taken_elsewhere(
@@ -116,14 +109,14 @@ async def test_write_past_all_processes_is_in_the_feed_of_each_once(
         async with streaming(both[0]) as here, streaming(both[-1], "since=0&include=records") as there:
             await place.put(full())
             await both[-1].put(record("own"))
-            await to_thread.run_sync(until_entered, database)
+            await until_entered(database)
             for number in range(3):
                 await to_thread.run_sync(database.run, outcome, f"{number}")
-            await to_thread.run_sync(until_entered, database)
+            await until_entered(database)
             await to_thread.run_sync(database.run, OTHER_EXECUTABLE)
-            await to_thread.run_sync(until_entered, database)
+            await until_entered(database)
             await place.remove("full")
-            await to_thread.run_sync(until_entered, database)
+            await until_entered(database)
             await both[0].put(record("last"))
             page = (await both[0].changes()).json["changes"]
             for stream in (here, there):
@@ -164,31 +157,25 @@ async def test_store_that_others_made_is_served_without_triggers(
     database = await to_thread.run_sync(database_server.new)
     place = place_of(database)
     await place.put(full())
-
-    def start() -> Any:
-        return served(tmp_path / "servers", database, COUNT[database_server.scheme])
-
-    context = start()
-    servers = await to_thread.run_sync(context.__enter__)
-    try:
-        async with clients(servers, "root") as both:
-            for client in both:
-                await until_status(client, "api/v1/changes", 200)
-                assert [one["label"] for one in (await client.changes()).json["changes"]] == ["full"]
-            since = (await both[-1].changes()).json["next"]
-            await place.put(record("theirs"))
-            with anyio.fail_after(PATIENCE):
-                found = (await both[-1].changes(since, wait=50)).json["changes"]
-            assert [one["label"] for one in found] == ["theirs"]
-            assert found[0]["digest"] == digest(record("theirs"))
-            await to_thread.run_sync(
-                database.run,
-                "INSERT INTO django_store_project (id, name, description) VALUES ('Theirs', '', '')",
-            )
-            for client in both:
-                await until_status(client, "records/Theirs/", 200)
-    finally:
-        await to_thread.run_sync(context.__exit__, None, None, None)
+    async with (
+        in_thread(served(tmp_path / "servers", database, COUNT[database_server.scheme])) as servers,
+        clients(servers, "root") as both,
+    ):
+        for client in both:
+            await until_status(client, 200, "api/v1/changes")
+            assert [one["label"] for one in (await client.changes()).json["changes"]] == ["full"]
+        since = (await both[-1].changes()).json["next"]
+        await place.put(record("theirs"))
+        with anyio.fail_after(PATIENCE):
+            found = (await both[-1].changes(since, wait=50)).json["changes"]
+        assert [one["label"] for one in found] == ["theirs"]
+        assert found[0]["digest"] == digest(record("theirs"))
+        await to_thread.run_sync(
+            database.run,
+            "INSERT INTO django_store_project (id, name, description) VALUES ('Theirs', '', '')",
+        )
+        for client in both:
+            await until_status(client, 200, "records/Theirs/")
     triggers = "SELECT count(*) FROM information_schema.triggers WHERE trigger_name LIKE 'smtd%'"
     triggers += f" AND trigger_schema IN ('public', '{database.name}')"
     assert await to_thread.run_sync(database.run, triggers) == [(0,)]
@@ -198,22 +185,14 @@ async def test_store_that_others_made_is_served_without_triggers(
 @pytest.mark.slow
 async def test_database_that_restarts_is_served_again(tmp_path: Path, run: str) -> None:
     """Meanwhile requests get 503 with a sentence, and no write is acknowledged that is not there later."""
-    manager = RUN[run]()
-    server = await to_thread.run_sync(manager.__enter__)
-    try:
+    async with in_thread(RUN[run]()) as server:
         database = await to_thread.run_sync(new_store, server)
-        context = served(tmp_path / "servers", database, COUNT[server.scheme])
-        servers = await to_thread.run_sync(context.__enter__)
-        try:
+        async with in_thread(served(tmp_path / "servers", database, COUNT[server.scheme])) as servers:
             async with clients(servers, "ada") as both:
                 await _restart_under_load(server, both)
             eras = await to_thread.run_sync(database.run, "SELECT count(*) FROM smtd_era")
             # One for each start of a process; after each restart each process began one with its next write.
             assert eras == [(len(servers) * (1 + 2),)]
-        finally:
-            await to_thread.run_sync(context.__exit__, None, None, None)
-    finally:
-        await to_thread.run_sync(manager.__exit__, None, None, None)
 
 
 def _has(acknowledged: list[str], count: int) -> bool:
@@ -249,7 +228,7 @@ async def _restart_under_load(server: DatabaseServer, both: list[Client]) -> Non
             await anyio.sleep(0.5)
             await to_thread.run_sync(server.start)
             for client in both:
-                await until_status(client, LISTED, 200)
+                await until_status(client, 200)
             before = len(acknowledged)
             await to_thread.run_sync(wait_until, partial(_has, acknowledged, before + 10))
         is_over.set()

@@ -23,13 +23,12 @@ from tests.build import PROJECT, full, record
 from tests.daemon.process import wait_until
 from tests.server.process import ServerProcess
 from tests.server.served import Client, serving
+from tests.server.waiting import PATIENCE, in_thread
+from tests.servers.clients import sharing, until_entered, until_logged
 from tests.servers.place import PostgresqlPlace
-from tests.servers.served import new_store, served
-from tests.servers.server import Database, DatabaseServer
-from tests.servers.test_serve_processes import clients, until_entered
+from tests.servers.served import served
+from tests.servers.server import Database
 
-#: Seconds after which a test gives up.
-PATIENCE = 60.0
 TOOK_OVER = "this server now enters what other programs write"
 LOST = "another server now enters what other programs write"
 SET_OUTCOME = "UPDATE django_store_record SET outcome = ? WHERE label = 'run'"
@@ -49,11 +48,6 @@ async def link_to(database: Database) -> AsyncIterator[ServerLink]:
     """Give a connection of its own to *database*, as a server has one for its duty."""
     async with open_served(find(database.url)) as opened, opened.own_link() as link:
         yield link
-
-
-async def until_logged(server: ServerProcess, words: str, count: int = 1) -> None:
-    """Wait until *server* has logged *words* *count* times."""
-    await to_thread.run_sync(wait_until, lambda: server.log.read_text("utf-8").count(words) >= count)
 
 
 async def holder_first(servers: list[ServerProcess]) -> list[ServerProcess]:
@@ -84,7 +78,7 @@ async def test_stopped_process_loses_the_duty_and_finds_that_out(
     """The other enters what programs write; the stopped one, when it continues, serves the same as before."""
     place = PostgresqlPlace(database)
     stopped, other = await holder_first(servers)
-    async with clients([stopped, other]) as (of_stopped, of_other):
+    async with sharing([stopped, other]) as (of_stopped, of_other):
         stopped.signal(signal.SIGSTOP)
         try:
             await place.put(record("meanwhile"))
@@ -107,11 +101,9 @@ async def test_process_that_lost_the_duty_enters_nothing_until_it_has_it_again(
 ) -> None:
     """The test has the duty meanwhile, and does nothing."""
     table, place = PostgresqlLease(), PostgresqlPlace(database)
-    manager = served(tmp_path / "servers", database)
-    (server,) = await to_thread.run_sync(manager.__enter__)
-    try:
+    async with in_thread(served(tmp_path / "servers", database)) as (server,):
         await until_logged(server, TOOK_OVER)
-        async with clients([server]) as (client,):
+        async with sharing([server]) as (client,):
             async with link_to(database) as link:
                 before = await table.read(link)
                 assert before is not None
@@ -125,8 +117,6 @@ async def test_process_that_lost_the_duty_enters_nothing_until_it_has_it_again(
 
             assert labels == ["own"]
             await until_in_feed(client, "meanwhile")
-    finally:
-        await to_thread.run_sync(manager.__exit__, None, None, None)
 
 
 async def test_lease_cannot_be_taken_from_a_transaction_that_relies_on_it(
@@ -231,10 +221,9 @@ class Observed:
 
 
 async def test_comparison_is_made_again_if_another_process_repaired_triggers_meanwhile(
-    tmp_path: Path, postgresql_server: DatabaseServer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was written without them, after the comparison had passed it, is entered all the same."""
-    database = await to_thread.run_sync(new_store, postgresql_server)
     async with serving(tmp_path / "here", ServerSettings(find(database.url))) as server:
         await server.ada.make()
         await server.ada.put(full("run"))
@@ -245,21 +234,17 @@ async def test_comparison_is_made_again_if_another_process_repaired_triggers_mea
             await observed.compared.wait()
         await to_thread.run_sync(database.run, "ALTER TABLE django_store_record DISABLE TRIGGER USER")
         await to_thread.run_sync(database.run, SET_OUTCOME, "unseen")
-        other = served(tmp_path / "there", database)
-        await to_thread.run_sync(other.__enter__)
-        observed.go_on.set()
-        try:
+        async with in_thread(served(tmp_path / "there", database)):
+            observed.go_on.set()
             expected = (await server.ada.get(f"records/{PROJECT}/run/")).etag.strip('"')
             await until_in_feed(server.ada, "run", digest=expected)
-        finally:
-            await to_thread.run_sync(other.__exit__, None, None, None)
 
 
 async def test_work_that_was_begun_before_the_duty_was_lost_is_not_committed(
-    tmp_path: Path, postgresql_server: DatabaseServer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The end of a comparison deletes no note, since it belongs to another process now."""
-    database, table = await to_thread.run_sync(new_store, postgresql_server), PostgresqlLease()
+    table = PostgresqlLease()
     async with serving(tmp_path, ServerSettings(find(database.url))) as server:
         await server.ada.make()
         await server.ada.put(full("run"))
@@ -283,7 +268,7 @@ async def test_feed_recovers_if_a_process_without_the_duty_repaired_triggers(
 ) -> None:
     """The one that has the duty was stopped meanwhile, and finds all triggers in place."""
     holder, other = await holder_first(servers)
-    async with clients([holder]) as (client,):
+    async with sharing([holder]) as (client,):
         await client.put(record("run"))
         await to_thread.run_sync(other.stop)
         holder.signal(signal.SIGSTOP)

@@ -7,7 +7,6 @@ import signal
 import time
 from pathlib import Path
 
-import aiohttp
 import anyio
 import pytest
 from anyio import to_thread
@@ -15,10 +14,11 @@ from anyio import to_thread
 from smtd.stores.django.address import LONGEST_IDLE
 from tests.build import PROJECT, record
 from tests.server.process import ServerProcess
-from tests.server.served import Client, Reply
+from tests.server.served import Reply
+from tests.server.waiting import PATIENCE, until_status
+from tests.servers.clients import sharing, until_logged
 from tests.servers.server import Database, elsewhere
-from tests.servers.test_serve_duty import PATIENCE, until_logged, until_waiting
-from tests.servers.test_serve_processes import clients
+from tests.servers.test_serve_duty import until_waiting
 
 #: Seconds after which PostgreSQL asks whether the machine at the other end is still there, and its default.
 KEEPALIVE, DEFAULT_KEEPALIVE = 20.0, 7200.0
@@ -30,7 +30,7 @@ async def test_process_that_is_stopped_in_a_write_delays_others_for_seconds(
 ) -> None:
     """Its own client is not told of a success when it continues."""
     stopped, _ = servers
-    async with clients(servers) as (of_stopped, of_other):
+    async with sharing(servers) as (of_stopped, of_other):
         await of_stopped.put(record("before"))  # so that it has prepared the statements
         replies: list[Reply] = []
 
@@ -68,7 +68,7 @@ async def test_database_asks_whether_a_machine_is_still_there(
     servers: list[ServerProcess], database: Database
 ) -> None:
     """The kernel does, soon enough that a machine without power holds no lock for two hours."""
-    async with clients(servers):
+    async with sharing(servers):
         left = await to_thread.run_sync(_keepalives, database.server.port, {each.pid for each in servers})
 
     assert len(left) >= len(servers)
@@ -100,7 +100,7 @@ async def test_tables_that_a_restore_has_not_filled_yet_are_waited_for(
     servers: list[ServerProcess], database: Database
 ) -> None:
     """Both servers say so, and serve again once the rows are there."""
-    async with clients(servers) as both:
+    async with sharing(servers) as both:
         await both[0].put(record("kept"))
         (row,) = await to_thread.run_sync(database.run, "SELECT * FROM smtd_head")
         await to_thread.run_sync(database.run, "DELETE FROM smtd_head")
@@ -111,17 +111,5 @@ async def test_tables_that_a_restore_has_not_filled_yet_are_waited_for(
         await to_thread.run_sync(database.run, f"INSERT INTO smtd_head VALUES ({places})", *row)
 
         for client in both:
-            await until_found(client, "kept")
+            await until_status(client, 200, f"records/{PROJECT}/kept/")
         assert (await both[1].put(record("new"))).status == 201
-
-
-async def until_found(client: Client, label: str) -> None:
-    """Wait until *client* gets the record *label*; the server may restart meanwhile."""
-    with anyio.fail_after(PATIENCE):
-        while True:
-            try:
-                if (await client.get(f"records/{PROJECT}/{label}/")).status == 200:
-                    return
-            except aiohttp.ClientConnectionError:
-                pass
-            await anyio.sleep(0.02)

@@ -21,34 +21,17 @@ from tests.build import PROJECT, key, record
 from tests.daemon.process import wait_until
 from tests.server.bulk import wanted, write
 from tests.server.process import ServerProcess, server_process
+from tests.server.waiting import in_thread
 from tests.servers.clients import clients, until_entered, until_logged
 from tests.servers.place import MysqlPlace
-from tests.servers.served import new_store, served
+from tests.servers.served import served
 from tests.servers.server import Database, DatabaseServer
 from tests.servers.test_serve_processes import KILLS, Siege
 
+SERVER = "mariadb_server"
 LISTED = f"records/{PROJECT}/"
 HOLDER = "is_used_lock(concat('smtd-serve:', md5(database())))"
 TRIGGERS = "SELECT count(*) FROM information_schema.triggers WHERE trigger_schema = database()"
-
-
-@pytest.fixture
-def database(mariadb_server: DatabaseServer) -> Database:
-    """An empty database."""
-    return new_store(mariadb_server)
-
-
-@pytest.fixture
-def servers(tmp_path: Path, database: Database) -> Iterator[list[ServerProcess]]:
-    """The process that serves it."""
-    with served(tmp_path / "servers", database) as found:
-        yield found
-
-
-@pytest.fixture
-def server(servers: list[ServerProcess]) -> ServerProcess:
-    """The same."""
-    return servers[0]
 
 
 @pytest.fixture
@@ -62,15 +45,15 @@ def second(tmp_path: Path, database: Database) -> Iterator[ServerProcess]:
 
 
 def test_second_process_is_refused_until_the_first_one_ends(
-    server: ServerProcess, second: ServerProcess
+    servers: list[ServerProcess], second: ServerProcess
 ) -> None:
     """With a sentence that says where the first one runs; nothing needs to time out after it is killed."""
     second.start(ready=False)
     assert second.ended() == 2
     assert "already served by another process on localhost; only one process can" in second.log.read_text()
 
-    server.signal(signal.SIGKILL)
-    server.ended()
+    servers[0].signal(signal.SIGKILL)
+    servers[0].ended()
     second.start()
 
 
@@ -120,7 +103,7 @@ async def test_lost_connection_is_no_reason_to_end(servers: list[ServerProcess],
 
         assert (await ada.put(record("one"))).status == 201
         await MysqlPlace(database).put(record("theirs"))
-        await to_thread.run_sync(until_entered, database)
+        await until_entered(database)
 
 
 @pytest.mark.slow
@@ -155,7 +138,7 @@ async def test_labels_differ_by_case_accents_and_spaces(
         await ada.make()
         await write(ada, *(wanted(record(label, tags=frozenset({f"t{label}"}))) for label in labels[:-2]))
         await MysqlPlace(database).put(*(record(label) for label in labels[-2:]))
-        await to_thread.run_sync(until_entered, database)
+        await until_entered(database)
 
         changes = (await ada.changes()).json["changes"]
         assert sorted(one["label"] for one in changes) == sorted(labels)
@@ -179,16 +162,14 @@ async def test_labels_that_the_database_of_others_takes_for_equal_are_refused(
     """Sumatra could not distinguish them."""
     database = await to_thread.run_sync(mariadb_server.new)
     await MysqlPlace(database).put(record("run", tags=frozenset({"good"})))
-    context = served(tmp_path / "servers", database)
-    servers = await to_thread.run_sync(context.__enter__)
-    try:
-        async with clients(servers, "root") as (root,):
-            refused = await root.put(record("RUN"))
-            assert (refused.status, "cannot be told apart from 'run'" in refused.json["error"]) == (422, True)
-            assert (await root.put(record("other", tags=frozenset({"GOOD"})))).status == 422
-            assert (await root.put(record("other", tags=frozenset({"good"})))).status == 201
-    finally:
-        await to_thread.run_sync(context.__exit__, None, None, None)
+    async with (
+        in_thread(served(tmp_path / "servers", database)) as servers,
+        clients(servers, "root") as (root,),
+    ):
+        refused = await root.put(record("RUN"))
+        assert (refused.status, "cannot be told apart from 'run'" in refused.json["error"]) == (422, True)
+        assert (await root.put(record("other", tags=frozenset({"GOOD"})))).status == 422
+        assert (await root.put(record("other", tags=frozenset({"good"})))).status == 201
 
 
 async def test_write_compares_with_what_is_committed_by_then(

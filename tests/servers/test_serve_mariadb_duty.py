@@ -26,23 +26,19 @@ from smtd.stores.django.connection import DatabaseConnection
 from tests.build import PROJECT, full, record
 from tests.daemon.process import wait_until
 from tests.server.served import USERS, serving
-from tests.servers.clients import PATIENCE, clients
-from tests.servers.served import new_store, served
-from tests.servers.server import Database, DatabaseServer, elsewhere
+from tests.server.waiting import PATIENCE, in_thread
+from tests.servers.clients import clients
+from tests.servers.served import served
+from tests.servers.server import Database, elsewhere
 from tests.servers.test_serve_duty import Observed
 
 pytestmark = pytest.mark.slow
 
+SERVER = "mariadb_server"
 #: Seconds for which this test's own statements wait for a lock.
 PATIENT = f"SET SESSION innodb_lock_wait_timeout = {LONGEST_IDLE}"
 #: What each program that inserts a record has to wait for.
 LOCK_END = "SELECT db_id FROM django_store_record ORDER BY db_id DESC LIMIT 1 FOR UPDATE"
-
-
-@pytest.fixture
-def database(mariadb_server: DatabaseServer) -> Database:
-    """An empty database."""
-    return new_store(mariadb_server)
 
 
 # The lease
@@ -159,40 +155,38 @@ async def test_process_that_is_stopped_in_a_write_delays_other_programs_for_seco
     tmp_path: Path, database: Database
 ) -> None:
     """Its own client is not told of a success when it continues."""
-    manager = served(tmp_path / "servers", database)
-    servers = await to_thread.run_sync(manager.__enter__)
-    try:
-        async with clients(servers, "ada") as (ada,):
-            await ada.make()
-            replies: list[int] = []
+    async with (
+        in_thread(served(tmp_path / "servers", database)) as servers,
+        clients(servers, "ada") as (ada,),
+    ):
+        await ada.make()
+        replies: list[int] = []
 
-            async def write() -> None:
-                replies.append((await ada.put(record("lost"))).status)
+        async def write() -> None:
+            replies.append((await ada.put(record("lost"))).status)
 
-            async with anyio.create_task_group() as group:
-                connecting = database.server.connect(database.server.port, database.name)
-                other = await to_thread.run_sync(elsewhere, connecting)
-                for statement in ("BEGIN", "SELECT * FROM smtd_change FOR UPDATE"):
-                    await to_thread.run_sync(elsewhere, other.rows(statement, ()))
-                group.start_soon(write)
-                await until_running(database, "INSERT INTO smtd_change")
-                servers[0].signal(signal.SIGSTOP)
-                try:
-                    began = time.monotonic()
-                    await to_thread.run_sync(elsewhere, other.rows("COMMIT", ()))
-                    await to_thread.run_sync(elsewhere, other.rows(PATIENT, ()))
-                    await to_thread.run_sync(elsewhere, other.rows(LOCK_END, ()))
-                    assert time.monotonic() - began < LONGEST_IDLE / 3
-                    assert replies == []
-                finally:
-                    servers[0].signal(signal.SIGCONT)
-                    await to_thread.run_sync(elsewhere, other.close())
+        async with anyio.create_task_group() as group:
+            connecting = database.server.connect(database.server.port, database.name)
+            other = await to_thread.run_sync(elsewhere, connecting)
+            for statement in ("BEGIN", "SELECT * FROM smtd_change FOR UPDATE"):
+                await to_thread.run_sync(elsewhere, other.rows(statement, ()))
+            group.start_soon(write)
+            await until_running(database, "INSERT INTO smtd_change")
+            servers[0].signal(signal.SIGSTOP)
+            try:
+                began = time.monotonic()
+                await to_thread.run_sync(elsewhere, other.rows("COMMIT", ()))
+                await to_thread.run_sync(elsewhere, other.rows(PATIENT, ()))
+                await to_thread.run_sync(elsewhere, other.rows(LOCK_END, ()))
+                assert time.monotonic() - began < LONGEST_IDLE / 3
+                assert replies == []
+            finally:
+                servers[0].signal(signal.SIGCONT)
+                await to_thread.run_sync(elsewhere, other.close())
 
-            assert replies == [503]
-            assert (await ada.get(f"records/{PROJECT}/lost/")).status == 404
-            assert (await ada.put(record("lost"))).status == 201
-    finally:
-        await to_thread.run_sync(manager.__exit__, None, None, None)
+        assert replies == [503]
+        assert (await ada.get(f"records/{PROJECT}/lost/")).status == 404
+        assert (await ada.put(record("lost"))).status == 201
 
 
 async def until_running(database: Database, words: str) -> None:

@@ -18,7 +18,8 @@ from tests.daemon.process import wait_until
 from tests.sampling import SOAK
 from tests.server.process import ServerProcess, server_process
 from tests.server.served import Client
-from tests.servers.clients import PATIENCE, clients, until_status
+from tests.server.waiting import PATIENCE, until_status
+from tests.servers.clients import clients
 from tests.servers.dump import Dump
 from tests.servers.mariadb import mariadb
 from tests.servers.served import new_store, served
@@ -27,23 +28,11 @@ from tests.servers.server import PASSWORD, USER, Database, DatabaseServer
 pytestmark = pytest.mark.slow
 
 
+SERVER = "mariadb_server"
 LISTED = f"records/{PROJECT}/"
 #: The last table that was made when the creation of tables was interrupted.
 LAST = ["django_content_type", "smtd_dirty", *(["smtd_head", "django_store_record"] if SOAK else [])]
 TRIGGERS = "SELECT count(*) FROM information_schema.triggers WHERE trigger_schema = database()"
-
-
-@pytest.fixture
-def database(mariadb_server: DatabaseServer) -> Database:
-    """An empty database."""
-    return new_store(mariadb_server)
-
-
-@pytest.fixture
-def servers(tmp_path: Path, database: Database) -> Iterator[list[ServerProcess]]:
-    """The process that serves it."""
-    with served(tmp_path / "servers", database) as found:
-        yield found
 
 
 # Tables and triggers
@@ -132,7 +121,7 @@ async def test_truncated_table_is_noticed(
     if not is_running:
         await to_thread.run_sync(servers[0].start)
     async with clients(servers, "ada") as (ada,):
-        await until_status(ada, f"{LISTED}one/", 404)
+        await until_status(ada, 404, f"{LISTED}one/")
         await until_fed(ada, "one", None)
         assert (await ada.changes(since)).status == 200
 
@@ -142,7 +131,7 @@ async def until_fed(client: Client, label: str, digest: str | None) -> None:
     found: list[str | None] = []
     with anyio.fail_after(PATIENCE):
         while found != [digest]:
-            await until_status(client, "api/v1/changes", 200)
+            await until_status(client, 200, "api/v1/changes")
             with suppress(aiohttp.ClientConnectionError):
                 changes = (await client.changes()).json.get("changes", ())
                 found = [each["digest"] for each in changes if each["label"] == label]
@@ -201,9 +190,9 @@ async def test_dump_that_is_put_back_is_noticed(servers: list[ServerProcess], da
 
         await to_thread.run_sync(put_back)
 
-        await until_status(ada, f"api/v1/changes?since={lost}", 410)
-        await until_status(ada, f"{LISTED}lost/", 404)
-        await until_status(ada, f"api/v1/changes?since={kept}", 200)
+        await until_status(ada, 410, f"api/v1/changes?since={lost}")
+        await until_status(ada, 404, f"{LISTED}lost/")
+        await until_status(ada, 200, f"api/v1/changes?since={kept}")
         assert (await ada.put(record("new"))).status == 201
         assert (await ada.changes(lost)).status == 410
         page = (await ada.changes(kept)).json
@@ -228,7 +217,7 @@ async def test_records_that_are_put_back_without_the_log(
 
         await to_thread.run_sync(means, dump)
 
-        await until_status(ada, f"{LISTED}lost/", 404)
+        await until_status(ada, 404, f"{LISTED}lost/")
         await until_fed(ada, "lost", None)
         page = (await ada.changes(since)).json["changes"]
         assert [(one["label"], one["digest"]) for one in page] == [("lost", None)]

@@ -16,8 +16,9 @@ from anyio import to_thread
 from tests.build import PROJECT, record
 from tests.command import Smtd
 from tests.server.process import ServerProcess
+from tests.server.waiting import until_status
 from tests.servers import programs
-from tests.servers.clients import clients, until_logged, until_status
+from tests.servers.clients import clients, until_logged
 from tests.servers.served import served
 from tests.servers.server import PASSWORD as DATABASE_PASSWORD
 from tests.servers.server import USER, Database, DatabaseServer, elsewhere
@@ -102,10 +103,10 @@ async def test_dump_that_is_put_back_is_noticed(
         await to_thread.run_sync(put_back)
 
         for client in both:
-            await until_status(client, f"api/v1/changes?since={lost}", 410)
-            await until_status(client, f"{LISTED}lost/", 404)
+            await until_status(client, 410, f"api/v1/changes?since={lost}")
+            await until_status(client, 404, f"{LISTED}lost/")
         for client in both:
-            await until_status(client, f"api/v1/changes?since={kept}", 200)
+            await until_status(client, 200, f"api/v1/changes?since={kept}")
             assert len((await client.get(LISTED)).json["records"]) == 1
         assert (await both[1].put(record("new"))).status == 201
         for client in both:
@@ -132,7 +133,7 @@ async def test_new_database_for_a_dump_is_left_to_the_restore(
         await to_thread.run_sync(restore)
 
         for client in both:
-            await until_status(client, f"{LISTED}kept/", 200)
+            await until_status(client, 200, f"{LISTED}kept/")
 
 
 async def test_lines_that_the_database_cannot_hold_are_refused(servers: list[ServerProcess]) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from itertools import chain, cycle
 from pathlib import Path
 from random import Random
@@ -23,7 +22,9 @@ from tests.build import record
 from tests.daemon.process import wait_until
 from tests.sampling import SOAK
 from tests.server.process import ServerProcess
-from tests.server.served import PASSWORD, Client, Reply
+from tests.server.served import Client, Reply
+from tests.server.waiting import PATIENCE, in_thread
+from tests.servers.clients import clients, sharing, until_entered
 from tests.servers.place import PostgresqlPlace, place_of
 from tests.servers.served import served
 from tests.servers.server import Database, DatabaseServer
@@ -33,19 +34,6 @@ WRITERS, LABELS, ROUNDS = 50, 20, 4
 #: How often one of two servers is killed, and before each kill the least seconds of load, answers, and writes
 #: past the servers.
 KILLS, LOAD, ANSWERS, WRITES = (6 if SOAK else 3), 0.7, 25, 2
-#: Seconds after which a client counts as stuck.
-PATIENCE = 60.0
-
-
-@asynccontextmanager
-async def clients(servers: list[ServerProcess], name: str = "ada") -> AsyncIterator[list[Client]]:
-    """Give a client of each server, with the project that they share."""
-    roots = await to_thread.run_sync(lambda: [server.root for server in servers])
-    login = {"Authorization": aiohttp.encode_basic_auth(name, PASSWORD)}
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        found = [Client(root, session, login) for root in roots]
-        await found[0].make()
-        yield found
 
 
 async def append(sharer: Sharer, client: Client, rounds: int) -> None:
@@ -72,11 +60,6 @@ async def caught_up(followers: list[tuple[Follower, Client]]) -> None:
             await follower.catch_up(client, (await client.changes(0)).json["next"])
 
 
-async def until_entered(database: Database) -> None:
-    """Wait until a server has entered what others wrote."""
-    await to_thread.run_sync(wait_until, lambda: not database.run("SELECT 1 FROM smtd_dirty LIMIT 1"))
-
-
 async def until_committed(database: Database) -> None:
     """Wait until PostgreSQL has done what a killed process still told it to."""
     others = "datname = current_database() AND pid <> pg_backend_pid()"
@@ -93,7 +76,7 @@ async def test_fifty_writers_through_two_processes_lose_no_word(servers: list[Se
     ledger = Ledger(Tally("writers"))
     labels, words = [f"label-{number}" for number in range(LABELS)], new_words()
     sharers = [Sharer(labels, ledger, Random(SEED + number), words) for number in range(WRITERS)]
-    async with clients(servers) as (first, second):
+    async with sharing(servers) as (first, second):
         kinds = (Follower, Listener, Follower, Listener)
         followers = [
             (kind(f"{kind.__name__} {number}", ledger, number > 1), client)
@@ -130,9 +113,9 @@ async def test_killed_process_loses_nothing_that_it_acknowledged(
 ) -> None:
     """Nor does the other, which goes on; programs that write beside both are in the feed, too."""
     siege = Siege(servers, database)
-    async with clients(servers) as (first, _):
+    async with sharing(servers) as (first, _):
         for turn in range(KILLS):
-            async with clients(servers) as both:
+            async with sharing(servers) as both:
                 await siege.load(both, killed=servers[1])
             await until_committed(database)
             await siege.check(first)
@@ -228,7 +211,7 @@ class Siege:
 
 async def test_each_process_shows_what_the_other_acknowledged(servers: list[ServerProcess]) -> None:
     """Projects, records, listings and the end of the feed: at once."""
-    async with clients(servers) as both:
+    async with sharing(servers) as both:
         for number, (writer, reader) in enumerate(zip(cycle(both), cycle(both[::-1]), strict=False)):
             if number == 10:
                 break
@@ -248,11 +231,11 @@ async def test_cursor_of_one_process_is_good_at_another_that_starts_later(
     servers: list[ServerProcess],
 ) -> None:
     """Each start opens an era; nobody has to begin again."""
-    async with clients(servers) as (first, second):
+    async with sharing(servers) as (first, second):
         await first.put(record("one"))
         cursor = (await first.changes()).json["next"]
         await to_thread.run_sync(servers[1].restart)
-    async with clients(servers) as (first, second):
+    async with sharing(servers) as (first, second):
         await first.put(record("two"))
         for client in (first, second):
             reply = await client.changes(cursor)
@@ -265,7 +248,7 @@ async def test_other_process_takes_over_what_other_programs_write(
 ) -> None:
     """Whichever is killed, the other enters it."""
     place = PostgresqlPlace(database)
-    async with clients(servers):
+    async with sharing(servers):
         pass
     for number, server in enumerate(servers):
         server.signal(signal.SIGKILL)
@@ -273,7 +256,7 @@ async def test_other_process_takes_over_what_other_programs_write(
         await place.put(record(f"past-{number}"))
         await until_entered(database)
         await to_thread.run_sync(server.start)
-    async with clients(servers) as both:
+    async with sharing(servers) as both:
         for client in both:
             labels = [one["label"] for one in (await client.changes()).json["changes"]]
             assert labels == ["past-0", "past-1"]
@@ -287,19 +270,17 @@ async def test_write_in_the_moment_of_a_takeover_is_found_without_triggers(
     database = await to_thread.run_sync(postgresql_server.new)
     place = PostgresqlPlace(database)
     await place.put(record("old"))
-    context = served(tmp_path / "servers", database, 2)
-    first, second = await to_thread.run_sync(context.__enter__)
-    try:
-        async with clients([second], "root") as (client,):
-            await to_thread.run_sync(wait_until, lambda: bool(database.run("SELECT 1 FROM smtd_change")))
-            first.signal(signal.SIGKILL)
-            await to_thread.run_sync(first.ended)
-            await place.put(record("new"))
+    async with (
+        in_thread(served(tmp_path / "servers", database, 2)) as (first, second),
+        clients([second], "root") as (client,),
+    ):
+        await to_thread.run_sync(wait_until, lambda: bool(database.run("SELECT 1 FROM smtd_change")))
+        first.signal(signal.SIGKILL)
+        await to_thread.run_sync(first.ended)
+        await place.put(record("new"))
 
-            found: set[str] = set()
-            with anyio.fail_after(PATIENCE):
-                while found != {"old", "new"}:
-                    reply = await client.changes(wait=5)
-                    found = {each["label"] for each in reply.json.get("changes", ())}
-    finally:
-        await to_thread.run_sync(context.__exit__, None, None, None)
+        found: set[str] = set()
+        with anyio.fail_after(PATIENCE):
+            while found != {"old", "new"}:
+                reply = await client.changes(wait=5)
+                found = {each["label"] for each in reply.json.get("changes", ())}

@@ -15,10 +15,10 @@ from tests.build import PROJECT, record
 from tests.command import Smtd
 from tests.server.process import ServerProcess
 from tests.server.served import USERS
-from tests.servers.clients import until_status
+from tests.server.waiting import until_status
+from tests.servers.clients import sharing, until_logged
 from tests.servers.server import PASSWORD, USER, Database
-from tests.servers.test_serve_duty import holder_first, until_logged
-from tests.servers.test_serve_processes import clients
+from tests.servers.test_serve_duty import holder_first
 from tests.terminal.screen import on_terminal
 
 DIFFERS = "is also served with another users file"
@@ -67,10 +67,10 @@ async def test_client_that_stays_at_one_server_is_not_disturbed_by_what_the_othe
 ) -> None:
     """The user sees other projects there; the numbers of each server stay good at that server."""
     await edit(servers[1], reading_all)
-    async with clients(servers) as (ada, ada_there), clients(servers, "bob") as (bob, _):
+    async with sharing(servers) as (ada, ada_there), sharing(servers, "bob") as (bob, _):
         await bob.make("Bobs")
         await bob.put(record("hidden"), "Bobs")
-        await until_status(ada_there, "records/Bobs/", 200)  # it has read its users file again
+        await until_status(ada_there, 200, "records/Bobs/")  # it has read its users file again
         here = (await ada.changes()).json["next"]
         there = (await ada_there.changes()).json["next"]
         await ada.put(record("run"))

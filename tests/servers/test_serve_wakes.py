@@ -25,22 +25,15 @@ from tests.build import PROJECT, full, record
 from tests.server.bulk import wanted, write
 from tests.server.served import Client, serving
 from tests.server.streams import streaming
-from tests.servers.clients import PATIENCE
+from tests.server.waiting import PATIENCE
 from tests.servers.dump import Dump
 from tests.servers.place import PostgresqlPlace
 from tests.servers.process import free_port
-from tests.servers.served import new_store
 from tests.servers.server import Database, DatabaseServer
 
 LISTED = f"records/{PROJECT}/"
 #: Longer than any test.
 NEVER = 3600.0
-
-
-@pytest.fixture
-def database(postgresql_server: DatabaseServer) -> Database:
-    """An empty database."""
-    return new_store(postgresql_server)
 
 
 @asynccontextmanager
