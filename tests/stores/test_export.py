@@ -163,19 +163,6 @@ HOSTILE: dict[str, tuple[dict[str, Any], str]] = {
         {"launch_mode": {"type": "SerialLaunchMode", "parameters": "[" * 100_000}},
         "launch_mode",
     ),
-    "an alias bomb": (
-        {
-            "parameters": {
-                "type": "YAMLParameterSet",
-                "content": "a: &a [x,x,x,x,x,x,x,x,x]\n"
-                + "".join(
-                    f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n"
-                    for a, b in zip("abcdefgh", "bcdefghi", strict=True)
-                ),
-            }
-        },
-        "far more values than its text",
-    ),
     "a time that is none": ({"timestamp": "yesterday"}, "is not a time"),
     "an offset that is none": ({"timestamp": "2012-07-01 12:00:00+9999999"}, "is not a time"),
     "a time before all": ({"timestamp": "0001-01-01 00:00:00+2300"}, "is not a time"),
