@@ -183,12 +183,6 @@ def test_file_that_is_no_old_database_is_refused(database: Path, case: str) -> N
     assert contents(database.parent) == before
 
 
-def test_new_database_is_refused(database: Path, made_rich_sqlite: Path) -> None:
-    """A database of Sumatra 0.8.1 has other tables and UTC times, and is not read as an old one."""
-    with pytest.raises(StoreRefused, match=r"was upgraded to Sumatra 0\.8"):
-        load(made_rich_sqlite)
-
-
 def test_missing_file_is_not_created(tmp_path: Path) -> None:
     """It is an error."""
     with pytest.raises(FileNotFoundError):

@@ -13,7 +13,7 @@ import pytest
 
 from smtd.errors import StoreRefused
 from smtd.records import canonical
-from smtd.stores.base import DONE, STALE, Change, Result
+from smtd.stores.base import DONE, Change, Result
 from smtd.stores.shelf import inert, writing
 from tests.build import PROJECT, change, key, record
 from tests.stores.asking import create, delete, scan_and_read, scan_of, write_to
@@ -221,28 +221,6 @@ async def test_pickle_that_cannot_be_loaded_is_refused(place: ShelfPlace, make: 
         await scan_of(place)
 
     assert_sentence(told.value, place)
-
-
-async def test_project_that_cannot_be_loaded_is_not_written(place: ShelfPlace) -> None:
-    """It may contain records that smtd cannot see; only this project fails."""
-    put(place, UNLOADABLE["truncated"]())
-    before = place.values()
-
-    (outcome,) = await write_to(place, [create(record("new"))])
-
-    assert outcome.result is Result.REFUSED
-    assert outcome.reason.endswith("restore it from a backup")
-    assert place.values() == before
-
-
-async def test_project_that_cannot_be_loaded_blocks_no_other(place: ShelfPlace) -> None:
-    """The other is read and written."""
-    put(place, b"hello world")
-    await place.put(record(), project="Other")
-
-    scan = await scan_of(place, ["Other"])
-
-    assert [of.project for of in scan.digests] == ["Other"]
 
 
 def assert_sentence(error: Exception, place: ShelfPlace) -> None:
@@ -455,15 +433,3 @@ async def test_object_of_a_nested_class_is_reported(place: ShelfPlace) -> None:
     assert set(scan.unreadable) == {key("odd")}
     assert outcomes == [DONE]
     assert place.forms() == {key("odd"): before[key("odd")]}
-
-
-async def test_object_of_another_class_is_not_overwritten(place: ShelfPlace) -> None:
-    """Whatever digest was expected there."""
-    await place.edit(lambda held: held.update(odd=5))
-    before = place.values()
-
-    outcomes = await write_to(place, [create(record("odd")), Change(key("odd"), None, b"x")])
-
-    assert DONE not in outcomes
-    assert STALE in outcomes
-    assert place.values() == before

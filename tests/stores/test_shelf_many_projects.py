@@ -124,6 +124,7 @@ async def test_project_that_cannot_be_loaded_holds_back_no_other(dumb: ShelfPlac
         assert (first, third) == (DONE, DONE)
         assert second.result is Result.REFUSED
         assert second.reason.startswith(f"the records of project 'B' in the shelf {dumb.location.path}")
+        assert second.reason.endswith("restore it from a backup")
         with pytest.raises(StoreRefused, match="the records of project 'B' in the shelf"):
             await shelf.scan()
         assert len((await shelf.scan(["A", "C"])).digests) == 3

@@ -14,7 +14,7 @@ import pytest
 
 from smtd.errors import StoreRefused
 from smtd.records.record import Key, Parameters, Record
-from smtd.stores.base import DONE, Change, Outcome, Result
+from smtd.stores.base import Change, Outcome, Result
 from smtd.stores.shelf import forms, inert, loaded, messages, worker
 from smtd.stores.shelf.dumb import DumbFile
 from smtd.stores.shelf.inert import Inert, Ref
@@ -208,38 +208,6 @@ async def test_old_shelf_is_not_written_after_a_rest(path: Path, monkeypatch: py
     store.rest()
     assert await store.scan() == scan
     assert contents(path.parent) == before
-
-
-async def test_one_old_record_makes_the_shelf_read_only(tmp_path: Path) -> None:
-    """In any project; new records beside it are read."""
-    place = dumb_place(tmp_path / "both")
-    await place.put(record("new"))
-    await place.edit(lambda held: held.update(one=old(datetime(2020, 1, 1))), "aged")
-    before = contents(tmp_path)
-
-    store = opened(place.location.path)
-    scan = await store.scan(["MyProject"])
-    outcome = await store.write([Change(Key("MyProject", "newer"), record("newer"), None)])
-
-    assert list(scan.digests) == [Key("MyProject", "new")]
-    assert outcome == [Outcome(Result.REFUSED, worker.READ_ONLY)]
-    assert contents(tmp_path) == before
-
-
-async def test_shelf_without_old_records_is_written_again(tmp_path: Path) -> None:
-    """After Sumatra itself removed the last one."""
-    place = dumb_place(tmp_path / "both")
-    await place.put(record("new"))
-    await place.edit(lambda held: held.update(one=old(datetime(2020, 1, 1))))
-    store = opened(place.location.path)
-    await store.scan()
-    during = store.capabilities.read_only
-    await place.remove("one")
-
-    await store.scan()
-
-    assert (during, store.capabilities.read_only) == (worker.READ_ONLY, "")
-    assert await store.write([Change(Key("MyProject", "newer"), record("newer"), None)]) == [DONE]
 
 
 # Unreadable shelves and records

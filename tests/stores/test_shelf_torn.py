@@ -389,17 +389,6 @@ def test_shelf_behind_links_is_written_in_place(place: ShelfPlace, tmp_path: Pat
     assert there.read()[0].keys() == {b"MyProject", b"New", b"Theirs"}
 
 
-def test_value_is_replaced_only_if_it_is_as_it_was_read(place: ShelfPlace) -> None:
-    """Otherwise the write is stale."""
-    with dbm.dumb.open(str(place.location.path), "c") as shelf:
-        shelf[b"MyProject"] = b"old"
-    before = place.files()
-
-    assert not DumbFile(place.location.path).replace({b"MyProject": Swap(b"other", b"new")})
-    assert not DumbFile(place.location.path).replace({b"MyProject": Swap(None, b"new")})
-    assert place.files() == before
-
-
 def test_projects_of_any_name_are_found_in_the_index(place: ShelfPlace) -> None:
     """And dbm.dumb finds them where smtd wrote."""
     names = ["a'b", 'a"b', "é", "日本", "a\nb", "a\\b", "a\x85b", "a\u2028b", "😀", " ", "a, (0, 1)"]

@@ -18,7 +18,6 @@ from smtd.stores.registry import open_store
 from smtd.stores.shelf import foreign, gnu
 from smtd.stores.shelf.contents import Swap
 from smtd.stores.shelf.driver import GNU
-from smtd.stores.shelf.dumb import DumbFile
 from tests.build import key, record
 from tests.peers.environments import Environment
 from tests.stores.asking import create, write_to
@@ -38,17 +37,6 @@ def place(tmp_path: Path, dbm_environment: Environment) -> ShelfPlace:
 
 
 # Reading
-
-
-def test_file_of_gdbm_is_read_without_gdbm() -> None:
-    """smtd recognizes it by its content."""
-    assert find(str(CORPUS / "c081_gnu")).driver is GNU
-
-    found = gnu.parse((CORPUS / "c081_gnu").read_bytes())
-
-    expected = DumbFile(CORPUS / "c081_dumb").read()[0]
-    assert found.keys() == expected.keys() == {b"corpus"}
-    assert expected[b"corpus"].startswith(found[b"corpus"])
 
 
 def made(order: str, width: int, magic: int) -> bytes:

@@ -9,7 +9,6 @@ from anyio import to_thread
 
 from smtd.errors import StoreRefused, StoreUnreachable
 from smtd.filestat import NotSettled
-from smtd.stores.discovery import find
 from smtd.stores.shelf import ndbm, open_files
 from smtd.stores.shelf.contents import Swap
 from smtd.stores.shelf.driver import NDBM
@@ -20,7 +19,6 @@ from tests.stores.places import (
     CORPUS,
     HastyTime,
     ShelfPlace,
-    by_module,
     contents,
     foreign_place,
     opened_elsewhere,
@@ -36,21 +34,6 @@ def place(tmp_path: Path, dbm_environment: Environment) -> ShelfPlace:
 
 
 # Reading
-
-
-def test_file_of_berkeley_db_is_read_without_the_library(
-    dbm_environment: Environment, tmp_path: Path
-) -> None:
-    """smtd recognizes it by its content, whatever its name."""
-    (tmp_path / "shelf.old").write_bytes(REAL.read_bytes())
-    (tmp_path / "records.db").write_bytes(REAL.read_bytes())
-
-    found = ndbm.parse(REAL.read_bytes())
-
-    assert [find(str(tmp_path / name)).driver for name in ("shelf.old", "records.db", "records")] == [
-        NDBM
-    ] * 3
-    assert found == by_module(dbm_environment.python, "dbm.ndbm", tmp_path / "records", {})
 
 
 def test_loop_of_overflow_pages_ends_the_read() -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from smtd.records import canonical
 from smtd.records.record import (
     Component,
     DataKey,
@@ -24,14 +23,14 @@ from smtd.records.record import (
 )
 from smtd.stores.base import DONE, Change
 from smtd.stores.django.mapping import SHARED
-from tests.build import INPUT, MOMENT, OUTPUT, change, full, record
+from tests.build import MOMENT, change, full, record
 from tests.peers.environments import Environment
 from tests.peers.fixtures import RICH
 from tests.peers.stores import PeerStore, Seen
 from tests.stores.asking import write_to
 from tests.stores.places import CODE, DjangoPlace
 from tests.stores.samples import ROOT, SHA1, TYPED, at_home
-from tests.stores.sumatra.contract import RichContract, as_in_a_database, copy, fill, own
+from tests.stores.sumatra.contract import RichContract, as_in_a_database, copy, fill
 
 
 @pytest.fixture
@@ -128,19 +127,6 @@ async def test_rows_equal_those_of_sumatra(rich: DjangoPlace, place: DjangoPlace
     assert {table: ours[table] - theirs[table] for table in ours} == {table: set() for table in ours}
     assert ours["record"] == theirs["record"]
     assert ours["datakey"] == theirs["datakey"]
-
-
-async def test_deletion_leaves_data_that_other_records_use(place: DjangoPlace, peer: PeerStore) -> None:
-    """Sumatra sees that smtd deletes the record, and keeps its data as the input of others."""
-    producer = at_home(record("producer", output_data=(OUTPUT, INPUT)))
-    consumer = at_home(record("consumer", input_data=(OUTPUT,)))
-    await fill(place, producer, consumer)
-
-    assert await write_to(place, [Change(own("producer"), None, canonical.digest(producer))]) == [DONE]
-
-    seen = peer.dump()[RICH]
-    assert list(seen) == ["consumer"]
-    assert [key["path"] for key in seen["consumer"]["input_data"]] == [OUTPUT.path]
 
 
 LIST = """

@@ -16,7 +16,7 @@ from smtd.stores.http.driver import HTTP
 from smtd.stores.location import Location
 from smtd.stores.registry import open_store
 from tests.build import PROJECT, key, record
-from tests.peers.line import Line, line_to, status
+from tests.peers.line import Line, line_to
 from tests.peers.server import PASSWORD, SumatraServer
 from tests.stores.server_place import ADA, ServerPlace
 
@@ -86,20 +86,6 @@ async def test_wrong_certificate_of_the_authority_is_rejected(
             await store.scan([PROJECT])
 
     assert line.requests == []
-
-
-async def test_redirect_to_another_server_is_not_followed(
-    line: Line, server: SumatraServer, tmp_path: Path
-) -> None:
-    """Or to another port: smtd reports it, and sends the password nowhere else."""
-    async with line_to(server.root) as elsewhere:
-        line.break_at(1, status(302, Location=f"{elsewhere.url}/records/{PROJECT}/"))
-        async with open_store(location(line, ca_file=str(tmp_path / "ca.pem"))) as store:
-            with pytest.raises(StoreRefused, match="redirects to "):
-                await store.scan([PROJECT])
-
-        assert elsewhere.requests == []
-    assert line.headers[0]["Authorization"].startswith("Basic ")
 
 
 async def test_insecure_option_is_logged_at_every_opening(
