@@ -36,6 +36,15 @@ def document(**fields: Any) -> bytes:
     return text
 
 
+NEXT_STEP = "correct the record there, or delete it there"
+#: Values for which Python's own error would mean nothing to a user, by what is said.
+IN_WORDS = {
+    "a number of 401 digits": "a number in it is too large",
+    "a number of 5000 digits": "a number in it has too many digits",
+    "deep lists": "it is nested too deeply",
+    "latin-1": "it is not UTF-8",
+    "UTF-16": "it is not UTF-8",
+}
 BAD: dict[str, bytes] = {
     "a number of 401 digits": document(duration=b"1" + b"0" * 400),
     "a number of 5000 digits": document(duration=b"1" * 5000),
@@ -64,34 +73,17 @@ BAD: dict[str, bytes] = {
 }
 
 
-#: Values for which Python's own error would mean nothing to a user.
-IN_WORDS = {
-    "a number of 401 digits": "a number in it is too large",
-    "a number of 5000 digits": "a number in it has too many digits",
-    "deep lists": "it is nested too deeply",
-    "latin-1": "it is not UTF-8",
-    "UTF-16": "it is not UTF-8",
-}
-
-
 @pytest.mark.parametrize("case", BAD)
 def test_bad_value_is_the_failure_of_its_record(case: str) -> None:
-    """A sentence of one line; smtd raises nothing else."""
+    """A sentence of one line, in the words of a user; smtd raises nothing else."""
     with pytest.raises(RecordUnusable) as told:
         form.read(BAD[case], ASKED)
 
-    assert len(str(told.value)) < 400
-    assert "\n" not in str(told.value)
-
-
-@pytest.mark.parametrize("case", IN_WORDS)
-def test_bad_value_is_explained_in_a_users_words(case: str) -> None:
-    """The sentence says what is wrong with the record, and what to do."""
-    with pytest.raises(RecordUnusable) as told:
-        form.read(BAD[case], ASKED)
-
-    next_step = "correct the record there, or delete it there"
-    assert str(told.value) == f"the server's answer is not a record: {IN_WORDS[case]}; {next_step}"
+    said = str(told.value)
+    assert len(said) < 400
+    assert "\n" not in said
+    if case in IN_WORDS:
+        assert said == f"the server's answer is not a record: {IN_WORDS[case]}; {NEXT_STEP}"
 
 
 def not_shown(label: str) -> faults.Fault:
