@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +16,10 @@ import pytest
 from anyio import to_thread
 
 from smtd import filestat
+from smtd.replacement import _File
 from smtd.stores.base import ResumedStore, Token
+from smtd.stores.django import sqlite
+from smtd.stores.location import Location
 from smtd.watch import Watch
 from tests.build import change, key, record
 from tests.stores.asking import digests
@@ -215,3 +219,67 @@ async def test_files_that_become_old_enough_during_a_cycle_are_reported_after_it
         with anyio.fail_after(10):
             await news.wait()
         group.cancel_scope.cancel()
+
+
+async def test_file_exchanged_while_its_commits_are_counted_has_no_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection is new, and its commit counter says nothing about the old file."""
+    Seconds(monkeypatch)
+    place, other = DjangoPlace(tmp_path / "store"), DjangoPlace(tmp_path / "other")
+    await place.put(BEFORE)
+    shutil.copy(place.path, other.path)  # both continue from here with equal change counters
+    await place.put(change(BEFORE, outcome="v002"))
+    await other.put(change(BEFORE, outcome="v003"))
+
+    async with place.open() as opened:
+        store = cast(ResumedStore, opened)
+        await store.scan()
+        token = await store.token()
+        assert token is not None
+        asked = sqlite.SqliteFile._check_commits
+
+        async def then(self: Any, **options: Any) -> Any:
+            found = await asked(self, **options)
+            with suppress(FileNotFoundError):
+                await to_thread.run_sync(os.replace, other.path, place.path)
+            return found
+
+        monkeypatch.setattr(sqlite.SqliteFile, "_check_commits", then)
+        await store.resume(token)
+        monkeypatch.setattr(sqlite.SqliteFile, "_check_commits", asked)
+
+        assert await store.token() is None  # no scan has seen the contents of the file
+
+
+async def test_mark_of_another_file_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise that file, a backup, would count as the store while the daemon runs."""
+    now, backup, aside = (tmp_path / name for name in ("now", "backup", "aside"))
+    for directory in (now, backup):
+        directory.mkdir()
+        await DjangoPlace(directory / "store").put(record("run"))
+    await DjangoPlace(now / "store").put(record("newest"))
+    location = DjangoPlace(now / "store").location
+    await anyio.sleep(0.05)  # the files are old
+
+    def exchange() -> None:
+        now.rename(aside)
+        backup.rename(now)
+        aside.rename(backup)
+
+    before, _ = await _File(location).read("")
+    mark = Location.mark
+    exchange()  # a user mounts or moves the directory of the backup here
+
+    def then(self: Location) -> Any:
+        exchange()  # and removes it again
+        return mark(self)
+
+    monkeypatch.setattr(Location, "mark", then)
+    await _File(location).read(before)
+    monkeypatch.setattr(Location, "mark", mark)
+    assert await _File(location).read(before) == (before, False)
+    exchange()
+
+    _, is_another = await _File(location).read(before)
+    assert is_another

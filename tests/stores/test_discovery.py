@@ -436,15 +436,36 @@ def test_invalid_address_is_an_error_without_its_secrets(said: str, address: str
     assert "secret" not in repr(told.value.__cause__)
 
 
-@pytest.mark.parametrize("name", ["http", "https", "postgres"])
+@pytest.mark.parametrize("name", ["http", "https", "postgres", "mysql", "mariadb", "postgresql"])
 def test_file_with_the_name_of_a_scheme_is_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """A scheme alone makes no address."""
+    """A scheme alone makes no address, in a project file neither."""
     monkeypatch.chdir(tmp_path)
     make_django(tmp_path / name)
+    make_project(tmp_path, DJANGO, db_file=name)
 
     assert find(name).path == Path(name)
+    assert find(".").identity == f"django:{tmp_path / name}"
+
+
+def test_other_settings_in_a_project_file_are_no_account_at_a_database(tmp_path: Path) -> None:
+    """Sumatra uses only what is in the address; the identity has always been built like that, too."""
+    address = "postgresql://h/db"
+    make_project(tmp_path, DJANGO, db_file=address, username="bob", password="of the Sumatra Server")
+
+    found = find(str(tmp_path))
+
+    assert (found.identity, found.access.password) == (f"postgresql:{address}", None)
+
+
+@pytest.mark.parametrize(("kind", "key"), [(DJANGO, "db_file"), (SHELVE, "shelf_name")])
+def test_path_with_a_nul_is_an_error_of_the_project_file(tmp_path: Path, kind: str, key: str) -> None:
+    """As any other name that cannot be used."""
+    make_project(tmp_path, kind, **{key: "a\0b"})
+
+    with pytest.raises(SmtdError):
+        find(str(tmp_path))
 
 
 @pytest.mark.parametrize("address", ["ftp://lab.example/", "lab.example", ""])

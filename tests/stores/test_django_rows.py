@@ -739,10 +739,10 @@ for number in range(100000):
 """
 
 
-async def test_sumatra_saves_while_smtd_writes_thousands(place: DjangoPlace) -> None:
+async def test_sumatra_saves_while_smtd_writes_many(place: DjangoPlace) -> None:
     """A program that waits five seconds for locks, as Sumatra does, completes all of its saves."""
     await place.put(record())
-    changes = [create(full(f"run-{n}")) for n in range(2000)]
+    changes = [create(full(f"run-{n}")) for n in range(1000)]
     writer = start(SUMATRA_LIKE, place)
     assert writer.stdout is not None
     writer.stdout.readline()

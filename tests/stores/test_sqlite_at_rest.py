@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,7 +12,9 @@ from smtd.engine.pair import Policy
 from smtd.journal.journal import open_journal
 from smtd.merge.sides import Both
 from smtd.sqlite import Connection
+from smtd.stores.django.ids import REORDER_WINDOW
 from smtd.stores.django.reader import EncodedRow
+from smtd.stores.django.sqlite_store import SqliteStore
 from tests.build import key, record
 from tests.stores.places import DjangoPlace
 
@@ -56,3 +58,19 @@ async def test_pages_are_released_after_a_cycle(tmp_path: Any, monkeypatch: pyte
         assert (report.ok, report.right.created) == (True, len(LABELS))
 
         assert not holding
+
+
+async def test_rows_of_earlier_looks_are_known_after_a_rest(tmp_path: Any, monkeypatch: Any) -> None:
+    """A look at a server reads only new rows, and no older ones."""
+    place = DjangoPlace(tmp_path / "records.sqlite")
+    await place.put(record("old"), record("new"))
+    place.run(f"UPDATE django_store_record SET db_id = {3 * REORDER_WINDOW} WHERE label = 'new'")
+    async with place.open() as opened:
+        store = cast(SqliteStore, opened)
+        await store.scan()
+        await store.read([key("old")])
+        monkeypatch.setattr(Connection, "exclusive", False)
+        store.rest()
+        store._ids.add(3 * REORDER_WINDOW, key("new"))
+
+        assert (await store.read([key("old")])).keys() == {key("old")}
