@@ -27,7 +27,9 @@ http {{
 """
 
 
-@pytest.fixture(scope="module", params=["as in the guide", "all compressed"])
+@pytest.fixture(
+    scope="module", params=["as in the guide", pytest.param("all compressed", marks=pytest.mark.slow)]
+)
 def behind(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Proxied]:
     """A server with nginx before it."""
     port, directory = free_port(), tmp_path_factory.mktemp("nginx")

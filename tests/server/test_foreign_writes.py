@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from anyio import to_thread
 from smtd.records import canonical
 from smtd.records.record import Record
 from smtd.server import change_log, foreign_writes
-from smtd.server.changes_api import VIEWS
 from smtd.server.opening import open_database
 from smtd.server.server_settings import ServerSettings
 from smtd.stores.base import DONE, Change
@@ -24,7 +22,6 @@ from smtd.stores.registry import open_store
 from tests.build import PROJECT, commented, full, key, record
 from tests.server.served import Client, Served, serving
 from tests.server.streams import streaming
-from tests.server.waiting import until, until_status
 from tests.stores.places import DjangoPlace
 
 LISTED = f"records/{PROJECT}/"
@@ -210,46 +207,6 @@ async def test_what_another_program_wrote_while_the_server_was_down_is_in_the_fe
 
     async with serving(tmp_path) as second:
         assert [one["label"] for one in await next_changes(second.ada, since)] == ["new"]
-
-
-async def test_project_created_by_another_program_is_served(served: Served, ada: Client) -> None:
-    """It has no owner: an admin gives it to a user."""
-    await to_thread.run_sync(run, served.store, "INSERT INTO django_store_project VALUES ('Theirs', '', '')")
-
-    root = served.client("root")
-    await until_status(root, 200, "records/Theirs/")
-    assert (await ada.get("records/Theirs/")).status == 403
-
-
-async def test_idle_file_is_complete_without_its_log(served: Served, ada: Client, tmp_path: Path) -> None:
-    """Sumatra's own backup copies that one file."""
-    await ada.put(full())
-
-    labels = "SELECT label FROM django_store_record"
-    await until(partial(is_complete, served.store, tmp_path / "copy", labels))
-
-
-async def test_server_restarts_with_a_replaced_file(served: Served, ada: Client, tmp_path: Path) -> None:
-    """Put back from a backup while it runs: nothing is written into the file that is gone."""
-    await ada.put(record("kept"))
-    await to_thread.run_sync(copied, served.store, tmp_path / "backup")
-    await ada.put(record("lost"))
-    lost = (await ada.changes()).json["next"]
-    await to_thread.run_sync(_put_back, tmp_path / "backup", served.store)
-
-    await until(partial(_has_eras, served.store, 2))
-    assert run(served.store, "SELECT label FROM django_store_record") == [("kept",)]
-    assert run(served.store, "SELECT seq FROM smtd_head")[0][0] > lost // VIEWS
-
-
-async def _has_eras(store: Path, count: int) -> bool:
-    return await to_thread.run_sync(run, store, "SELECT count(*) FROM smtd_era") == [(count,)]
-
-
-def _put_back(copy: Path, store: Path) -> None:
-    for ending in ("-wal", "-shm"):
-        Path(f"{store}{ending}").unlink(missing_ok=True)
-    copy.replace(store)
 
 
 async def test_store_created_by_sumatra_is_served(found: DjangoPlace, tmp_path: Path) -> None:

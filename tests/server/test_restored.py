@@ -15,6 +15,7 @@ from anyio import to_thread
 
 from smtd.server import change_log
 from smtd.server.change_log import Eras
+from smtd.server.changes_api import VIEWS
 from smtd.server.server_settings import ServerSettings
 from tests.build import record
 from tests.server.process import ServerProcess
@@ -119,6 +120,7 @@ async def test_write_ahead_log_of_a_replaced_file_is_set_aside(
     await ada.put(record("kept"))
     await to_thread.run_sync(copied, served.store, tmp_path / "backup")
     await fill(ada, "lost", 20)
+    lost = (await ada.changes()).json["next"]
 
     await to_thread.run_sync((tmp_path / "backup").replace, served.store)
 
@@ -128,6 +130,7 @@ async def test_write_ahead_log_of_a_replaced_file_is_set_aside(
     await until(is_served)
     assert run(served.store, "PRAGMA integrity_check") == [("ok",)]
     assert run(served.store, "SELECT label FROM django_store_record") == [("kept",)]
+    assert run(served.store, "SELECT seq FROM smtd_head")[0][0] > lost // VIEWS
 
 
 async def test_store_that_is_away_for_a_moment_is_not_made_again(

@@ -72,12 +72,16 @@ def test_server_runs_beside_the_daemon_of_its_user(tmp_path: Path) -> None:
 
 
 def test_server_creates_its_own_store(tmp_path: Path) -> None:
-    """Private, at the first start; what was put there is there after the next one."""
+    """Private, at the first start; what was put there is there after the next one, and counted."""
     with server_process(tmp_path) as server:
         assert ask(server, "GET", "/healthz") == (200, b'{"ok":true}')
         assert ask(server, "GET", "/records/", user="")[0] == 401
         assert ask(server, "PUT", LISTED, b"{}")[0] == 201
         assert put(server, "run") == 201
+        status, metrics = ask(server, "GET", "/metrics", user="")
+        assert status == 200, "on this machine"
+        assert b'smtd_server_requests_total{method="PUT",status="201"} 2.0' in metrics
+        assert b"smtd_server_changes_total 1.0" in metrics
         assert stat.filemode(server.store.stat().st_mode) == "-rw-------"
         assert json.loads(server.ctl("status", "--json").out)["pairs"] == []
 
@@ -85,19 +89,6 @@ def test_server_creates_its_own_store(tmp_path: Path) -> None:
         assert server.ended() == 0
         server.start()
         assert ask(server, "GET", f"{LISTED}run/")[0] == 200
-
-
-def test_metrics_are_for_this_machine(tmp_path: Path) -> None:
-    """They count what was asked and what was changed."""
-    with server_process(tmp_path) as server:
-        ask(server, "PUT", LISTED, b"{}")
-        put(server, "run")
-
-        status, body = ask(server, "GET", "/metrics", user="")
-
-    assert status == 200
-    assert b'smtd_server_requests_total{method="PUT",status="201"} 2.0' in body
-    assert b"smtd_server_changes_total 1.0" in body
 
 
 async def test_store_of_smt_is_served(tmp_path: Path) -> None:
@@ -154,26 +145,6 @@ def test_reload_applies_the_section(tmp_path: Path) -> None:
         assert (answer.code, "did you mean 'left'?" in answer.err) == (2, True)
 
 
-def test_server_offers_tls(tmp_path: Path) -> None:
-    """Also where other machines reach it."""
-    authority = trustme.CA()
-    certificate = authority.issue_cert("localhost", "127.0.0.1")
-    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
-    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
-    files = f'cert_file = "{tmp_path}/cert.pem"\nkey_file = "{tmp_path}/key.pem"\n'
-    text = f'[server]\nlisten = "0.0.0.0:0"\n{files}'
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-
-    with server_process(tmp_path, text) as server:
-        port = urlsplit(server.root).port
-        with closing(HTTPSConnection("localhost", port, context=context, timeout=30)) as line:
-            line.request("GET", "/records/", headers=login("ada"))
-            answer = line.getresponse()
-            assert (answer.status, answer.read()) == (200, b"[]")
-        assert server.root.startswith("https://")
-
-
 def test_server_with_an_expired_certificate_warns(tmp_path: Path) -> None:
     """It serves all the same, as smt accepts any certificate."""
     past = datetime(2020, 1, 1, tzinfo=timezone.utc)
@@ -228,7 +199,7 @@ def test_key_with_a_password_is_refused(tmp_path: Path) -> None:
 
 
 def test_renewed_certificate_is_used_after_a_reload(tmp_path: Path) -> None:
-    """Its file has the same name."""
+    """Its file has the same name. With a certificate the server may listen to other machines."""
     authority = trustme.CA()
     context = ssl.create_default_context()
     authority.configure_trust(context)
@@ -240,13 +211,17 @@ def test_renewed_certificate_is_used_after_a_reload(tmp_path: Path) -> None:
 
     def serial(server: ServerProcess) -> object:
         with closing(HTTPSConnection("localhost", urlsplit(server.root).port, context=context)) as line:
-            line.connect()
+            line.request("GET", "/records/", headers=login("ada"))
             assert isinstance(line.sock, ssl.SSLSocket)
-            return (line.sock.getpeercert() or {})["serialNumber"]
+            found = (line.sock.getpeercert() or {})["serialNumber"]
+            answer = line.getresponse()
+            assert (answer.status, answer.read()) == (200, b"[]")
+            return found
 
     renew()
     files = f'cert_file = "{tmp_path}/cert.pem"\nkey_file = "{tmp_path}/key.pem"\n'
-    with server_process(tmp_path, f'[server]\nlisten = "127.0.0.1:0"\n{files}') as server:
+    with server_process(tmp_path, f'[server]\nlisten = "0.0.0.0:0"\n{files}') as server:
+        assert server.root.startswith("https://")
         before = serial(server)
         renew()
         assert server.ctl("reload").code == 0

@@ -82,11 +82,14 @@ def healthy(port: int, context: ssl.SSLContext | None = None) -> bool:
 
 
 def test_server_takes_over_the_socket_of_systemd(tmp_path: Path) -> None:
-    """It listens nowhere else, and tells the address."""
+    """It listens nowhere else, tells the address, and keeps the socket when other settings replace it."""
     with activated(tmp_path, '[server]\nlisten = "127.0.0.1:PORT"\n') as server:
         server.start()
-
         assert server.root == f"http://127.0.0.1:{server.port}/"
+        assert healthy(server.port)
+
+        server.config.write_text(server.config.read_text("utf-8") + 'anonymous = "read"\n', "utf-8")
+        assert server.ctl("reload").code == 0
         assert healthy(server.port)
 
 
@@ -134,35 +137,27 @@ def test_clients_that_come_during_a_restart_are_all_answered(tmp_path: Path) -> 
     assert set(answers) == {"True"}
 
 
-def test_reload_keeps_the_socket(tmp_path: Path) -> None:
-    """The server is replaced by one with other settings, on the same socket."""
-    text = '[server]\nlisten = "127.0.0.1:PORT"\n'
-    with activated(tmp_path, text) as server:
-        server.start()
-        server.config.write_text(server.config.read_text("utf-8") + 'anonymous = "read"\n', "utf-8")
-
-        assert server.ctl("reload").code == 0
-
-        assert healthy(server.port)
-
-
-def test_address_that_the_configuration_does_not_name_is_refused(tmp_path: Path) -> None:
-    """Nobody would see by the configuration what is reached from where."""
-    with activated(tmp_path, '[server]\nlisten = "127.0.0.1:1"\n') as server:
+@pytest.mark.parametrize(
+    ("listen", "address", "said"),
+    [
+        # Nobody would see by the configuration what is reached from where.
+        (
+            "127.0.0.1:1",
+            "127.0.0.1",
+            ("systemd listens on 127.0.0.1:PORT", "set listen and ListenStream= of the socket unit"),
+        ),
+        # Whoever listens.
+        ("0.0.0.0:PORT", "0.0.0.0", ("passwords would be sent in the clear",)),
+    ],
+    ids=["not named in the configuration", "of the network, without TLS"],
+)
+def test_unsuitable_socket_is_refused(tmp_path: Path, listen: str, address: str, said: tuple[str]) -> None:
+    """With a sentence in the log."""
+    with activated(tmp_path, f'[server]\nlisten = "{listen}"\n', address) as server:
         server.start(ready=False)
-
         assert server.ended() == 2
-        assert f"systemd listens on 127.0.0.1:{server.port}" in server.log.read_text("utf-8")
-        assert "set listen and ListenStream= of the socket unit" in server.log.read_text("utf-8")
-
-
-def test_address_of_the_network_needs_tls(tmp_path: Path) -> None:
-    """Whoever listens: passwords are not sent in the clear."""
-    with activated(tmp_path, '[server]\nlisten = "0.0.0.0:PORT"\n', "0.0.0.0") as server:
-        server.start(ready=False)
-
-        assert server.ended() == 2
-        assert "passwords would be sent in the clear" in server.log.read_text("utf-8")
+        log = server.log.read_text("utf-8")
+        assert [words for words in said if words.replace("PORT", str(server.port)) not in log] == []
 
 
 def test_server_speaks_tls_on_the_socket_of_systemd(tmp_path: Path) -> None:

@@ -5,61 +5,47 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 from anyio import to_thread
 
-from smtd.records import canonical
-from smtd.stores.base import Change
 from tests.build import commented, full, key, record
 from tests.command import NOTHING, Smtd, written
 from tests.server import other_digests
 from tests.server.place import ServedPlace
 from tests.server.process import ServerProcess, server_process
 from tests.server.test_foreign_writes import copied
+from tests.server.waiting import in_thread
 from tests.servers.process import free_port
 from tests.stores.places import dumb_place
 
 
-async def test_shelf_and_server_become_the_same(tmp_path: Path, smtd: Smtd) -> None:
+async def test_shelf_and_server_become_the_same(tmp_path: Path, smtd: Smtd, server: ServerProcess) -> None:
     """New records, edits and deletions, in both directions; and then nothing more."""
-    shelf = dumb_place(tmp_path / "shelf")
+    shelf, place = dumb_place(tmp_path / "shelf"), ServedPlace(server)
     await shelf.put(full("here"), record("kept"))
+    await place.put(full("there"))
 
-    def with_server() -> ServerProcess:
-        made = ServerProcess(tmp_path / "server")
-        made.start()
-        return made
+    async def sync() -> dict[str, tuple[int, int, int]]:
+        address = server.address.replace("ada:", "root:")
+        words = (tmp_path / "shelf.dat", address, "--verify", "--project", "*")
+        return written(await to_thread.run_sync(lambda: smtd.sync(*words)))
 
-    (tmp_path / "server").mkdir()
-    server = await to_thread.run_sync(with_server)
-    try:
-        place = ServedPlace(server)
-        await place.put(full("there"))
+    assert await sync() == {"left": (1, 0, 0), "right": (2, 0, 0)}
+    assert await sync() == NOTHING
 
-        async def sync() -> dict[str, tuple[int, int, int]]:
-            address = server.address.replace("ada:", "root:")
-            words = (tmp_path / "shelf.dat", address, "--verify", "--project", "*")
-            return written(await to_thread.run_sync(lambda: smtd.sync(*words)))
+    await shelf.put(commented(full("here"), "of the shelf"))
+    await place.put(commented(full("there"), "of the server"))
+    await place.remove("kept")
+    assert await sync() == {"left": (0, 1, 1), "right": (0, 1, 0)}
+    assert await sync() == NOTHING
 
-        assert await sync() == {"left": (1, 0, 0), "right": (2, 0, 0)}
-        assert await sync() == NOTHING
-
-        await shelf.put(commented(full("here"), "of the shelf"))
-        await place.put(commented(full("there"), "of the server"))
-        await place.remove("kept")
-        assert await sync() == {"left": (0, 1, 1), "right": (0, 1, 0)}
-        assert await sync() == NOTHING
-
-        async with shelf.open() as left, place.open() as right:
-            seen = [await store.scan() for store in (left, right)]
-        assert seen[0].digests == seen[1].digests
-        assert set(seen[0].digests) == {key("here"), key("there")}
-    finally:
-        await to_thread.run_sync(server.close)
+    async with shelf.open() as left, place.open() as right:
+        seen = [await store.scan() for store in (left, right)]
+    assert seen[0].digests == seen[1].digests
+    assert set(seen[0].digests) == {key("here"), key("there")}
 
 
 @pytest.fixture
@@ -120,33 +106,14 @@ async def test_server_that_was_restored_loses_no_record(
         assert set((await store.scan()).digests) == {key("before"), key("after"), key("edited")}
 
 
-async def test_other_smtd_may_use_the_served_file(tmp_path: Path) -> None:
-    """Beside the server: its triggers block no program, and the feed has the writes."""
-
-    def served() -> ServedPlace:
-        with server_process(tmp_path / "server") as server:
-            return ServedPlace(server)
-
-    place = await to_thread.run_sync(served)
-    one = full()
-
-    async with place.beside() as store:
-        assert (await store.write([Change(key("full"), one, None)]))[0].reason == ""
-        assert (await store.scan()).digests == {key("full"): canonical.digest(one)}
-    assert place.run("SELECT DISTINCT label FROM smtd_dirty WHERE label IS NOT NULL") == [("full",)]
-
-
 @pytest.mark.slow
 async def test_server_of_another_version_is_synced_as_any(tmp_path: Path, smtd: Smtd) -> None:
     """Its digests mean nothing here: edits and deletions of both sides arrive, and no word is lost."""
     shelf = dumb_place(tmp_path / "shelf")
     await shelf.put(full("edited"), full("both"), record("gone"), record("kept"))
 
-    def later() -> ServerProcess:
-        return stack.enter_context(server_process(tmp_path / "lab", program=other_digests.PROGRAM))
-
-    with ExitStack() as stack:
-        server = await to_thread.run_sync(later)
+    later = server_process(tmp_path / "later", program=other_digests.PROGRAM)
+    async with in_thread(later) as server:
         place = ServedPlace(server)
 
         async def sync() -> dict[str, tuple[int, int, int]]:
