@@ -60,7 +60,8 @@ def answered(reply: Reply) -> list[Any]:
     """Return the lines of *reply*."""
     assert (reply.status, reply.headers["Content-Type"]) == (200, "application/x-ndjson"), reply.body
     assert reply.headers["Cache-Control"] == "private, no-cache"
-    return [json.loads(line) for line in reply.body.splitlines()]
+    assert reply.body[-1:] in (b"", b"\n")
+    return [json.loads(line) for line in reply.body.split(b"\n")[:-1]]
 
 
 def outcomes(lines: list[Any]) -> list[str]:

@@ -21,7 +21,7 @@ from smtd.server import application as served_application
 from smtd.server import bulk_lines, changes_api
 from smtd.server.accounts.rights import Right
 from smtd.stores.access import Access
-from smtd.stores.base import DONE, STALE, Change, MarkedStore, Result, Store
+from smtd.stores.base import DONE, Change, MarkedStore, Result, Store
 from smtd.stores.http import feed_listener
 from smtd.stores.http.driver import HTTP
 from smtd.stores.http.feed_api import FeedApi, Gone
@@ -209,22 +209,6 @@ async def test_project_that_was_deleted_is_absent(served: Served, ada: Client, t
         await ada.ask("DELETE", f"records/{PROJECT}/")
 
         assert await look(store, index) == set()
-
-
-async def test_edit_between_a_look_and_a_write_is_not_overwritten(served: Served, ada: Client) -> None:
-    """The server compares what the client expects, in the transaction that writes."""
-    before, theirs = record(), commented(record(), "theirs")
-    await ada.put(before)
-    async with open_store(place(served.root)) as store:
-        await store.scan()
-        await ada.put(theirs)
-
-        outcomes = await store.write(
-            [Change(key("run"), commented(before, "ours"), canonical.digest(before))]
-        )
-
-        assert outcomes == [STALE]
-        assert canonical.digest((await store.read([key("run")]))[key("run")]) == canonical.digest(theirs)
 
 
 async def test_server_that_does_not_know_an_earlier_number_may_be_another(

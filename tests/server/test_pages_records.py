@@ -237,20 +237,6 @@ async def test_edit_leaves_the_status_and_all_other_fields(page: Browser, ada: C
     assert after == {name: value for name, value in before.items() if name != "tags"}
 
 
-@pytest.mark.parametrize("path", ["record/edit", "record/delete", "project/edit"])
-async def test_right_that_was_taken_back_no_longer_counts(page: Browser, served: Served, path: str) -> None:
-    """Not even for a form that was opened before."""
-    await grant(served, Right.WRITE)
-    async with visiting(served, "bob") as bob:
-        form = await bob.form(path, **RUN)
-        await to_thread.run_sync(ProjectRights(served.store).set, PROJECT, "bob", Right.READ)
-
-        answer = await bob.post(path, {**form, "outcome": "mine"})
-
-        assert answer.status == 403
-    assert "a first look" in await page.page("record", **RUN)
-
-
 async def test_stream_ends_with_the_right_to_read(
     page: Browser, served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,11 +311,6 @@ async def test_edit_that_the_store_cannot_hold_is_said(
 
     assert answer.status == 422
     assert "60 characters, but the database allows 50" in await answer.text()
-
-
-async def test_search_for_what_no_text_has_finds_nothing(page: Browser) -> None:
-    """It is no error of the index."""
-    assert "No record matches." in await page.page("project", **TABLE, q="first\0nothing")
 
 
 async def test_tag_with_a_line_break_survives_an_edit(page: Browser, ada: Client) -> None:

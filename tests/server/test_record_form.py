@@ -13,7 +13,6 @@ from smtd.records import canonical
 from smtd.records.record import Key, Record
 from smtd.server import record_form
 from smtd.server.record_form import BadDocument
-from smtd.server.record_update import Annotations
 from smtd.stores.http import form
 from tests.build import change, full
 from tests.stores.samples import ALL
@@ -173,10 +172,3 @@ def test_too_many_parts_are_refused_before_parsing() -> None:
     with pytest.raises(BadDocument, match="parts"):
         record_form.parsed_put(many, KEY)
     assert isinstance(sent(text), Record)
-
-
-def test_annotations_alone() -> None:
-    """A body with nothing but these suffices."""
-    assert record_form.parsed_put(b'{"tags": ["a"], "outcome": null}', KEY) == Annotations(
-        outcome="", tags=frozenset(("a",))
-    )

@@ -21,6 +21,7 @@ from smtd.server.server_settings import ServerSettings
 from smtd.server.serving import serve
 from smtd.stores.http import form
 from tests.build import PROJECT, change, commented, full, record, tagged
+from tests.server.bulk import wanted, write
 from tests.server.served import Client, Served, serving
 from tests.server.waiting import until_status
 
@@ -137,8 +138,7 @@ async def test_deletion_of_a_project_finishes_after_a_disconnect(
 ) -> None:
     """Half of a project is of no use."""
     monkeypatch.setattr(projects_api, "DELETE_BATCH", 1)
-    for number in range(200):
-        await ada.put(record(f"run{number}"))
+    await write(ada, *(wanted(record(f"run{number}")) for number in range(200)))
     start = (await ada.changes()).json["next"]
 
     with anyio.fail_after(30), anyio.CancelScope() as client:
@@ -372,15 +372,6 @@ async def test_record_that_sumatra_cannot_read_is_refused(ada: Client) -> None:
     assert (await ada.get(LISTED)).json["records"] == []
 
 
-async def test_other_methods_are_refused(ada: Client) -> None:
-    """With what is allowed."""
-    for path, allowed in (("records/", "GET, HEAD"), (LISTED, "GET, PUT, DELETE, HEAD")):
-        reply = await ada.ask("PATCH", path, b"{}")
-        assert (reply.status, reply.headers["Allow"]) == (405, allowed)
-    head = await ada.ask("HEAD", LISTED)
-    assert (head.status, head.body) == (200, b"")
-
-
 async def test_many_writers_on_few_labels(ada: Client) -> None:
     """No label dies, nothing is said to be the server's fault, and each outcome is that of one of them."""
     sent: dict[str, set[str]] = {f"run-{number}": set() for number in range(20)}
@@ -424,15 +415,6 @@ async def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
 
 
 # Addresses and anonymous users
-
-
-async def test_forwarding_headers_of_untrusted_clients_are_ignored(served: Served, ada: Client) -> None:
-    """Addresses are those that the client asked for."""
-    await ada.put(record())
-
-    reply = await ada.get(LISTED, X_Forwarded_Host="records.lab.example", X_Forwarded_Proto="https")
-
-    assert reply.json["records"] == [f"{ada.root}{LISTED}run/"]
 
 
 async def test_addresses_use_the_configured_url(tmp_path: Path) -> None:

@@ -68,17 +68,6 @@ def late_put() -> tuple[str, bytes]:
     return f"{LISTED}late/", record_form.encoded(document)
 
 
-async def test_right_revoked_while_a_body_arrives(served: Served, ada: Client) -> None:
-    """Nothing is written after that."""
-    bob = await grant(served, Right.WRITE)
-
-    async with slow_put(bob, *late_put()) as put:
-        await grant(served, Right.READ)
-        assert await put.finish() == 403
-
-    assert (await ada.get(f"{LISTED}late/")).status == 404
-
-
 async def test_project_recreated_while_a_body_arrives(served: Served, ada: Client) -> None:
     """It is another project, of another user."""
     async with slow_put(ada, *late_put()) as put:

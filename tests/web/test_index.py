@@ -61,7 +61,7 @@ async def test_record_is_found_by_any_of_its_texts(index: SearchIndex, words: st
     assert await labels(index, q=words) == ["run-b"]
 
 
-@pytest.mark.parametrize("words", ["verged", "%", "converged OR other", "_finished_"])
+@pytest.mark.parametrize("words", ["verged", "%", "converged OR other", "_finished_", "first\0nothing"])
 async def test_nothing_else_is_found(index: SearchIndex, words: str) -> None:
     """No parts of words, no operators, no status."""
     await fill(index, [record("other"), record("run-b", outcome="converged")])
