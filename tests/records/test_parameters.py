@@ -9,7 +9,7 @@ import pytest
 
 from smtd.errors import RecordUnusable
 from smtd.records.literal import Call
-from smtd.records.parameters import nested, simple
+from smtd.records.parameters import simple
 from smtd.records.parameters.content import TYPES, meaning, read, write
 from smtd.records.record import Parameters
 from tests.records.strategies import means_the_same
@@ -261,6 +261,8 @@ SAME = [
     ("{'a': GammaDist(m=2.0, s=1.0)}", "{'a': GammaDist(mean=2, std=1)}"),
     ("{'a': GammaDist(m=2.0, s=1.0)}", "{'a': GammaDist(2.0, 1.0)}"),
     ("{'a': GammaDist(m=2.0, s=1.0)}", "{'a': GammaDist(a=4.0, b=0.5)}"),
+    ("{'a': GammaDist(2.0, s=1.0)}", "{'a': GammaDist(a=4.0, b=0.5)}"),
+    ("{'a': GammaDist(mean=2.0)}", "{'a': GammaDist(a=4.0, b=0.5)}"),
     ("{'a': GammaDist(m=1.2345678, s=2.0)}", "{'a': GammaDist(m=1.234568, s=2.000000)}"),
     ("{'a': GammaDist()}", "{'a': GammaDist(a=1, b=1)}"),
     ("{'a': NormalDist(0, 1)}", "{'a': NormalDist(mean=0.0, std=1.0)}"),
@@ -314,22 +316,6 @@ OTHER_SETS = [
     ("ConfigParserParameterSet", "[a]\nx=1", "ConfigParserParameterSet", "[a]\nx=01"),
     ("OtherParameterSet", "a", "str", "a"),
 ]
-
-
-@pytest.mark.parametrize(
-    ("call", "expected"),
-    [
-        (Call("GammaDist", (), ()), (1.0, 1.0)),
-        (Call("GammaDist", (), (("a", 3.0), ("b", 2))), (3.0, 2.0)),
-        (Call("GammaDist", (2.0, 1.0), ()), (4.0, 0.5)),
-        (Call("GammaDist", (2.0,), (("s", 1.0),)), (4.0, 0.5)),
-        (Call("GammaDist", (), (("mean", 2.0), ("std", 1.0))), (4.0, 0.5)),
-        (Call("GammaDist", (), (("mean", 2.0),)), (4.0, 0.5)),
-    ],
-)
-def test_gamma_distribution_gives_shape_and_scale(call, expected):
-    """However it was written, a gamma distribution has one shape and one scale."""
-    assert nested.gamma(call) == expected
 
 
 @pytest.mark.parametrize(("kind", "one", "other_kind", "other"), SAME_SETS)

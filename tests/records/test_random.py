@@ -50,14 +50,6 @@ def test_digests_are_equal_exactly_if_no_field_differs(one, other):
     assert (digest(one) == digest(other)) == (differences(one, other) == [])
 
 
-@given(records)
-def test_digest_ignores_fractions_of_seconds(made):
-    """A store that keeps whole seconds holds an equal record."""
-    cut = change(made, timestamp=made.timestamp.replace(microsecond=0))
-
-    assert digest(cut) == digest(made)
-
-
 @given(tag_sets)
 def test_normalized_tags_do_not_change_again(tags):
     """Tags from a relational store can be stored there again unchanged."""

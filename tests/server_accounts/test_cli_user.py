@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -69,29 +68,23 @@ def user(smtd: Smtd) -> Command:
     return Command(smtd)
 
 
-def test_user_who_was_added_is_let_in(user: Command) -> None:
-    """By the password that was given, and with the rights."""
-    answer = user.add("ada")
-
-    assert (answer.code, answer.out) == (0, "added user ada\n")
-    assert user.who(basic("ada", PASSWORD)) == User("ada")
-    assert user.who(basic("ada", "geraten")) is None
-
-
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
+        ([], User("ada")),
         (["--admin"], User("ada", admin=True)),
         (["--read-all"], User("ada", everywhere=Right.READ)),
         (["--write-all"], User("ada", everywhere=Right.WRITE)),
         (["--read-all", "--write-all"], User("ada", everywhere=Right.WRITE)),
     ],
 )
-def test_user_is_added_with_rights_everywhere(user: Command, options: list[str], expected: User) -> None:
-    """The higher one counts."""
-    assert user.add("ada", *options).code == 0
+def test_user_who_was_added_is_let_in(user: Command, options: list[str], expected: User) -> None:
+    """By the password that was given, and with the rights, of which the higher one counts."""
+    answer = user.add("ada", *options)
 
+    assert (answer.code, answer.out) == (0, "added user ada\n")
     assert user.who(basic("ada", PASSWORD)) == expected
+    assert user.who(basic("ada", "geraten")) is None
 
 
 def test_token_is_printed_once_and_lets_in(user: Command) -> None:
@@ -105,6 +98,9 @@ def test_token_is_printed_once_and_lets_in(user: Command) -> None:
     token = answer.out.strip()
     assert token not in answer.err
     assert user.who(f"Bearer {token}") == user.who(basic("ada", token)) == User("ada")
+    account = json.loads(user.file.read_text("utf-8"))
+    assert set(account) == {"name", "password", "tokens"}
+    assert [each["sha256"] for each in account["tokens"]] == [credentials.token_digest(token)]
     assert token not in user.file.read_text("utf-8")
     assert token not in user("list").out + user("list", "--json").out
 
@@ -243,7 +239,7 @@ def test_unknown_user_is_reported_with_the_likely_one(user: Command, words: list
     assert user.file.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["", "a:b", "a\nb", "\x1b[2J", "a\x7f", "\u202e", "é", "a b", "a" * 10_000])
+@pytest.mark.parametrize("name", ["", "a:b", "a\nb", "\x1b[2J", "\u202e", "a" * 10_000])
 def test_hostile_name_is_refused_in_one_line(user: Command, name: str) -> None:
     """That a terminal can show."""
     answer = user.add(name)
@@ -463,14 +459,3 @@ def test_help_without_a_verb_is_in_lines(user: Command) -> None:
     assert answer.code in (0, 2)
     assert "\n  add " in shown
     assert r"\n" not in shown
-
-
-def test_token_is_what_its_digest_is_stored_of(user: Command) -> None:
-    """The file holds nothing else of it, and the fields that this smtd knows only."""
-    user.add("ada")
-    token = user("token", "ada").out.strip()
-
-    (line,) = user.file.read_text("utf-8").splitlines()
-    account: dict[str, Any] = json.loads(line)
-    assert set(account) == {"name", "password", "tokens"}
-    assert [each["sha256"] for each in account["tokens"]] == [credentials.token_digest(token)]

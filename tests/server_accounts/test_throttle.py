@@ -7,7 +7,6 @@ import pytest
 from smtd.server.accounts import throttle
 from smtd.server.accounts.throttle import (
     FORGET,
-    FREE_BY_ADDRESS,
     FREE_BY_NAME,
     LONGEST_WAIT,
     Throttle,
@@ -21,29 +20,6 @@ HERE, THERE = "192.0.2.1", "198.51.100.7"
 def failed(seen: Throttle, times: int, name: str | None = "ada", address: str = HERE, now: float = 0) -> None:
     for _ in range(times):
         seen.failed(name, address, now)
-
-
-def test_failures_of_a_name_count_from_every_address() -> None:
-    """An attacker has many addresses; other names from there are free."""
-    seen = Throttle()
-
-    for number in range(FREE_BY_NAME + 1):
-        seen.failed("ada", f"192.0.2.{number}", 0)
-
-    assert seen.wait("ada", THERE, 0) == 1
-    assert seen.wait("bob", "192.0.2.1", 0) == 0
-
-
-def test_failures_of_an_address_count_for_every_name() -> None:
-    """And for tokens, which have none; other addresses are free."""
-    seen = Throttle()
-
-    for number in range(FREE_BY_ADDRESS + 1):
-        seen.failed(f"user{number}", HERE, 0)
-
-    assert seen.wait("ada", HERE, 0) == 1
-    assert seen.wait(None, HERE, 0) == 1
-    assert seen.wait("ada", THERE, 0) == 0
 
 
 def test_wait_doubles_up_to_a_minute_and_passes() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -220,47 +221,56 @@ def test_change_that_fails_writes_nothing(file: Path) -> None:
     assert set(users_file.read(file)) == {"ada", "bob"}
 
 
+#: Forks for each step. Each fork changes a file of its own, and is killed before one of the calls that change
+#: anything.
 KILLED = """
-import os, signal, sys
+import json, os, signal, sys
 from pathlib import Path
+
 from smtd.server.accounts import users_file
 from smtd.server.accounts.users_file import Account
-step = int(sys.argv[2])
+
+left = None
 
 def count(event, _arguments):
-    global step
-    if event in ("open", "os.rename", "os.chmod", "os.chown", "os.remove") and sys.argv[0] == "armed":
-        step -= 1
-        if step < 0:
+    global left
+    if left is not None and event in ("open", "os.rename", "os.chmod", "os.chown", "os.remove"):
+        left -= 1
+        if left < 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
 sys.addaudithook(count)
 many = {f"user{n}": Account(f"user{n}") for n in range(20_000)}
-sys.argv[0] = "armed"
-users_file.edit(Path(sys.argv[1]), lambda known: known | many)
+ends = []
+while len(ends) < 20 and (not ends or ends[-1]):
+    child = os.fork()
+    if not child:
+        left = len(ends)
+        users_file.edit(Path(sys.argv[1], str(len(ends)), "users"), lambda known: known | many)
+        os._exit(0)
+    ends.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(json.dumps(ends))
 """
 
 
-def test_kill_at_any_step_leaves_the_old_file_or_the_new(file: Path) -> None:
+def test_kill_at_any_step_leaves_the_old_file_or_the_new(tmp_path: Path) -> None:
     """And the next change passes: neither a lock nor half a file is in its way."""
-    ends = []
-    for step in range(20):
-        file.unlink(missing_ok=True)
+    files = [tmp_path / str(step) / "users" for step in range(20)]
+    for file in files:
         users_file.edit(file, added(ADA))
-        done = subprocess.run([sys.executable, "-c", KILLED, file, str(step)], check=False, timeout=60)
-        ends.append(done.returncode)
+
+    done = subprocess.run([sys.executable, "-c", KILLED, tmp_path], stdout=subprocess.PIPE, check=True)
+
+    ends = json.loads(done.stdout)
+    assert len(ends) > 4
+    assert ends == [-signal.SIGKILL] * (len(ends) - 1) + [0]
+    for file in files[: len(ends)]:
         found = users_file.read(file)
         assert found["ada"] == ADA
         assert len(found) in (1, 20_001)
         users_file.edit(file, added(BOB))
         assert users_file.read(file)["bob"] == BOB
         assert [path.name for path in file.parent.iterdir() if path.name.endswith(".new")] == []
-        if done.returncode == 0:
-            break
-
-    assert len(ends) > 4
-    assert ends[-1] == 0
-    assert set(ends[:-1]) == {-signal.SIGKILL}
 
 
 def test_disk_that_is_full_leaves_the_old_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
