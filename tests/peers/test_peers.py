@@ -53,14 +53,6 @@ def ask_for_environment(cache: Path, requirements: str) -> subprocess.Popen[str]
     )
 
 
-def test_environment_has_sumatra(peer: Environment, tmp_path: Path) -> None:
-    """Both environments have Sumatra 0.8.1, and their scripts name their own Python."""
-    code = "import sys, sumatra; print(sumatra.__version__, sys.prefix)"
-
-    assert "0.8.1" in peer.run(peer.smt, "version", cwd=tmp_path).stdout
-    assert peer.run("python", "-c", code, cwd=tmp_path).stdout == f"0.8.1 {peer.directory}\n"
-
-
 def test_environment_has_no_network(peer: Environment, tmp_path: Path) -> None:
     """Sumatra looks for the internet in every run; here it finds none and sends no request."""
     code = "from sumatra.core import have_internet_connection as asked; print(asked())"
@@ -88,19 +80,6 @@ def test_environment_that_pip_cannot_build_is_an_error(tmp_path: Path) -> None:
 
     assert "No matching distribution found for no-such-package==1" in errors
     assert not list(tmp_path.glob("asked-*/bin"))
-
-
-def test_running_run_keeps_its_shelf_open_until_it_may_finish(plain_project: SumatraProject) -> None:
-    """Then its record is complete.
-
-    Whether another `smt` may read meanwhile depends on the dbm: one of GNU is locked.
-    """
-    plain_project.init("MyProject")
-
-    with plain_project.running(label="told") as finish:
-        finish()
-
-    assert plain_project.records()["told"]["tags"] == ["_finished_"]
 
 
 def test_project_code_has_the_same_commit_every_time(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -106,39 +106,41 @@ class TestDatabaseOnAServer(SumatraContract):
         return is_heard(place, one)
 
 
-# Sumatra cannot save all of these records in MySQL.
-@pytest.mark.soak
-@pytest.mark.parametrize("database_server", sorted({"postgresql"} - lacking().keys()), indirect=True)
-async def test_rich_store_is_read_and_copied_completely(
-    database_server: DatabaseServer, place: DatabasePlace, peer: PeerStore, tmp_path: Path
+def make_sweep(peer: PeerStore) -> None:
+    peer.make_many(RICH, 20)
+
+
+def make_rich(peer: PeerStore) -> None:
+    peer.make_rich(RICH)
+
+
+#: What Sumatra saves in which server; it cannot save all records of a rich store in MySQL.
+FILLED = [
+    *(
+        pytest.param("postgresql", make_rich, marks=pytest.mark.soak)
+        for _ in {"postgresql"} - lacking().keys()
+    ),
+    *sampled([(scheme, make_sweep) for scheme in SERVERS], 2),
+]
+
+
+@pytest.mark.parametrize(("database_server", "fill"), FILLED, indirect=["database_server"])
+async def test_store_is_read_and_copied_completely(
+    database_server: DatabaseServer,
+    place: DatabasePlace,
+    peer: PeerStore,
+    tmp_path: Path,
+    fill: Callable[[PeerStore], None],
 ) -> None:
     """smtd reads a store that Sumatra filled as Sumatra does, and Sumatra sees the same in a copy."""
     filled = database_server.new()  # with the tables that Sumatra would create
     theirs = peer_of(peer.environment, filled, tmp_path)
-    theirs.make_rich(RICH)
+    fill(theirs)
     seen = theirs.dump()
     expected = sumatra.records(seen)
 
     copied = await copy(type(place)(filled), place)
 
-    assert copied.keys() == expected.keys()
-    assert differing(copied, expected) == {}
-    assert peer.dump() == seen
-
-
-@pytest.mark.parametrize("database_server", sampled(SERVERS, 2), indirect=True)
-async def test_many_records_are_read_as_sumatra_sees_them(
-    database_server: DatabaseServer, place: DatabasePlace, peer: PeerStore, tmp_path: Path
-) -> None:
-    """The runs of a sweep that Sumatra saved, also in a copy."""
-    filled = database_server.new()
-    theirs = peer_of(peer.environment, filled, tmp_path)
-    theirs.make_many(RICH, 20)
-
-    copied = await copy(type(place)(filled), place)
-
-    seen = theirs.dump()
-    expected = sumatra.records(seen)
     assert copied.keys() == expected.keys()
     assert differing(copied, expected) == {}
     assert peer.dump() == seen
