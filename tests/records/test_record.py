@@ -44,39 +44,29 @@ def test_record_is_decoded_as_it_was_encoded(made):
 
 
 @pytest.mark.parametrize(
-    "value",
+    "state",
     [
-        (1, 2),
-        {1: 2},
-        {None: {True: 1.5}},
-        date(2024, 2, 29),
-        datetime(2024, 2, 29, 12),
-        datetime(2024, 2, 29, 12, tzinfo=timezone(timedelta(hours=2))),
-        b"bytes",
-        {"nested": [(1,), {2: 3}]},
-        float("inf"),
-        2**64 - 1,
-        -(2**63),
+        {"x": (1, 2)},
+        {"x": {1: 2}},
+        {"x": {None: {True: 1.5}}},
+        {"x": date(2024, 2, 29)},
+        {"x": datetime(2024, 2, 29, 12)},
+        {"x": datetime(2024, 2, 29, 12, tzinfo=timezone(timedelta(hours=2)))},
+        {"x": b"bytes"},
+        {"x": {"nested": [(1,), {2: 3}]}},
+        {"x": float("inf")},
+        {"x": 2**64 - 1},
+        {"x": -(2**63)},
+        *({key: "x"} for key in (1, None, True, 1.5, b"x", (1, 2))),
     ],
     ids=str,
 )
 @pytest.mark.parametrize("where", ["metadata", "launch mode"])
-def test_value_that_a_shelf_can_hold_keeps_its_meaning_or_is_refused(where, value):
-    """A record that the journal accepts has the same digest afterwards, whatever it contains."""
-    state = {"x": value}
-    made = {
-        "metadata": full(output_data=(DataKey("path", "1" * 40, None, state),)),
-        "launch mode": full(launch_mode=Component("SerialLaunchMode", state)),
-    }[where]
+def test_value_that_a_shelf_can_hold_keeps_its_meaning_or_is_refused(where, state):
+    """A record that the journal accepts has the same digest afterwards, whatever it contains.
 
-    assert digest(stored(made)) == digest(made)
-
-
-@pytest.mark.parametrize("key", [1, None, True, 1.5, b"x", (1, 2)], ids=str)
-@pytest.mark.parametrize("where", ["metadata", "launch mode"])
-def test_key_that_is_not_text_keeps_its_meaning_or_is_refused(where, key):
-    """Metadata in a shelf may have keys of any type; a key that can be encoded can be read back."""
-    state = {key: "x"}
+    Metadata in a shelf may have keys of any type.
+    """
     made = {
         "metadata": full(output_data=(DataKey("path", "1" * 40, None, state),)),
         "launch mode": full(launch_mode=Component("SerialLaunchMode", state)),

@@ -35,6 +35,13 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server that all tests of a module share."""
+    with server_process(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
 @pytest.fixture
 async def found(tmp_path: Path) -> DjangoPlace:
     """A store that `smt` made, with the record `full`."""

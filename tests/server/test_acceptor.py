@@ -91,14 +91,18 @@ async def test_no_connection_is_accepted_while_all_are_busy(served: Served, ada:
                 assert (await connection.receive()).startswith(b"HTTP/1.1 200")
 
 
+def with_tls(directory: Path, authority: trustme.CA | None = None) -> ServerSettings:
+    """Return settings with a new certificate."""
+    certificate = (authority or trustme.CA()).issue_cert("127.0.0.1")
+    pem = directory / "both.pem"
+    certificate.private_key_and_cert_chain_pem.write_to_path(pem)
+    return replace(ServerSettings(directory / "served" / "records"), cert_file=pem, key_file=pem)
+
+
 async def test_connection_without_a_tls_handshake_is_closed_too(tmp_path: Path) -> None:
     """They are counted from the first moment."""
-    certificate = trustme.CA().issue_cert("127.0.0.1")
-    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
-    pem = tmp_path / "both.pem"
-    settings = replace(ServerSettings(tmp_path / "served" / "records"), cert_file=pem, key_file=pem)
     async with (
-        serving(tmp_path, settings) as server,
+        serving(tmp_path, with_tls(tmp_path)) as server,
         connections(server.root, 3 * MOST_CONNECTIONS, b"") as opened,
     ):
         for connection in opened[: 2 * MOST_CONNECTIONS]:
@@ -112,10 +116,10 @@ async def test_client_that_was_just_accepted_is_answered_when_the_server_ends(
     monkeypatch.setattr(acceptor, "LAST_ARRIVALS", 5.0)
     authority, context = trustme.CA(), ssl.create_default_context()
     authority.configure_trust(context)
-    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
-    pem = tmp_path / "both.pem"
-    settings = replace(ServerSettings(tmp_path / "served" / "records"), cert_file=pem, key_file=pem)
-    async with serving(tmp_path, settings) as server, connections(server.root, 1, b"") as (connection,):
+    async with (
+        serving(tmp_path, with_tls(tmp_path, authority)) as server,
+        connections(server.root, 1, b"") as (connection,),
+    ):
         await anyio.wait_all_tasks_blocked()
         server.stop()
         await anyio.wait_all_tasks_blocked()
@@ -145,12 +149,11 @@ async def test_client_that_has_not_asked_yet_is_answered_when_the_server_ends(
 
 async def test_client_without_a_handshake_does_not_keep_a_server_that_ends(tmp_path: Path) -> None:
     """It is disconnected soon, long before the time of a handshake is over."""
-    certificate = trustme.CA().issue_cert("127.0.0.1")
-    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
-    pem = tmp_path / "both.pem"
-    settings = replace(ServerSettings(tmp_path / "served" / "records"), cert_file=pem, key_file=pem)
     with anyio.fail_after(10):
-        async with serving(tmp_path, settings) as server, connections(server.root, 1, b"") as (connection,):
+        async with (
+            serving(tmp_path, with_tls(tmp_path)) as server,
+            connections(server.root, 1, b"") as (connection,),
+        ):
             await anyio.wait_all_tasks_blocked()
             server.stop()
 

@@ -28,13 +28,6 @@ class FollowedPlace(ServedPlace):
 
 
 @pytest.fixture(scope="module")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server that all tests here share."""
-    with server_process(tmp_path_factory.mktemp("server")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def later_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server whose smtd writes digests of another version; all tests here share it."""
     with server_process(tmp_path_factory.mktemp("later"), program=other_digests.PROGRAM) as server:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,17 +13,10 @@ from smtd.stores.http.store import HttpStore
 from smtd.stores.http.writer import ServerWriter
 from tests.build import change, commented, full, key, record
 from tests.server.place import ServedPlace
-from tests.server.process import ServerProcess, server_process
+from tests.server.process import ServerProcess
 from tests.server.served import PASSWORD, Client, Served
 from tests.stores.contract import SilentContract
 from tests.stores.samples import ALL
-
-
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server that all tests here share."""
-    with server_process(tmp_path_factory.mktemp("server")) as server:
-        yield server
 
 
 @pytest.mark.usefixtures("plain_client")
