@@ -127,7 +127,7 @@ async def test_records_that_were_read_back_are_not_read_again(target, understood
 @pytest.mark.parametrize("learns", [True, False])
 @pytest.mark.parametrize("when", ["before the token", "after the token"])
 async def test_changes_of_own_writes_by_others_are_seen(target, monkeypatch, learns, when):
-    """They edit one of them, delete one, revert one, and rename one."""
+    """They edit one of them, delete one, and rename one."""
     monkeypatch.setattr(observe, "MANY_WRITTEN", 20 if learns else 1000)
     async with tracked(target) as store:
         made = await filled(store)
