@@ -92,6 +92,7 @@ ELSEWHERE = {
     "smtd/readonly.py": "it opens what SQLite has checked, or could not open",
     "smtd/journal/backup.py": "the journal is checked when it is opened, the copy is made by it",
     "smtd/journal/integrity.py": "it checks before",
+    "smtd/journal/migrations.py": "it opens a database in memory",
     "smtd/stores/legacy/databases.py": "it checks before",
     "smtd/stores/django/schema.py": "the schema is a part of this package",
     "smtd/web/templates.py": "the files are a part of this package",

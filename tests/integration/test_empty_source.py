@@ -48,7 +48,7 @@ def project(directory: Path) -> Path:
 def test_empty_source_creates_the_new_store(
     source: Callable[[Path], Path], new: str, tmp_path: Path, smtd: Smtd
 ) -> None:
-    """The output says that it has no records; the next sync has nothing to do."""
+    """The output says that it has no records, as does `smtd list`; the next sync has nothing to do."""
     (tmp_path / "old").mkdir()
     place = source(tmp_path / "old")
 
@@ -57,7 +57,7 @@ def test_empty_source_creates_the_new_store(
     second = smtd("sync", place, tmp_path / new, "--state", tmp_path / "state", "--json")
 
     assert (first.code, first.out.splitlines()[-1].startswith("0 records")) == (0, True)
-    assert (listed.code, listed.err) == (0, "")
+    assert (listed.code, listed.err) == (0, f"smtd: {tmp_path / new} has no projects yet\n")
     assert (second.code, second.pair["in_sync"]) == (0, 0)
 
 
