@@ -87,3 +87,27 @@ def test_user_who_may_not_write_keeps_the_pair_from_syncing(
         assert "GRANT" in lab
         assert pair == "\u2717 pair pair    its right store lab cannot be written; see there"
     assert PROJECT not in reader.out
+
+
+def test_user_from_whom_records_may_be_hidden_is_told_so(
+    smtd: Smtd, postgresql_server: DatabaseServer
+) -> None:
+    """What such a user does not see would count as deleted."""
+    database = postgresql_server.new()
+    user = f"guest_{database.name}"
+    database.run_all(
+        (f"CREATE ROLE {user} LOGIN PASSWORD 'pw'", ()),
+        (f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {user}", ()),
+        (f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {user}", ()),
+    )
+    before = checked(smtd, database, user)
+    database.run_all(
+        ("ALTER TABLE django_store_record ENABLE ROW LEVEL SECURITY", ()),
+        (f"CREATE POLICY own ON django_store_record TO {user} USING (label LIKE 'guest%')", ()),
+    )
+    after = checked(smtd, database, user)
+
+    assert (before.code, after.code) == (0, 4)
+    (lab, _) = [line for line in after.out.splitlines() if line[0] == "\u2717"]
+    assert "row-level security may hide records in django_store_record of" in lab
+    assert lab.endswith("use a user who sees every row (BYPASSRLS)")

@@ -154,9 +154,9 @@ async def _open_database(connect: Connect, place: Place) -> AsyncIterator[Store]
         yield ServerStore(database, str(place))
 
 
-def _try_server(connect: Connect, sequences: str = "") -> TryWrite:
+def _try_server(connect: Connect, denials: Sequence[write_trial.Denial] = ()) -> TryWrite:
     async def try_write(place: Place, projects: Collection[str]) -> str:
-        await write_trial.on_server(connect, place, sequences)
+        await write_trial.on_server(connect, place, denials)
         return ""
 
     return try_write
@@ -188,7 +188,7 @@ async def _subscribe(place: Place, changed: Callable[[], None]) -> AsyncIterator
 POSTGRESQL = Driver(
     name="postgresql",
     open=partial(_open_database, open_postgresql),
-    try_write=_try_server(open_postgresql, write_trial.SEQUENCES_OF_POSTGRESQL),
+    try_write=_try_server(open_postgresql, write_trial.OF_POSTGRESQL),
     server=Server(
         schemes=("postgres", "postgresql"),
         parse=partial(address.parsed, "postgresql", 5432),

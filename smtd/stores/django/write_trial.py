@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from smtd.errors import StoreRefused
 from smtd.stores.django.connection import DatabaseConnection
@@ -17,11 +17,29 @@ from smtd.stores.driver import Place
 _UPDATES = {"record": "label", "datakey": "path"}
 _DELETES = ("record", "datakey", "taggeditem", *THROUGH)
 
-#: The query for PostgreSQL's sequences that this user may not use; no statement without rows needs them.
-SEQUENCES_OF_POSTGRESQL = (
-    "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_depend d ON d.objid = c.oid AND d.deptype = 'a'"
-    f" JOIN pg_class t ON t.oid = d.refobjid AND t.relname LIKE '{PREFIX}%' AND pg_table_is_visible(t.oid)"
-    " WHERE CASE WHEN c.relkind = 'S' THEN NOT has_sequence_privilege(c.oid, 'USAGE') END ORDER BY 1"
+
+class Denial(NamedTuple):
+    """What no statement without rows shows: *query* gives its `name`, and *sentence* says it of a `place`."""
+
+    query: str
+    sentence: str
+
+
+OF_POSTGRESQL = (
+    Denial(
+        "SELECT c.oid::regclass::text FROM pg_class c"
+        " JOIN pg_depend d ON d.objid = c.oid AND d.deptype = 'a'"
+        f" JOIN pg_class t ON t.oid = d.refobjid AND t.relname LIKE '{PREFIX}%'"
+        " AND pg_table_is_visible(t.oid)"
+        " WHERE CASE WHEN c.relkind = 'S' THEN NOT has_sequence_privilege(c.oid, 'USAGE') END ORDER BY 1",
+        "permission denied: this user may not use the sequence {name} of {place}; ask for it (GRANT USAGE)",
+    ),
+    Denial(
+        "SELECT c.oid::regclass::text FROM pg_class c WHERE c.relname LIKE"
+        f" '{PREFIX}%' AND pg_table_is_visible(c.oid) AND row_security_active(c.oid) ORDER BY 1",
+        "row-level security may hide records in {name} of {place} from this user, and smtd would take them"
+        " for deleted; use a user who sees every row (BYPASSRLS)",
+    ),
 )
 
 
@@ -33,20 +51,20 @@ class _RolledBack(Exception):
 Connect: TypeAlias = Callable[[Place], AbstractAsyncContextManager[ServerDatabase]]
 
 
-async def on_server(connect: Connect, place: Place, sequences: str = "") -> None:
+async def on_server(connect: Connect, place: Place, denials: Sequence[Denial] = ()) -> None:
     """Run each kind of statement that a write needs on the database at *place*, and roll all back.
 
-    *sequences*: a query for those that this user may not use (empty: the server has none). Raises StoreError.
+    *denials*: what such a server may deny besides. Raises StoreError.
     """
     async with connect(place) as database:
         with translating_errors(database):
             async with database.session() as db, _rolled_back(db):
                 for statement in _statements():
                     await db.run(statement)
-                denied = [str(name) for (name,) in await db.fetch(sequences)] if sequences else []
-    if denied:
-        what = f"the sequence {denied[0]} of {place}"
-        raise StoreRefused(f"permission denied: this user may not use {what}; ask for it (GRANT USAGE)")
+                found = [(each, await db.fetch(each.query)) for each in denials]
+    for denial, rows in found:
+        if rows:
+            raise StoreRefused(denial.sentence.format(name=rows[0][0], place=place))
 
 
 @asynccontextmanager
