@@ -24,7 +24,7 @@ def result(
         if "progress" not in found:
             return found
         progressed(found["progress"])
-    raise DaemonNotRunning("the daemon stopped without an answer; see its log")
+    raise DaemonNotRunning("the daemon stopped without an answer; run the command again, or see its log")
 
 
 def ask(path: str, request: dict[str, Any], timeout: float | None = None) -> Iterator[Result]:

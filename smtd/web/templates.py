@@ -122,7 +122,7 @@ def compiled() -> jinja2.Environment:
         "number": number,
         "duration": duration,
     }
-    environment.globals["version"] = smtd.__version__
+    environment.globals["smtd_version"] = smtd.__version__
     for name in environment.list_templates():
         environment.get_template(name)
     return environment

@@ -30,6 +30,8 @@ async def body(response: aiohttp.ClientResponse, most: int) -> bytes:
             f"answers with more than {most >> 20} MiB, which no Sumatra Server does; check the address and"
             " any proxy in between"
         ) from None
+    except http_body.UnknownCompression as exc:
+        raise aiohttp.ClientPayloadError("it has a compression that smtd did not ask for") from exc
     except http_body.BadCompression as exc:
         raise aiohttp.ClientPayloadError(str(exc)) from exc
 

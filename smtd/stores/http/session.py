@@ -368,7 +368,8 @@ def _unreachable(base: str, exc: BaseException) -> StoreUnreachable | StoreRefus
     if isinstance(exc, aiohttp.ClientHttpProxyError):
         return _by_proxy(base, exc.status)
     if is_without_tls(exc):
-        return StoreRefused(
+        # Not for good: a portal in a hotel answers like this, until one has logged in there.
+        return StoreUnreachable(
             f"{base} does not use TLS; if that is right, write http:// instead, else ask its administrator"
         )
     if isinstance(exc, (asyncio.TimeoutError, TimeoutError)):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import smtd
 from tests.build import PROJECT, change, commented, full, tagged
 from tests.daemon.pages.visitor import Visitor, address, keys
 from tests.daemon.process import DaemonProcess, wait_until
@@ -40,6 +41,7 @@ def test_conflict_is_resolved_with_its_ancestor_in_view(
     of_run = {"pair": "pair", "project": PROJECT, "label": "run-03"}
 
     shown = visitor.get(address("/decide/record", **of_run))
+    assert f"<footer><p>smtd {smtd.__version__}</p>" in shown.page
     row = shown.text.partition("What differs Field Left Last agreed Right version")[2].partition("The other")[
         0
     ]
