@@ -1,8 +1,9 @@
 """Finish the writes that a crash left open, before anything is planned: look, judge, commit.
 
 A write that landed contains what the other side held when the write began. So this is what both sides have in
-common, and the ancestor of all later edits. No write is repeated here: a plan does that. Only a change of two
-steps, of which the crash left one, is reverted.
+common, and the ancestor of all later edits. No write is repeated here: a plan does that. Where a
+store writes in steps and the crash left some of them, the write is undone: a part of a record is removed, and
+what was there before is restored.
 """
 
 from __future__ import annotations

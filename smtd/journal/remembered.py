@@ -1,7 +1,7 @@
 """What the journal remembers of each pair, and how to forget one: its baselines, its history and its indexes.
 
-No store changes. If the pair is synced again, it is adopted anew. What a crash left open is never forgotten:
-the only copy of a record may be in an intent.
+No store changes. If the pair is synced again, it is adopted anew. `forget` refuses while a crash has left
+writes open: the only copy of a record may be in an intent. (`PairJournal.forget_all` deletes intents, too.)
 """
 
 from __future__ import annotations

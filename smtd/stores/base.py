@@ -99,7 +99,7 @@ class Scan:
     unreadable: Mapping[Key, str] = field(default_factory=dict)
     changes: Changes | None = field(default=None, compare=False)
     number: int = field(default_factory=lambda: next(_numbers), compare=False)
-    #: Keys that exist, but were not read: their digests are those that were agreed on.
+    #: Keys that exist, but were not read: their digests are those that the caller named as known.
     believed: Collection[Key] = field(default=(), compare=False)
 
     @property
