@@ -105,7 +105,7 @@ async def known(journal: Journal, name: str, locations: Both[Location]) -> PairJ
 
 
 @asynccontextmanager
-async def looking(
+async def scrubbing(
     journal: Journal, name: str, locations: Both[Location], policy: Policy
 ) -> AsyncIterator[ScrubSession]:
     """Open the stores of a pair for a scrub: separately, and without locking the pair.

@@ -15,7 +15,7 @@ from smtd.config import check_pair, misnamed
 from smtd.control import fields
 from smtd.daemon.daemon import Daemon
 from smtd.daemon.jobs import Job, Preview, Sync, SyncOptions, Verification, followed
-from smtd.daemon.record_verbs import Answers, Asked, Cases, statuses
+from smtd.daemon.record_verbs import Answers, Asked, RecordVerbs, statuses
 from smtd.daemon.scrubber import Scrubber
 from smtd.daemon.worker import Worker
 from smtd.engine.report import PairReport
@@ -58,7 +58,7 @@ class Verbs:
             "reload": self._reload,
             "stop": self._stop,
         }
-        self._verbs |= Cases(daemon, self._pair_named).verbs
+        self._verbs |= RecordVerbs(daemon, self._pair_named).verbs
 
     @property
     def names(self) -> list[str]:

@@ -34,7 +34,7 @@ MOST_CYCLES = 500
 _UNKNOWN = ("", False)
 
 
-class Cases:
+class RecordVerbs:
     """Answers requests about single records of *daemon*'s pairs, and about their history."""
 
     def __init__(self, daemon: Daemon, pair_named: Callable[[Asked], Worker]) -> None:

@@ -115,7 +115,7 @@ class Scrubber:
         began = time.time()
         place = await self._place()
         now, found = await self._recall(place)
-        async with self._looking(place) as look:
+        async with self._scrubbing(place) as look:
             report = await verify.run(
                 look,
                 deep=deep,
@@ -155,7 +155,7 @@ class Scrubber:
             now = pace.advanced(now, following, size, time.time())
             keys += [key for key in following if key not in found]
         if keys:
-            async with self._looking(place) as look:
+            async with self._scrubbing(place) as look:
                 left = {key: finding for key, finding in found.items() if key not in keys}
                 await self._note(place, now, left | await self._found_in(look, keys))
         else:
@@ -217,9 +217,9 @@ class Scrubber:
         return _Place(locations, settings.scoped(locations), known)
 
     @asynccontextmanager
-    async def _looking(self, place: _Place) -> AsyncIterator[ScrubSession]:
+    async def _scrubbing(self, place: _Place) -> AsyncIterator[ScrubSession]:
         name = self.worker.name
-        async with pairing.looking(self._journal, name, place.locations, place.policy) as look:
+        async with pairing.scrubbing(self._journal, name, place.locations, place.policy) as look:
             yield look
 
     async def _recall(self, place: _Place) -> tuple[ScrubProgress, Mapping[Key, Finding | None]]:

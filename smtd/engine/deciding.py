@@ -73,7 +73,7 @@ class Decided(NamedTuple):
     learnt: Learnt
 
 
-async def look(pair: Pair, recheck: Collection[Key] = ()) -> Plan:
+async def planned(pair: Pair, recheck: Collection[Key] = ()) -> Plan:
     """Return what a cycle would do now; write to no store. For *recheck* see `preview`."""
     plan, _ = await preview(pair, pair.new_report(), no_progress, recheck)
     return plan

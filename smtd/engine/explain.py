@@ -65,7 +65,7 @@ class _Rule(NamedTuple):
 
 async def explain(pair: Pair, key: Key) -> Explanation:
     """Explain *key*. Raises UsageError if neither side has it and the journal has nothing about it."""
-    plan = await deciding.look(pair, [key])
+    plan = await deciding.planned(pair, [key])
     agreed = (await pair.journal.agreed({key.project})).get(key)
     entries = await pair.journal.history.entries(key=key, limit=_LATEST)
     found = _planned(plan, key) or await _refused(pair, key) or _unplanned(plan, key)

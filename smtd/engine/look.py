@@ -208,7 +208,7 @@ async def _scan_server(
 
 def turn_of(index: StoreIndex) -> anyio.Lock:
     """Return the lock that lets the tasks of this process look at a store one after the other."""
-    return _turns.setdefault(index.location, anyio.Lock())
+    return _turns.setdefault(index.identity, anyio.Lock())
 
 
 def scope(pair: Pair, side: Side) -> Collection[str] | None:

@@ -31,7 +31,7 @@ async def replaced_sides(pair: Pair, known: Facts, plan: Plan) -> frozenset[Side
     agreed, scans = known.agreed, known.scans
     found = set()
     for side in SIDES:
-        if not _bears_mark(pair.stores[side]):
+        if not _has_mark(pair.stores[side]):
             if await _was_put_back(pair, side, known, plan):
                 found.add(side)
             continue
@@ -71,7 +71,8 @@ async def _can_be_known(pair: Pair, key: Key) -> bool:
         return False
 
 
-def _bears_mark(store: Store) -> bool:
+def _has_mark(store: Store) -> bool:
+    """Say whether *store*, or the file that it is, has a mark."""
     return store.capabilities.bears_mark or not store.capabilities.costly_reads
 
 

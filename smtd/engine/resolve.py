@@ -73,7 +73,7 @@ async def resolve(pair: Pair, wish: Resolution, recheck: Collection[Key] = ()) -
 
 async def _decide(pair: Pair, wish: Resolution, recheck: Collection[Key]) -> tuple[list[Decision], Plan]:
     """Return the decisions that *wish* means, and what they do by themselves. Raises UsageError."""
-    plan = await deciding.look(pair, recheck)
+    plan = await deciding.planned(pair, recheck)
     keys = [key for key in _waiting(plan, wish.choice) if wish.means(key)]
     if not keys:
         what = "held deletion" if wish.choice in OF_DELETIONS else "conflict"

@@ -73,7 +73,7 @@ async def undo(pair: Pair, number: int, *, dry_run: bool = False, expected_plan:
     if not entries:
         raise UsageError(f"cycle {number} of this pair wrote nothing; smtd history lists the cycles that did")
     backs = _reversals(entries)
-    plan = await deciding.look(pair, backs)
+    plan = await deciding.planned(pair, backs)
     result = Undone(number, [], [])
     wanted: dict[Key, dict[Side, _Back]] = {}
     for key, sides in backs.items():

@@ -55,10 +55,13 @@ class RecordCount(NamedTuple):
 
 
 class StoreIndex(IndexedRows):
-    """The index of the store at *location*. Every method but `note` and `put_head` is one transaction."""
+    """The index of the store with the *identity*. Each method is one transaction, but for some that write.
 
-    def __init__(self, db: Connection, location: str) -> None:
-        super().__init__(db, location)
+    `note`, `put_head`, `set_rows`, `set_blocks`, `set_fingerprints` and `unlist` write within the open one.
+    """
+
+    def __init__(self, db: Connection, identity: str) -> None:
+        super().__init__(db, identity)
         #: The numbers of the sequence before and after each `note` of this object, in order.
         self._noted: list[tuple[int, int]] = []
 
@@ -67,22 +70,22 @@ class StoreIndex(IndexedRows):
         """Create the index if there is none; clear it if it holds another version of the digests."""
         reader = str(canonical.VERSION)
         query = "SELECT id, reader FROM store WHERE location = ?"
-        if (known := await self._db.fetch(query, (self.location,))) and known[0][1] == reader:
+        if (known := await self._db.fetch(query, (self.identity,))) and known[0][1] == reader:
             self._number = known[0][0]
             return
         async with self._db.transaction():
             await self._db.run(
                 "INSERT OR IGNORE INTO store (location, reader, epoch, seq) VALUES (?, ?, ?, 0)",
-                (self.location, reader, entries.new_epoch()),
+                (self.identity, reader, entries.new_epoch()),
             )
-            ((self._number, found),) = await self._db.fetch(query, (self.location,))
+            ((self._number, found),) = await self._db.fetch(query, (self.identity,))
             if found != reader:
                 await entries.clear(self._db, self._number)
                 await self._db.run("UPDATE store SET reader = ? WHERE id = ?", (reader, self._number))
 
     async def cursor(self) -> Cursor:
         """Return the current cursor."""
-        rows = await self._db.fetch("SELECT epoch, seq FROM store WHERE location = ?", (self.location,))
+        rows = await self._db.fetch("SELECT epoch, seq FROM store WHERE location = ?", (self.identity,))
         return Cursor(*rows[0]) if rows else Cursor(0, 0)
 
     async def head(self, projects: Collection[str] | None) -> Token | None:
@@ -107,7 +110,7 @@ class StoreIndex(IndexedRows):
             "SELECT s.epoch, s.seq, h.head, (SELECT min(changed) FROM entry INDEXED BY entry_changed"
             " WHERE store = s.id AND changed IS NOT NULL) FROM store s"
             " LEFT JOIN head h ON h.store = s.id AND h.projects = ? WHERE s.location = ?",
-            (_scope(projects), self.location),
+            (_scope(projects), self.identity),
         )
         ((epoch, seq, head, unsettled_since),) = rows or [(0, 0, None, None)]
         return IndexState(Cursor(epoch, seq), None if head is None else bytes(head), unsettled_since)

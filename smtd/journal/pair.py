@@ -72,7 +72,7 @@ class PairJournal(PairPart):
         self.write_log = WriteLog(db, number, sides)
         self.checkpoints = Checkpoints(db, number, sides)
         #: The indexes of both stores, which other pairs may share.
-        self.indexes = stores.map(lambda location: StoreIndex(db, location))
+        self.indexes = stores.map(lambda identity: StoreIndex(db, identity))
 
     @at_once
     async def begin(self) -> None:

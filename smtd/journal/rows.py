@@ -17,17 +17,17 @@ _ROWS = (("entry", "row"), ("extra_row", "id"))
 
 
 class IndexedRows:
-    """The rows of the store at *location*, as the index has them; see `stores.index.RowIndex`."""
+    """The rows of the store with the *identity*, as the index has them; see `stores.index.RowIndex`."""
 
-    def __init__(self, db: Connection, location: str) -> None:
-        self.location = location
+    def __init__(self, db: Connection, identity: str) -> None:
+        self.identity = identity
         self._db = db
         self._number: int | None = None
 
     async def _id(self) -> int:
         if self._number is None:
             query = "SELECT id FROM store WHERE location = ?"
-            self._number = await self._db.value(query, (self.location,))
+            self._number = await self._db.value(query, (self.identity,))
         return -1 if self._number is None else self._number  # no store has this number
 
     @at_once
@@ -38,10 +38,10 @@ class IndexedRows:
             return None
         sizes, average, scheme = json.loads(said)
         blocks: list[dict[int, Block]] = [{} for _ in sizes]
-        for place, number, mark, owners in await self._db.fetch(
+        for place, number, state, owners in await self._db.fetch(
             "SELECT place, block, mark, owners FROM fingerprint WHERE store = ?", (await self._id(),)
         ):
-            blocks[place][number] = Block(mark, owners)
+            blocks[place][number] = Block(state, owners)
         return Fingerprints(sizes, average, blocks, scheme)
 
     @at_once

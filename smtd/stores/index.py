@@ -94,13 +94,14 @@ def _problem(found: Entry) -> str:
 
 
 class Block(NamedTuple):
-    """Some consecutive rows of a table: their hash *mark*, and the records that own them.
+    """Some consecutive rows of a table: their *state*, and the records that own them.
 
-    *owners* are numbers with commas, or, to save memory, the first and the last number as bytes: `5 130`.
-    *mark* is None if the records may have been read in another state than the one that was hashed.
+    *state* is a hash of the rows; for smtd's own server, the number of its feed. It is None if the records
+    may have been read in another state than this one. *owners* are numbers with commas, or, to save memory,
+    the first and the last number as bytes: `5 130`.
     """
 
-    mark: int | None
+    state: int | None
     owners: str | bytes
 
 

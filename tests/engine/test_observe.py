@@ -415,7 +415,7 @@ async def test_change_seen_by_another_pair_while_a_cycle_begins_is_synced(hub, m
     head, turns = StoreIndex.head, iter([True])
 
     async def after_another_look(index, projects):
-        if index.location == first.left.location and next(turns, False):
+        if index.identity == first.left.location and next(turns, False):
             first.left.put(PROJECT, commented(A, "seen"))
             await second.cycle()
         return await head(index, projects)

@@ -211,7 +211,7 @@ def query(part: Part, numbers: Iterable[int]) -> str:
 
 def blocks(rows: Iterable[Sequence[Any]], size: int) -> Mapping[int, Block]:
     """Return the blocks in *rows*, the result of a `query`, by their numbers; *size* numbers make a block."""
-    return {at // size: Block(_mark(text), owners or "") for at, text, owners in rows if text != b"[]"}
+    return {at // size: Block(_hash(text), owners or "") for at, text, owners in rows if text != b"[]"}
 
 
 def _fetch(db: sqlite3.Connection, guard: Guard, query: str) -> list[Any]:
@@ -220,6 +220,6 @@ def _fetch(db: sqlite3.Connection, guard: Guard, query: str) -> list[Any]:
         return db.execute(query).fetchall()
 
 
-def _mark(text: bytes) -> int:
+def _hash(text: bytes) -> int:
     """Return a hash of *text*, a signed number of 64 bits."""
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)

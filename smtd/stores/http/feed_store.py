@@ -240,7 +240,7 @@ def _number(found: Fingerprints | None) -> int | None:
     if found is None or found.scheme != _SCHEME or not found.blocks:
         return None
     block = found.blocks[0].get(_PLACE[1])
-    return None if block is None else block.mark
+    return None if block is None else block.state
 
 
 def _entry(entry: FeedEntry) -> known.Entry | None:
