@@ -19,8 +19,6 @@ from smtd.output.local_time import local_time, with_local_times
 #: The most records of a group that are listed; the most characters of labels in one command, so that one
 #: request holds them.
 LISTED, NAMED = 20, 8_000
-#: The kinds of holds that `resolve` decides, as it does conflicts.
-_RESOLVED = ("undone", "decided", "lost write")
 
 
 def add_to(verbs: Any) -> None:
@@ -144,14 +142,17 @@ def _next_step(kind: str, first: Result) -> str:
 
 def _commands(kind: str, group: Sequence[Result], program: Sequence[str]) -> Iterator[str]:
     """Yield the commands that decide the first record of *group*, and all of it."""
+    from smtd.engine.report import Hold, Question  # here: most commands do not need it
+
     pair, project = group[0]["pair"], group[0]["project"]
     if kind == "running":
         yield f"    {command(*program, 'sync', 'now', '--include-unfinished', names=[pair])}"
         return
     choices: list[tuple[str, ...]] = []
-    if kind == "deletion":
+    question = Question.SIDE if kind == "conflict" else Hold(kind).question
+    if question is Question.DELETION:
         choices = [("deletes", "reject"), ("deletes", "approve")]
-    elif kind in ("conflict", *_RESOLVED):
+    elif question is Question.SIDE:
         choices = [("resolve", "--take", "left")]
     labels = [each["label"] for each in group if "\0" not in each["project"] + each["label"]]
     if choices and len(labels) < len(group):

@@ -21,14 +21,33 @@ def no_progress(phase: str, done: int, total: int) -> None:
     """Show nothing."""
 
 
+class Question(Enum):
+    """What a person is asked, to end a hold."""
+
+    SIDE = "side"  # which side to take, as in a conflict
+    DELETION = "deletion"  # whether to delete, or to restore
+
+
 class Hold(Enum):
-    """Why an action is not taken yet. The values appear in JSON."""
+    """Why an action is not taken yet. The values appear in JSON.
+
+    *question*: what a person can decide about it (None: nothing; it ends otherwise).
+    """
+
+    _value_: str
+    question: Question | None
+
+    def __new__(cls, value: str, question: Question | None = None) -> Hold:
+        """Make the kind of hold that has *value* in JSON."""
+        made = object.__new__(cls)
+        made._value_, made.question = value, question
+        return made
 
     RUNNING = "running"  # a run that is not over
-    DELETION = "deletion"  # a deletion that may not be meant
-    UNDONE = "undone"  # what an undo has left, until a user decides
-    DECIDED = "decided"  # a user's decision that cannot be carried out
-    LOST_WRITE = "lost write"  # another program undid what smtd wrote
+    DELETION = "deletion", Question.DELETION  # a deletion that may not be meant
+    UNDONE = "undone", Question.SIDE  # what an undo has left, until a user decides
+    DECIDED = "decided", Question.SIDE  # a user's decision that cannot be carried out
+    LOST_WRITE = "lost write", Question.SIDE  # another program undid what smtd wrote
     LOST_DATA = "lost data"  # Sumatra took data away from the record
 
 

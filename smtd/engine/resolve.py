@@ -11,7 +11,7 @@ from smtd.engine import cycle, deciding
 from smtd.engine import plan as planning
 from smtd.engine.actions import Plan, check_plan
 from smtd.engine.pair import Pair
-from smtd.engine.report import Hold, PairReport
+from smtd.engine.report import PairReport, Question
 from smtd.errors import UsageError
 from smtd.journal.decisions import Choice, Decision
 from smtd.merge.sides import SIDES, Both
@@ -23,8 +23,6 @@ OF_CONFLICTS = (Choice.LEFT, Choice.RIGHT, Choice.BOTH)
 OF_DELETIONS = (Choice.APPROVE, Choice.REJECT)
 #: Characters that a label may have in a relational store (docs/formats.md).
 LONGEST_LABEL = 100
-#: The kinds of holds that are resolved as conflicts are, by taking a side.
-_RESOLVED = (Hold.UNDONE, Hold.DECIDED, Hold.LOST_WRITE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +87,10 @@ async def _decide(pair: Pair, wish: Resolution, recheck: Collection[Key]) -> tup
 
 def _waiting(plan: Plan, choice: Choice) -> list[Key]:
     """Return the keys that wait for a choice of the kind of *choice*."""
+    question = Question.DELETION if choice in OF_DELETIONS else Question.SIDE
     held = {held.key: held.kind for held in plan.held}
-    if choice in OF_DELETIONS:
-        return [key for key, kind in held.items() if kind is Hold.DELETION]
-    resolved = [key for key, kind in held.items() if kind in _RESOLVED]
-    return [each.key for each in plan.conflicts] + resolved
+    asked = [key for key, kind in held.items() if kind.question is question]
+    return asked if question is Question.DELETION else [each.key for each in plan.conflicts] + asked
 
 
 def _decisions(

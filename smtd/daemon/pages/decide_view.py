@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from smtd.engine.report import Hold, Question
 from smtd.output.counts import plural
 from smtd.records.record import Key
 from smtd.text import shown_lines
@@ -58,7 +59,7 @@ _GROUPS: Mapping[str, tuple[str, str, Sequence[ChoiceButton]]] = {
     ),
     "other": ("Other holds", "smtd waits with these records, and says what releases each of them.", ()),
 }
-_KINDS = {"deletion": "deletion", "undone": "undone", "decided": "undone", "lost write": "undone"}
+_GROUP_OF = {Question.DELETION: "deletion", Question.SIDE: "undone", None: "other"}
 
 
 class WaitingRecord(NamedTuple):
@@ -96,7 +97,7 @@ def groups(
         why = f"both sides changed {', '.join(each['fields'])}"
         found.setdefault((each["pair"], "conflict"), []).append(_record(each, why, ""))
     for each in holds:
-        kind = _KINDS.get(each["kind"], "other")
+        kind = _GROUP_OF[Hold(each["kind"]).question]
         found.setdefault((each["pair"], kind), []).append(_record(each, each["reason"], each["next"]))
     return found
 

@@ -7,13 +7,13 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+from smtd.engine.report import Hold, Question
 from smtd.output.counts import plural
 from smtd.web.answers import as_sentence
 from smtd.web.durations import duration
 
-#: Kinds of holds that only a person ends, and those that wait for a decision on the page Decide.
-_TO_DECIDE = ("undone", "decided", "lost write")
-_LOST = ("lost data",)
+#: Kinds of holds for which the page Decide asks which side to take.
+_SIDE = [kind.value for kind in Hold if kind.question is Question.SIDE]
 _ARROWS = {"two-way": "⇄", "left-to-right": "→", "right-to-left": "←"}
 _MODES = {
     "two-way": "in both directions",
@@ -119,13 +119,13 @@ def needs(pair: Mapping[str, Any]) -> Iterator[Need]:
         changed = f"{plural(number, 'record')} changed on both sides, and no rule can decide."
         yield Need(name, changed, "Decide", *to_decide, "bad")
     held = pair["held_by_kind"]
-    if number := held.get("deletion", 0):
+    if number := held.get(Hold.DELETION.value, 0):
         gone = f"{plural(number, 'deletion')} held: it may be an accident."
         yield Need(name, gone, "Approve or reject", *to_decide, "bad")
-    if number := sum(held.get(kind, 0) for kind in _TO_DECIDE):
+    if number := sum(held.get(kind, 0) for kind in _SIDE):
         rest = f"{plural(number, 'record')} held as they are until you choose a side."
         yield Need(name, rest, "Choose", *to_decide, "warn")
-    if number := sum(held.get(kind, 0) for kind in _LOST):
+    if number := held.get(Hold.LOST_DATA.value, 0):
         lost = f"{plural(number, 'record')} held: Sumatra took data away from them."
         yield Need(name, lost, "See which", *to_decide, "warn")
     if number := pair["failed"]:

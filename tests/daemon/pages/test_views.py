@@ -8,10 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from smtd.cli.waiting import group_lines
 from smtd.daemon.pages import decide_view, figures_view
 from smtd.daemon.pages.decide_view import LineView, compared, key_of, value_of
 from smtd.daemon.pages.mirror_view import all_needs, card, needs, summary
 from smtd.daemon.status import PairStatus, Proven, SideStatus
+from smtd.engine.report import Hold, Question
 from smtd.records.record import Key
 
 NOW = datetime(2026, 11, 30, 15, 20, tzinfo=timezone(timedelta(hours=1)))
@@ -279,3 +281,19 @@ def test_holds_are_grouped_by_what_a_person_can_do() -> None:
     assert decide_view.group("lab", "undone", found["lab", "undone"]).why == "why"
     assert decide_view.group("lab", "other", found["lab", "other"]).why == ""
     assert decide_view.choices_of("other") == decide_view.choices_of("nothing") == ()
+
+
+@pytest.mark.parametrize("kind", Hold, ids=lambda kind: kind.value)
+def test_hold_that_a_person_can_decide_offers_its_choices_everywhere(kind: Hold) -> None:
+    """On the command line, on the page Decide and on the first page; any other hold has no such choice."""
+    hold = {"pair": "lab", "project": "P", "label": "a", "kind": kind.value, "reason": "why", "next": "step"}
+    ((_, group),) = decide_view.groups([], [hold])
+    buttons = {each.word for each in decide_view.choices_of(group)}
+    verbs = {line.split()[1] for line in group_lines([hold], ["smtd"]) if line.startswith("    smtd ")}
+    shown = {need.button for need in needs(status(held=1, held_by_kind={kind.value: 1}))}
+
+    assert (buttons, verbs - {"sync"}, shown - {"See which"}) == {
+        Question.SIDE: ({"left", "right", "both"}, {"resolve"}, {"Choose"}),
+        Question.DELETION: ({"approve", "reject"}, {"deletes"}, {"Approve or reject"}),
+        None: (set(), set(), set()),
+    }[kind.question]
