@@ -37,8 +37,6 @@ CHOICES = {
         "Whether to sync a record only when its run is over, or also while it runs.",
     ),
 }
-#: A bare name with one of these endings is that of a file, even if it does not exist yet.
-_STORE_SUFFIXES = (".sqlite", ".sqlite3", ".db", ".shelf", ".json")
 
 
 def main() -> None:
@@ -225,17 +223,21 @@ def _pair_add(arguments: Any) -> int:
     names = ("left", "right", "projects", "mode", "deletes", "unfinished")
     pair = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     for side in ("left", "right"):
-        if _is_path(pair[side]):
+        if is_path(pair[side]):
             pair[side] = os.path.abspath(os.path.expanduser(pair[side]))
     found = ask_daemon(arguments, "pair add", None, name=arguments.name, pair=pair)
     say_result(arguments, found, [f"{arguments.name}: added"])
     return 0
 
 
-def _is_path(word: str) -> bool:
+def is_path(word: str) -> bool:
     """Say whether *word* is the path of a file or directory, not the name of a configured store."""
-    is_file = word.endswith(_STORE_SUFFIXES) or os.path.exists(os.path.expanduser(word))
-    return "://" not in word and ("/" in word or is_file)
+    if "/" in word or os.path.exists(os.path.expanduser(word)):
+        return "://" not in word
+    from smtd.stores.registry import DRIVERS  # here: it takes longer than all else
+
+    # A file that does not exist yet; nothing else has such an ending.
+    return any(word.endswith(driver.files.new) for driver in DRIVERS if driver.files)
 
 
 def _pair_remove(arguments: Any) -> int:

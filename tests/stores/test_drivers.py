@@ -11,6 +11,7 @@ import pytest
 from anyio import to_thread
 
 from smtd import pairing
+from smtd.cli.ctl import is_path
 from smtd.daemon.events import Events
 from smtd.daemon.worker import Worker
 from smtd.engine.pair import Policy
@@ -66,6 +67,13 @@ def test_new_kind_is_recognized_by_content(tmp_path: Path, name: str) -> None:
 def test_new_store_of_a_new_kind_is_created_by_its_ending(tmp_path: Path) -> None:
     """If there is nothing yet."""
     assert find(str(tmp_path / "new.toy"), may_be_new=True) == Location(TOY, tmp_path / "new.toy")
+
+
+@pytest.mark.usefixtures("line")
+@pytest.mark.parametrize("name", ["new.toy", "new.db", "new.shelf"])
+def test_new_store_of_a_new_kind_is_a_path_for_pair_add(name: str) -> None:
+    """By its ending alone, and then not the name of a configured store."""
+    assert (is_path(name), is_path("lab"), is_path("toy")) == (True, False, False)
 
 
 @pytest.mark.usefixtures("line")
