@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from smtd.errors import RecordUnusable
+from smtd.journal.record_codec import unpack
 from smtd.records.canonical import digest
 from smtd.records.record import (
     FIELDS,
@@ -23,6 +26,10 @@ from smtd.records.record import (
 from tests.build import MOMENT, full, record
 
 OPAQUE = {"platforms": Pickled(b"1" * 16, b"\x80\x02.", expressed=True), "on_changed": Pickled(b"", b"\xff")}
+
+#: `full(opaque=OPAQUE)` as the history of smtd 0.1 has it, and the fields that a record had then.
+OLD = Path(__file__).parent / "record_of_smtd_0_1.bin"
+FIRST_FIELDS = Record.__struct_fields__[:24]
 
 
 @pytest.mark.parametrize(
@@ -41,6 +48,26 @@ OPAQUE = {"platforms": Pickled(b"1" * 16, b"\x80\x02.", expressed=True), "on_cha
 def test_record_is_decoded_as_it_was_encoded(made):
     """The bytes of a record give the very same record."""
     assert decode(encode(made)) == made
+
+
+def test_record_of_the_first_journals_is_still_read():
+    """Histories are never rewritten: a new field comes last, after `opaque`, and has a default."""
+    now = unpack(OLD.read_bytes())
+
+    assert {name: getattr(now, name) for name in FIRST_FIELDS} == {
+        name: getattr(full(opaque=OPAQUE), name) for name in FIRST_FIELDS
+    }
+
+
+def test_old_record_has_the_default_of_a_field_that_is_new():
+    """With the present fields and one more."""
+
+    class Longer(Record, frozen=True, kw_only=True, array_like=True, dict=True):
+        queue: str | None = None
+
+    now = msgspec.msgpack.decode(encode(full(opaque=OPAQUE)), type=Longer)
+
+    assert (now.opaque, now.queue) == (OPAQUE, None)
 
 
 @pytest.mark.parametrize(
