@@ -1,7 +1,7 @@
 """The store behind smtd's own server: a feed of changes to follow, and conditional writes in bulk.
 
 The look at it is that of a store of rows. In place of hashes of its rows the index keeps one number: that of
-the feed up to which the entries are right. It is kept as the mark of the only block of the only table.
+the feed up to which the entries are right. It is kept as the state of the only block of the only table.
 """
 
 from __future__ import annotations
