@@ -1,7 +1,7 @@
 """The canonical form of a record: when two records are equal, and their digest.
 
 Stores lose detail, each in its own way. Details that any of them loses do not count here, so that no
-pair of stores sends a record to and fro for ever (measured losses: docs/design.md, "Equal").
+pair of stores sends a record to and fro for ever (measured losses: docs/explanation/what-stores-forget.md).
 The form has a version: digests of different versions never compare equal.
 """
 
