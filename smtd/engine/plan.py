@@ -238,10 +238,8 @@ class _Planner:
             self._plan.actions.append(actions.split(key, decision.alias, side, Both(now.left, now.right)))
         elif there == [now[side], now[side]]:
             self._take_side(key, side, side.other, now)
-        else:
-            self._plan.moved.add(
-                key
-            )  # a crash left the alias on one side only: it is synced like any new record
+        else:  # a crash left the alias on one side only: it is synced like any new record
+            self._plan.moved.add(key)
 
     def _is_held(self, key: Key, verdict: Verdict) -> bool:
         sources = SIDES if verdict is Verdict.MERGE else (target(verdict).other,)

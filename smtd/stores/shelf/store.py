@@ -62,7 +62,8 @@ class ShelfStore:
     @property
     def capabilities(self) -> Capabilities:
         """What this store can do, as far as known from what was read."""
-        return replace(self._writable, read_only=self._read_only(self._projects))
+        reason = self._read_only(self._projects)
+        return replace(self._writable, read_only=reason) if reason else self._writable
 
     def _read_only(self, projects: Collection[str]) -> str:
         """Return why smtd does not write to a file with these *projects* (empty: it does)."""
