@@ -6,7 +6,7 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager, suppress
-from functools import partial, wraps
+from functools import lru_cache, partial, wraps
 from pathlib import Path
 from threading import get_ident
 from traceback import clear_frames
@@ -338,7 +338,13 @@ def opened(
 
 def check(path: Path) -> None:
     """Raise NotRegular if the file at *path*, or one that SQLite keeps beside it, is not a regular file."""
-    regular.check([path, *(Path(f"{path}{ending}") for ending in ("-wal", "-journal", "-shm"))])
+    regular.check(_with_companions(path))
+
+
+@lru_cache(maxsize=256)
+def _with_companions(path: Path) -> tuple[Path, ...]:
+    """Return *path* and the files that SQLite keeps beside it."""
+    return (path, *(Path(f"{path}{ending}") for ending in ("-wal", "-journal", "-shm")))
 
 
 def flush(path: Path) -> None:

@@ -113,7 +113,7 @@ async def _track(pair: Pair, side: Side, recheck: Collection[Key], *, recheck_al
             cursor = await index.update_rows(look, await store.token(), since=since) or since
             _followed[store] = _Followed(0, cursor)
         else:
-            cursor = await index.settle(moment)
+            cursor = since if unsettled_since is None else await index.settle(moment)
         # A look that begins this long after the first one takes even records that keep changing for whole.
         enough = enough or anyio.current_time() + LONGEST
         if began >= enough or not (pair.policy.wait_to_settle and await index.unsettled()):

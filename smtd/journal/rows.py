@@ -148,8 +148,10 @@ class IndexedRows:
 
     async def unlist(self, keys: Collection[Key]) -> None:
         """Make the next look read *keys*, if it compares blocks; within the open transaction."""
+        store = await self._id()
+        if await self._db.value("SELECT blocks FROM store WHERE id = ?", (store,)) is None:
+            return
         await self._db.run_many(
-            "UPDATE entry SET unlisted = 1 WHERE store = ? AND project = ? AND label = ?"
-            " AND (SELECT blocks IS NOT NULL FROM store WHERE id = ?)",
-            [(await self._id(), *columns(key), await self._id()) for key in keys],
+            "UPDATE entry SET unlisted = 1 WHERE store = ? AND project = ? AND label = ?",
+            [(store, *columns(key)) for key in keys],
         )

@@ -169,6 +169,6 @@ def _assembled(records: list[Row], parts: Sequence[Mapping[int, list[Row]]]) -> 
 def by_owner(rows: Iterable[Row]) -> dict[Any, list[Row]]:
     """Return *rows*, by the record that is the first value of each, without that."""
     parts: dict[Any, list[Row]] = defaultdict(list)
-    for owner, *values in rows:
-        parts[owner].append(tuple(values))
+    for row in rows:
+        parts[row[0]].append(row[1:])
     return parts
