@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from smtd import durable, sqlite
+from smtd import durable, sqlite_files
 from smtd.stores.shelf.contents import Swap
 from smtd.stores.shelf.dumb import DumbFile
 
@@ -110,7 +110,7 @@ def test_database_is_synced_without_losing_a_lock(disk: Disk, home: Path) -> Non
         db.execute("CREATE TABLE thing (id INTEGER)")
         db.execute("BEGIN EXCLUSIVE")
 
-        sqlite.flush(path)
+        sqlite_files.flush(path)
 
         assert disk.done[-1] == "sync home"
         assert "sync records" in disk.done
@@ -140,15 +140,15 @@ def test_commits_of_a_database_are_counted_except_in_write_ahead_mode(home: Path
     path = home / "records"
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("CREATE TABLE thing (id INTEGER)")
-        before = sqlite.commits(path)
+        before = sqlite_files.commits(path)
         db.execute("INSERT INTO thing VALUES (1)")
-        after = sqlite.commits(path)
+        after = sqlite_files.commits(path)
         db.execute("PRAGMA journal_mode = wal")
 
         assert before is not None
         assert after == before + 1
-        assert sqlite.commits(path) is None
-    assert sqlite.commits(path) is None  # no program has it open
+        assert sqlite_files.commits(path) is None
+    assert sqlite_files.commits(path) is None  # no program has it open
 
 
 def test_swap_of_a_dumb_shelf_is_durable(disk: Disk, home: Path) -> None:

@@ -20,7 +20,7 @@ RANKS = [
     {"smtd.errors", "smtd.systemd", "smtd.text", "smtd.regular", "smtd.untrusted", "smtd.durable"}
     | {"smtd.spelling"},
     {"smtd.denied"},
-    {"smtd.readonly"},
+    {"smtd.readonly", "smtd.sqlite_files"},
     {"smtd.records", "smtd.sqlite", "smtd.filestat", "smtd.gather", "smtd.backoff", "smtd.wakeup"}
     | {"smtd.http_body", "smtd.batches"}
     | {"smtd.private", "smtd.textfile", "smtd.paths", "smtd.configured_secrets", "smtd.configured_server"},

@@ -17,7 +17,8 @@ import msgspec
 
 from smtd import private, regular
 from smtd.records.record import BAD_BYTES
-from smtd.sqlite import ERRORS, check
+from smtd.sqlite import ERRORS
+from smtd.sqlite_files import check
 
 #: A journal of up to this many bytes is read whole at every start. That takes 0.6 ms for each MB that is in
 #: memory (measured: 0.08 s for 140 MB), and the time of the disk for the rest.

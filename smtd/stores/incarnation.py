@@ -11,7 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from smtd import sqlite
+from smtd import sqlite, sqlite_files
 from smtd.sqlite import ERRORS
 
 T = TypeVar("T")
@@ -121,7 +121,7 @@ class DatabaseMarks(FileMarks):
     newest: str = ""
     name: str = ""
     opened: Callable[[Path], AbstractContextManager[sqlite3.Connection]] = _opened
-    changes: Callable[[Path], int | None] = sqlite.commits
+    changes: Callable[[Path], int | None] = sqlite_files.commits
 
     def mark(self, file: Path) -> Mark | None:
         found = super().mark(file)
@@ -139,7 +139,7 @@ class DatabaseMarks(FileMarks):
         return self._asked(file, numbered) or found
 
     def commits(self, file: Path) -> int | None:
-        return sqlite.commits(file)
+        return sqlite_files.commits(file)
 
     def is_partial(self, found: Mark | None) -> bool:
         """Say whether the mark *found* lacks the values that come from the database.

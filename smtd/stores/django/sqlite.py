@@ -27,7 +27,8 @@ from smtd.filestat import (
     signature,
 )
 from smtd.records.record import Key
-from smtd.sqlite import ERRORS, STORE_STATEMENTS, Connection, check, commits, connect, flush, store_error
+from smtd.sqlite import ERRORS, STORE_STATEMENTS, Connection, connect, store_error
+from smtd.sqlite_files import check, commits, flush
 from smtd.stores.base import Token
 from smtd.stores.django import schema
 from smtd.stores.django.rows import Columns

@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from smtd import regular, sqlite
+from smtd import regular, sqlite, sqlite_files
 from smtd.errors import RecordNameless, RecordUnusable, StoreError, StoreRefused
 from smtd.records import python2, tags
 from smtd.records.record import BAD_VALUE, Key, Record, bad_value
@@ -102,7 +102,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def _connected_inertly(path: Path) -> Iterator[sqlite3.Connection]:
-    sqlite.check(path)
+    sqlite_files.check(path)
     with regular.opened(path) as file:
         start = file.read(20)
     log, index = Path(f"{path}-wal"), Path(f"{path}-shm")

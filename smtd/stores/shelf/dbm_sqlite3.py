@@ -13,7 +13,8 @@ from pathlib import Path
 
 from smtd import readonly
 from smtd.errors import StoreRefused, StoreUnreachable
-from smtd.sqlite import ERRORS, flush, opened
+from smtd.sqlite import ERRORS, opened
+from smtd.sqlite_files import flush
 from smtd.stores import file_trial
 from smtd.stores.base import Token
 from smtd.stores.shelf.contents import Swap, unchanged
