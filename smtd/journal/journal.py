@@ -55,6 +55,8 @@ class Journal:
         self._directory = directory
         self.events = EventLog(db)
         self.history = History(db)
+        #: What `_find` returned last for two locations, until it proves wrong.
+        self._found: dict[tuple[str, str], tuple[int, int, Orientation]] = {}
 
     async def copy(self, target: Path) -> int:
         """Copy the current state of the journal to the new file *target*, and return its size in bytes.
@@ -128,9 +130,11 @@ class Journal:
     async def _locked(self, left: str, right: str) -> AsyncIterator[tuple[int, int, Orientation]]:
         """Yield what `_find` returns of a pair, which is added if it is unknown, and lock the pair."""
         while True:
-            found = await self._find(left, right) or await self._add(left, right)
+            found = self._found.pop((left, right), None) or await self._find(left, right)
+            found = found or await self._add(left, right)
             async with self._alone(found[0], left, right):
                 if await self._find(left, right) == found:  # else another process has forgotten it
+                    self._found[left, right] = found
                     yield found
                     return
 

@@ -588,6 +588,23 @@ async def test_replaced_file_is_noticed(place: DjangoPlace, tmp_path: Path) -> N
     assert set(place.forms()) == {key("restored"), key("new")}
 
 
+async def test_nothing_is_written_to_an_empty_file_in_the_place_of_a_store(
+    place: DjangoPlace, tmp_path: Path
+) -> None:
+    """Neither tables nor a record: a cycle looks at it first."""
+    await place.put(record())
+    empty = tmp_path / "empty"
+    empty.touch()
+
+    async with place.open() as store:
+        await store.scan()
+        empty.rename(place.path)
+        with pytest.raises(StoreUnreachable, match="empty file"):
+            await store.write([NEW])
+
+    assert place.path.read_bytes() == b""
+
+
 async def test_directory_replaced_by_a_file_is_an_error(place: DjangoPlace) -> None:
     """Also for a caller that only asks for changes."""
     await place.put(record())

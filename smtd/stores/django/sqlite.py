@@ -160,8 +160,11 @@ class SqliteFile:
         await self._open.aclose()
 
     async def create(self) -> None:
-        """Create the file and its tables, as Sumatra's first command would, if there are none."""
-        if await self.connection() is not None:
+        """Create the file and its tables, as Sumatra's first command would, if there are none.
+
+        Tables that were there at the last look count as there: a session checks whether they still are.
+        """
+        if self._db is not None or await self.connection() is not None:
             return
         db = await self._connect()
         statements = await to_thread.run_sync(schema.creation, self.kind)

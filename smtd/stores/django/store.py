@@ -10,7 +10,7 @@ from functools import partial
 
 import anyio
 
-from smtd.errors import RecordUnusable
+from smtd.errors import RecordUnusable, StoreUnreachable
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import BAD_VALUE, Key, Record, bad_value, is_plain
@@ -162,7 +162,10 @@ class DjangoStore(ABC):
             except RecordUnusable as exc:
                 outcomes[change.key] = Outcome(Result.REFUSED, str(exc))
         async with self._session() as db:
-            assert db is not None, "made by create()"
+            if db is None:
+                raise StoreUnreachable(
+                    f"{self.location} was replaced by an empty file; smtd looks at it again"
+                )
             indexed = await self._ids.indexed([change.key for change, _ in fit])
             try:
                 made, written, marks = await db.at_once(partial(self._change, db, fit, indexed))
