@@ -8,7 +8,7 @@ import anyio
 from anyio import to_thread
 
 from smtd.daemon.settings import PairSettings
-from smtd.engine.scrub.verify import trusting_scan
+from smtd.engine.costly_reads import trusting_scan
 from smtd.errors import SmtdError
 from smtd.journal.journal import Journal
 from smtd.merge.sides import SIDES, Both, Side

@@ -24,7 +24,7 @@ from smtd.daemon.jobs import Exclusive, Inbox, Sync, SyncOptions, Verification, 
 from smtd.daemon.status import Proven
 from smtd.daemon.worker import Worker
 from smtd.engine.pair import Policy
-from smtd.engine.scrub import pace, verify
+from smtd.engine.scrub import slices, verify
 from smtd.engine.scrub.findings import Finding, VerifyReport, listed
 from smtd.engine.scrub.verify import ScrubSession, Verdict
 from smtd.errors import SmtdError, StoreUnreachable
@@ -149,10 +149,10 @@ class Scrubber:
         now, found = await self._recall(place)
         keys = list(found)[:MOST_AGAIN]
         total = await place.journal.agreed_count(place.policy.projects)
-        if pace.next_slice(now, total, within) <= time.time():
-            size = pace.slice_size(total)
+        if slices.next_slice(now, total, within) <= time.time():
+            size = slices.slice_size(total)
             following = await place.journal.scrub_log.following(now.after, size, place.policy.projects)
-            now = pace.advanced(now, following, size, time.time())
+            now = slices.advanced(now, following, size, time.time())
             keys += [key for key in following if key not in found]
         if keys:
             async with self._scrubbing(place) as look:
@@ -160,7 +160,7 @@ class Scrubber:
                 await self._note(place, now, left | await self._found_in(look, keys))
         else:
             await self._note(place, now, found)
-        return pace.next_slice(now, total, within)
+        return slices.next_slice(now, total, within)
 
     async def _found_in(self, look: ScrubSession, keys: Sequence[Key]) -> dict[Key, Finding]:
         """Verify *keys*; first let a cycle read those whose difference a user can have made."""

@@ -26,9 +26,8 @@ from smtd.engine.rebaseline import has_missed, replaced_sides
 from smtd.engine.recovery import Judged, judge_intents
 from smtd.engine.report import PairReport, Progress, no_progress
 from smtd.errors import StoreRefused
-from smtd.journal.checkpoint import Checkpoint
+from smtd.journal.checkpoint import Checkpoint, Rotation
 from smtd.journal.decisions import Decision
-from smtd.journal.scrub_log import Rotation
 from smtd.journal.transaction import Agreement
 from smtd.merge.deletion_guard import PERIOD
 from smtd.merge.lost_updates import LoggedWrite
@@ -111,13 +110,13 @@ async def note(pair: Pair, learnt: Learnt) -> None:
 
 
 async def note_rotations(pair: Pair, learnt: Learnt) -> None:
-    """Record how far the verification of each side has come, after the plan was carried out.
+    """Record how far the rereading of each side has come, after the plan was carried out.
 
     After a crash before that, the next look reads the same keys again.
     """
     for side in SIDES:
         if (rotation := learnt.rotations[side]) is not None:
-            await pair.journal.scrub_log.turn(side, rotation)
+            await pair.journal.checkpoints.set_rotation(side, rotation)
 
 
 async def decided(

@@ -14,11 +14,11 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import anyio
 
+from smtd.engine import costly_reads
 from smtd.engine.pair import Pair
-from smtd.engine.scrub import server
+from smtd.journal.checkpoint import Rotation
 from smtd.journal.entries import LONGEST, STILL
 from smtd.journal.index import Cursor, IndexState, StoreIndex
-from smtd.journal.scrub_log import Rotation
 from smtd.merge.sides import Side
 from smtd.records.canonical import Digest
 from smtd.records.record import Key
@@ -165,7 +165,7 @@ async def _look_at_server(pair: Pair, side: Side, unsure: Collection[Key], reche
     store, index, projects = pair.stores[side], pair.journal.indexes[side], pair.policy.projects
     since = await index.cursor()
     entries = await index.present(projects)
-    answer = await server.trusted(pair, side, entries, unsure)
+    answer = await costly_reads.trusted(pair, side, entries, unsure)
     trusted = {} if recheck_all else answer.entries
     digests = {key: each.digest for key, each in trusted.items() if each.digest is not None}
     scan = await _scan_server(

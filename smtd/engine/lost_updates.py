@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import NamedTuple, TypeAlias
 
+from smtd.engine import reread_times
 from smtd.engine.pair import Pair
-from smtd.engine.scrub import rereads
 from smtd.journal.write_log import Landed, Reread
 from smtd.merge import lost_updates as detection
 from smtd.merge.decide import Mode
@@ -302,9 +302,9 @@ def _looks(written: _Writes, now: Mapping[Key, Digest], found: LostUpdates) -> l
         if last.due is not None and last.due > moment:
             continue
         if key in found.reverted or key in found.overtaken or key in found.moved:
-            looks.append(Reread(key, False, rereads.put_off(moment)))
+            looks.append(Reread(key, False, reread_times.put_off(moment)))
         else:
-            looks.append(Reread(key, now.get(key) == last.after, rereads.following(last.at, moment)))
+            looks.append(Reread(key, now.get(key) == last.after, reread_times.following(last.at, moment)))
     return looks
 
 
@@ -343,7 +343,7 @@ def logged(pair: Pair, write: Write, *, seen: bool = True, record: Record | None
         return [landed] if store.saves_records and write.expect is not None and seen else []
     if not store.saves_records:
         return [landed] if seen else []
-    return [replace(landed, due=rereads.first(time.time()), begins=write.expect is None and seen)]
+    return [replace(landed, due=reread_times.first(time.time()), begins=write.expect is None and seen)]
 
 
 def sent(pair: Pair, write: Write) -> list[Landed]:

@@ -13,10 +13,9 @@ from typing import NamedTuple, cast
 from smtd.engine.look import Look, look, scope, turn_of
 from smtd.engine.pair import Pair
 from smtd.gather import gather
-from smtd.journal.checkpoint import Checkpoint
+from smtd.journal.checkpoint import Checkpoint, Rotation
 from smtd.journal.entries import MANY
 from smtd.journal.index import Cursor, IndexState, RecordCount
-from smtd.journal.scrub_log import Rotation
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.records.record import Key
 from smtd.stores import index as known
@@ -36,7 +35,7 @@ class Observed(NamedTuple):
     """What both sides hold under the *keys* to decide (None: all keys), up to the changes *cursors*.
 
     All other keys are in sync. *held*: how many records each side has, by project. *rotations*: how far the
-    verification of each side has come with this look. *unsettled* are keys whose records may be half saved;
+    rereading of each side has come with this look. *unsettled* are keys whose records may be half saved;
     they must not be decided yet.
     """
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from smtd.journal.entries import columns, key_of
 from smtd.journal.index import Cursor
 from smtd.journal.orientation import PairPart
-from smtd.merge.sides import Both
+from smtd.merge.sides import Both, Side
 from smtd.records.record import Key
-from smtd.sqlite import Connection
+from smtd.sqlite import Connection, at_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,13 @@ class Checkpoint:
         if self.projects is None:
             return True
         return projects is not None and projects <= self.projects
+
+
+class Rotation(NamedTuple):
+    """How far the rereading of a side has come: the last key read, and when (seconds since 1970)."""
+
+    after: Key | None
+    at: float
 
 
 class Checkpoints(PairPart):
@@ -82,6 +90,23 @@ class Checkpoints(PairPart):
             [(self._pair, *columns(key)) for key in known.difference(out_of_sync)],
         )
         await add(self._db, self._pair, set(out_of_sync) - known)
+
+    async def rotation(self, side: Side) -> Rotation | None:
+        """Return how far the rereading of *side* has come (None: it has not begun)."""
+        rows = await self._db.fetch(
+            "SELECT project, label, at FROM rotation WHERE pair = ? AND side = ?",
+            (self._pair, self._sides.word(side)),
+        )
+        return next((Rotation(None if p is None else Key(p, label), at) for p, label, at in rows), None)
+
+    @at_once
+    async def set_rotation(self, side: Side, rotation: Rotation) -> None:
+        """Store how far the rereading of *side* has come."""
+        async with self._db.transaction():
+            await self._db.run(
+                "INSERT OR REPLACE INTO rotation (pair, side, project, label, at) VALUES (?, ?, ?, ?, ?)",
+                (self._pair, self._sides.word(side), *(rotation.after or (None, None)), rotation.at),
+            )
 
 
 _MIRRORED = " mirrored"

@@ -196,8 +196,8 @@ CREATE TABLE out_of_sync (
     label NOT NULL,
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
--- How far the verification has come of a store where each read costs a request: the last key that was read
--- again (NULL: none yet), and when, in seconds since 1970.
+-- How far the rereading of known records has come in a store where each read costs a request: the last key that
+-- was read again (NULL: none yet), and when, in seconds since 1970.
 CREATE TABLE rotation (
     pair INTEGER NOT NULL REFERENCES pair,
     side TEXT NOT NULL,

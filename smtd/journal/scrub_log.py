@@ -6,7 +6,6 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from smtd.journal.orientation import PairPart
-from smtd.merge.sides import Side
 from smtd.records.record import Key
 from smtd.sqlite import at_once
 
@@ -24,32 +23,8 @@ class ScrubProgress(NamedTuple):
     before: float | None = None
 
 
-class Rotation(NamedTuple):
-    """How far the verification of a side has come: the last key read, and when (seconds since 1970)."""
-
-    after: Key | None
-    at: float
-
-
 class ScrubLog(PairPart):
     """What the journal has about the scrubs of one pair. Every method is one atomic transaction."""
-
-    async def rotation(self, side: Side) -> Rotation | None:
-        """Return how far the verification of *side* has come (None: it has not begun)."""
-        rows = await self._db.fetch(
-            "SELECT project, label, at FROM rotation WHERE pair = ? AND side = ?",
-            (self._pair, self._sides.word(side)),
-        )
-        return next((Rotation(None if p is None else Key(p, label), at) for p, label, at in rows), None)
-
-    @at_once
-    async def turn(self, side: Side, rotation: Rotation) -> None:
-        """Store how far the verification of *side* has come."""
-        async with self._db.transaction():
-            await self._db.run(
-                "INSERT OR REPLACE INTO rotation (pair, side, project, label, at) VALUES (?, ?, ?, ?, ?)",
-                (self._pair, self._sides.word(side), *(rotation.after or (None, None)), rotation.at),
-            )
 
     async def round(self) -> ScrubProgress | None:
         """Return the current round (None: there was none yet)."""

@@ -24,7 +24,7 @@ from smtd.daemon.scrubber import TRIES, Scrubber
 from smtd.daemon.store_session import StoreSession
 from smtd.daemon.worker import Worker
 from smtd.engine.report import PairReport
-from smtd.engine.scrub import pace, verify
+from smtd.engine.scrub import slices, verify
 from smtd.engine.scrub.findings import VerifyReport
 from smtd.engine.scrub.verify import ScrubSession
 from smtd.errors import StoreRefused, StoreUnreachable, UsageError
@@ -187,7 +187,7 @@ async def test_background_scrub_continues_after_a_restart(
     locations: Both[Location], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each record is verified once a round, in order, by whichever process."""
-    monkeypatch.setattr(pace, "SMALLEST", 1)
+    monkeypatch.setattr(slices, "SMALLEST", 1)
     proven: list[Key] = []
     differing = verify.differing
 

@@ -14,7 +14,7 @@ from tests.build import key
 from tests.engine.world import TestStore, World
 
 #: The modules that take the time of looks from `time`.
-CLOCKED = ("engine.scrub.server", "engine.lost_updates", "engine.cycle", "journal.write_log")
+CLOCKED = ("engine.costly_reads", "engine.lost_updates", "engine.cycle", "journal.write_log")
 
 
 class ServerStore(TestStore):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smtd.engine.scrub.pace import RATE, waited_longest
+from smtd.engine.costly_reads import RATE, waited_longest
 from smtd.errors import StoreRefused
 from smtd.merge.sides import Side
 from tests.build import PROJECT, commented, key, record

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
+from smtd.engine import reread_times
 from smtd.engine.report import Hold
-from smtd.engine.scrub import rereads
 from smtd.merge.decide import Mode
 from smtd.merge.sides import SIDES
 from smtd.records.record import Parameters
@@ -26,7 +26,7 @@ def clock(monkeypatch):
     """Return a clock that moves only when the test moves it, and make rereads due on the second."""
     clock = stopped(monkeypatch)
     believe(monkeypatch)
-    monkeypatch.setattr(rereads, "_SPREAD", 0.0)
+    monkeypatch.setattr(reread_times, "_SPREAD", 0.0)
     return clock
 
 
@@ -69,7 +69,7 @@ async def test_report_says_when_a_write_is_read_again(world, clock):
 
     report = await world.cycle()
 
-    assert report.again == clock.now + rereads.LOOKS[0]
+    assert report.again == clock.now + reread_times.LOOKS[0]
 
 
 async def test_record_created_by_another_laptop_after_a_crash_is_merged(world, clock):
@@ -120,7 +120,7 @@ def test_next_reread_is_later_than_the_span_of_the_last_one(monkeypatch, looked,
     """Wherever in its span that one was, and even if the earliest time is drawn."""
     monkeypatch.setattr("random.uniform", min)
 
-    assert rereads.following(0.0, looked) == due
+    assert reread_times.following(0.0, looked) == due
 
 
 async def test_new_record_is_not_read_again(world, clock):

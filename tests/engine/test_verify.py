@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from smtd.engine import cycle
+from smtd.engine.costly_reads import next_turn
 from smtd.engine.explain import explain
 from smtd.engine.resolve import Resolution, resolve
-from smtd.engine.scrub.pace import next_turn
 from smtd.engine.undo import undo
+from smtd.journal.checkpoint import Rotation
 from smtd.journal.decisions import Choice
-from smtd.journal.scrub_log import Rotation
 from smtd.merge.sides import Side
 from smtd.output.english import sentence
 from smtd.records.canonical import digest
@@ -107,7 +107,7 @@ async def disputed(directory):
 async def test_edit_on_a_server_shows_within_the_configured_time(tmp_path, monkeypatch):
     """A dry run does not move the rotation."""
     now = 1_800_000_000.0
-    monkeypatch.setattr("smtd.engine.scrub.server.time.time", lambda: now)
+    monkeypatch.setattr("smtd.engine.costly_reads.time.time", lambda: now)
     made = World(tmp_path, right=CostlyReadStore("right"))
     world = await made.synced(*(record(label) for label in "abcdef"))
     await world.cycle()
@@ -166,7 +166,7 @@ async def test_undo_sees_later_edits_on_the_server(tmp_path):
 async def test_failure_that_only_the_server_shows_stays_in_every_report(tmp_path, monkeypatch):
     """An edit on the server that the other side cannot hold is a failure of every cycle, not of one."""
     now = 1_800_000_000.0
-    monkeypatch.setattr("smtd.engine.scrub.server.time.time", lambda: now)
+    monkeypatch.setattr("smtd.engine.costly_reads.time.time", lambda: now)
     left = RefusingStore("left")
     made = World(tmp_path, left, CostlyReadStore("right"))
     world = await made.synced(OLD)

@@ -17,8 +17,8 @@ import pytest
 
 from smtd.errors import JournalError, UsageError
 from smtd.journal import backup
+from smtd.journal.checkpoint import Rotation
 from smtd.journal.journal import open_journal
-from smtd.journal.scrub_log import Rotation
 from smtd.journal.write_log import Landed
 from smtd.merge.reasons import Code, because
 from smtd.merge.sides import Side
@@ -53,7 +53,7 @@ async def known(directory):
             await pair.ancestor(key("a")),
             await pair.begun(),
             await pair.write_log.all(Side.RIGHT),
-            await pair.scrub_log.rotation(Side.LEFT),
+            await pair.checkpoints.rotation(Side.LEFT),
         )
 
 
@@ -197,7 +197,7 @@ async def put_back(directory, how):
     async with open_journal(directory) as journal:
         await journal.events.add(['{"event": "newer"}'] * 3)
         async with journal.pair("left", "right") as pair:
-            await pair.scrub_log.turn(Side.LEFT, Rotation(None, 1.0))
+            await pair.checkpoints.set_rotation(Side.LEFT, Rotation(None, 1.0))
     shutil.move(directory / "older", directory / "journal.sqlite")
 
 

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from smtd.journal.checkpoint import Checkpoint
+from smtd.journal.checkpoint import Checkpoint, Rotation
 from smtd.journal.decisions import Choice, Decision
 from smtd.journal.index import Cursor
 from smtd.journal.journal import open_journal
 from smtd.journal.orientation import STRAIGHT, Orientation
 from smtd.journal.pair import PairJournal, Refusal
-from smtd.journal.scrub_log import Rotation
 from smtd.journal.transaction import Agreement
 from smtd.journal.write_log import Landed
 from smtd.merge.reasons import Code, Reason, because
@@ -43,7 +42,7 @@ async def tell(known: PairJournal) -> None:
     await known.set_refused(
         [Refusal(key("b"), Side.LEFT, b"1", 2, 3.0, because(Code.REFUSED, Side.LEFT, "no"))]
     )
-    await known.scrub_log.turn(Side.LEFT, Rotation(key("a"), 1.0))
+    await known.checkpoints.set_rotation(Side.LEFT, Rotation(key("a"), 1.0))
     held = because(Code.MANY_GONE, Side.LEFT, 30, 100)
     await known.decisions.put(
         [
@@ -91,8 +90,8 @@ async def told(known: PairJournal, *, mirrored: bool) -> list[object]:
         (side(begun.side), begun.expect, begun.digest, reason(begun.why)),
         (side(entry.side), entry.action, reason(entry.reason)),
         refused,
-        await known.scrub_log.rotation(left),
-        await known.scrub_log.rotation(left.other),
+        await known.checkpoints.rotation(left),
+        await known.checkpoints.rotation(left.other),
         [
             [(each.before, each.after) for each in writes]
             for writes in (await known.write_log.all(left.other)).values()

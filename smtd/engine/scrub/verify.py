@@ -10,11 +10,12 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import anyio
 
 from smtd.batches import batches
+from smtd.engine.costly_reads import trusting_scan
 from smtd.engine.pair import Policy
 from smtd.engine.report import Progress, no_progress
 from smtd.engine.scrub.classify import Rules, SidesHeld, classify
@@ -26,7 +27,7 @@ from smtd.merge.sides import SIDES, Both, Side
 from smtd.records import canonical
 from smtd.records.canonical import Digest
 from smtd.records.record import Key, Record
-from smtd.stores.base import CostlyReadStore, Scan, Store
+from smtd.stores.base import Scan, Store
 
 #: Records read at a time: a few hundredths of a second of work.
 BATCH = 50
@@ -75,15 +76,6 @@ class ScrubSession:
         read_only = {side for side in SIDES if self.stores[side].capabilities.read_only}
         mode = self.policy.mode.sparing(read_only) or self.policy.mode
         return Rules(mode, self.policy.propagate_deletes, listed, moving)
-
-
-async def trusting_scan(
-    store: Store, projects: Collection[str] | None, trusted: Mapping[Key, Digest]
-) -> Scan:
-    """Scan *projects* of *store*; where each read costs a request, do not read the records *trusted*."""
-    if not store.capabilities.costly_reads:
-        return await store.scan(projects)
-    return await cast(CostlyReadStore, store).scan(projects, known=trusted)
 
 
 async def run(

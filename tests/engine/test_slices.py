@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smtd.engine.scrub.pace import MOST, SMALLEST, advanced, next_slice, slice_size
+from smtd.engine.scrub.slices import MOST, SMALLEST, advanced, next_slice, slice_size
 from smtd.journal.scrub_log import ScrubProgress
 from tests.build import key
 

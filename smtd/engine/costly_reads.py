@@ -1,18 +1,27 @@
-"""Decide what is read again next, and when, so that each record is read within the configured time. Pure.
+"""Choose which records to read in a store where each read costs a request, so that edits show.
 
-On a server, two records a second are read again, the newest first. Both stores of a pair are compared a slice
-at a time.
+A server lists its records, but does not say whether they were edited. Reading all of them in every cycle
+would cost as much as the store holds, so each cycle reads some again. Most edits are of runs that changed
+lately: the newest records are read again within a minute. All others take turns in the order of their keys,
+as many as the time since the last cycle asks for. Together that is at most two requests a second, however
+many pairs share the server.
 """
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_right
 from collections.abc import Collection, Mapping
 from math import ceil
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-from smtd.journal.scrub_log import Rotation, ScrubProgress
+from smtd.engine.pair import Pair
+from smtd.journal.checkpoint import Rotation
+from smtd.merge.sides import Side
+from smtd.records.canonical import Digest
 from smtd.records.record import Key
+from smtd.stores.base import CostlyReadStore, Scan, Store
+from smtd.stores.index import Entry
 
 #: Records of a server that are read again per second at most, unless a user asks.
 RATE = 2.0
@@ -23,32 +32,51 @@ SHARE = 20
 #: Seconds assumed since the last look, if its time is not known.
 UNKNOWN = 30.0
 
-#: Fewest records of a slice, and most slices of a round: each slice reads a shelf whole.
-SMALLEST, MOST = 50, 100
 
+class Trusted(NamedTuple):
+    """The *entries* that need not be read at *moment*.
 
-def slice_size(total: int) -> int:
-    """Return how many of *total* records one slice has."""
-    return max(SMALLEST, -(-total // MOST))
-
-
-def next_slice(now: ScrubProgress, total: int, within: float) -> float:
-    """Return when the next slice is due, in seconds since 1970 (infinite: there is nothing to verify).
-
-    Slices are spread evenly over *within* seconds, each at the end of its share: what was just agreed on was
-    just read.
+    Once all others are read, the rereading has come as far as *rotation*, and the last such read was at
+    *looked*. The keys *again* are to be read now whether they have an entry or not.
     """
-    if not total or not within:
-        return float("inf")
-    slices = -(-total // slice_size(total))
-    return now.began + within * min(1.0, (now.counted // slice_size(total) + 1) / slices)
+
+    entries: dict[Key, Entry]
+    rotation: Rotation
+    moment: float
+    looked: float | None
+    again: Collection[Key]
 
 
-def advanced(now: ScrubProgress, verified: list[Key], count: int, moment: float) -> ScrubProgress:
-    """Return the progress after the keys *verified*; a new round begins if they are fewer than *count*."""
-    if len(verified) < count:
-        return ScrubProgress(moment, before=now.began)
-    return now._replace(after=verified[-1], counted=now.counted + len(verified))
+async def trusted(pair: Pair, side: Side, entries: Mapping[Key, Entry], unsure: Collection[Key]) -> Trusted:
+    """Return which *entries* of *side* need not be read now.
+
+    These must be read: *unsure* keys, those that smtd wrote lately (`reread_times`), the newest that were
+    not read lately, and those whose turn it is. If a user asks, all of the newest, without a bound.
+    """
+    moment, index, policy = time.time(), pair.journal.indexes[side], pair.policy
+    again = {*unsure, *(write.key for write in await pair.journal.begun())}
+    again |= {
+        key
+        for key, writes in (await pair.journal.write_log.all(side)).items()
+        if writes[-1].due is not None and writes[-1].due <= moment
+    }
+    keys = sorted(key for key, each in entries.items() if each.is_readable and key not in again)
+    newest, looked = await index.newest(policy.projects), await index.looked()
+    rotation = await pair.journal.checkpoints.rotation(side)
+    turn = server_turn(
+        keys, newest, rotation, moment, looked, policy.verify_within, everything=policy.force_retry
+    )
+    believed = {key: entries[key] for key in keys if key not in turn.keys}
+    return Trusted(believed, turn.rotation, moment, turn.looked, again)
+
+
+async def trusting_scan(
+    store: Store, projects: Collection[str] | None, trusted: Mapping[Key, Digest]
+) -> Scan:
+    """Scan *projects* of *store*; where each read costs a request, do not read the records *trusted*."""
+    if not store.capabilities.costly_reads:
+        return await store.scan(projects)
+    return await cast(CostlyReadStore, store).scan(projects, known=trusted)
 
 
 class ServerTurn(NamedTuple):
