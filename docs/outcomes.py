@@ -83,10 +83,10 @@ class Case:
 
     def plan(self) -> Plan:
         """Return what the next cycle does about it, beside records that nobody touched."""
-        agreed = {key: _both(record) for key, record in BYSTANDERS.items()}
+        baselines = {key: _both(record) for key, record in BYSTANDERS.items()}
         if self.before is not None:
-            agreed[KEY] = _both(self.before)
-        known = Facts(agreed, Both(_scan(self.left), _scan(self.right)), Both({}, {}))
+            baselines[KEY] = _both(self.before)
+        known = Facts(baselines, Both(_scan(self.left), _scan(self.right)), Both({}, {}))
         plan = planning.build_plan(known, self.policy)
         for key in plan.merges:
             assert self.left is not None

@@ -1,4 +1,4 @@
-"""Make files durable, so that a power cut cannot undo what the journal counts as agreed."""
+"""Make files durable, so that a power cut cannot undo what the journal has as baselines."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ async def open_stores(locations: Both[Location]) -> AsyncIterator[Both[Store]]:
 
 async def _recall(known: PairJournal) -> tuple[bool, Both[str]]:
     """Return whether the stores of a pair were synced before, and their marks; await only the journal."""
-    return await known.has_agreed(), await known.store_marks()
+    return await known.has_baselines(), await known.store_marks()
 
 
 async def _expect_stores(locations: Both[Location]) -> None:
@@ -113,7 +113,7 @@ async def scrubbing(
     Raises UsageError if the pair was never synced, StoreUnreachable if a store is missing.
     """
     found = await known(journal, name, locations)
-    if await found.has_agreed():
+    if await found.has_baselines():
         await _expect_stores(locations)
     async with open_stores(locations) as stores:
         yield ScrubSession(name, stores, found, policy)
@@ -133,14 +133,14 @@ async def opened(
     the deletion of its records.
     """
     async with journal.pair(locations.left.identity, locations.right.identity) as known:
-        has_agreed, before = await known.at_one_moment(partial(_recall, known))
-        if has_agreed:
+        has_baselines, before = await known.at_one_moment(partial(_recall, known))
+        if has_baselines:
             await _expect_stores(locations)
         else:
             await _expect_places(journal, locations)
         sides = Both(
             *[
-                ReplacementCheck(locations[side], stores[side], before[side], has_agreed=has_agreed)
+                ReplacementCheck(locations[side], stores[side], before[side], has_baselines=has_baselines)
                 for side in SIDES
             ]
         )

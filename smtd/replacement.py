@@ -96,13 +96,13 @@ class _Tables:
 class ReplacementCheck:
     """One side of a pair, whose store had the mark *before* at the end of the last cycle (empty: no mark).
 
-    *has_agreed*: something was agreed on before. A server that was used without marks until now may have been
+    *has_baselines*: something was synced before. A server that was used without marks until now may have been
     restored since: it counts as another one, once.
     """
 
-    def __init__(self, location: Location, store: Store, before: str, *, has_agreed: bool = False) -> None:
+    def __init__(self, location: Location, store: Store, before: str, *, has_baselines: bool = False) -> None:
         bears = store.capabilities.bears_mark
-        self._is_unknown = store.capabilities.announces and has_agreed and not before
+        self._is_unknown = store.capabilities.announces and has_baselines and not before
         self._reader: MarkReader = _Tables(cast(MarkedStore, store)) if bears else _File(location)
         self._before = before
         #: The mark at the beginning of this cycle (None: it was not read yet).

@@ -1,4 +1,4 @@
-"""smtd's writes, and its reads before an agreement, are on the disk before the journal records them."""
+"""smtd's writes, and its reads before a baseline, are on the disk before the journal records them."""
 
 from __future__ import annotations
 

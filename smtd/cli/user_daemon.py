@@ -57,7 +57,7 @@ def sync(
     """Have the daemon run a cycle of its pair of the stores at *locations*; None if it has no such pair.
 
     The pair must sync exactly *projects*, if any are named, and all projects if *everything* is set. A daemon
-    with another state directory than *state* does not know what was agreed on here. Blocks. Raises what the
+    with another state directory than *state* does not have the baselines of here. Blocks. Raises what the
     cycle raised.
     """
     words = [locations.left.identity, locations.right.identity]

@@ -23,7 +23,7 @@ PATIENCE = 10.0
 
 
 class Backlog:
-    """The records of one pair that changed since its sides last agreed, as far as its stores can be read."""
+    """The records of one pair that differ from their baselines, as far as its stores can be read."""
 
     def __init__(
         self, settings: PairSettings, locate: Callable[[], Awaitable[Both[Location]]], journal: Journal
@@ -35,7 +35,7 @@ class Backlog:
         self._last: dict[Side, tuple[Token, frozenset[Key]]] = {}
 
     def clear(self) -> None:
-        """Forget what was counted, because the sides have agreed on something since."""
+        """Forget what was counted, because there is a new baseline."""
         self._last.clear()
 
     async def count(self) -> int | None:
@@ -67,25 +67,25 @@ class Backlog:
         async with open_store(locations[side]) as store:
             if side in self._last and await store.unchanged_since(self._last[side][0]):
                 return self._last[side][1]
-            agreed = await self._agreed(side, locations, projects)
-            keys = changed(agreed, await trusting_scan(store, projects, agreed))
+            baselines = await self._baselines(side, locations, projects)
+            keys = changed(baselines, await trusting_scan(store, projects, baselines))
             token = await store.token()
         if token is not None:
             self._last[side] = (token, keys)
         return keys
 
-    async def _agreed(
+    async def _baselines(
         self, side: Side, locations: Both[Location], projects: Collection[str] | None
     ) -> Mapping[Key, Digest]:
-        """Return the digests that *side* had when the sides last agreed."""
+        """Return the digests of the baselines on *side*."""
         left, right = locations.left.identity, locations.right.identity
         pair = await self._journal.known(left, right)
-        agreed = {} if pair is None else await pair.agreed(projects)
-        return {key: digests[side] for key, digests in agreed.items()}
+        baselines = {} if pair is None else await pair.baselines(projects)
+        return {key: digests[side] for key, digests in baselines.items()}
 
 
-def changed(agreed: Mapping[Key, Digest], scan: Scan) -> frozenset[Key]:
+def changed(baselines: Mapping[Key, Digest], scan: Scan) -> frozenset[Key]:
     """Return the keys that are new, changed or gone in *scan*; unreadable records do not count."""
-    there = {key for key, digest in scan.digests.items() if agreed.get(key) != digest}
-    gone = agreed.keys() - scan.digests.keys() - scan.unreadable.keys()
+    there = {key for key, digest in scan.digests.items() if baselines.get(key) != digest}
+    gone = baselines.keys() - scan.digests.keys() - scan.unreadable.keys()
     return frozenset(there | gone)

@@ -94,14 +94,14 @@ class PairRecords:
         left, right = [await self._journal.indexes[side].entries(keys) for side in SIDES]
         return {key: Both(left.get(key, ABSENT), right.get(key, ABSENT)) for key in keys}
 
-    async def agreed_at(self, key: Key) -> str | None:
-        """Return when both sides last agreed on *key* (None: never, as far as smtd knows)."""
-        return await self._journal.agreed_at(key)
+    async def baseline_at(self, key: Key) -> str | None:
+        """Return when the baseline of *key* was recorded (None: there is none)."""
+        return await self._journal.baseline_at(key)
 
     async def is_in_sync(self, key: Key, entries: Both[Entry]) -> bool:
-        """Say whether both sides have the same record *key*, and agreed on it, given its *entries*."""
-        agreed = (await self._journal.agreed_on([key])).get(key)
-        return agreed is not None and entries.map(lambda each: each.digest) == agreed
+        """Say whether both sides have the record *key* as in its baseline, given its *entries*."""
+        baseline = (await self._journal.baselines_of([key])).get(key)
+        return baseline is not None and entries.map(lambda each: each.digest) == baseline
 
     async def history(self, key: Key, most: int) -> list[HistoryEntry]:
         """Return the latest writes of smtd under *key*, at most so many, newest first."""

@@ -138,7 +138,7 @@ class PairRunner:
         if self._warned_of_scope or self._settings.names_projects or projects is None:
             return
         self._warned_of_scope = True
-        if await pair.journal.agreed_count(None) > await pair.journal.agreed_count(projects):
+        if await pair.journal.baseline_count(None) > await pair.journal.baseline_count(projects):
             log.warning(narrowed(self._settings.name, *projects))
 
 

@@ -1,7 +1,7 @@
 """Verifies one pair: a slice at a time in the background, and the whole pair on request.
 
-The worker syncs changes; the scrubber checks that the agreed records are still there. It opens its own stores
-each time, and reads them beside the worker. Records that seem to differ it reads again in a job of the
+The worker syncs changes; the scrubber checks that the records of the baselines are still there. It opens its
+own stores each time, and reads them beside the worker. Records that seem to differ it reads again in a job of the
 worker, while no cycle runs. It writes to no store.
 """
 
@@ -148,7 +148,7 @@ class Scrubber:
         place, within = await self._place(), self.worker.settings.prove_within
         now, found = await self._recall(place)
         keys = list(found)[:MOST_AGAIN]
-        total = await place.journal.agreed_count(place.policy.projects)
+        total = await place.journal.baseline_count(place.policy.projects)
         if slices.next_slice(now, total, within) <= time.time():
             size = slices.slice_size(total)
             following = await place.journal.scrub_log.following(now.after, size, place.policy.projects)
@@ -242,7 +242,7 @@ class Scrubber:
         if len(new) > MOST_REPORTED:
             log.warning("pair %s: and %d more", self.worker.name, len(new) - MOST_REPORTED)
         self._round, self._findings = now, dict(found)
-        self._show(now, await place.journal.agreed_count(place.policy.projects))
+        self._show(now, await place.journal.baseline_count(place.policy.projects))
 
     def _report(self, finding: Finding) -> None:
         name = self.worker.name

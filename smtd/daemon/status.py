@@ -42,7 +42,7 @@ class SideStatus(msgspec.Struct):
 
 
 class Proven(msgspec.Struct, frozen=True):
-    """How many of the agreed records were verified, each at the time *since* or later."""
+    """How many of the records with a baseline were verified, each at the time *since* or later."""
 
     records: int = 0
     of: int = 0

@@ -19,7 +19,7 @@ from smtd.engine.report import PairReport, Progress, failure
 from smtd.engine.side_writer import Arrived, SideWriter, digest_of
 from smtd.errors import RecordUnusable
 from smtd.journal.pair import Refusal
-from smtd.journal.transaction import Agreement, Transaction
+from smtd.journal.transaction import Baseline, Transaction
 from smtd.merge.reasons import Code, because
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.merge.write import Write
@@ -29,7 +29,7 @@ from smtd.records.record import Key, encode
 from smtd.records.run_status import is_final
 from smtd.stores.index import ABSENT, readable
 
-#: Records in one batch of agreements or merges.
+#: Records in one batch of baselines or merges.
 BATCH = 1000
 
 
@@ -91,7 +91,7 @@ class Executor:
     async def _agree(self, agrees: Sequence[Action]) -> None:
         for batch in batches(agrees, BATCH):
             records = await self._pair.stores.left.read([action.key for action in batch])
-            agreements = []
+            baselines = []
             for action in batch:
                 record = records.get(action.key)
                 assert action.seen is not None
@@ -99,18 +99,18 @@ class Executor:
                     self.stale.add(action.key)
                     continue
                 try:
-                    agreements.append(Agreement(action.key, action.seen, record, encode(record)))
+                    baselines.append(Baseline(action.key, action.seen, record, encode(record)))
                 except RecordUnusable as exc:
                     why = because(Code.UNUSABLE, None, str(exc))
                     self._report.failed.append(failure(action.key, Side.LEFT, why))
             await self._pair.flush()
             marks = await self._marks()
             async with self._pair.journal.transaction() as tx:
-                tx.set_baselines(agreements)
-                tx.finish([each.key for each in agreements])
+                tx.set_baselines(baselines)
+                tx.finish([each.key for each in baselines])
                 tx.set_store_marks(marks)
-            self.synced.update(each.key for each in agreements)
-            self._report.in_sync += len(agreements)
+            self.synced.update(each.key for each in baselines)
+            self._report.in_sync += len(baselines)
             self._advance(len(batch))
 
     async def _transfer(self, side: Side, writes: deque[Write]) -> None:
@@ -186,15 +186,15 @@ class Executor:
         for write in arrived:
             self._count(write)
         key, whole = ready[0].key, len(arrived) == len(writes)
-        agreements = [
-            Agreement(key, Both(write.digest, write.digest), write.record)
+        baselines = [
+            Baseline(key, Both(write.digest, write.digest), write.record)
             for write in arrived
             if write.record is not None and write.digest is not None and (common or not whole)
         ]
         marks = await self._marks()
         async with self._pair.journal.transaction() as tx:
-            tx.set_baselines(agreements)
-            tx.drop_baselines([key] if whole and not agreements else [])
+            tx.set_baselines(baselines)
+            tx.drop_baselines([key] if whole and not baselines else [])
             self._log(tx, made)
             tx.finish([key])
             tx.mark_landed(made.entries)
@@ -210,18 +210,18 @@ class Executor:
         """
         arrived, unsure = made.digests, made.unsure
         held = {(write.key, write.side): digest for write, digest in arrived.items()}
-        agreements: dict[Key, Agreement] = {}
+        baselines: dict[Key, Baseline] = {}
         for write in arrived:
             self._count(write)
             if write.key in unsure and write.origin is not None:
                 digest = canonical.digest(write.origin)
-                agreements[write.key] = Agreement(write.key, Both(digest, digest), write.origin)
+                baselines[write.key] = Baseline(write.key, Both(digest, digest), write.origin)
             elif write.record is not None and write.digest is not None:
                 left, right = (held.get((write.key, side)) or write.digest for side in SIDES)
-                agreements[write.key] = Agreement(write.key, Both(left, right), write.record, write.encoded)
+                baselines[write.key] = Baseline(write.key, Both(left, right), write.record, write.encoded)
         marks = await self._marks()
         async with self._pair.journal.transaction() as tx:
-            tx.set_baselines(list(agreements.values()))
+            tx.set_baselines(list(baselines.values()))
             tx.drop_baselines([write.key for write in arrived if write.record is None])
             self._log(tx, made, unsure)
             tx.finish([write.key for write in writes])
@@ -231,7 +231,7 @@ class Executor:
             self._note(tx, arrived)
         equal = {
             key
-            for key, each in agreements.items()
+            for key, each in baselines.items()
             if each.digests.left == each.digests.right and key not in unsure
         }
         self._report.in_sync += len(equal)
@@ -254,7 +254,7 @@ class Executor:
         """Return the marks of the stores, which the journal saves together with the baselines.
 
         If they were saved only at the end of the cycle, a power cut before that could undo writes that the
-        journal counts as agreed, and smtd would not notice.
+        journal has as a baseline, and smtd would not notice.
         """
         return await self._pair.marks(Both(*[self._report.side(side).written > 0 for side in SIDES]))
 

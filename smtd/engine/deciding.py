@@ -28,7 +28,7 @@ from smtd.engine.report import PairReport, Progress, no_progress
 from smtd.errors import StoreRefused
 from smtd.journal.checkpoint import Checkpoint, Rotation
 from smtd.journal.decisions import Decision
-from smtd.journal.transaction import Agreement
+from smtd.journal.transaction import Baseline
 from smtd.merge.deletion_guard import PERIOD
 from smtd.merge.lost_updates import LoggedWrite
 from smtd.merge.sides import SIDES, Both, Side
@@ -53,13 +53,13 @@ class Learnt(NamedTuple):
 
     rotations: Both[Rotation | None]
     lost_updates: Both[LostUpdates]
-    late: Sequence[Agreement]
+    late: Sequence[Baseline]
 
 
 class Noted(NamedTuple):
     """What the journal has for the keys to decide, all of one moment; see `PairJournal` and `WriteLog`."""
 
-    agreed: Mapping[Key, Both[Digest]]
+    baselines: Mapping[Key, Both[Digest]]
     decisions: Mapping[Key, Decision]
     written: Both[Mapping[Key, Sequence[LoggedWrite]]]
 
@@ -154,22 +154,22 @@ async def _decided(pair: Pair, report: PairReport, observed: Observed, judged: J
         scans = Both(*[await _expire_abandoned_runs(pair, side, scans[side], until) for side in SIDES])
     pair = restrict_to_writable(pair, report)
     noted = await pair.journal.at_one_moment(partial(_noted, pair, keys))
-    agreed = judged.agreed(noted.agreed)
-    scans = scans.map(lambda scan: planning.without_nameless(scan, agreed))
+    baselines = judged.baselines_after(noted.baselines)
+    scans = scans.map(lambda scan: planning.without_nameless(scan, baselines))
     report.projects = _projects(pair, observed)
     detect, logs = partial(lost_updates.detect, pair), noted.written
-    sides = Both(*[await detect(side, logs[side], scans[side], agreed, keys) for side in SIDES])
+    sides = Both(*[await detect(side, logs[side], scans[side], baselines, keys) for side in SIDES])
     late, moved = await _late(pair, sides)
     moved.update(judged.moved)
     if late:
-        agreed = {**agreed, **{each.key: each.digests for each in late}}
+        baselines = {**baselines, **{each.key: each.digests for each in late}}
     ancestors = {**judged.ancestors, **{each.key: each.record for each in late}}
     lost, overtaken = sides.map(lambda each: each.reverted), sides.map(lambda each: each.overtaken)
-    others = {} if keys is None else await _others(pair, scans, noted.agreed, agreed)
-    recent = await _recent(pair, scans, agreed)
+    others = {} if keys is None else await _others(pair, scans, noted.baselines, baselines)
+    recent = await _recent(pair, scans, baselines)
     readable = sum(held.readable for held in observed.held.left.values())
     known = Facts(
-        agreed,
+        baselines,
         scans,
         lost,
         moved,
@@ -183,7 +183,7 @@ async def _decided(pair: Pair, report: PairReport, observed: Observed, judged: J
     )
     plan = planning.build_plan(known, pair.policy, keys)
     adopted = await replaced_sides(pair, known, plan)
-    if not adopted and await has_missed(pair, agreed, scans):
+    if not adopted and await has_missed(pair, baselines, scans):
         adopted = frozenset(SIDES)
     if adopted:
         facts = Facts({}, scans, Both({}, {}), moved, observed.unsettled, until, readable=readable)
@@ -199,33 +199,34 @@ async def _noted(pair: Pair, keys: Collection[Key] | None) -> Noted:
     """Return what the journal has for *keys* (None: for all); await nothing but the journal."""
     journal = pair.journal
     if keys is None:
-        agreed = await journal.agreed(pair.policy.projects)
+        baselines = await journal.baselines(pair.policy.projects)
     else:
-        agreed = await journal.agreed_on([key for key in keys if is_plain([*key])])
+        baselines = await journal.baselines_of([key for key in keys if is_plain([*key])])
     written = Both(*[await journal.write_log.all(side) for side in SIDES])
-    return Noted(agreed, await journal.decisions.all(), written)
+    return Noted(baselines, await journal.decisions.all(), written)
 
 
 async def _others(
-    pair: Pair, scans: Both[Scan], noted: Collection[Key], agreed: Collection[Key]
+    pair: Pair, scans: Both[Scan], noted: Collection[Key], baselines: Collection[Key]
 ) -> Mapping[str, int]:
-    """Return how many keys besides *noted* are agreed, by project; nothing if a side lacks none of *agreed*.
+    """Return how many keys besides *noted* have a baseline, by project; nothing if no side lacks any of
+    *baselines*.
 
-    Only a comparison with all agreed keys shows whether missing records were deleted.
+    Only a comparison with all baselines shows whether missing records were deleted.
     """
-    if all(key in scans[side].digests for side in SIDES for key in agreed):
+    if all(key in scans[side].digests for side in SIDES for key in baselines):
         return {}
-    others = Counter(await pair.journal.agreed_counts(pair.policy.projects))
+    others = Counter(await pair.journal.baseline_counts(pair.policy.projects))
     others.subtract(key.project for key in noted)
     return +others
 
 
-async def _recent(pair: Pair, scans: Both[Scan], agreed: Collection[Key]) -> Both[int]:
+async def _recent(pair: Pair, scans: Both[Scan], baselines: Collection[Key]) -> Both[int]:
     """Return how many records smtd deleted lately on each side (0: no key is to be deleted there now)."""
     found, journal, moment = [], pair.journal, time.time()
     for side in SIDES:
         here, there = scans[side].digests, scans[side.other].digests
-        is_asked = any(key in here and key not in there for key in agreed)
+        is_asked = any(key in here and key not in there for key in baselines)
         found.append(await journal.history.deleted(side, moment, PERIOD) if is_asked else 0)
     return Both(*found)
 
@@ -240,15 +241,15 @@ def _projects(pair: Pair, observed: Observed) -> list[str]:
     )
 
 
-async def _late(pair: Pair, found: Both[LostUpdates]) -> tuple[list[Agreement], set[Key]]:
-    """Return agreements on writes that a store shows only now, which are no edits, and keys that changed."""
+async def _late(pair: Pair, found: Both[LostUpdates]) -> tuple[list[Baseline], set[Key]]:
+    """Return baselines from writes that a store shows only now, which are no edits, and keys that changed."""
     moved = {*found.left.moved, *found.right.moved}
-    late: list[Agreement] = []
+    late: list[Baseline] = []
     for side in SIDES:
         held = await pair.stores[side].read(found[side].late) if found[side].late else {}
         for key, digest in found[side].late.items():
             if key in held and canonical.digest(held[key]) == digest:
-                late.append(Agreement(key, Both(digest, digest), held[key]))
+                late.append(Baseline(key, Both(digest, digest), held[key]))
             else:
                 moved.add(key)
     return late, moved
@@ -297,7 +298,7 @@ async def _decide_merges(
             if key not in left or key not in right:
                 plan.moved.add(key)
                 continue
-            ancestor = None if plan.adopted else ancestors.get(key) or await pair.journal.ancestor(key)
+            ancestor = None if plan.adopted else ancestors.get(key) or await pair.journal.baseline_record(key)
             now = Both(left[key], right[key])
             if any(canonical.digest(now[side]) != plan.now[side].get(key) for side in SIDES):
                 plan.moved.add(key)  # its new state may need something else than a merge

@@ -112,13 +112,13 @@ async def _carry_out(pair: Pair, change: Action, moved: Code) -> PairReport:
 async def _is_known(pair: Pair, key: Key) -> bool:
     """Say whether the journal has a version of the record, from whatever time."""
     entries = await pair.journal.history.entries(key=key, limit=1)
-    return bool(entries) or await pair.journal.ancestor(key) is not None
+    return bool(entries) or await pair.journal.baseline_record(key) is not None
 
 
 async def _as_of(pair: Pair, key: Key, at: datetime) -> Record | None:
-    """Return the record as the first write after *at* found it, or else as it was agreed on.
+    """Return the record as the first write after *at* found it, or else the baseline.
 
-    An edit since that agreement is left out, as smtd does not know when a user made it. Raises UsageError if
+    An edit since that baseline is left out, as smtd does not know when a user made it. Raises UsageError if
     the state of that time is no longer known, or was not known yet.
     """
     later = [
@@ -128,7 +128,7 @@ async def _as_of(pair: Pair, key: Key, at: datetime) -> Record | None:
     ]
     forgotten = await pair.journal.history.forgotten()
     known = [await pair.journal.began_at(), None if forgotten is None else forgotten.at]
-    known += [] if later else [await pair.journal.agreed_at(key)]
+    known += [] if later else [await pair.journal.baseline_at(key)]
     since = max((each for each in known if each is not None), default="")
     if since and at < datetime.fromisoformat(since):
         raise UsageError(
@@ -137,4 +137,4 @@ async def _as_of(pair: Pair, key: Key, at: datetime) -> Record | None:
     if later:
         first = min(later, key=lambda entry: entry.id)
         return await pair.journal.history.image(first.id)
-    return await pair.journal.ancestor(key)
+    return await pair.journal.baseline_record(key)

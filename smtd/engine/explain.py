@@ -1,4 +1,4 @@
-"""Explain one record: what each side holds, what was agreed, which rule applies, what would unblock it."""
+"""Explain one record: what each side holds, its baseline, which rule applies, what would unblock it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Explanation(msgspec.Struct):
     """What is known about one key: *rule* is what applies to it now, *then* what happens next.
 
     *then* is None if nothing happens by itself; *rule* then implies what the user can do. *until* is when a
-    hold ends by itself (ISO 8601; None: it does not). *left*, *right* and the two digests of *agreed* are
+    hold ends by itself (ISO 8601; None: it does not). *left*, *right* and the two digests of *baseline* are
     short digests (None: absent); equal digests mean equal records. *history* has the newest writes; writes
     up to *forgotten* are no longer known.
     """
@@ -47,7 +47,7 @@ class Explanation(msgspec.Struct):
     label: str
     left: str | None
     right: str | None
-    agreed: dict[str, str | None] | None
+    baseline: dict[str, str | None] | None
     rule: Reason
     then: Reason | None
     until: str | None
@@ -66,19 +66,19 @@ class _Rule(NamedTuple):
 async def explain(pair: Pair, key: Key) -> Explanation:
     """Explain *key*. Raises UsageError if neither side has it and the journal has nothing about it."""
     plan = await deciding.planned(pair, [key])
-    agreed = (await pair.journal.agreed({key.project})).get(key)
+    baseline = (await pair.journal.baselines({key.project})).get(key)
     entries = await pair.journal.history.entries(key=key, limit=_LATEST)
     found = _planned(plan, key) or await _refused(pair, key) or _unplanned(plan, key)
-    if agreed is None and not entries and found.rule.code is Code.ABSENT:
+    if baseline is None and not entries and found.rule.code is Code.ABSENT:
         raise UsageError(
             f"neither side has {key}, and smtd has no history of it{await hint(pair, key, _LISTED)}"
         )
     known = None
-    if agreed is not None:
+    if baseline is not None:
         known = {
-            "at": await pair.journal.agreed_at(key),
-            "left": agreed.left.hex()[:12],
-            "right": agreed.right.hex()[:12],
+            "at": await pair.journal.baseline_at(key),
+            "left": baseline.left.hex()[:12],
+            "right": baseline.right.hex()[:12],
         }
     sides = [plan.now[side].get(key) for side in SIDES]
     left, right = (None if digest is None else digest.hex()[:12] for digest in sides)
@@ -139,7 +139,7 @@ def _past(entry: HistoryEntry) -> Past:
 
 
 class RecordDiff(msgspec.Struct):
-    """One record field by field: what each side has and what was agreed (None: no record or no value).
+    """One record field by field: what each side has, and the baseline (None: no record or no value).
 
     *differing* are the fields in which the two sides differ. Writes up to *forgotten* are no longer known.
     """
@@ -153,8 +153,8 @@ class RecordDiff(msgspec.Struct):
 
 async def show(pair: Pair, key: Key) -> RecordDiff:
     """Read *key* from both sides and from the journal. Raises UsageError if none of them has it."""
-    held, agreed = await pair.read_both(key), await pair.journal.ancestor(key)
-    if held.left is None and held.right is None and agreed is None:
+    held, baseline = await pair.read_both(key), await pair.journal.baseline_record(key)
+    if held.left is None and held.right is None and baseline is None:
         raise UsageError(f"neither side has {key}{await hint(pair, key, _LISTED)}")
     differing: list[str] = []
     if held.left is not None and held.right is not None:
@@ -163,7 +163,7 @@ async def show(pair: Pair, key: Key) -> RecordDiff:
         field: {
             "left": _value(held.left, field),
             "right": _value(held.right, field),
-            "agreed": _value(agreed, field),
+            "agreed": _value(baseline, field),
         }
         for field in FIELDS
     }

@@ -80,7 +80,7 @@ async def detect(
     side: Side,
     log: _Writes,
     scan: Scan,
-    agreed: Mapping[Key, Both[Digest]],
+    baselines: Mapping[Key, Both[Digest]],
     keys: Collection[Key] | None = None,
 ) -> LostUpdates:
     """Return what was undone on *side* according to *scan*; `note` records it in the journal.
@@ -91,7 +91,7 @@ async def detect(
     store = pair.stores[side].capabilities
     if store.exclusive_writes and not store.saves_records:
         return LostUpdates()
-    search = _Search(pair, side, scan, agreed)
+    search = _Search(pair, side, scan, baselines)
     written = {key: writes for key, writes in log.items() if pair.policy.covers(key)}
     if store.exclusive_writes:
         return await search.edited(written)
@@ -113,14 +113,14 @@ async def note(pair: Pair, side: Side, found: LostUpdates) -> None:
 
 
 class _Search:
-    """Searches *side* for what was undone there, according to *scan*; *agreed*: what both sides agreed on."""
+    """Searches *side* for what was undone there, according to *scan*; given the *baselines*."""
 
-    def __init__(self, pair: Pair, side: Side, scan: Scan, agreed: Mapping[Key, Both[Digest]]) -> None:
+    def __init__(self, pair: Pair, side: Side, scan: Scan, baselines: Mapping[Key, Both[Digest]]) -> None:
         self._pair = pair
         self._side = side
         self._scan = scan
         self._now = scan.digests
-        self._agreed = agreed
+        self._baselines = baselines
         self._by_record = pair.stores[side].capabilities.saves_records
 
     async def by_project(self, written: _Writes, flagged: Collection[tuple[Key, int]]) -> LostUpdates:
@@ -137,11 +137,11 @@ class _Search:
 
         A record that has the digest of its baseline has not changed since both sides agreed on it.
         """
-        now, agreed, side = self._now, self._agreed, self._side
+        now, baselines, side = self._now, self._baselines, self._side
         moved = {
             key: writes
             for key, writes in written.items()
-            if key in agreed and key not in self._scan.unreadable and now.get(key) != agreed[key][side]
+            if key in baselines and key not in self._scan.unreadable and now.get(key) != baselines[key][side]
         }
         gone, back = await self._taken_back(moved)
         edits = {
@@ -153,7 +153,7 @@ class _Search:
             key: now[key]
             for key, writes in edits.items()
             if key in now
-            and (key not in agreed or now[key] != agreed[key][side])
+            and (key not in baselines or now[key] != baselines[key][side])
             and any(write.after == now[key] for write in _not_shown(writes))
         }
         # No program can have read a record before smtd created it: a creation matters only if it shows late.
@@ -177,11 +177,11 @@ class _Search:
         mode, now, side = self._pair.policy.mode, self._now, self._side
         if side not in mode.targets:
             return {}, {}
-        agreed = {key: each[side] for key, each in self._agreed.items()}
-        late = detection.arrived_late(written, now, agreed, time.time() - UNSEEN)
+        baselines = {key: each[side] for key, each in self._baselines.items()}
+        late = detection.arrived_late(written, now, baselines, time.time() - UNSEEN)
         gone = late if mode is not Mode.TWO_WAY else {key for key in late if key not in now}
-        reverted = {key: RevertedWrite(agreed[key], again=False) for key in gone}
-        ancestors = {key: await self._pair.journal.ancestor(key) for key in late - gone}
+        reverted = {key: RevertedWrite(baselines[key], again=False) for key in gone}
+        ancestors = {key: await self._pair.journal.baseline_record(key) for key in late - gone}
         found = {
             key: OvertakenWrite(each, again=False) for key, each in ancestors.items() if each is not None
         }
@@ -204,7 +204,7 @@ class _Search:
         checked = {
             key: writes
             for key, writes in written.items()
-            if key in self._agreed
+            if key in self._baselines
             and key in self._now
             and (key in running or (writes[-1].at >= begin and not writes[-1].rebased))
         }
@@ -215,8 +215,8 @@ class _Search:
 
     async def _is_running(self, key: Key) -> bool:
         """Say whether the run was not over in the state on which both sides last agreed."""
-        agreed = await self._pair.journal.ancestor(key)
-        return agreed is not None and not is_final(agreed)
+        baseline = await self._pair.journal.baseline_record(key)
+        return baseline is not None and not is_final(baseline)
 
     async def _overtaken(
         self, written: _Writes, undone: Collection[Key]
@@ -227,16 +227,18 @@ class _Search:
         must be merged with smtd's write. The keys *undone* were saved without an edit: smtd copies them again
         from the other side. They are returned only if the other side may not have smtd's write either.
         """
-        pair, side, now, agreed = self._pair, self._side, self._now, self._agreed
+        pair, side, now, baselines = self._pair, self._side, self._now, self._baselines
         if pair.policy.mode is not Mode.TWO_WAY:
             return {}, set()
         both_lockless = not pair.stores[side.other].capabilities.exclusive_writes
         reverted = {
             key
             for key in undone
-            if key in now and key in agreed and (both_lockless or agreed[key][side] != written[key][-1].after)
+            if key in now
+            and key in baselines
+            and (both_lockless or baselines[key][side] != written[key][-1].after)
         }
-        edited = detection.possibly_unseen(written, now, by_record=self._by_record).keys() & agreed.keys()
+        edited = detection.possibly_unseen(written, now, by_record=self._by_record).keys() & baselines.keys()
         held = await pair.stores[side].read(reverted | edited) if reverted or edited else {}
         found, moved = {}, {key for key in reverted | edited if key not in held}
         for key, record in held.items():
@@ -258,8 +260,8 @@ class _Search:
 
         None: the program had seen that write, they cannot be merged, or the journal lacks a version for it.
         """
-        if self._agreed[key][self._side] == writes[-1].after:
-            after = await self._pair.journal.ancestor(key)
+        if self._baselines[key][self._side] == writes[-1].after:
+            after = await self._pair.journal.baseline_record(key)
         else:  # a merge reached one side only, or a program that had seen the write has edited it since
             after = await self._pair.journal.write_log.record(self._side, key)
         before = None if after is None else await self._base_read(key, held, after, writes)

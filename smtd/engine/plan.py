@@ -34,7 +34,7 @@ class Facts:
     `lost` has, for each side, the keys whose last write by smtd was undone by another program.
     """
 
-    agreed: Mapping[Key, Both[Digest]]
+    baselines: Mapping[Key, Both[Digest]]
     scans: Both[Scan]
     lost: Both[Mapping[Key, RevertedWrite]]
     #: Keys that changed since the scan: not decided now.
@@ -47,7 +47,7 @@ class Facts:
     decisions: Mapping[Key, Decision] = field(default_factory=dict)
     #: Keys that a program saved from a copy read before smtd's last writes, on each side.
     overtaken: Both[Mapping[Key, OvertakenWrite]] = field(default_factory=lambda: Both({}, {}))
-    #: How many records besides those of `agreed` are agreed on, by project: both sides have them.
+    #: How many records besides those of `baselines` have a baseline, by project: both sides have them.
     others: Mapping[str, int] = field(default_factory=dict)
     #: How many records smtd deleted lately on each side, because the other side lacked them.
     recent: Both[int] = field(default_factory=lambda: Both(0, 0))
@@ -78,15 +78,15 @@ class _Hidden(str):
     """Stands for the reason why a record is unreadable: it may be one that has lost its name."""
 
 
-def without_nameless(scan: Scan, agreed: Collection[Key]) -> Scan:
-    """Return *scan*, in which each missing *agreed* key that a nameless record may have had is unreadable.
+def without_nameless(scan: Scan, baselines: Collection[Key]) -> Scan:
+    """Return *scan*, in which each missing key of *baselines* that a nameless record may have is unreadable.
 
     So such a record is one failure, and not the deletion of the key that it had.
     """
     if not (projects := scan.nameless):
         return scan
     there = scan.digests.keys() | scan.unreadable.keys()
-    hidden = {key: _Hidden() for key in agreed if key.project in projects and key not in there}
+    hidden = {key: _Hidden() for key in baselines if key.project in projects and key not in there}
     return replace(scan, unreadable={**scan.unreadable, **hidden})
 
 
@@ -105,7 +105,7 @@ class _Planner:
         known, plan = self._known, self._plan
         unreadable = self._fail_unreadable()
         if keys is None:
-            keys = known.scans.left.digests.keys() | known.scans.right.digests.keys() | known.agreed.keys()
+            keys = known.scans.left.digests.keys() | known.scans.right.digests.keys() | known.baselines.keys()
             keys |= {key for key in known.decisions if self._policy.covers(key)}
             keys = keys.union(unreadable)
         for key in sorted(keys):
@@ -146,7 +146,7 @@ class _Planner:
 
     def _decide_key(self, key: Key) -> None:
         known, plan = self._known, self._plan
-        agreed = known.agreed.get(key)
+        baseline = known.baselines.get(key)
         now = Both(known.scans.left.digests.get(key), known.scans.right.digests.get(key))
         if (decision := known.decisions.get(key)) is not None:
             if decision.digests == now and not self._is_alias_taken(decision):
@@ -159,19 +159,19 @@ class _Planner:
             plan.merges.append(key)
             return
         lost = next((side for side in SIDES if key in known.lost[side]), None)
-        if lost is not None and agreed is not None and now.left != now.right:
-            if lost in overtaken and agreed[lost] != known.lost[lost][key].after:
+        if lost is not None and baseline is not None and now.left != now.right:
+            if lost in overtaken and baseline[lost] != known.lost[lost][key].after:
                 plan.merges.append(key)  # the other side lacks what was lost, too
             elif lost in self._policy.mode.targets:
-                self._reapply(key, lost, agreed, now)
+                self._reapply(key, lost, baseline, now)
             else:
                 plan.hold(key, Hold.LOST_WRITE, because(Code.LOST_OUT_OF_REACH, lost))
             return
-        verdict = decide(agreed, now)
+        verdict = decide(baseline, now)
         if verdict is Verdict.NOTHING:
             if now.left == now.right:
                 plan.open.remove(key)
-            if agreed == now and now.left != now.right:
+            if baseline == now and now.left != now.right:
                 plan.fail(key, Side.RIGHT, because(Code.KEPT_DIFFERENTLY))
         elif verdict is Verdict.FORGET:
             plan.actions.append(actions.forget(key))
@@ -254,7 +254,7 @@ class _Planner:
             why = because(Code.DELETED, side.other)
             self._deletes[side].append(actions.delete(key, side, now, why))
 
-    def _reapply(self, key: Key, side: Side, agreed: Both[Digest], now: Both[Digest | None]) -> None:
+    def _reapply(self, key: Key, side: Side, baseline: Both[Digest], now: Both[Digest | None]) -> None:
         """Write again what another program undid on *side*, or ask a user if smtd has done that often enough.
 
         A user who deletes or reverts exactly what smtd wrote last looks the same. If the other side lost the
@@ -263,7 +263,7 @@ class _Planner:
         digest = now[side.other]
         if digest is None:
             self._plan.hold(key, Hold.LOST_WRITE, because(Code.LOST_AND_DELETED, side))
-        elif self._known.lost[side][key].again and digest == agreed[side.other]:
+        elif self._known.lost[side][key].again and digest == baseline[side.other]:
             self._plan.hold(key, Hold.LOST_WRITE, because(Code.LOST_AGAIN, side))
         else:
             self._plan.actions.append(actions.copy(key, side, now, because(Code.WRITTEN_AGAIN)))
@@ -274,14 +274,16 @@ class _Planner:
             return
         known, plan = self._known, self._plan
         source, other = known.scans[side.other], known.scans[side]
-        missing = {key for key in known.agreed if key not in source.digests and key not in source.unreadable}
+        missing = {
+            key for key in known.baselines if key not in source.digests and key not in source.unreadable
+        }
         missing -= {key for key in missing if key not in other.digests and key not in other.unreadable}
         missing -= {key for key in missing if self._is_approved(key)}
-        agreed = {key for key in known.agreed if key in missing or key in source.digests}
-        agreed |= known.agreed.keys() & source.unreadable.keys()
-        count, limit = len(agreed) + sum(known.others.values()), self._policy.limit
+        baselines = {key for key in known.baselines if key in missing or key in source.digests}
+        baselines |= known.baselines.keys() & source.unreadable.keys()
+        count, limit = len(baselines) + sum(known.others.values()), self._policy.limit
         of_all = deletion_guard.mass_deletion(count, len(missing), limit, side.other, known.recent[side])
-        of_projects = deletion_guard.emptied_projects(agreed, missing, side.other, known.others)
+        of_projects = deletion_guard.emptied_projects(baselines, missing, side.other, known.others)
         for delete in self._deletes[side]:
             why = of_all or of_projects.get(delete.key.project)
             if why is None:

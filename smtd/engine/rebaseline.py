@@ -1,7 +1,7 @@
 """Recognize a store or a journal that was restored from a copy.
 
 No user deleted the records that a restored store lacks, or edited those that it has in an old state. A
-journal that is older than the stores takes for agreed what has been deleted since. So smtd then adopts the
+journal that is older than the stores has baselines of what has been deleted since. So smtd then adopts the
 pair anew, as in a first sync: the union of both sides, in which the longer text wins and nothing is deleted.
 """
 
@@ -28,15 +28,15 @@ async def replaced_sides(pair: Pair, known: Facts, plan: Plan) -> frozenset[Side
     Call it after the scan, so that a file that was exchanged before the scan is recognized. A store without a
     mark counts as restored only if both are true: it lacks records, and has an old state of others.
     """
-    agreed, scans = known.agreed, known.scans
+    baselines, scans = known.baselines, known.scans
     found = set()
     for side in SIDES:
         if not _has_mark(pair.stores[side]):
             if await _was_put_back(pair, side, known, plan):
                 found.add(side)
             continue
-        lacks = any(_lacks_record(key, side, scans) for key in agreed)
-        changed = [key for key in _changed(plan, side) if key in agreed]
+        lacks = any(_lacks_record(key, side, scans) for key in baselines)
+        changed = [key for key in _changed(plan, side) if key in baselines]
         if not (lacks or changed) or not await pair.is_another(side):
             continue
         if lacks or await _matches_history(pair, side, changed, scans):
@@ -44,7 +44,7 @@ async def replaced_sides(pair: Pair, known: Facts, plan: Plan) -> frozenset[Side
     return frozenset(found)
 
 
-async def has_missed(pair: Pair, agreed: Mapping[Key, Both[Digest]], scans: Both[Scan]) -> bool:
+async def has_missed(pair: Pair, baselines: Mapping[Key, Both[Digest]], scans: Both[Scan]) -> bool:
     """Say whether a record is missing on one side, and the stores were synced without this journal.
 
     They were if both have the same new record, and no pair's history has it. Two users cannot have created
@@ -52,10 +52,10 @@ async def has_missed(pair: Pair, agreed: Mapping[Key, Both[Digest]], scans: Both
     on both sides proves nothing, as two users may have made it. Nor does a record that no journal can hold,
     because it is new in every cycle.
     """
-    if not any(_lacks_record(key, side, scans) for key in agreed for side in SIDES):
+    if not any(_lacks_record(key, side, scans) for key in baselines for side in SIDES):
         return False
     left, right = scans.left.digests, scans.right.digests
-    new = [key for key in left.keys() - agreed.keys() if left[key] == right.get(key) and is_plain([*key])]
+    new = [key for key in left.keys() - baselines.keys() if left[key] == right.get(key) and is_plain([*key])]
     for key in new:
         if not await pair.journal.knows_of(key, left[key]) and await _can_be_known(pair, key):
             return True
@@ -85,39 +85,39 @@ async def _was_put_back(pair: Pair, side: Side, known: Facts, plan: Plan) -> boo
     if not pair.policy.propagate_deletes or side.other not in pair.policy.mode.targets:
         return False
     lost = known.lost[side]
-    if not any(_lacks_record(key, side, known.scans) and key not in lost for key in known.agreed):
+    if not any(_lacks_record(key, side, known.scans) and key not in lost for key in known.baselines):
         return False
     unclear = {*lost, *known.overtaken[side], *known.moved, *known.decisions}
     scan, other = known.scans[side], known.scans[side.other].digests
     read = {key: digest for key, digest in scan.digests.items() if key not in scan.believed}
-    if await _has_gone_back(pair, side, read, known.agreed, other, unclear):
+    if await _has_gone_back(pair, side, read, known.baselines, other, unclear):
         return True
     if not plan.asked and not any(each.deletes_from(side.other) for each in plan.actions):
         return False  # all deletions are held, and were at the last check
     edited = await pair.journal.history.edited()
     keys = [key for key in edited if key not in read and key not in known.moved and is_plain([*key])][:LOOKS]
     now = await pair.digests(side, keys)
-    agreed = await pair.journal.agreed_on(keys)
+    baselines = await pair.journal.baselines_of(keys)
     there = await pair.journal.indexes[side.other].entries(keys)
     other = {key: each.digest for key, each in there.items() if each.digest is not None}
-    return await _has_gone_back(pair, side, now, agreed, other, unclear)
+    return await _has_gone_back(pair, side, now, baselines, other, unclear)
 
 
 async def _has_gone_back(
     pair: Pair,
     side: Side,
     now: Mapping[Key, Digest],
-    agreed: Mapping[Key, Both[Digest]],
+    baselines: Mapping[Key, Both[Digest]],
     other: Mapping[Key, Digest],
     unclear: Collection[Key],
 ) -> bool:
     """Say whether *side* holds *now* a record in a state from before an edit or a deletion.
 
-    *agreed* and *other* have what was agreed on, and what the other side holds, under the same keys. The keys
+    *baselines* and *other* have the baselines, and what the other side holds, under the same keys. The keys
     *unclear* are skipped.
     """
     for key, digest in now.items():
-        known = agreed.get(key)
+        known = baselines.get(key)
         if key in unclear or not is_plain([*key]) or (known is not None and known[side] == digest):
             continue
         if other.get(key) != digest and await pair.journal.history.held(key, digest):

@@ -18,7 +18,7 @@ import anyio
 from smtd.engine import lost_updates
 from smtd.engine.pair import Pair
 from smtd.journal.decisions import Choice
-from smtd.journal.transaction import Agreement
+from smtd.journal.transaction import Baseline
 from smtd.journal.write_log import Landed
 from smtd.merge.fields import holds_all
 from smtd.merge.sides import SIDES, Both, Side
@@ -46,7 +46,7 @@ class Judged:
     it.
     """
 
-    agreements: Sequence[Agreement] = ()
+    baselines: Sequence[Baseline] = ()
     forgotten: Sequence[Key] = ()
     landed: Sequence[Write] = ()
     unseen: Sequence[Write] = ()
@@ -55,19 +55,19 @@ class Judged:
     interrupted: Sequence[Write] = ()
     partial: Sequence[tuple[Write, Record]] = ()
 
-    def agreed(self, noted: Mapping[Key, Both[Digest]]) -> Mapping[Key, Both[Digest]]:
-        """Return what will be agreed once the journal has this outcome; *noted*: what it has so far."""
-        if not (self.agreements or self.forgotten):
+    def baselines_after(self, noted: Mapping[Key, Both[Digest]]) -> Mapping[Key, Both[Digest]]:
+        """Return the baselines once the journal has this outcome; *noted*: what it has so far."""
+        if not (self.baselines or self.forgotten):
             return noted
-        agreed = {**noted, **{each.key: each.digests for each in self.agreements}}
+        baselines = {**noted, **{each.key: each.digests for each in self.baselines}}
         for key in self.forgotten:
-            agreed.pop(key, None)
-        return agreed
+            baselines.pop(key, None)
+        return baselines
 
     @property
     def ancestors(self) -> Mapping[Key, Record]:
-        """The common ancestors that the journal may not have yet."""
-        return {each.key: each.record for each in self.agreements}
+        """The records of baselines that the journal may not have yet."""
+        return {each.key: each.record for each in self.baselines}
 
 
 class Finished(NamedTuple):
@@ -95,10 +95,10 @@ async def finish_intents(pair: Pair) -> Finished:
     await _revert(pair, judged.interrupted)
     await pair.flush()  # a write may have been visible, but not durable, at the crash
     async with pair.journal.transaction() as tx:
-        tx.set_baselines(judged.agreements)
+        tx.set_baselines(judged.baselines)
         tx.drop_baselines(judged.forgotten)
         tx.log_writes([sent for write in judged.unseen for sent in lost_updates.sent(pair, write)])
-        tx.log_writes(_unlocked_writes(pair, judged.landed, judged.agreements))
+        tx.log_writes(_unlocked_writes(pair, judged.landed, judged.baselines))
         tx.finish(judged.ended)
         tx.mark_landed([write.entry for write in judged.landed if write.entry is not None])
         tx.end_decisions([write.key for write in judged.landed])
@@ -122,7 +122,7 @@ async def _judge(pair: Pair, begun: Mapping[Key, Sequence[Write]], now: Both[Map
     pinned = await _pinned(pair, now)
     landed: list[Write] = []
     unseen: list[Write] = []
-    agreements: list[Agreement] = []
+    baselines: list[Baseline] = []
     forgotten: list[Key] = []
     interrupted: list[Write] = []
     partial = await _partial_writes(pair, [write for writes in begun.values() for write in writes], now)
@@ -148,10 +148,10 @@ async def _judge(pair: Pair, begun: Mapping[Key, Sequence[Write]], now: Both[Map
             forgotten.append(key)  # by an undo: both sides stay as they are, without a common ancestor
         elif common is not None:
             digest = canonical.digest(common)
-            agreements.append(Agreement(key, Both(digest, digest), common))
+            baselines.append(Baseline(key, Both(digest, digest), common))
     # A record that was deleted and exists again is new.
     forgotten += [write.key for write in landed if write.digest is None]
-    return Judged(agreements, forgotten, landed, unseen, begun.keys() - moved, moved, interrupted, partial)
+    return Judged(baselines, forgotten, landed, unseen, begun.keys() - moved, moved, interrupted, partial)
 
 
 async def _pinned(pair: Pair, now: Both[Mapping[Key, Digest]]) -> set[Key]:
@@ -270,11 +270,11 @@ async def _read(pair: Pair, side: Side, key: Key, digest: Digest) -> Record:
     return record
 
 
-def _unlocked_writes(pair: Pair, landed: Sequence[Write], agreements: Sequence[Agreement]) -> list[Landed]:
+def _unlocked_writes(pair: Pair, landed: Sequence[Write], baselines: Sequence[Baseline]) -> list[Landed]:
     """Return the log entries of the *landed* writes to stores without a lock."""
-    agreed = {each.key: each.digests for each in agreements}
+    digests = {each.key: each.digests for each in baselines}
     found = []
     for write in landed:
-        alone = write.key in agreed and agreed[write.key].left != write.digest
+        alone = write.key in digests and digests[write.key].left != write.digest
         found += lost_updates.logged(pair, write, record=write.record if alone else None)
     return found

@@ -1,1 +1,1 @@
-"""smtd's own SQLite file: what was agreed, which writes are open, what was overwritten."""
+"""smtd's own SQLite file: the baselines, which writes are open, what was overwritten."""

@@ -1,6 +1,6 @@
 """Copies of the journal: made while smtd runs, and recognized when one is restored.
 
-Records that an older journal lists as agreed may since have been deleted or recreated. If smtd trusted it,
+Records with a baseline in an older journal may since have been deleted or recreated. If smtd trusted it,
 it would delete a record that no user deleted. So it trusts only the history and the events of a restored
 journal, and adopts the pairs anew.
 """

@@ -99,8 +99,8 @@ class PairJournal(PairPart):
             "UPDATE pair SET name = ? WHERE id = ? AND name IS NOT ?", (name, self._pair, name)
         )
 
-    async def agreed(self, projects: Collection[str] | None) -> dict[Key, Both[Digest]]:
-        """Return the agreed digests of *projects* (None: of all)."""
+    async def baselines(self, projects: Collection[str] | None) -> dict[Key, Both[Digest]]:
+        """Return the digests of the baselines in *projects* (None: in all)."""
         return {
             Key(project, label): self._sides.both(left, right)
             for project, label, left, right in await self._db.fetch(
@@ -110,8 +110,8 @@ class PairJournal(PairPart):
         }
 
     @at_once
-    async def agreed_on(self, keys: Collection[Key]) -> dict[Key, Both[Digest]]:
-        """Return the agreed digests of *keys*."""
+    async def baselines_of(self, keys: Collection[Key]) -> dict[Key, Both[Digest]]:
+        """Return the digests of the baselines of *keys*."""
         found: dict[Key, Both[Digest]] = {}
         for chunk in batches(list(keys), ASKED):
             begin, given = wanted(chunk)
@@ -124,21 +124,21 @@ class PairJournal(PairPart):
                 found[Key(project, label)] = self._sides.both(left, right)
         return found
 
-    async def agreed_counts(self, projects: Collection[str] | None) -> dict[str, int]:
-        """Return the number of agreed records in each of *projects* (None: in each project)."""
+    async def baseline_counts(self, projects: Collection[str] | None) -> dict[str, int]:
+        """Return the number of baselines in each of *projects* (None: in each project)."""
         rows = await self._db.fetch(
             "SELECT project, count(*) FROM agreed WHERE pair = ? GROUP BY project", (self._pair,)
         )
         return {project: count for project, count in rows if projects is None or project in projects}
 
-    async def agreed_count(self, projects: Collection[str] | None) -> int:
-        """Return the number of agreed records in *projects* (None: in all)."""
-        return sum((await self.agreed_counts(projects)).values())
+    async def baseline_count(self, projects: Collection[str] | None) -> int:
+        """Return the number of baselines in *projects* (None: in all)."""
+        return sum((await self.baseline_counts(projects)).values())
 
     async def made_by_others(self, side: Side) -> set[str]:
-        """Return the projects with agreed records that smtd did not create on *side*.
+        """Return the projects with baselines of records that smtd did not create on *side*.
 
-        Records that were agreed on before the history begins are left out, as it cannot say who created them.
+        Those from before the history begins are left out, as it cannot say who created them.
         """
         rows = await self._db.fetch(
             "SELECT DISTINCT a.project FROM agreed a WHERE a.pair = ?"
@@ -156,8 +156,8 @@ class PairJournal(PairPart):
         )
         return found is not None
 
-    async def agreed_at(self, key: Key) -> str | None:
-        """Return when the sides last agreed on *key*, ISO 8601 in UTC (None: not known)."""
+    async def baseline_at(self, key: Key) -> str | None:
+        """Return when the baseline of *key* was recorded, ISO 8601 in UTC (None: not known)."""
         found = await self._db.value(
             "SELECT c.started FROM agreed a JOIN cycle c ON c.id = a.cycle"
             " WHERE a.pair = ? AND a.project = ? AND a.label = ?",
@@ -170,13 +170,13 @@ class PairJournal(PairPart):
         found = await self._db.value("SELECT min(started) FROM cycle WHERE pair = ?", (self._pair,))
         return None if found is None else str(found)
 
-    async def has_agreed(self) -> bool:
-        """Say whether the sides have ever agreed on anything."""
+    async def has_baselines(self) -> bool:
+        """Say whether any key has a baseline."""
         found = await self._db.value("SELECT 1 FROM agreed WHERE pair = ? LIMIT 1", (self._pair,))
         return found is not None
 
-    async def ancestor(self, key: Key) -> Record | None:
-        """Return the agreed record of *key* (None: there is none)."""
+    async def baseline_record(self, key: Key) -> Record | None:
+        """Return the record of the baseline of *key* (None: there is none)."""
         found = await self._db.value(
             "SELECT record FROM ancestor WHERE pair = ? AND project = ? AND label = ?", (self._pair, *key)
         )
@@ -217,7 +217,7 @@ class PairJournal(PairPart):
             )
 
     async def store_marks(self) -> Both[str]:
-        """Return the marks of the stores at the last agreement (empty: none)."""
+        """Return the marks of the stores at the last baseline (empty: none)."""
         rows = await self._db.fetch("SELECT left_file, right_file FROM files WHERE pair = ?", (self._pair,))
         return self._sides.both(*rows[0]) if rows else Both("", "")
 
@@ -328,7 +328,7 @@ class PairJournal(PairPart):
 
     @at_once
     async def forget_all(self, canonical_version: int) -> None:
-        """Delete what was agreed, but not the history: the pair is then adopted anew."""
+        """Delete the baselines, but not the history: the pair is then adopted anew."""
         async with self._db.transaction():
             for table in KNOWLEDGE:
                 await self._db.run(f"DELETE FROM {table} WHERE pair = ?", (self._pair,))

@@ -32,7 +32,7 @@ class Remembered:
     """What is remembered of a pair.
 
     *name* is its last name in the configuration (None: it had none). *stores* are the identities of its
-    stores, *agreed* counts the records that both held alike, *unfinished* the writes that a crash left open.
+    stores, *baselines* counts their records with a baseline, *unfinished* the writes that a crash left open.
     The history has *entries*, with *size* bytes of overwritten and deleted records, from *since* to *until*
     (ISO 8601 in UTC; None: no entries).
     """
@@ -40,7 +40,7 @@ class Remembered:
     number: int
     name: str | None
     stores: Both[str]
-    agreed: int
+    baselines: int
     unfinished: int
     entries: int
     size: int

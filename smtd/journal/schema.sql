@@ -9,7 +9,7 @@ CREATE TABLE pair (
     name TEXT,
     UNIQUE (left_location, right_location)
 );
--- The digest of each side at the last agreement on a key, and the cycle of that agreement.
+-- The baseline of a key: the digest that each side had when they last agreed, and the cycle of that.
 CREATE TABLE agreed (
     pair INTEGER NOT NULL REFERENCES pair,
     project TEXT NOT NULL,
@@ -19,7 +19,7 @@ CREATE TABLE agreed (
     cycle INTEGER,
     PRIMARY KEY (pair, project, label)
 ) WITHOUT ROWID;
--- The record that the sides agreed on: the ancestor of a later merge.
+-- The record of the baseline: the ancestor of a later merge.
 CREATE TABLE ancestor (
     pair INTEGER NOT NULL REFERENCES pair,
     project TEXT NOT NULL,
@@ -218,7 +218,7 @@ CREATE TABLE refused (
     reason TEXT NOT NULL,
     PRIMARY KEY (pair, side, project, label)
 ) WITHOUT ROWID;
--- The marks of the stores of a pair at the last agreement, which tell them from other stores in their place.
+-- The marks of the stores of a pair with its last baselines, which tell them from other stores in their place.
 CREATE TABLE files (
     pair INTEGER PRIMARY KEY REFERENCES pair,
     left_file TEXT NOT NULL,
@@ -239,7 +239,7 @@ CREATE TABLE proof (
     counted INTEGER NOT NULL,
     before REAL
 );
--- Records that a store does not hold as agreed; they are read again after each cycle.
+-- Records that a store does not hold as in the baseline; they are read again after each cycle.
 CREATE TABLE finding (
     pair INTEGER NOT NULL REFERENCES pair,
     project TEXT NOT NULL,

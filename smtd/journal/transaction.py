@@ -25,7 +25,7 @@ P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class Baseline:
     """A key on which both sides agree: their digests, and the record (*encoded*: the same, if known)."""
 
     key: Key
@@ -65,17 +65,17 @@ class Transaction(PairPart):
     def _add(self, note: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> None:
         self._notes.append(partial(note, *args, **kwargs))
 
-    def set_baselines(self, agreements: Sequence[Agreement]) -> None:
+    def set_baselines(self, baselines: Sequence[Baseline]) -> None:
         """Record that both sides agree on the records of these keys."""
         self._add(
             self._db.run_many,
             "INSERT OR REPLACE INTO agreed VALUES (?, ?, ?, ?, ?, ?)",
-            [(self._pair, *each.key, *self._sides.columns(each.digests), self._cycle) for each in agreements],
+            [(self._pair, *each.key, *self._sides.columns(each.digests), self._cycle) for each in baselines],
         )
         self._add(
             self._db.run_many,
             "INSERT OR REPLACE INTO ancestor VALUES (?, ?, ?, ?)",
-            [(self._pair, *each.key, pack(each.record, each.encoded)) for each in agreements],
+            [(self._pair, *each.key, pack(each.record, each.encoded)) for each in baselines],
         )
 
     def drop_baselines(self, keys: Iterable[Key]) -> None:

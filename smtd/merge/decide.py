@@ -1,6 +1,6 @@
-"""Decide what one key needs, from what was agreed and what each side holds now.
+"""Decide what one key needs, from its baseline and what each side holds now.
 
-A side has *changed* if it differs from what it held at the last agreement. Two sides are *equal* if
+A side has *changed* if it differs from the baseline. Two sides are *equal* if
 their digests are. The whole policy is `decide` and `allowed`; the truth table in
 tests/merge/test_decide.py has a row for every distinguishable situation.
 """
@@ -60,12 +60,12 @@ _TARGETS = {
 _TOWARDS = {Verdict.TO_LEFT: Side.LEFT, Verdict.TO_RIGHT: Side.RIGHT}
 
 
-def decide(agreed: Both[Digest] | None, now: Both[Digest | None]) -> Verdict:
-    """Return what a key needs, given its agreed and current digests (None: absent)."""
+def decide(baseline: Both[Digest] | None, now: Both[Digest | None]) -> Verdict:
+    """Return what a key needs, given the digests of its baseline and the current ones (None: absent)."""
     if now.left == now.right:
-        return _equal(agreed, now.left)
-    left_changed = now.left != (None if agreed is None else agreed.left)
-    right_changed = now.right != (None if agreed is None else agreed.right)
+        return _equal(baseline, now.left)
+    left_changed = now.left != (None if baseline is None else baseline.left)
+    right_changed = now.right != (None if baseline is None else baseline.right)
     if left_changed and right_changed:
         # A change wins over a deletion.
         if now.left is None:
@@ -76,10 +76,10 @@ def decide(agreed: Both[Digest] | None, now: Both[Digest | None]) -> Verdict:
     return Verdict.TO_LEFT if right_changed else Verdict.NOTHING
 
 
-def _equal(agreed: Both[Digest] | None, digest: Digest | None) -> Verdict:
+def _equal(baseline: Both[Digest] | None, digest: Digest | None) -> Verdict:
     if digest is None:
-        return Verdict.NOTHING if agreed is None else Verdict.FORGET
-    return Verdict.NOTHING if agreed == Both(digest, digest) else Verdict.AGREE
+        return Verdict.NOTHING if baseline is None else Verdict.FORGET
+    return Verdict.NOTHING if baseline == Both(digest, digest) else Verdict.AGREE
 
 
 def allowed(verdict: Verdict, mode: Mode) -> bool:

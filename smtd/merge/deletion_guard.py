@@ -20,39 +20,39 @@ PERIOD = 600.0
 
 @dataclass(frozen=True, slots=True)
 class DeletionLimit:
-    """More deletions than both *count* and *share* (of 1) of the agreed records are held."""
+    """More deletions than both *count* and *share* (of 1) of the records with a baseline are held."""
 
     count: int = 20
     share: float = 0.2
 
 
 def mass_deletion(
-    agreed: int, missing: int, limit: DeletionLimit, side: Side, recent: int = 0
+    total: int, missing: int, limit: DeletionLimit, side: Side, recent: int = 0
 ) -> Reason | None:
-    """Return why to hold the deletion of *missing* of the *agreed* records, which *side* lacks, or None.
+    """Return why to hold the deletion of *missing* of *total* baselines, which *side* lacks, or None.
 
     smtd deleted *recent* more within the last `PERIOD` seconds, because *side* lacked them: they had been
     agreed on, and belong to the same set.
     """
     if not missing:
         return None
-    if missing == agreed:
+    if missing == total:
         return because(Code.ALL_GONE, side)
-    gone, all_of_them = missing + recent, agreed + recent
+    gone, all_of_them = missing + recent, total + recent
     if gone > limit.count and gone > limit.share * all_of_them:
         return because(Code.MANY_GONE, side, gone, all_of_them)
     return None
 
 
 def emptied_projects(
-    agreed: Collection[Key], missing: Collection[Key], side: Side, others: Collection[str] = ()
+    baselines: Collection[Key], missing: Collection[Key], side: Side, others: Collection[str] = ()
 ) -> dict[str, Reason]:
-    """Return why to hold deletions, for each project of *agreed* whose records are all *missing* on *side*.
+    """Return why to hold deletions, for each project of *baselines* whose keys are all *missing* on *side*.
 
-    *others* are projects with more records than those of *agreed*. If a server no longer shows a project to
-    smtd, all of its records are missing.
+    *others* are projects with more records than those of *baselines*. If a server no longer shows a project
+    to smtd, all of its records are missing.
     """
-    left = {key.project for key in agreed if key not in missing}.union(others)
+    left = {key.project for key in baselines if key not in missing}.union(others)
     return {
         project: because(Code.PROJECT_GONE, side, project)
         for project in {key.project for key in missing} - left

@@ -1,4 +1,4 @@
-"""Merge two versions of one record field by field, with their common ancestor.
+"""Merge two versions of one record field by field, with their ancestor, the record of the baseline.
 
 Annotations merge: tags as a set, the status by life cycle, `reason` and `outcome` by side or by
 appended lines. Where the data lies may change on one side (`smt migrate`). All else is provenance:
@@ -38,7 +38,7 @@ class Unmergeable:
 
 
 def merge(ancestor: Record | None, left: Record, right: Record) -> Merged | Unmergeable:
-    """Merge *left* and *right*, which both differ from *ancestor* (None: they never agreed)."""
+    """Merge *left* and *right*, which both differ from *ancestor* (None: there is no baseline)."""
     if ancestor is not None:
         left, right = mended(ancestor, left), mended(ancestor, right)
     base = _same_experiment(ancestor, left, right)

@@ -86,23 +86,23 @@ def possibly_unseen(
 def arrived_late(
     written: Mapping[Key, Sequence[LoggedWrite]],
     now: Mapping[Key, Digest],
-    agreed: Mapping[Key, Digest | None],
+    baselines: Mapping[Key, Digest | None],
     since: float = 0.0,
 ) -> set[Key]:
     """Return the keys that now show a write which had not shown when both sides *agreed* on another state.
 
-    Requests sent before *since* can no longer arrive. A deletion may be of exactly the agreed record: the
+    Requests sent before *since* can no longer arrive. A deletion may be of exactly the baseline: the
     other side has the record then, because a program restored it.
     """
     return {
         key
         for key, writes in written.items()
-        if agreed.get(key) is not None
+        if baselines.get(key) is not None
         and any(
             not write.seen
             and write.at >= since
             and write.after == now.get(key)
-            and (write.after is None or agreed[key] != write.before)
+            and (write.after is None or baselines[key] != write.before)
             for write in writes
         )
     }

@@ -36,7 +36,7 @@ class Code(Enum):
 
     # Reasons of held deletions. The side is the one that lacks the records.
     ALL_GONE = "all gone"  # side
-    MANY_GONE = "many gone"  # side, how many are missing, how many were agreed on
+    MANY_GONE = "many gone"  # side, how many are missing, how many have a baseline
     PROJECT_GONE = "project gone"  # side, the project
 
     # Reasons of other holds. The side is the one that smtd does not write to, or where its write was undone.

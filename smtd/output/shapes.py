@@ -144,7 +144,7 @@ def verify_report(report: VerifyReport) -> Shape:
 
 
 def finding(each: Finding, name: str) -> Shape:
-    """Return a record of the pair *name* for which a store does not have what was agreed on."""
+    """Return a record of the pair *name* for which a store does not have the baseline."""
     known = {"fields": ", ".join(each.fields), "pair": name}
     return {
         "project": each.project,
@@ -182,7 +182,7 @@ def explanation(found: Explanation) -> Shape:
         "label": found.label,
         "left": found.left,
         "right": found.right,
-        "agreed": found.agreed,
+        "agreed": found.baseline,
         "rule": f"{_held_or_not(rule)}{until}",
         "next": step,
         "code": rule.code.value,
@@ -253,7 +253,7 @@ def remembered(each: Remembered, *, synced: bool) -> Shape:
         "pair": each.called,
         "stores": [each.stores.left, each.stores.right],
         "synced": synced,
-        "agreed": each.agreed,
+        "agreed": each.baselines,
         "history": each.entries,
         "bytes": each.size,
         "since": each.since,

@@ -350,7 +350,7 @@ async def test_waiting_client_gets_an_error_when_the_pair_stops(
 async def test_pair_that_was_never_synced_cannot_be_verified(
     locations: Both[Location], tmp_path: Path
 ) -> None:
-    """There are no agreements to compare with."""
+    """There are no baselines to compare with."""
     async with open_journal(tmp_path) as journal:
         with pytest.raises(UsageError, match="has not been synced yet"):
             await pairing.known(journal, "pair", locations)

@@ -21,9 +21,9 @@ UPDATED, DELETED, MERGED, UNTOUCHED = (
     tagged(full(label), "old") for label in ("updated", "deleted", "merged", "untouched")
 )
 CREATED = tagged(full("created"), "old")
-#: The records that the user works on, as at the last agreement of both sides.
-AGREED = {key(each.label): each for each in (UPDATED, DELETED, MERGED, UNTOUCHED)}
-ALL = {**AGREED, key("created"): CREATED}
+#: The records that the user works on, as in their baselines.
+BASELINES = {key(each.label): each for each in (UPDATED, DELETED, MERGED, UNTOUCHED)}
+ALL = {**BASELINES, key("created"): CREATED}
 #: The record that smtd creates on one side. If the crash left no answer, another client may have created it.
 CREATED_THERE = key("created")
 #: Records that only one side has changed; there the user may do anything to them.
@@ -32,7 +32,7 @@ OF_ONE_SIDE = {CREATED_THERE, key("updated"), key("untouched")}
 
 async def prepared(world: World, source: Side) -> World:
     """Return *world* in sync, and then changed, mostly on the side *source*."""
-    await world.synced(*BYSTANDERS, *AGREED.values())
+    await world.synced(*BYSTANDERS, *BASELINES.values())
     here, there = world[source], world[source.other]
     here.put(PROJECT, CREATED)
     here.put(PROJECT, commented(tagged(UPDATED, "here"), "here"))
@@ -73,9 +73,9 @@ def delete(store: TestStore, name: Key) -> None:
 
 
 def revert(store: TestStore, name: Key) -> None:
-    """Revert a record to its state at the last agreement."""
-    if name in AGREED:
-        store.put(PROJECT, AGREED[name])
+    """Revert a record to its baseline."""
+    if name in BASELINES:
+        store.put(PROJECT, BASELINES[name])
 
 
 @dataclass(frozen=True)
@@ -258,4 +258,4 @@ async def test_revert_after_a_crash_is_no_conflict(world, source):
     ]
 
     assert {story.name for story in acted} >= {key("updated"), key("deleted"), key("merged")}
-    assert [story for story in at_the_source if story.result != AGREED[story.name]] == []
+    assert [story for story in at_the_source if story.result != BASELINES[story.name]] == []

@@ -307,7 +307,7 @@ async def test_late_write_is_durable_before_it_becomes_the_baseline(server_world
     world.left.put(PROJECT, commented(A, "ours"))
     await world.cycle(force_retry=False)
     world.right.show()
-    agreed = world.journal("SELECT * FROM agreed")
+    baselines = world.journal("SELECT * FROM agreed")
 
     async def full(store):
         raise StoreUnreachable("its disk is full")
@@ -316,4 +316,4 @@ async def test_late_write_is_durable_before_it_becomes_the_baseline(server_world
     with pytest.raises(StoreUnreachable):
         await later(world, clock, force_retry=False)
 
-    assert world.journal("SELECT * FROM agreed") == agreed
+    assert world.journal("SELECT * FROM agreed") == baselines

@@ -124,8 +124,8 @@ async def test_server_edit_found_in_rotation_is_copied_although_the_journal_fail
 def test_preview_after_a_crash_in_many_deletions_costs_no_more_than_the_baselines() -> None:
     """It applies the outcome of all open deletions at once."""
     keys = [key(f"run-{number}") for number in range(100_000)]
-    agreed = dict.fromkeys(keys, Both(b"1", b"1"))
+    baselines = dict.fromkeys(keys, Both(b"1", b"1"))
 
-    found = Judged(forgotten=keys[:20_000]).agreed(agreed)
+    found = Judged(forgotten=keys[:20_000]).baselines_after(baselines)
 
-    assert (len(found), len(agreed), keys[0] in found) == (80_000, 100_000, False)
+    assert (len(found), len(baselines), keys[0] in found) == (80_000, 100_000, False)

@@ -34,7 +34,7 @@ async def world(tmp_path: Path) -> World:
 
 
 @DEPTHS
-async def test_agreed_records_count_as_equal(world: World, deep: bool) -> None:
+async def test_records_with_a_baseline_count_as_equal(world: World, deep: bool) -> None:
     """Every key is counted."""
     report = await prove(world, deep=deep)
 
@@ -109,7 +109,7 @@ async def test_record_that_changed_unnoticed_on_both_sides_is_found_if_they_diff
 @DEPTHS
 @pytest.mark.parametrize("side", Side)
 async def test_missing_record_is_found(world: World, side: Side, deep: bool) -> None:
-    """A store that lost a record does not hold what was agreed."""
+    """A store that lost a record does not hold the baseline."""
     world[side].remove(PROJECT, "run")
 
     report = await prove(world, deep=deep)

@@ -222,7 +222,7 @@ async def test_change_at_the_end_of_a_cycle_is_synced_by_the_next_one(world):
 
 
 @both_sides
-async def test_equal_records_that_change_before_their_agreement_are_read_again(world, side):
+async def test_equal_records_that_change_before_their_baseline_are_read_again(world, side):
     """They were equal at the scan, and no longer are."""
     world.left.put(PROJECT, A)
     world.right.put(PROJECT, A)

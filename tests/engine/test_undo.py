@@ -381,7 +381,7 @@ async def test_explanation_says_which_rule_decides_and_what_follows(world, label
     assert found["next"].startswith(then)
 
 
-async def test_explanation_has_the_agreement_and_the_last_writes(world):
+async def test_explanation_has_the_baseline_and_the_last_writes(world):
     """With their times."""
     await world.cycle()
 
@@ -399,7 +399,7 @@ async def test_explanation_has_the_agreement_and_the_last_writes(world):
 
 
 async def test_record_is_shown_field_by_field(world):
-    """What each side has, what was agreed, and which fields differ."""
+    """What each side has, the baseline, and which fields differ."""
     found = await world.do(show, key("e"))
 
     assert found.differing == ["outcome"]
@@ -562,7 +562,7 @@ async def test_explanation_of_a_deleted_record_shows_its_history(tmp_path):
 
 
 async def test_record_of_only_one_side_is_shown(tmp_path):
-    """With no values for the other side, and none for an agreement that never was."""
+    """With no values for the other side, and none for a baseline that never was."""
     world = World(tmp_path)
     world.left.put(PROJECT, A)
 

@@ -133,7 +133,7 @@ async def test_store_named_during_the_search_is_synced_from_the_next_cycle_on(
             await worker.submit(Sync())
 
     assert key("later") in await held(hub)
-    assert synced[-1].name == "later"  # it is identified by that file, and agreements are stored for it
+    assert synced[-1].name == "later"  # it is identified by that file, and baselines are stored for it
 
 
 async def test_project_repointed_within_a_second_is_followed(

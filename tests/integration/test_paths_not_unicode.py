@@ -26,7 +26,7 @@ def odd(tmp_path: Path) -> Path:
 
 
 def test_stores_and_state_below_such_a_directory_are_synced(smtd: Smtd, odd: Path) -> None:
-    """Repeatedly, with the agreements; paths are shown with an escape."""
+    """Repeatedly, with the baselines; paths are shown with an escape."""
     put(odd / "a.sqlite", full("run"))
 
     first = smtd.sync(odd / "a.sqlite", odd / "b.shelf", "--state", odd / "state")

@@ -305,7 +305,7 @@ async def test_copy_restored_during_a_cycle_deletes_nothing(pair: RealPair, mome
 
 
 async def test_copy_restored_after_half_a_cycle_deletes_nothing(pair: RealPair) -> None:
-    """A power cut that reverts a commit looks the same: the journal has agreements of that cycle."""
+    """A power cut that reverts a commit looks the same: the journal has baselines of that cycle."""
 
     def fail() -> None:
         raise StoreUnreachable("the power failed")
@@ -328,7 +328,7 @@ async def test_copy_restored_after_half_a_cycle_deletes_nothing(pair: RealPair) 
 
 
 async def test_copy_found_by_an_unfinished_cycle_deletes_nothing(sqlite: RealPair) -> None:
-    """Agreements of half a cycle must not make the copy count as the original."""
+    """Baselines of half a cycle must not make the copy count as the original."""
     await sqlite.left.put(*NEW)
     await sqlite.cycle()
     put_back(sqlite, copied)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from smtd.journal.pair import PairJournal
-from smtd.journal.transaction import Agreement
+from smtd.journal.transaction import Baseline
 from smtd.journal.write_log import Landed
 from smtd.merge.sides import Both
 from smtd.records.canonical import digest
@@ -70,15 +70,15 @@ def limited(what: int, most: int) -> Iterator[None]:
         resource.setrlimit(what, before)
 
 
-def agreement(made: Record, project: str = PROJECT) -> Agreement:
-    """Return the agreement of both sides on a record."""
-    return Agreement(Key(project, made.label), Both(digest(made), digest(made)), made)
+def baseline(made: Record, project: str = PROJECT) -> Baseline:
+    """Return the baseline of a record that both sides have."""
+    return Baseline(Key(project, made.label), Both(digest(made), digest(made)), made)
 
 
 async def note(
     known: PairJournal,
     *,
-    agreements: Sequence[Agreement] = (),
+    baselines: Sequence[Baseline] = (),
     forgotten: Collection[Key] = (),
     landed: Sequence[Landed] = (),
     ended: Collection[Key] = (),
@@ -87,7 +87,7 @@ async def note(
 ) -> None:
     """Write all of that to the journal, as at the end of a batch of writes."""
     async with known.transaction() as tx:
-        tx.set_baselines(agreements)
+        tx.set_baselines(baselines)
         tx.drop_baselines(forgotten)
         tx.log_writes(landed)
         tx.finish(ended)

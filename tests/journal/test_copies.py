@@ -1,4 +1,4 @@
-"""A copy of the journal is complete and private; if it is restored, smtd does not trust its agreements."""
+"""A copy of the journal is complete and private; if it is restored, smtd does not trust its baselines."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from smtd.merge.sides import Side
 from smtd.merge.write import Write
 from smtd.records.canonical import digest
 from tests.build import key, record, tagged
-from tests.journal.noting import agreement, limited, note
+from tests.journal.noting import baseline, limited, note
 
 A, B = record("a"), record("b")
 
 
-async def cycle(directory, *agreed):
+async def cycle(directory, *baselines):
     """Run a cycle of a pair that overwrites a record, and agrees on some."""
     async with open_journal(directory) as journal, journal.pair("left", "right") as known:
         number = await known.begin_cycle()
@@ -40,7 +40,7 @@ async def cycle(directory, *agreed):
         )
         await note(
             known,
-            agreements=[agreement(each) for each in agreed],
+            baselines=[baseline(each) for each in baselines],
             landed=[Landed(key("b"), Side.RIGHT, digest(B), after)],
         )
 
@@ -49,8 +49,8 @@ async def known(directory):
     """Return all that a cycle would trust about the pair."""
     async with open_journal(directory) as journal, journal.pair("left", "right") as pair:
         return (
-            set(await pair.agreed(None)),
-            await pair.ancestor(key("a")),
+            set(await pair.baselines(None)),
+            await pair.baseline_record(key("a")),
             await pair.begun(),
             await pair.write_log.all(Side.RIGHT),
             await pair.checkpoints.rotation(Side.LEFT),
@@ -202,7 +202,7 @@ async def put_back(directory, how):
 
 
 @pytest.mark.parametrize("how", ["a copy", "a file"])
-async def test_restored_journal_is_trusted_only_with_later_agreements(tmp_path, caplog, how):
+async def test_restored_journal_is_trusted_only_with_later_baselines(tmp_path, caplog, how):
     """And with no open writes. smtd keeps the history and the events, and reports the restore once."""
     await put_back(tmp_path, how)
 

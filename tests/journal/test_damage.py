@@ -23,7 +23,7 @@ from smtd.errors import JournalError
 from smtd.journal import integrity
 from smtd.journal.journal import open_journal
 from tests.build import record
-from tests.journal.noting import agreement, limited, line_of, note, process
+from tests.journal.noting import baseline, limited, line_of, note, process
 from tests.test_denied import ORDINARY
 
 #: The pair that another process opens.
@@ -36,17 +36,17 @@ def file(directory):
 
 
 async def known_journal(directory, *, size=300):
-    """Create a journal in which one pair has agreed on *size* records, and close it."""
-    agreed = [agreement(record(f"run-{n}")) for n in range(size)]
+    """Create a journal in which one pair has *size* baselines, and close it."""
+    baselines = [baseline(record(f"run-{n}")) for n in range(size)]
     async with open_journal(directory) as journal, journal.pair("left", "right") as known:
         await known.begin_cycle()
-        await note(known, agreements=agreed)
+        await note(known, baselines=baselines)
 
 
-async def agreed(directory):
-    """Return how many records the pair has agreed on."""
+async def baselines(directory):
+    """Return how many baselines the pair has."""
     async with open_journal(directory) as journal, journal.pair("left", "right") as known:
-        return len(await known.agreed(None))
+        return len(await known.baselines(None))
 
 
 async def events(directory):
@@ -96,9 +96,9 @@ async def test_damaged_journal_is_kept_aside_and_replaced_by_a_new_one(tmp_path,
     found = file(tmp_path).read_bytes()
 
     with caplog.at_level(logging.WARNING):
-        assert await agreed(tmp_path) == 0
+        assert await baselines(tmp_path) == 0
         await known_journal(tmp_path)
-        assert await agreed(tmp_path) == 300
+        assert await baselines(tmp_path) == 300
 
     (place,) = aside(tmp_path)
     assert re.fullmatch(r"journal\.sqlite\.damaged-\d{8}T\d{6}Z", place.name)
@@ -121,7 +121,7 @@ async def test_other_files_of_a_damaged_journal_are_moved_with_it(tmp_path):
     assert log
     DAMAGES["no database"](file(tmp_path))
 
-    assert await agreed(tmp_path) == 0
+    assert await baselines(tmp_path) == 0
 
     (place,) = aside(tmp_path)
     assert place.with_name(f"{place.name}-wal").read_bytes() == log
@@ -148,8 +148,8 @@ async def test_missing_journal_is_reported_if_there_was_one(tmp_path, caplog, em
         file(tmp_path).unlink()
 
     with caplog.at_level(logging.WARNING):
-        assert await agreed(tmp_path) == 0
-        await agreed(tmp_path)
+        assert await baselines(tmp_path) == 0
+        await baselines(tmp_path)
 
     (event,) = await events(tmp_path)
     assert (event["event"], event["why"], event["kept"]) == (
@@ -183,10 +183,10 @@ async def test_locked_journal_does_not_count_as_damaged(tmp_path, monkeypatch):
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(JournalError, match=r"cannot be used: database is locked; fix this"):
-            await agreed(tmp_path)
+            await baselines(tmp_path)
 
     assert aside(tmp_path) == []
-    assert await agreed(tmp_path) == 300
+    assert await baselines(tmp_path) == 300
 
 
 async def test_path_that_is_no_file_does_not_count_as_a_damaged_journal(tmp_path):
@@ -195,7 +195,7 @@ async def test_path_that_is_no_file_does_not_count_as_a_damaged_journal(tmp_path
     (file(tmp_path) / "something").touch()
 
     with pytest.raises(JournalError, match="is a directory, not a file; put the file back"):
-        await agreed(tmp_path)
+        await baselines(tmp_path)
 
     assert (file(tmp_path) / "something").exists()
 
@@ -209,13 +209,13 @@ async def test_journal_that_cannot_be_opened_does_not_count_as_damaged(tmp_path)
             limited(resource.RLIMIT_NOFILE, max(taken) + 1),
             pytest.raises(JournalError, match="cannot be used"),
         ):
-            await agreed(tmp_path)
+            await baselines(tmp_path)
     finally:
         for each in taken:
             os.close(each)
 
     assert aside(tmp_path) == []
-    assert await agreed(tmp_path) == 300
+    assert await baselines(tmp_path) == 300
 
 
 async def test_journal_on_a_full_disk_does_not_count_as_damaged(tmp_path):
@@ -229,7 +229,7 @@ async def test_journal_on_a_full_disk_does_not_count_as_damaged(tmp_path):
         await known_journal(tmp_path)
 
     assert aside(tmp_path) == []
-    assert await agreed(tmp_path) == 300
+    assert await baselines(tmp_path) == 300
 
 
 async def test_journal_that_may_not_be_written_does_not_count_as_damaged(tmp_path):
@@ -252,7 +252,7 @@ async def test_version_in_a_damaged_journal_is_not_trusted(tmp_path):
         db.execute("PRAGMA user_version = 99")
     overwrite(file(tmp_path), start=0.4, size=30_000)
 
-    assert await agreed(tmp_path) == 0
+    assert await baselines(tmp_path) == 0
 
 
 async def test_large_journal_is_checked_whole_only_after_a_crash(tmp_path, monkeypatch):
@@ -266,7 +266,7 @@ async def test_large_journal_is_checked_whole_only_after_a_crash(tmp_path, monke
     assert aside(tmp_path) == []
 
     (tmp_path / "journal.note").unlink()
-    assert await agreed(tmp_path) == 0
+    assert await baselines(tmp_path) == 0
     assert len(aside(tmp_path)) == 1
 
 
@@ -277,9 +277,9 @@ async def test_damage_found_while_running_is_repaired_by_the_next_start(tmp_path
     overwrite(file(tmp_path), start=0.1, size=100_000)
 
     with pytest.raises(JournalError, match=r"is damaged \(.*\); stop every smtd and start it again"):
-        await agreed(tmp_path)
+        await baselines(tmp_path)
 
-    assert await agreed(tmp_path) == 0
+    assert await baselines(tmp_path) == 0
     assert len(aside(tmp_path)) == 1
 
 
@@ -296,7 +296,7 @@ async def test_damaged_journal_in_use_by_another_process_stays(tmp_path):
 
     assert "journal.sqlite is damaged (file is not a database); stop every smtd and start it again" in answer
     assert aside(tmp_path) == []
-    assert await agreed(tmp_path) == 0
+    assert await baselines(tmp_path) == 0
 
 
 async def test_processes_that_open_a_damaged_journal_at_once_share_the_new_one(tmp_path):
@@ -321,7 +321,7 @@ async def test_unreadable_or_unwritable_note_stops_nothing(tmp_path, note):
     (tmp_path / "journal.note").write_bytes(note)
     (tmp_path / ".journal.note.new").mkdir()
 
-    assert await agreed(tmp_path) == 300
+    assert await baselines(tmp_path) == 300
 
 
 async def test_damaged_journal_that_cannot_be_moved_aside_is_an_error(tmp_path, monkeypatch):

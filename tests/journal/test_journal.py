@@ -23,7 +23,7 @@ from smtd.stores.base import Change
 from smtd.stores.index import readable
 from smtd.stores.memory import MemoryStore
 from tests.build import full, key, record, tagged
-from tests.journal.noting import agreement, note, process
+from tests.journal.noting import baseline, note, process
 
 A, B = record("a"), record("b")
 
@@ -57,25 +57,29 @@ async def test_journal_creates_a_private_directory(tmp_path):
     assert stat.S_IMODE(file(state).stat().st_mode) == 0o600
 
 
-async def test_reopened_journal_has_all_agreements(tmp_path):
+async def test_reopened_journal_has_all_baselines(tmp_path):
     """With complete records."""
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
-        await note(known, agreements=[agreement(full()), agreement(A)])
+        await note(known, baselines=[baseline(full()), baseline(A)])
 
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
-        agreed, ancestor = await known.agreed(None), await known.ancestor(key("full"))
+        baselines, ancestor = await known.baselines(None), await known.baseline_record(key("full"))
 
-    assert agreed == {each.key: each.digests for each in (agreement(full()), agreement(A))}
+    assert baselines == {each.key: each.digests for each in (baseline(full()), baseline(A))}
     assert ancestor == full()
 
 
 async def test_journal_keeps_pairs_apart(tmp_path):
-    """An agreement of one pair does not count for another one, even if they share a store."""
+    """A baseline of one pair does not count for another one, even if they share a store."""
     async with open_journal(tmp_path) as journal:
         async with journal.pair("left", "right") as known:
-            await note(known, agreements=[agreement(A)])
+            await note(known, baselines=[baseline(A)])
         async with journal.pair("third", "right") as one, journal.pair("left", "third") as other:
-            found = [await one.agreed(None), await other.agreed(None), await other.ancestor(key("a"))]
+            found = [
+                await one.baselines(None),
+                await other.baselines(None),
+                await other.baseline_record(key("a")),
+            ]
 
     assert found == [{}, {}, None]
 
@@ -121,7 +125,7 @@ async def test_journal_of_a_newer_smtd_is_refused(tmp_path):
 async def test_damage_inside_the_journal_is_an_error_of_the_journal(tmp_path, damage):
     """Whatever part is unreadable, the error names the journal, not a store."""
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
-        await note(known, agreements=[agreement(A)])
+        await note(known, baselines=[baseline(A)])
 
     with pytest.raises(JournalError, match="journal"):
         await damaged(tmp_path, damage)
@@ -131,8 +135,8 @@ async def damaged(directory, damage):
     """Damage the journal and use all of it."""
     execute(directory, damage)
     async with open_journal(directory) as journal, journal.pair("left", "right") as known:
-        await known.agreed(None)
-        await known.ancestor(key("a"))
+        await known.baselines(None)
+        await known.baseline_record(key("a"))
         await known.intend(await known.begin_cycle(), [intent(A)])
 
 
@@ -192,12 +196,12 @@ async def test_pair_is_locked_within_a_process_too(tmp_path, monkeypatch):
                 pass
 
 
-async def test_other_canonical_version_drops_agreements_and_keeps_the_history(tmp_path, monkeypatch):
+async def test_other_canonical_version_drops_baselines_and_keeps_the_history(tmp_path, monkeypatch):
     """Digests of another form are useless: the pair is adopted anew, and can still be undone."""
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
         cycle = await known.begin_cycle()
         await known.intend(cycle, [intent(A)])
-        await note(known, agreements=[agreement(B)])
+        await note(known, baselines=[baseline(B)])
         await known.indexes.left.update(
             {key("b"): readable(digest(B), final=True)}, None, b"head", whole=True
         )
@@ -208,8 +212,8 @@ async def test_other_canonical_version_drops_agreements_and_keeps_the_history(tm
 
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
         found = [
-            await known.agreed(None),
-            await known.ancestor(key("b")),
+            await known.baselines(None),
+            await known.baseline_record(key("b")),
             await known.begun(),
             await known.checkpoints.get(),
             await known.checkpoints.out_of_sync(),
@@ -223,14 +227,14 @@ async def test_other_canonical_version_drops_agreements_and_keeps_the_history(tm
     assert [row[0] for row in rows(tmp_path, "SELECT label FROM history")] == ["a"]
 
 
-async def test_other_canonical_version_drops_agreements_once(tmp_path, monkeypatch):
-    """Agreements under the new form stay."""
+async def test_other_canonical_version_drops_baselines_once(tmp_path, monkeypatch):
+    """Baselines under the new form stay."""
     monkeypatch.setattr(canonical, "VERSION", canonical.VERSION + 1)
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
-        await note(known, agreements=[agreement(A)])
+        await note(known, baselines=[baseline(A)])
 
     async with open_journal(tmp_path) as journal, journal.pair("left", "right") as known:
-        assert list(await known.agreed(None)) == [key("a")]
+        assert list(await known.baselines(None)) == [key("a")]
 
 
 async def test_other_canonical_version_of_one_pair_leaves_the_others(tmp_path):
@@ -238,14 +242,14 @@ async def test_other_canonical_version_of_one_pair_leaves_the_others(tmp_path):
     async with open_journal(tmp_path) as journal:
         for left in ("old", "new"):
             async with journal.pair(left, "right") as known:
-                await note(known, agreements=[agreement(A)])
+                await note(known, baselines=[baseline(A)])
     execute(tmp_path, "UPDATE pair SET canonical_version = 0 WHERE left_location = 'old'")
 
     async with open_journal(tmp_path) as journal:
         async with journal.pair("old", "right") as known:
-            forgotten = await known.agreed(None)
+            forgotten = await known.baselines(None)
         async with journal.pair("new", "right") as known:
-            kept = await known.agreed(None)
+            kept = await known.baselines(None)
 
     assert (forgotten, list(kept)) == ({}, [key("a")])
 

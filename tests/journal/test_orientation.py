@@ -12,7 +12,7 @@ from smtd.journal.index import Cursor
 from smtd.journal.journal import open_journal
 from smtd.journal.orientation import STRAIGHT, Orientation
 from smtd.journal.pair import PairJournal, Refusal
-from smtd.journal.transaction import Agreement
+from smtd.journal.transaction import Baseline
 from smtd.journal.write_log import Landed
 from smtd.merge.reasons import Code, Reason, because
 from smtd.merge.sides import Both, Side
@@ -34,7 +34,7 @@ async def tell(known: PairJournal) -> None:
     entry = await known.intend(cycle, [intent])
     await note(
         known,
-        agreements=[Agreement(key("a"), DIGESTS, A)],
+        baselines=[Baseline(key("a"), DIGESTS, A)],
         landed=[Landed(key("a"), Side.RIGHT, digest(B), digest(A))],
         entries=[entry],
         files=Both("file 1", "file 2"),
@@ -83,8 +83,8 @@ async def told(known: PairJournal, *, mirrored: bool) -> list[object]:
     }
     left = Side.RIGHT if mirrored else Side.LEFT
     return [
-        {name: both(found) for name, found in (await known.agreed(None)).items()},
-        {name: both(found) for name, found in (await known.agreed_on([key("a")])).items()},
+        {name: both(found) for name, found in (await known.baselines(None)).items()},
+        {name: both(found) for name, found in (await known.baselines_of([key("a")])).items()},
         both(await known.store_marks()),
         both(await cursors(known)),
         (side(begun.side), begun.expect, begun.digest, reason(begun.why)),

@@ -1,4 +1,4 @@
-"""What the journal has about one pair: agreements, open intents, history, write log, checkpoint."""
+"""What the journal has about one pair: baselines, open intents, history, write log, checkpoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from smtd.errors import RecordUnusable
 from smtd.journal.record_codec import unpack
-from smtd.journal.transaction import Agreement
+from smtd.journal.transaction import Baseline
 from smtd.journal.write_log import Landed
 from smtd.merge.reasons import Code, because
 from smtd.merge.sides import Both, Side
@@ -19,7 +19,7 @@ from smtd.merge.write import Write
 from smtd.records.canonical import digest
 from smtd.records.record import Component
 from tests.build import change, key, record, tagged
-from tests.journal.noting import agreement, note
+from tests.journal.noting import baseline, note
 
 A, B, C = record("a"), record("b"), record("c")
 
@@ -49,42 +49,42 @@ def update(before, after, *, side=Side.RIGHT, origin=None):
     )
 
 
-async def test_pair_that_agreed_on_anything_has_agreed(known):
+async def test_pair_that_agreed_on_anything_has_baselines(known):
     """One record is enough."""
-    await note(known, agreements=[agreement(A)])
-    before = await known.has_agreed()
+    await note(known, baselines=[baseline(A)])
+    before = await known.has_baselines()
     await note(known, forgotten=[key("a")])
 
-    assert (before, await known.has_agreed()) == (True, False)
+    assert (before, await known.has_baselines()) == (True, False)
 
 
-async def test_agreement_has_a_digest_for_each_side(known):
-    """The last agreement counts."""
-    await note(known, agreements=[agreement(A), agreement(B)])
-    await note(known, agreements=[Agreement(key("a"), Both(b"left", b"right"), tagged(A, "x"))])
+async def test_baseline_has_a_digest_for_each_side(known):
+    """The last baseline counts."""
+    await note(known, baselines=[baseline(A), baseline(B)])
+    await note(known, baselines=[Baseline(key("a"), Both(b"left", b"right"), tagged(A, "x"))])
 
-    assert await known.agreed(None) == {key("a"): Both(b"left", b"right"), key("b"): agreement(B).digests}
-    assert await known.ancestor(key("a")) == tagged(A, "x")
+    assert await known.baselines(None) == {key("a"): Both(b"left", b"right"), key("b"): baseline(B).digests}
+    assert await known.baseline_record(key("a")) == tagged(A, "x")
 
 
-async def test_agreements_are_read_by_project(known):
+async def test_baselines_are_read_by_project(known):
     """A cycle of some projects reads only these."""
-    await note(known, agreements=[agreement(A), agreement(A, "Other")])
+    await note(known, baselines=[baseline(A), baseline(A, "Other")])
 
-    assert set(await known.agreed({"Other"})) == {key("a", "Other")}
-    assert set(await known.agreed(None)) == {key("a"), key("a", "Other")}
-    assert await known.agreed(set()) == {}
+    assert set(await known.baselines({"Other"})) == {key("a", "Other")}
+    assert set(await known.baselines(None)) == {key("a"), key("a", "Other")}
+    assert await known.baselines(set()) == {}
 
 
 async def test_dropped_key_leaves_only_history(known):
     """If both sides deleted the record, nothing else is left."""
     await note(
-        known, agreements=[agreement(A), agreement(B)], landed=[Landed(key("a"), Side.LEFT, None, digest(A))]
+        known, baselines=[baseline(A), baseline(B)], landed=[Landed(key("a"), Side.LEFT, None, digest(A))]
     )
     await note(known, forgotten=[key("a")])
 
-    assert set(await known.agreed(None)) == {key("b")}
-    assert await known.ancestor(key("a")) is None
+    assert set(await known.baselines(None)) == {key("b")}
+    assert await known.baseline_record(key("a")) is None
     assert await known.write_log.all(Side.LEFT) == {}
 
 
@@ -137,14 +137,14 @@ async def test_intents_of_unusable_records_leave_nothing_behind(known, rows):
 
 
 async def test_transaction_with_unusable_records_changes_nothing(known):
-    """Agreements, ends and landings are stored together, or none of them."""
+    """Baselines, ends and landings are stored together, or none of them."""
     await known.intend(await known.begin_cycle(), [update(None, A)])
     unusable = change(B, launch_mode=Component("SerialLaunchMode", {"x": 2**70}))
 
     with pytest.raises(RecordUnusable):
-        await note(known, agreements=[agreement(A), agreement(unusable)], ended=[key("a")])
+        await note(known, baselines=[baseline(A), baseline(unusable)], ended=[key("a")])
 
-    assert await known.agreed(None) == {}
+    assert await known.baselines(None) == {}
     assert [each.key for each in await known.begun()] == [key("a")]
 
 
@@ -152,21 +152,21 @@ async def test_cancelled_transaction_is_stored_whole_or_not_at_all(known):
     """A cancellation leaves no open transaction: the next method works."""
     with anyio.CancelScope() as scope:
         scope.cancel()
-        await note(known, agreements=[agreement(A), agreement(B)])
+        await note(known, baselines=[baseline(A), baseline(B)])
 
-    assert len(await known.agreed(None)) in (0, 2)
-    await note(known, agreements=[agreement(C)])
-    assert key("c") in await known.agreed(None)
+    assert len(await known.baselines(None)) in (0, 2)
+    await note(known, baselines=[baseline(C)])
+    assert key("c") in await known.baselines(None)
 
 
 async def test_labels_and_projects_may_be_any_text(known):
     """Quotes, line breaks and other alphabets are permitted."""
     strange = [record(label) for label in ("it's", '"', "a\nb", "é ñ", "%", "")]
 
-    await note(known, agreements=[agreement(each, each.label) for each in strange])
+    await note(known, baselines=[baseline(each, each.label) for each in strange])
 
-    assert set(await known.agreed(None)) == {key(each.label, each.label) for each in strange}
-    assert [await known.ancestor(key(each.label, each.label)) for each in strange] == strange
+    assert set(await known.baselines(None)) == {key(each.label, each.label) for each in strange}
+    assert [await known.baseline_record(key(each.label, each.label)) for each in strange] == strange
 
 
 async def test_marks_of_the_stores_are_stored(known):
@@ -188,9 +188,9 @@ async def test_cycle_without_writes_leaves_no_history(known, rows):
 
 
 async def test_history_shows_projects_with_records_of_others(known):
-    """Records that were agreed on and that smtd did not create on that side. Older ones do not count."""
+    """Records with a baseline that smtd did not create on that side. Older ones do not count."""
     await known.intend(await known.begin_cycle(), [update(None, A)])
-    await note(known, agreements=[agreement(A), agreement(B, "Other")])
+    await note(known, baselines=[baseline(A), baseline(B, "Other")])
     before = [await known.made_by_others(side) for side in (Side.RIGHT, Side.LEFT)]
     await known.history.prune(timedelta(days=-1), 10**9)
     await known.intend(await known.begin_cycle(), [update(None, C)])
@@ -199,9 +199,9 @@ async def test_history_shows_projects_with_records_of_others(known):
     assert await known.made_by_others(Side.RIGHT) == set()
 
 
-async def test_marks_are_stored_with_the_agreements(known):
+async def test_marks_are_stored_with_the_baselines(known):
     """In one transaction: no crash comes between."""
-    await note(known, agreements=[agreement(A)], files=Both("1:2", "3:4"))
-    await note(known, agreements=[agreement(B)])
+    await note(known, baselines=[baseline(A)], files=Both("1:2", "3:4"))
+    await note(known, baselines=[baseline(B)])
 
     assert await known.store_marks() == Both("1:2", "3:4")

@@ -18,7 +18,7 @@ from smtd.merge.write import Write
 from smtd.records.canonical import digest
 from smtd.stores.index import readable
 from tests.build import key, record, tagged
-from tests.journal.noting import agreement, note
+from tests.journal.noting import baseline, note
 
 A, B = record("a"), record("b")
 A_KEY = key("a")
@@ -35,8 +35,8 @@ async def write(journal: Journal, stores: Both[str], *, lands: bool = True) -> N
         entry = await known.intend(cycle, [Write(A_KEY, Side.RIGHT, digest(A), digest(after), why, after, A)])
         if lands:
             landed = [Landed(A_KEY, Side.RIGHT, digest(A), digest(after))]
-            agreed = [agreement(after), agreement(B)]
-            await note(known, agreements=agreed, landed=landed, ended=[A_KEY], entries=[entry])
+            baselines = [baseline(after), baseline(B)]
+            await note(known, baselines=baselines, landed=landed, ended=[A_KEY], entries=[entry])
         await known.set_name(f"{stores.left}-{stores.right}")
         await known.indexes.left.update({A_KEY: readable(digest(A), final=True)}, None, b"token", whole=True)
 
@@ -81,7 +81,7 @@ async def test_all_pairs_are_listed_with_what_is_remembered(journal: Journal) ->
     found = await journal.remembered()
 
     assert [each.called for each in found] == ["left-right", "left-other", "one-two"]
-    assert [(each.agreed, each.entries, each.unfinished) for each in found] == [(2, 2, 0)] * 3
+    assert [(each.baselines, each.entries, each.unfinished) for each in found] == [(2, 2, 0)] * 3
     assert all(
         each.size > 0 and each.since is not None and each.since <= (each.until or "") for each in found
     )
@@ -137,7 +137,7 @@ async def test_forgotten_pair_is_adopted_anew(journal: Journal) -> None:
     await journal.forget(PAIRS[0])
 
     async with journal.pair("left", "right") as known:
-        assert await known.agreed(None) == {}
+        assert await known.baselines(None) == {}
         assert await known.checkpoints.get() is None
     assert await journal.known("one", "two") is not None
 
@@ -182,7 +182,7 @@ async def test_pair_that_is_forgotten_while_another_process_waits_for_it_is_adde
     async with open_journal(tmp_path) as other:
         monkeypatch.setattr(Journal, "_alone", locked)
         async with journal.pair("one", "two") as known:
-            assert await known.agreed(None) == {}
+            assert await known.baselines(None) == {}
             await known.begin_cycle()
 
     assert [each.stores for each in await journal.remembered()] == PAIRS

@@ -10,7 +10,7 @@ import pytest
 from smtd.journal.journal import open_journal
 from smtd.journal.pair import PairJournal
 from smtd.journal.scrub_log import ScrubProgress
-from smtd.journal.transaction import Agreement
+from smtd.journal.transaction import Baseline
 from smtd.merge.sides import Both
 from smtd.records import canonical
 from smtd.records.record import Key
@@ -27,7 +27,7 @@ async def known(tmp_path: Path) -> AsyncIterator[PairJournal]:
     async with open_journal(tmp_path) as journal:
         for right, keys in (("right", KEYS), ("other", [*KEYS, Key("A", "one")])):
             async with journal.pair("left", right) as pair:
-                await note(pair, agreements=[Agreement(each, digests, record(each.label)) for each in keys])
+                await note(pair, baselines=[Baseline(each, digests, record(each.label)) for each in keys])
         found = await journal.known("left", "right")
         assert found is not None
         yield found
@@ -56,7 +56,7 @@ async def test_scrub_gets_the_next_keys_in_order(known: PairJournal) -> None:
     assert await proofs.following(None, 3, None) == KEYS[:3]
     assert await proofs.following(KEYS[2], 3, None) == KEYS[3:]
     assert await proofs.following(None, 9, few) == [KEYS[0], KEYS[3]]
-    assert (await known.agreed_count(None), await known.agreed_count(few)) == (4, 2)
+    assert (await known.baseline_count(None), await known.baseline_count(few)) == (4, 2)
 
 
 async def test_pair_can_be_read_while_it_is_locked(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ async def test_pair_can_be_read_while_it_is_locked(tmp_path: Path) -> None:
         assert await journal.known("left", "third") is None
 
 
-async def test_scrub_is_dropped_with_the_agreements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_scrub_is_dropped_with_the_baselines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was verified with other digests does not count."""
     async with open_journal(tmp_path) as journal:
         async with journal.pair("left", "right") as pair:

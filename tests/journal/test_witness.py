@@ -26,7 +26,7 @@ MEANS = [copied, copied_with_times, moved, mirrored, unpacked]
 
 
 @pytest.mark.parametrize("means", MEANS)
-async def test_state_directory_restored_whole_is_not_trusted_with_its_agreements(tmp_path, means):
+async def test_state_directory_restored_whole_is_not_trusted_with_its_baselines(tmp_path, means):
     """Journal, note and witness are of the same day, but a copy cannot have their times of change (ctime)."""
     state = tmp_path / "state"
     await cycle(state, A)

@@ -12,10 +12,10 @@ from smtd.merge.sides import SIDES, Both, Side
 NOTHING, AGREE, FORGET = Verdict.NOTHING, Verdict.AGREE, Verdict.FORGET
 TO_RIGHT, TO_LEFT, MERGE = Verdict.TO_RIGHT, Verdict.TO_LEFT, Verdict.MERGE
 
-#: What each side held at the last agreement, and what each holds now: left, then right. Equal
+#: The baseline of each side, and what each holds now: left, then right. Equal
 #: letters are equal digests, `-` is nothing.
 TABLE = {
-    # They never agreed.
+    # There is no baseline.
     "-- --": NOTHING,
     "-- -a": TO_LEFT,
     "-- a-": TO_RIGHT,
@@ -55,10 +55,10 @@ MIRRORED = {TO_RIGHT: TO_LEFT, TO_LEFT: TO_RIGHT}
 
 
 def situation(row):
-    """Return what was agreed, and what each side holds now."""
+    """Return the baseline, and what each side holds now."""
     digests = [None if letter == "-" else letter.encode() for letter in row.replace(" ", "")]
-    agreed = None if digests[0] is None else Both(*digests[:2])
-    return agreed, Both(*digests[2:])
+    baseline = None if digests[0] is None else Both(*digests[:2])
+    return baseline, Both(*digests[2:])
 
 
 def renamed(letters):
@@ -69,24 +69,24 @@ def renamed(letters):
 
 @pytest.mark.parametrize("row", TABLE)
 def test_key_needs_what_the_truth_table_says(row):
-    """The verdict follows from what was agreed and what each side holds."""
+    """The verdict follows from the baseline and what each side holds."""
     assert decide(*situation(row)) is TABLE[row]
 
 
 def test_truth_table_is_complete():
     """There is a row for every pattern of equal and absent digests, and for nothing else."""
     patterns = {renamed(letters) for letters in product("-abcd", repeat=4)}
-    agreed_on_both_sides = {row for row in patterns if (row[0] == "-") == (row[1] == "-")}
+    on_both_sides_or_none = {row for row in patterns if (row[0] == "-") == (row[1] == "-")}
 
-    assert {row.replace(" ", "") for row in TABLE} == agreed_on_both_sides
+    assert {row.replace(" ", "") for row in TABLE} == on_both_sides_or_none
     assert len(TABLE) == 32
 
 
 @pytest.mark.parametrize("row", TABLE)
 def test_verdict_is_mirrored_with_the_sides(row):
     """Neither side is preferred."""
-    agreed, now = situation(row)
-    swapped = None if agreed is None else agreed.swapped
+    baseline, now = situation(row)
+    swapped = None if baseline is None else baseline.swapped
 
     assert decide(swapped, now.swapped) is MIRRORED.get(TABLE[row], TABLE[row])
 

@@ -12,7 +12,7 @@ from smtd.records.record import Key
 NO_LONGER_ANY = because(Code.ALL_GONE, Side.LEFT)
 
 SUSPICIONS = [
-    # agreed, missing, limit, reason
+    # total, missing, limit, reason
     (0, 0, DeletionLimit(), None),
     (1, 0, DeletionLimit(), None),
     (1, 1, DeletionLimit(), NO_LONGER_ANY),
@@ -35,13 +35,13 @@ SUSPICIONS = [
 ]
 
 
-@pytest.mark.parametrize(("agreed", "missing", "limit", "reason"), SUSPICIONS)
-def test_deletions_are_held_above_both_limits_or_if_all_are_gone(agreed, missing, limit, reason):
+@pytest.mark.parametrize(("total", "missing", "limit", "reason"), SUSPICIONS)
+def test_deletions_are_held_above_both_limits_or_if_all_are_gone(total, missing, limit, reason):
     """A store that lost everything, or more than a user deletes at once, deletes nothing."""
-    assert mass_deletion(agreed, missing, limit, Side.LEFT) == reason
+    assert mass_deletion(total, missing, limit, Side.LEFT) == reason
 
 
-#: agreed, missing, recent, reason
+#: total, missing, recent, reason
 SLICES = [
     (99, 0, 30, None),
     (85, 5, 15, None),
@@ -54,10 +54,10 @@ SLICES = [
 ]
 
 
-@pytest.mark.parametrize(("agreed", "missing", "recent", "reason"), SLICES)
-def test_deletions_of_the_last_minutes_count_as_if_they_came_at_once(agreed, missing, recent, reason):
+@pytest.mark.parametrize(("total", "missing", "recent", "reason"), SLICES)
+def test_deletions_of_the_last_minutes_count_as_if_they_came_at_once(total, missing, recent, reason):
     """What smtd deleted lately belongs to the set, and was agreed on: parts are held like the whole."""
-    assert mass_deletion(agreed, missing, DeletionLimit(), Side.LEFT, recent) == reason
+    assert mass_deletion(total, missing, DeletionLimit(), Side.LEFT, recent) == reason
 
 
 A, B, OTHER = Key("one", "a"), Key("one", "b"), Key("other", "a")

@@ -150,7 +150,7 @@ NOT_SEEN = LoggedWrite(1, b"a", b"b", seen=False, at=100.0)
 
 
 @pytest.mark.parametrize(
-    ("writes", "now", "agreed", "since", "expected"),
+    ("writes", "now", "baseline", "since", "expected"),
     [
         ([NOT_SEEN], b"b", b"c", 100.0, True),
         ([NOT_SEEN], b"b", b"a", 100.0, False),  # agreed on what it changes: it is no news
@@ -165,11 +165,11 @@ NOT_SEEN = LoggedWrite(1, b"a", b"b", seen=False, at=100.0)
     ],
 )
 def test_request_arrived_late_if_the_store_shows_it_after_both_sides_agreed_on_another_state(
-    writes, now, agreed, since, expected
+    writes, now, baselines, since, expected
 ):
     held = {} if now is None else {key("one"): now}
     span = {} if since is None else {"since": since}
 
-    late = arrived_late({key("one"): writes}, held, {key("one"): agreed}, **span)
+    late = arrived_late({key("one"): writes}, held, {key("one"): baselines}, **span)
 
     assert late == ({key("one")} if expected else set())

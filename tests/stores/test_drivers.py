@@ -190,7 +190,7 @@ async def test_new_kind_is_watched(tmp_path: Path, locations: Both[Location]) ->
 
 
 def test_names_of_drivers_never_change() -> None:
-    """Journals have them: a store of another name is another store, without agreements."""
+    """Journals have them: a store of another name is another store, without baselines."""
     assert sorted(driver.name for driver in DRIVERS) == [
         *("django", "dumb", "export", "gnu", "http", "mysql", "ndbm", "old_django", "postgresql", "sqlite3")
     ]

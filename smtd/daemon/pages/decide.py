@@ -87,7 +87,7 @@ class DecidePages:
         return decide_view.groups(conflicts, holds)
 
     async def show_record(self, request: LocalRequest) -> web.Response:
-        """Show one record side by side with its ancestor, and the choices that it has."""
+        """Show one record side by side with its baseline, and the choices that it has."""
         query = request.query
         pair, key = query.required("pair"), Key(query.required("project"), query.required("label"))
         of = {"pair": pair, "project": key.project, "label": key.label}

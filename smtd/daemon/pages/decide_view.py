@@ -173,7 +173,7 @@ def _before(at: str) -> str:
 
 
 class LineView(NamedTuple):
-    """A line of a value; *kind*: `ins` if the last agreed version lacks it, `del` if only that has it."""
+    """A line of a value; *kind*: `ins` if the baseline lacks it, `del` if only that has it."""
 
     kind: str
     text: str
@@ -195,7 +195,7 @@ class FieldRow(NamedTuple):
 
     name: str
     left: Version
-    agreed: Version
+    baseline: Version
     right: Version
 
 

@@ -96,11 +96,11 @@ class PairCatalog:
         yield record, (entries[side].digest or b"").hex()
 
     async def sides(self, key: Key) -> Sides | None:
-        """Return on which sides *key* is; the pair is asked only if these do not agree."""
+        """Return on which sides *key* is; the pair is asked only if these differ."""
         entries = (await self._records.entries([key]))[key]
-        agreed = await self._records.agreed_at(key)
+        baseline_at = await self._records.baseline_at(key)
         past = await self._records.history(key, _LATEST)
-        found = _sides(self._records.name, entries, agreed, past)
+        found = _sides(self._records.name, entries, baseline_at, past)
         if await self._records.is_in_sync(key, entries):
             return found._replace(rule="In sync: both sides hold the same record")
         return await self._explained(key, found)
@@ -124,12 +124,12 @@ class PairCatalog:
         return await self._indexing.progress()
 
 
-def _sides(pair: str, entries: Both[Entry], agreed: str | None, past: Sequence[HistoryEntry]) -> Sides:
+def _sides(pair: str, entries: Both[Entry], baseline_at: str | None, past: Sequence[HistoryEntry]) -> Sides:
     """Return what the page of a record shows of *pair*: *entries* are what its sides had at the last look."""
     left, right = _words(entries.left), _words(entries.right)
     if entries.left.is_readable and entries.right.is_readable and entries.left.digest != entries.right.digest:
         right = f"{right}, with another content"
-    return Sides(pair, left, right, agreed, "", "", [_past(each) for each in past])
+    return Sides(pair, left, right, baseline_at, "", "", [_past(each) for each in past])
 
 
 def _with_answer(found: Sides, answer: Mapping[str, Any]) -> Sides:

@@ -1,4 +1,4 @@
-"""Classify a difference between the two stores, given what was agreed. Pure: no I/O."""
+"""Classify a difference between the two stores, given the baseline. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Rules:
     """What explains a difference.
 
     *listed* has the reasons that the last cycle gave. *moving*: other programs are changing the stores, so
-    the next cycle deals with what is not as agreed.
+    the next cycle deals with what differs from the baseline.
     """
 
     mode: Mode = Mode.TWO_WAY
@@ -41,7 +41,7 @@ class Rules:
 
 
 def classify(
-    key: Key, sight: SidesHeld, agreed: Both[Digest] | None, rules: Rules
+    key: Key, sight: SidesHeld, baseline: Both[Digest] | None, rules: Rules
 ) -> Explained | Finding | None:
     """Return why the stores differ under *key* (None: they do not), known or not."""
     left, right = sight.records.left, sight.records.right
@@ -53,21 +53,21 @@ def classify(
             fields = tuple(canonical.differences(left, right))
             if not fields:
                 return None
-    why = rules.listed.get(key) or _policy(sight, agreed, rules)
+    why = rules.listed.get(key) or _policy(sight, baseline, rules)
     if why is None and rules.moving:
         why = because(Code.BEING_CHANGED)
     if why is not None:
         return Explained(key.project, key.label, fields, why)
-    return Finding(key.project, key.label, fields, _finding(sight, _changed(sight, agreed)))
+    return Finding(key.project, key.label, fields, _finding(sight, _changed(sight, baseline)))
 
 
-def _changed(sight: SidesHeld, agreed: Both[Digest] | None) -> list[Side]:
-    """Return the sides that do not hold what was agreed."""
+def _changed(sight: SidesHeld, baseline: Both[Digest] | None) -> list[Side]:
+    """Return the sides that do not hold the baseline."""
     return [
         side
         for side in SIDES
         if sight.unreadable[side]
-        or _digest(sight.records[side]) != (None if agreed is None else agreed[side])
+        or _digest(sight.records[side]) != (None if baseline is None else baseline[side])
     ]
 
 
@@ -76,14 +76,14 @@ def _digest(record: Record | None) -> Digest | None:
     return None if record is None else canonical.digest(msgspec.structs.replace(record))
 
 
-def _policy(sight: SidesHeld, agreed: Both[Digest] | None, rules: Rules) -> Reason | None:
+def _policy(sight: SidesHeld, baseline: Both[Digest] | None, rules: Rules) -> Reason | None:
     """Return the reason if the pair leaves such a difference as it is, or has not synced the key yet."""
     if any(sight.unreadable[side] for side in SIDES):
         return None
-    changed = _changed(sight, agreed)
+    changed = _changed(sight, baseline)
     if changed and not any(side.other in rules.mode.targets for side in changed):
         return because(Code.NOT_CARRIED, changed[0], rules.mode.value)
-    if agreed is None:
+    if baseline is None:
         return because(Code.NOT_SYNCED_YET)
     gone = [side for side in changed if sight.records[side] is None]
     if gone and changed == gone and not rules.propagate_deletes:
@@ -92,7 +92,7 @@ def _policy(sight: SidesHeld, agreed: Both[Digest] | None, rules: Rules) -> Reas
 
 
 def _finding(sight: SidesHeld, changed: list[Side]) -> Reason:
-    """Return what is wrong with a record that the sides *changed* do not hold as agreed."""
+    """Return what is wrong with a record that the sides *changed* do not hold as in the baseline."""
     unreadable = next((each for each in SIDES if sight.unreadable[each]), None)
     gone = next((each for each in changed if sight.records[each] is None), None)
     if unreadable is not None:

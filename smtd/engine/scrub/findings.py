@@ -17,7 +17,7 @@ class Explained(OfRecord, frozen=True):
 
 
 class Finding(OfRecord, frozen=True):
-    """A record that a store does not hold as agreed, for no known reason.
+    """A record that a store does not hold as in the baseline, for no known reason.
 
     *what* names the side if only one is to blame; *fields* are those that differ, none if the record is
     missing or unreadable.
@@ -41,7 +41,7 @@ class VerifyReport(msgspec.Struct):
 
     @property
     def ok(self) -> bool:
-        """Whether both stores hold what was agreed, or it is known why not."""
+        """Whether both stores hold the baselines, or it is known why not."""
         return not self.findings
 
 

@@ -17,8 +17,8 @@ def slice_size(total: int) -> int:
 def next_slice(now: ScrubProgress, total: int, within: float) -> float:
     """Return when the next slice is due, in seconds since 1970 (infinite: there is nothing to verify).
 
-    Slices are spread evenly over *within* seconds, each at the end of its share: what was just agreed on was
-    just read.
+    Slices are spread evenly over *within* seconds, each at the end of its share: what just became a baseline
+    was just read.
     """
     if not total or not within:
         return float("inf")

@@ -1,4 +1,4 @@
-"""Verify that both stores of a pair hold what was agreed: read them, compare, and change nothing.
+"""Verify that both stores of a pair hold the baselines: read them, compare, and change nothing.
 
 The first look takes its time and blocks no cycle. A record that seems to differ in it may only have been on
 its way; so it is read again in the pair's turn, while no cycle can run.
@@ -32,7 +32,7 @@ from smtd.stores.base import Scan, Store
 #: Records read at a time: a few hundredths of a second of work.
 BATCH = 50
 
-Agreed: TypeAlias = Mapping[Key, Both[Digest]]
+Baselines: TypeAlias = Mapping[Key, Both[Digest]]
 Verdict: TypeAlias = Explained | Finding
 #: Looks at keys once more while no cycle of the pair runs; see `classified`.
 Confirm: TypeAlias = Callable[[Sequence[Key]], Awaitable[Sequence[Verdict]]]
@@ -47,16 +47,16 @@ class ScrubSession:
     journal: PairJournal
     policy: Policy
 
-    async def agreed(self) -> Agreed:
-        """Return what is agreed now."""
-        return await self.journal.agreed(self.policy.projects)
+    async def baselines(self) -> Baselines:
+        """Return the baselines of now."""
+        return await self.journal.baselines(self.policy.projects)
 
-    async def scan(self, trusted: Agreed) -> Both[Scan]:
+    async def scan(self, trusted: Baselines) -> Both[Scan]:
         """Scan both sides; where each read costs a request, only check that the *trusted* records exist."""
         left, right = await gather([partial(self._scan, side, trusted) for side in SIDES])
         return Both(left, right)
 
-    async def _scan(self, side: Side, trusted: Agreed) -> Scan:
+    async def _scan(self, side: Side, trusted: Baselines) -> Scan:
         costly = self.stores[side].capabilities.costly_reads
         known = {key: both[side] for key, both in trusted.items()} if costly else {}
         return await trusting_scan(self.stores[side], self.policy.projects, known)
@@ -93,10 +93,10 @@ async def run(
     cannot be read whole.
     """
     progress("proving", 0, 0)
-    agreed = await look.agreed()
-    scans = await look.scan({key: agreed[key] for key in agreed.keys() - set(recheck)})
+    baselines = await look.baselines()
+    scans = await look.scan({key: baselines[key] for key in baselines.keys() - set(recheck)})
     there = [scans[side].digests.keys() | scans[side].unreadable.keys() for side in SIDES]
-    keys = sorted(agreed.keys() | there[0] | there[1])
+    keys = sorted(baselines.keys() | there[0] | there[1])
     if deep:
         suspects = await differing(look, keys, progress)
     else:
@@ -146,15 +146,15 @@ async def classified(
 
     *listed* and *moving* are what the daemon knows; see `Rules`.
     """
-    agreed = await look.agreed()
+    baselines = await look.baselines()
     held = await look.read(keys)
     broken: Both[Mapping[Key, str]] = Both({}, {})
     if any(key not in held[side] for key in keys for side in SIDES):
         # Reading leaves out what is absent and what is unreadable; a scan tells one from the other.
-        trusted = {key: agreed[key] for key in agreed.keys() - set(keys)}
+        trusted = {key: baselines[key] for key in baselines.keys() - set(keys)}
         broken = (await look.scan(trusted)).map(lambda scan: scan.unreadable)
     rules = look.rules(listed, moving)
-    verdicts = [classify(key, _sight(key, held, broken), agreed.get(key), rules) for key in keys]
+    verdicts = [classify(key, _sight(key, held, broken), baselines.get(key), rules) for key in keys]
     return [verdict for verdict in verdicts if verdict is not None]
 
 

@@ -56,14 +56,14 @@ class PastWrite(NamedTuple):
 class Sides(NamedTuple):
     """On which sides of *pair* a record is; *left* and *right* say so in words.
 
-    *agreed*: when both sides last agreed (None: never). *rule*: what applies to the record now, and *next*:
-    what happens next (empty: nothing). *problem*: why the last two are not known now.
+    *baseline_at*: when both sides last agreed (None: never). *rule*: what applies to the record now, and
+    *next*: what happens next (empty: nothing). *problem*: why the last two are not known now.
     """
 
     pair: str
     left: str
     right: str
-    agreed: str | None
+    baseline_at: str | None
     rule: str
     next: str
     past: Sequence[PastWrite]

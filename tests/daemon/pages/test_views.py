@@ -182,9 +182,9 @@ def test_number_of_records_stays_until_another_is_known() -> None:
 # Records side by side
 
 
-def shown(left: Any, agreed: Any, right: Any, name: str = "outcome") -> dict[str, Any]:
+def shown(left: Any, baseline: Any, right: Any, name: str = "outcome") -> dict[str, Any]:
     """Return the answer to `show` for a record with one field besides its time."""
-    versions = {"left": left, "agreed": agreed, "right": right}
+    versions = {"left": left, "agreed": baseline, "right": right}
     return {
         "fields": {
             "timestamp": {side: "2024" if value != "-" else None for side, value in versions.items()},
@@ -198,7 +198,7 @@ def test_lines_that_differ_from_the_ancestor_are_marked() -> None:
     (row,) = compared(shown("one\nmine", "one\ntwo", "one\ntwo\nyours")).differing
 
     assert row.left.lines == [LineView("", "one"), LineView("del", "two"), LineView("ins", "mine")]
-    assert row.agreed.lines == [LineView("", "one"), LineView("", "two")]
+    assert row.baseline.lines == [LineView("", "one"), LineView("", "two")]
     assert row.right.lines == [LineView("", "one"), LineView("", "two"), LineView("ins", "yours")]
 
 
@@ -214,7 +214,7 @@ def test_missing_versions_are_named() -> None:
 
     assert found.missing == ["agreed"]
     assert found.differing[0].left.lines == [LineView("", "mine")]
-    assert found.differing[0].agreed.lines is None
+    assert found.differing[0].baseline.lines is None
 
 
 @pytest.mark.parametrize(
