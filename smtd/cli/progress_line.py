@@ -12,6 +12,7 @@ from smtd.cli import streams
 from smtd.output.counts import plural
 from smtd.output.layout import columns, wrapped
 from smtd.output.rate import Rate
+from smtd.output.waited_for import waited_for
 from smtd.text import shown
 
 #: The states in which a pair counts steps.
@@ -51,7 +52,8 @@ class ProgressLine:
 
     def _progress(self, pair: dict[str, Any], now: float) -> str:
         rate = self._rates.setdefault(pair["pair"], Rate())
-        return f"{pair['state']} {_counted(rate, str(pair['state']), [pair], now)}".rstrip()
+        text = f"{pair['state']} {_counted(rate, str(pair['state']), [pair], now)}".rstrip()
+        return f"{text}, {waits}" if (waits := waited_for(pair)) else text
 
     def _summary(self, pairs: Sequence[dict[str, Any]], now: float) -> str:
         at_work = [pair for pair in pairs if pair["state"] in _COUNTING]

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from smtd.output.counts import duration, plural
+from smtd.output.counts import duration, from_now, plural
 from smtd.output.layout import columns, padded, wrapped
 from smtd.output.local_time import local_time, with_local_times
+from smtd.output.waited_for import waited_for
 from smtd.text import shown
 
 #: Colours, as codes for ANSI terminals.
@@ -141,7 +142,7 @@ def _due(pair: Pair) -> str:
     if pair["next_cycle"] is None:
         return "on request" if pair["state"] == "paused" else "-"
     wait = (datetime.fromisoformat(pair["next_cycle"]) - datetime.now(timezone.utc)).total_seconds()
-    return f"in {duration(wait)}"
+    return from_now(wait)
 
 
 def _notes(pair: Pair) -> Iterator[str]:
@@ -153,6 +154,8 @@ def _sentences(pair: Pair) -> Iterator[str]:
     name = pair["pair"]
     if pair["problem"]:
         yield f"{pair['problem']}{_backlog(pair)}{_next_try(pair)}"
+    elif waits := waited_for(pair):
+        yield f"{waits}; if it goes on, check the server and the network"
     yield from _waiting(pair)
     for failure in pair["failures"]:
         yield f"{failure['project']}/{failure['label']} failed: {failure['error']}"
@@ -186,10 +189,10 @@ def _backlog(pair: Pair) -> str:
 
 
 def _next_try(pair: Pair) -> str:
-    """Return when smtd next tries a pair with an unreachable store."""
-    if pair["state"] != "offline" or pair["next_cycle"] is None:
+    """Return when smtd next tries a pair with an unreachable store; without a next cycle one runs."""
+    if pair["state"] != "offline":
         return ""
-    return f"; next try {_due(pair)}"
+    return f"; next try {'now' if pair['next_cycle'] is None else _due(pair)}"
 
 
 def _painted(text: str, code: str | None) -> str:

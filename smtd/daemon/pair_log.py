@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from smtd.engine.report import Conflict, Held, Hold, PairReport, SideReport
 from smtd.merge.sides import SIDES
-from smtd.output.counts import duration, plural
+from smtd.output.counts import from_now, plural
 from smtd.output.english import sentence
 
 log = logging.getLogger("smtd")
@@ -56,8 +56,8 @@ class PairLog:
             return
         waiting = "" if records is None else f"; {plural(records, 'record')} changed since the last sync"
         log.warning(
-            "pair %s is offline: %s%s; next try in %s",
-            *(self._name, self._problem, waiting, duration(next_try)),
+            "pair %s is offline: %s%s; next try %s",
+            *(self._name, self._problem, waiting, from_now(next_try)),
         )
         self._problem = None
 

@@ -15,6 +15,7 @@ from smtd.daemon.events import Events
 from smtd.daemon.notice import Condition, Trouble
 from smtd.daemon.pair_log import PairLog
 from smtd.daemon.settings import PairSettings
+from smtd.daemon.unanswered import Unanswered
 from smtd.engine.report import PairReport, SideReport
 from smtd.engine.scrub.findings import Finding
 from smtd.errors import SmtdError, StoreUnreachable
@@ -54,9 +55,10 @@ class PairStatus(msgspec.Struct):
     """The status of a pair: times are ISO 8601 in UTC; *problem* says what is wrong and how to repair it.
 
     *pending* of *total* steps of the running cycle are still to be done. For an offline pair, *pending* is
-    the number of records that changed on the readable side (None: unknown). *failures* lists some of the
-    *failed* records, with the reason, *findings* some of those that a scrub found. *waiting* says for some
-    reasons how many records in conflict or held wait for each.
+    the number of records that changed on the readable side (None: unknown). *unanswered*: a server that smtd
+    is waiting for (None: for none). *failures* lists some of the *failed* records, with the reason,
+    *findings* some of those that a scrub found. *waiting* says for some reasons how many records in conflict
+    or held wait for each.
     """
 
     pair: str
@@ -77,6 +79,7 @@ class PairStatus(msgspec.Struct):
     last_cycle: str | None = None
     next_cycle: str | None = None
     problem: str | None = None
+    unanswered: Unanswered | None = None
     proven: Proven = Proven()
     findings: list[Shape] = []
 
@@ -104,13 +107,17 @@ class StatusTracker:
         """What the pair is doing, or why it cannot sync."""
         return self._status.state
 
-    def snapshot(self, *, lag: float, next_cycle: float | None) -> PairStatus:
+    def snapshot(
+        self, *, lag: float, next_cycle: float | None, unanswered: Unanswered | None = None
+    ) -> PairStatus:
         """Return the status, with the seconds of *lag* and those until the *next_cycle* (None: not known)."""
         due = None
         if next_cycle is not None:
             moment = datetime.now(timezone.utc) + timedelta(seconds=max(0.0, next_cycle))
             due = moment.isoformat(timespec="seconds")
-        return msgspec.structs.replace(self._status, lag_seconds=round(lag, 3), next_cycle=due)
+        return msgspec.structs.replace(
+            self._status, lag_seconds=round(lag, 3), next_cycle=due, unanswered=unanswered
+        )
 
     def relocated(self, before: Both[Location] | None, now: Both[Location]) -> None:
         """Record that the stores are at *now*, and were at *before* (None: not found before)."""

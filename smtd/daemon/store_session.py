@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from functools import partial
 
 from anyio import to_thread
 
-from smtd import pairing
 from smtd.daemon.dirty import ChangeSource, DirtyFlag
 from smtd.daemon.settings import PairSettings
+from smtd.daemon.unanswered import AskedStore, Questions
 from smtd.errors import SmtdError
 from smtd.filestat import Signature, age
 from smtd.merge.sides import SIDES, Both, Side
@@ -20,7 +20,7 @@ from smtd.stores.base import Store
 from smtd.stores.discovery import known_while_open
 from smtd.stores.driver import Announcements
 from smtd.stores.location import Location
-from smtd.stores.registry import subscribe
+from smtd.stores.registry import open_store, subscribe
 from smtd.watch import Watch
 
 log = logging.getLogger("smtd")
@@ -55,7 +55,9 @@ class StoreSession:
         #: When the last cycle, or other job, began, on the monotonic clock.
         self._began = time.monotonic()
         #: The subscriptions to all stores that report changes.
-        self._announcements = Announcements(bool, bool)
+        self._announcements = Both(Announcements(bool, bool), Announcements(bool, bool))
+        #: What the servers are being asked, for other tasks.
+        self.questions = Questions()
 
     @property
     def identities(self) -> tuple[str, ...]:
@@ -84,7 +86,11 @@ class StoreSession:
 
     def _is_followed(self, side: Side) -> bool:
         stores = self._stores
-        return stores is not None and stores[side].capabilities.announces and self._announcements.is_current()
+        return (
+            stores is not None
+            and stores[side].capabilities.announces
+            and all(self._announcements[each].is_current() for each in SIDES)
+        )
 
     @property
     def rereads(self) -> bool:
@@ -114,15 +120,24 @@ class StoreSession:
         """Return where the stores are now, and the open stores. Raises SmtdError."""
         self._began = time.monotonic()
         locations = await self.locate()
-        if self._stores is None or not self._are_at(locations) or not self._announcements.is_alive():
+        is_alive = all(self._announcements[side].is_alive() for side in SIDES)
+        if self._stores is None or not self._are_at(locations) or not is_alive:
             await self._open.aclose()
             self._follow(locations)
-            both = [locations[side] for side in SIDES]
-            self._announcements = await self._open.enter_async_context(subscribe(both, self._reported))
-            self._stores = await self._open.enter_async_context(pairing.open_stores(locations))
-            for location in both:
-                self._open.enter_context(await to_thread.run_sync(known_while_open, location))
+            opened = [await self._opened(side, locations[side]) for side in SIDES]
+            self._announcements = Both(*[announcements for announcements, _ in opened])
+            self._stores = Both(*[store for _, store in opened])
         return locations, self._stores
+
+    async def _opened(self, side: Side, location: Location) -> tuple[Announcements, Store]:
+        """Subscribe to the changes of the store on *side*, and open it, until the stores are closed."""
+        asking = partial(self.questions.asking, side)
+        is_file = bool(location.files)  # a file answers: what makes it wait is told as an error
+        with nullcontext() if is_file else asking():
+            announcements = await self._open.enter_async_context(subscribe([location], self._reported))
+            store = await self._open.enter_async_context(open_store(location))
+        self._open.enter_context(await to_thread.run_sync(known_while_open, location))
+        return announcements, store if is_file else AskedStore(store, asking)
 
     async def close(self) -> None:
         """Close the stores, and log an error if that fails; the next job opens them again in any case."""

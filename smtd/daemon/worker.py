@@ -145,7 +145,9 @@ class Worker:
         now = anyio.current_time()
         next_cycle = None if self.running or self.paused else self._schedule.next_poll - now
         return self._tracker.snapshot(
-            lag=0.0 if self.dirty.since is None else now - self.dirty.since, next_cycle=next_cycle
+            lag=0.0 if self.dirty.since is None else now - self.dirty.since,
+            next_cycle=next_cycle,
+            unanswered=self.session.questions.unanswered,
         )
 
     # The task.

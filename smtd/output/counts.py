@@ -14,3 +14,8 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{max(0.0, seconds):.0f} s"
+
+
+def from_now(seconds: float) -> str:
+    """Return such as `in 11 s`, or `now`."""
+    return f"in {duration(seconds)}" if round(seconds) > 0 else "now"

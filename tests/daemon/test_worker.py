@@ -13,6 +13,7 @@ import anyio
 import pytest
 
 from smtd import pairing
+from smtd.daemon import store_session
 from smtd.daemon.dirty import ChangeSource
 from smtd.daemon.events import Events
 from smtd.daemon.jobs import Job, Preview, Sync, SyncOptions
@@ -113,25 +114,25 @@ async def test_change_noticed_after_a_job_is_new(job: Callable[[], Job[PairRepor
 
 @pytest.mark.parametrize(
     ("error", "opened"),
-    [(StoreUnreachable("it is away"), ["opened"]), (UsageError("name two"), [])],
+    [(StoreUnreachable("it is away"), ["opened"] * 2), (UsageError("name two"), [])],
     ids=["of a store", "of a person"],
 )
 async def test_change_stays_when_a_cycle_fails(
     error: SmtdError, opened: list[str], worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its lag grows; the stores are opened again for the next cycle only if they failed."""
-    open_stores, seen = pairing.open_stores, []
+    seen = []
 
     async def fails(*_args: Any, **_options: Any) -> Any:
         raise error
 
-    def watched(locations: Both[Location]) -> Any:
+    def watched(location: Location) -> Any:
         seen.append("opened")
-        return open_stores(locations)
+        return open_store(location)
 
     worker.pause()
     worker.dirty.mark()
-    monkeypatch.setattr(pairing, "open_stores", watched)
+    monkeypatch.setattr(store_session, "open_store", watched)
     with monkeypatch.context() as patched:
         patched.setattr(pairing, "sync", fails)
         with pytest.raises(type(error)):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TypeVar
 
 import anyio
 import pytest
 
+from smtd.daemon.unanswered import AskedStore, Questions
 from smtd.errors import StoreBusy, StoreUnreachable
+from smtd.merge.sides import Side
 from smtd.stores import retrying
 from smtd.stores.base import DONE, STALE, Capabilities, Change, Outcome, Result, Store
 from smtd.stores.limited import EndpointLimits, LimitedStore, limits_of
@@ -95,6 +98,15 @@ class TestLimitedStore(ResumedContract):
     def place(self) -> Place:
         shared = EndpointLimits(1)
         return WrappedPlace(lambda store: LimitedStore(store, shared))
+
+
+@pytest.mark.halved
+class TestAskedStore(ResumedContract):
+    """The contract for a store whose calls are noted."""
+
+    @pytest.fixture
+    def place(self) -> Place:
+        return WrappedPlace(lambda store: AskedStore(store, partial(Questions().asking, Side.LEFT)))
 
 
 async def test_store_that_stays_busy_is_given_up() -> None:

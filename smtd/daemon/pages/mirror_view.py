@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from smtd.engine.report import Hold, Question
 from smtd.output.counts import plural
+from smtd.output.waited_for import waited_for
 from smtd.web.answers import as_sentence
 from smtd.web.durations import duration
 
@@ -93,6 +94,8 @@ def card(pair: Mapping[str, Any]) -> PairCard:
 
 def _explanation(pair: Mapping[str, Any]) -> str:
     state, pending = pair["state"], pair["pending"]
+    if waits := waited_for(pair):
+        return as_sentence(waits)
     if state in ("scanning", "applying") and pair["total"] and pending is not None:
         word = "Looking for changes" if state == "scanning" else "Carrying changes"
         return f"{word}: {pair['total'] - pending:,} of {pair['total']:,}."
