@@ -164,7 +164,9 @@ def _list(pairs: Sequence[Found], *, as_json: bool) -> int:
         say_json({"pairs": pairs})
         return 0
     for each in pairs:
-        counts = f"{plural(each['agreed'], 'baseline')}, {plural(each['history'], 'write')} in the history"
+        counts = (
+            f"{plural(each['agreed'], 'record')} agreed, {plural(each['history'], 'write')} in the history"
+        )
         state = "synced" if each["synced"] else "no longer configured"
         say(f"{each['pair']}: {' <-> '.join(map(_place, each['stores']))}: {counts}; {state}")
     if not pairs:

@@ -25,14 +25,13 @@ def lines(found: Shown) -> Iterator[str]:
     elif differing:
         yield f"the versions differ in {', '.join(differing)}"
     for name in sorted({"left", "right", "agreed"} - {*there}):
-        yield "there is no baseline" if name == "agreed" else f"the {name} store has no such record"
+        yield "there is no agreed version" if name == "agreed" else f"the {name} store has no such record"
     for field in differing:
         values = found["fields"][field]
         texts = [_text(values[name]) for name in there]
         start = _first_difference(texts)
         for name, text in zip(there, texts, strict=True):
-            shown = "baseline" if name == "agreed" else name
-            yield from _value(f"{field} ({shown})", text, start)
+            yield from _value(f"{field} ({name})", text, start)
     if differing:
         yield ""
         yield "the same:"

@@ -58,18 +58,16 @@ def _explain(arguments: Any) -> int:
 
 def _explained(found: Result) -> Iterator[str]:
     for side in ("left", "right"):
-        yield f"{side:<8} {found[side] or 'nothing'}"
-    baseline = found["agreed"]
-    if baseline is None:
-        yield "baseline none, as far as smtd knows"
+        yield f"{side:<7} {found[side] or 'nothing'}"
+    agreed = found["agreed"]
+    if agreed is None:
+        yield "agreed  never, as far as smtd knows"
     else:
-        same = baseline["left"] == baseline["right"]
-        what = (
-            baseline["left"] if same else f"{baseline['left']} on the left, {baseline['right']} on the right"
-        )
-        yield f"baseline {what}, at {local_time(baseline['at'] or 'an unknown time')}"
-    yield f"now      {with_local_times(found['rule'])}"
-    yield f"next     {with_local_times(found['next'])}"
+        same = agreed["left"] == agreed["right"]
+        what = agreed["left"] if same else f"{agreed['left']} on the left, {agreed['right']} on the right"
+        yield f"agreed  {what}, at {local_time(agreed['at'] or 'an unknown time')}"
+    yield f"now     {with_local_times(found['rule'])}"
+    yield f"next    {with_local_times(found['next'])}"
     for past in found["history"]:
         what = f"{past['action']} on the {past['side']}: {with_local_times(past['reason'])}"
         yield f"cycle {past['cycle']}  {local_time(past['at'])}  {what}"

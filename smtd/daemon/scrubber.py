@@ -1,8 +1,8 @@
 """Verifies one pair: a slice at a time in the background, and the whole pair on request.
 
 The worker syncs changes; the scrubber checks that the records of the baselines are still there. It opens its
-own stores each time, and reads them beside the worker. Records that seem to differ it reads again in a job of the
-worker, while no cycle runs. It writes to no store.
+own stores each time, and reads them beside the worker. Records that seem to differ it reads again in a job of
+the worker, while no cycle runs. It writes to no store.
 """
 
 from __future__ import annotations

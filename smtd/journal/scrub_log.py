@@ -64,7 +64,7 @@ class ScrubLog(PairPart):
             )
 
     async def following(self, after: Key | None, count: int, projects: Collection[str] | None) -> list[Key]:
-        """Return the next *count* keys with a baseline after *after*, in *projects* (None: in all), sorted."""
+        """Return the next *count* keys with a baseline after *after*, of *projects* (None: of all)."""
         names = [] if projects is None else sorted(projects)
         chosen = "" if projects is None else f" AND project IN ({', '.join('?' * len(names))})"
         rows = await self._db.fetch(

@@ -211,25 +211,25 @@ def test_held_deletions_are_approved_and_rejected(daemon: DaemonProcess, left: S
 
 
 def test_record_is_explained(daemon_of_all: DaemonProcess) -> None:
-    """What each side has, the baseline, the rule, the remedy, and the history."""
+    """What each side has, what was agreed, the rule, the remedy, and the history."""
     daemon = daemon_of_all
     conflict = daemon.ctl("explain", "pair", PROJECT, "a1")
     same, told = (daemon.ctl("explain", "pair", PROJECT, "same", *more) for more in ((), ("--json",)))
 
     assert (conflict.code, same.code, told.code) == (0, 0, 0)
     assert conflict.out.splitlines()[2:] == [
-        "baseline none, as far as smtd knows",
-        "now      both sides changed version",
-        "next     use smtd resolve to take left, right or both",
+        "agreed  never, as far as smtd knows",
+        "now     both sides changed version",
+        "next    use smtd resolve to take left, right or both",
     ]
     (past,) = told.json["history"]
     assert (told.json["left"], told.json["right"]) == (told.json["agreed"]["left"],) * 2
     assert same.out.splitlines() == [
-        f"left     {told.json['left']}",
-        f"right    {told.json['left']}",
-        f"baseline {told.json['left']}, at {local_time(told.json['agreed']['at'])}",
-        "now      in sync: both sides hold the same record",
-        "next     nothing",
+        f"left    {told.json['left']}",
+        f"right   {told.json['left']}",
+        f"agreed  {told.json['left']}, at {local_time(told.json['agreed']['at'])}",
+        "now     in sync: both sides hold the same record",
+        "next    nothing",
         f"cycle 1  {local_time(past['at'])}  create on the left: new on the right",
     ]
 

@@ -159,17 +159,17 @@ NOT_SEEN = LoggedWrite(1, b"a", b"b", seen=False, at=100.0)
         ([replace(NOT_SEEN, seen=True)], b"b", b"c", 100.0, False),
         ([replace(NOT_SEEN, at=99.0)], b"b", b"c", 100.0, False),
         ([replace(NOT_SEEN, at=0.0)], b"b", b"c", None, True),  # however late
-        ([replace(NOT_SEEN, after=None)], None, b"a", 100.0, True),  # a deletion of just the agreed record
+        ([replace(NOT_SEEN, after=None)], None, b"a", 100.0, True),  # a deletion of just the baseline
         ([replace(NOT_SEEN, after=None)], b"a", b"a", 100.0, False),
         ([NOT_SEEN, replace(NOT_SEEN, number=2, after=b"d")], b"b", b"c", 100.0, True),  # any of them
     ],
 )
 def test_request_arrived_late_if_the_store_shows_it_after_both_sides_agreed_on_another_state(
-    writes, now, baselines, since, expected
+    writes, now, baseline, since, expected
 ):
     held = {} if now is None else {key("one"): now}
     span = {} if since is None else {"since": since}
 
-    late = arrived_late({key("one"): writes}, held, {key("one"): baselines}, **span)
+    late = arrived_late({key("one"): writes}, held, {key("one"): baseline}, **span)
 
     assert late == ({key("one")} if expected else set())
