@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-#: Seconds between two looks at the clocks, and seconds of sleep that count.
-LOOK, ASLEEP = 5.0, 10.0
+#: Seconds between two checks of the clocks, and seconds of sleep that count.
+CHECK_PERIOD, ASLEEP = 5.0, 10.0
 
 
 @contextmanager
@@ -23,14 +23,14 @@ def waking(call: Callable[[], object]) -> Iterator[None]:
 
     timer: asyncio.TimerHandle
 
-    def look() -> None:
+    def check() -> None:
         nonlocal ahead, timer
         before, ahead = ahead, time.time() - loop.time()
-        timer = loop.call_later(LOOK, look)
+        timer = loop.call_later(CHECK_PERIOD, check)
         if ahead - before > ASLEEP:
             call()
 
-    timer = loop.call_later(LOOK, look)
+    timer = loop.call_later(CHECK_PERIOD, check)
     try:
         yield
     finally:

@@ -84,7 +84,7 @@ async def _report(
     stores = {}
     for name in names:
         with working_on(name):
-            stores[name] = await check_stores.look(name, config, changes, locate)
+            stores[name] = await check_stores.check(name, config, changes, locate)
     pairs = [await to_thread.run_sync(check_pairs.prepared, one, stores) for one in settings_of_pairs]
     in_pairs = {pair.settings.words[side] for pair in pairs for side in SIDES}
     wanted = check_pairs.written(pairs)
@@ -101,7 +101,7 @@ async def _report(
     report = Report(str(file), [*stores.values()], pairs, state)
     if config.server is not None:
         unusable = {store.name for store in stores.values() if store.problem is not None}
-        report.server = await check_server.look(config, config.server, file, unusable)
+        report.server = await check_server.check(config, config.server, file, unusable)
     return report
 
 

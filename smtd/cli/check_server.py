@@ -34,7 +34,7 @@ from smtd.stores.registry import open_store
 PATIENCE = 3.0
 
 
-async def look(config: Config, server: ServerConfig, chosen: Path, unusable: Collection[str]) -> PartFinding:
+async def check(config: Config, server: ServerConfig, chosen: Path, unusable: Collection[str]) -> PartFinding:
     """Return what was found about *server* in *config*, from the file *chosen*.
 
     Does not check a store whose name is in *unusable*: its error is printed already.

@@ -56,7 +56,7 @@ class StoreFinding:
         return [each for each in (self.problem, self.write_problem) if each is not None]
 
 
-async def look(
+async def check(
     name: str, config: Config, changes: DatabaseChanges, locate: Callable[[str], Location]
 ) -> StoreFinding:
     """Return what reading the store *name* shows. *locate* blocks, and raises SmtdError."""

@@ -109,7 +109,7 @@ async def _store(name: str, config: Config, locate: Callable[[str], Location]) -
     """Return kind, version and state of a store; it is only read."""
     seen = StoreFinding(name)
     with anyio.move_on_after(PATIENCE) as limit:
-        seen = await check_stores.look(name, config, DatabaseChanges(), locate)
+        seen = await check_stores.check(name, config, DatabaseChanges(), locate)
     described: dict[str, Any] = {"store": name, "notes": seen.notes, "warnings": seen.warnings}
     described["problems"] = [str(error) for error in seen.errors]
     if limit.cancelled_caught:

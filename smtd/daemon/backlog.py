@@ -58,11 +58,11 @@ class Backlog:
             return None
         try:
             with anyio.fail_after(None if locations[side].files else PATIENCE):
-                return await self._looked(side, locations)
+                return await self._count_changed(side, locations)
         except (SmtdError, TimeoutError):
             return None
 
-    async def _looked(self, side: Side, locations: Both[Location]) -> frozenset[Key]:
+    async def _count_changed(self, side: Side, locations: Both[Location]) -> frozenset[Key]:
         projects = self._settings.scoped(locations).projects
         async with open_store(locations[side]) as store:
             if side in self._last and await store.unchanged_since(self._last[side][0]):

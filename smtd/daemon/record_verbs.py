@@ -106,11 +106,11 @@ class RecordVerbs:
 
     async def _explain(self, asked: Asked) -> Answers:
         key = _key(asked)
-        yield shapes.explanation(await self._looked(asked, lambda pair: explain(pair, key)))
+        yield shapes.explanation(await self._read_only(asked, lambda pair: explain(pair, key)))
 
     async def _show(self, asked: Asked) -> Answers:
         key = _key(asked)
-        yield shapes.shown(await self._looked(asked, lambda pair: show(pair, key)))
+        yield shapes.shown(await self._read_only(asked, lambda pair: show(pair, key)))
 
     async def _history(self, asked: Asked) -> Answers:
         limit, cycle = fields.whole(asked, "limit", LIMIT), fields.optional_whole(asked, "cycle")
@@ -192,7 +192,7 @@ class RecordVerbs:
     async def _worked(self, asked: Asked, work: Work[T]) -> T:
         return await self._pair_named(asked).submit(Query(work))
 
-    async def _looked(self, asked: Asked, work: Work[T]) -> T:
+    async def _read_only(self, asked: Asked, work: Work[T]) -> T:
         """Return the result of *work*, which writes to no store: no cycle has to follow."""
         return await self._pair_named(asked).submit(Query(work, only_reads=True))
 

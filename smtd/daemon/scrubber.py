@@ -115,15 +115,15 @@ class Scrubber:
         began = time.time()
         place = await self._place()
         now, found = await self._recall(place)
-        async with self._scrubbing(place) as look:
+        async with self._scrubbing(place) as session:
             report = await verify.run(
-                look,
+                session,
                 deep=deep,
-                confirm=partial(self._confirm, look),
+                confirm=partial(self._confirm, session),
                 recheck=found.keys(),
                 progress=self._progressed,
             )
-            if deep or not look.is_dear:
+            if deep or not session.is_dear:
                 now = ScrubProgress(began, before=began)
             await self._note(place, now, {finding.key: finding for finding in report.findings})
         return report
@@ -155,17 +155,17 @@ class Scrubber:
             now = slices.advanced(now, following, size, time.time())
             keys += [key for key in following if key not in found]
         if keys:
-            async with self._scrubbing(place) as look:
+            async with self._scrubbing(place) as session:
                 left = {key: finding for key, finding in found.items() if key not in keys}
-                await self._note(place, now, left | await self._found_in(look, keys))
+                await self._note(place, now, left | await self._found_in(session, keys))
         else:
             await self._note(place, now, found)
         return slices.next_slice(now, total, within)
 
-    async def _found_in(self, look: ScrubSession, keys: Sequence[Key]) -> dict[Key, Finding]:
+    async def _found_in(self, session: ScrubSession, keys: Sequence[Key]) -> dict[Key, Finding]:
         """Verify *keys*; first let a cycle read those whose difference a user can have made."""
-        suspects = await verify.differing(look, keys)
-        found = await self._judged(look, suspects)
+        suspects = await verify.differing(session, keys)
+        found = await self._judged(session, suspects)
         handed = [
             key
             for key, finding in found.items()
@@ -174,18 +174,18 @@ class Scrubber:
         if handed and not self.worker.paused:
             await self._cycle(handed)
             found = {key: one for key, one in found.items() if key not in handed}
-            found |= await self._judged(look, handed)
+            found |= await self._judged(session, handed)
         return found
 
-    async def _judged(self, look: ScrubSession, keys: Sequence[Key]) -> dict[Key, Finding]:
+    async def _judged(self, session: ScrubSession, keys: Sequence[Key]) -> dict[Key, Finding]:
         """Return the findings among *keys*, judged while no cycle runs."""
         found: dict[Key, Finding] = {}
         for batch in batches(keys, verify.BATCH):
-            verdicts = await self._confirm(look, batch)
+            verdicts = await self._confirm(session, batch)
             found |= {verdict.key: verdict for verdict in verdicts if isinstance(verdict, Finding)}
         return found
 
-    async def _confirm(self, look: ScrubSession, keys: Sequence[Key]) -> Sequence[Verdict]:
+    async def _confirm(self, session: ScrubSession, keys: Sequence[Key]) -> Sequence[Verdict]:
         """Judge *keys* while no cycle runs; if a program changed a store, let a cycle sync that first."""
         worker, carried, tries = self.worker, True, TRIES
 
@@ -195,7 +195,7 @@ class Scrubber:
             return (
                 None
                 if moving and tries > 1
-                else await verify.classified(look, keys, listed(worker.report), moving=moving)
+                else await verify.classified(session, keys, listed(worker.report), moving=moving)
             )
 
         while (verdicts := await worker.submit(Exclusive(judge))) is None:
@@ -219,8 +219,8 @@ class Scrubber:
     @asynccontextmanager
     async def _scrubbing(self, place: _Place) -> AsyncIterator[ScrubSession]:
         name = self.worker.name
-        async with pairing.scrubbing(self._journal, name, place.locations, place.policy) as look:
-            yield look
+        async with pairing.scrubbing(self._journal, name, place.locations, place.policy) as session:
+            yield session
 
     async def _recall(self, place: _Place) -> tuple[ScrubProgress, Mapping[Key, Finding | None]]:
         """Return the progress and the findings of the scrub, the first time from the journal."""

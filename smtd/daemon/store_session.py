@@ -176,11 +176,11 @@ class StoreSession:
 
     async def mark_clean(self) -> bool:
         """Accept the current status of the files as seen; say whether the stores are where they were."""
-        seen, again = await to_thread.run_sync(self._look_again)
+        seen, again = await to_thread.run_sync(self._status_and_place)
         self._watch.acknowledge(self, seen, self._began)
         return self._are_at(again)
 
-    def _look_again(self) -> tuple[Signature, Both[Location]]:
+    def _status_and_place(self) -> tuple[Signature, Both[Location]]:
         """Return the status of the files, and then where the stores are. Blocks."""
         return self._watch.status(self), self._locate()
 

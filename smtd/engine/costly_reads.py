@@ -37,13 +37,13 @@ class Trusted(NamedTuple):
     """The *entries* that need not be read at *moment*.
 
     Once all others are read, the rereading has come as far as *rotation*, and the last such read was at
-    *looked*. The keys *again* are to be read now whether they have an entry or not.
+    *reread_at*. The keys *again* are to be read now whether they have an entry or not.
     """
 
     entries: dict[Key, Entry]
     rotation: Rotation
     moment: float
-    looked: float | None
+    reread_at: float | None
     again: Collection[Key]
 
 
@@ -61,13 +61,13 @@ async def trusted(pair: Pair, side: Side, entries: Mapping[Key, Entry], unsure: 
         if writes[-1].due is not None and writes[-1].due <= moment
     }
     keys = sorted(key for key, each in entries.items() if each.is_readable and key not in again)
-    newest, looked = await index.newest(policy.projects), await index.looked()
+    newest, reread_at = await index.newest(policy.projects), await index.reread_at()
     rotation = await pair.journal.checkpoints.rotation(side)
     turn = server_turn(
-        keys, newest, rotation, moment, looked, policy.verify_within, everything=policy.force_retry
+        keys, newest, rotation, moment, reread_at, policy.verify_within, everything=policy.force_retry
     )
     believed = {key: entries[key] for key in keys if key not in turn.keys}
-    return Trusted(believed, turn.rotation, moment, turn.looked, again)
+    return Trusted(believed, turn.rotation, moment, turn.reread_at, again)
 
 
 async def trusting_scan(
@@ -80,11 +80,11 @@ async def trusting_scan(
 
 
 class ServerTurn(NamedTuple):
-    """The *keys* of a server to read now; *rotation* and *looked* (the time of the last read) after that."""
+    """The *keys* of a server to read now; *rotation*, and the last read (*reread_at*), after that."""
 
     keys: Collection[Key]
     rotation: Rotation
-    looked: float | None
+    reread_at: float | None
 
 
 def server_turn(
@@ -92,18 +92,18 @@ def server_turn(
     newest: Mapping[Key, float | None],
     rotation: Rotation | None,
     now: float,
-    looked: float | None,
+    reread_at: float | None,
     within: float,
     *,
     everything: bool,
 ) -> ServerTurn:
-    """Return which of the sorted *keys* of a server to read again; the last such read was at *looked*.
+    """Return which of the sorted *keys* of a server to read again; the last such read was at *reread_at*.
 
     *newest* has the newest keys, with the time when each was read (None: unknown). All other keys are read
     within *within* seconds, if `RATE` allows that. *everything*: a user asks, so all of the newest are read,
     without a bound.
     """
-    elapsed = UNKNOWN if looked is None or looked > now else now - looked
+    elapsed = UNKNOWN if reread_at is None or reread_at > now else now - reread_at
     most = len(keys) if everything else int(RATE * elapsed)
     if most < SHARE and not everything:
         most = 0  # until more time has passed
@@ -112,7 +112,7 @@ def server_turn(
     first = [*known] if everything else waited_longest(known, now, elapsed)[: most - most // SHARE]
     others = [key for key in keys if key not in newest]
     due, turned = next_turn(others, rotation, now, within, most - len(first))
-    return ServerTurn(due.union(first), turned, now if most else looked)
+    return ServerTurn(due.union(first), turned, now if most else reread_at)
 
 
 def waited_longest(newest: Mapping[Key, float | None], now: float, elapsed: float) -> list[Key]:

@@ -136,13 +136,13 @@ def _record_unresolved(plan: Plan, report: PairReport) -> None:
     report.failed = list(plan.failed)
 
 
-def _next_due(report: PairReport, waiting: Sequence[Refusal], look: float | None) -> float | None:
+def _next_due(report: PairReport, waiting: Sequence[Refusal], reread: float | None) -> float | None:
     """Return when there will be something to do without any change, in seconds since 1970 (None: never).
 
-    *look*: when smtd next reads one of its own writes again.
+    *reread*: when smtd next reads one of its own writes again.
     """
     ends = [datetime.fromisoformat(held.until).timestamp() for held in report.held if held.until]
-    ends += [] if look is None else [look]
+    ends += [] if reread is None else [reread]
     return min([*ends, *(refusal.until for refusal in waiting)], default=None)
 
 

@@ -178,7 +178,7 @@ async def _look_at_server(pair: Pair, side: Side, unsure: Collection[Key], reche
     gone = dict.fromkeys(entries.keys() - found.keys(), ABSENT)
     cursor = await index.update({**changed, **gone}, projects, None, whole=False, since=since)
     read = (await index.newest(projects)).keys() - believed if cursor is not None else set()
-    await index.note_reads(read, answer.moment, answer.looked)
+    await index.note_reads(read, answer.moment, answer.reread_at)
     # Keys that smtd wrote lately are decided whether the server lists them or not.
     return Look(cursor or since, believed, (entries.keys() - believed).union(answer.again), answer.rotation)
 

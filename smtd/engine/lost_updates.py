@@ -72,7 +72,7 @@ class LostUpdates:
     moved: Collection[Key] = ()
     #: What `note` records: the undone writes, by key and number (None: as recorded before), and the rereads.
     marks: Collection[tuple[Key, int]] | None = None
-    looks: Sequence[Reread] = ()
+    rereads: Sequence[Reread] = ()
 
 
 async def detect(
@@ -106,8 +106,8 @@ async def note(pair: Pair, side: Side, found: LostUpdates) -> None:
     """Record in the journal what was *found* on *side*; call it before smtd writes there again."""
     if found.marks is not None:
         await pair.journal.write_log.flag(side, found.marks)
-    if found.looks:
-        await pair.journal.write_log.look(side, found.looks)
+    if found.rereads:
+        await pair.journal.write_log.note_rereads(side, found.rereads)
     if found.late:
         await pair.journal.write_log.set_seen(side, found.late.items())
 
@@ -163,8 +163,8 @@ class _Search:
         overtaken, changed = await self._overtaken(moved, undone)
         reverted = {key: _lost(moved[key][-1], TRIES) for key in undone}
         found = LostUpdates(gone | reverted, back | overtaken, late, changed)
-        looked = {key: writes for key, writes in written.items() if key not in self._scan.believed}
-        return replace(found, looks=_looks(looked, now, found))
+        shown = {key: writes for key, writes in written.items() if key not in self._scan.believed}
+        return replace(found, rereads=_rereads(shown, now, found))
 
     async def _taken_back(
         self, written: _Writes
@@ -210,8 +210,8 @@ class _Search:
         }
         overtaken, changed = await self._overtaken(checked, ())
         old = [key for key, writes in written.items() if writes[-1].at < begin and key not in running]
-        looks = [Reread(key, False, None) for key in old]
-        return LostUpdates(overtaken=overtaken, moved=changed, looks=looks)
+        rereads = [Reread(key, False, None) for key in old]
+        return LostUpdates(overtaken=overtaken, moved=changed, rereads=rereads)
 
     async def _is_running(self, key: Key) -> bool:
         """Say whether the run was not over in the state on which both sides last agreed."""
@@ -296,18 +296,18 @@ def _not_shown(writes: Sequence[LoggedWrite]) -> Iterable[LoggedWrite]:
     return takewhile(lambda write: not write.seen, reversed(writes))
 
 
-def _looks(written: _Writes, now: Mapping[Key, Digest], found: LostUpdates) -> list[Reread]:
+def _rereads(written: _Writes, now: Mapping[Key, Digest], found: LostUpdates) -> list[Reread]:
     """Return what reading the keys *written* has shown, and when each is next due; skip those not yet due."""
-    looks, moment = [], time.time()
+    rereads, moment = [], time.time()
     for key, writes in written.items():
         last = writes[-1]
         if last.due is not None and last.due > moment:
             continue
         if key in found.reverted or key in found.overtaken or key in found.moved:
-            looks.append(Reread(key, False, reread_times.put_off(moment)))
+            rereads.append(Reread(key, False, reread_times.put_off(moment)))
         else:
-            looks.append(Reread(key, now.get(key) == last.after, reread_times.following(last.at, moment)))
-    return looks
+            rereads.append(Reread(key, now.get(key) == last.after, reread_times.following(last.at, moment)))
+    return rereads
 
 
 def _lost(write: LoggedWrite, tries: int = 1) -> RevertedWrite:

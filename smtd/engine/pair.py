@@ -61,8 +61,8 @@ class Marks(Protocol):
         """
 
 
-async def _no_look() -> None:
-    """Look at nothing: the stores have no marks."""
+async def _no_begin() -> None:
+    """Ask nothing: the stores have no marks."""
 
 
 async def _never(side: Side) -> bool:
@@ -83,8 +83,8 @@ class Pair:
     stores: Both[Store]
     journal: PairJournal
     policy: Policy
-    #: Looks at the marks of the stores: called before a cycle looks at anything else.
-    begin: Callable[[], Awaitable[None]] = _no_look
+    #: Asks for the marks of the stores: called before a cycle looks at them.
+    begin: Callable[[], Awaitable[None]] = _no_begin
     #: Says whether the store of a side is now another one than at the end of the last cycle.
     is_another: Callable[[Side], Awaitable[bool]] = _never
     #: Returns the marks of the stores (empty: none).

@@ -19,7 +19,7 @@ from smtd.records.record import Key, encode, is_plain
 from smtd.stores.base import Scan, Store
 
 #: Most records that smtd reads before it takes missing records of a store without a mark for deleted.
-LOOKS = 50
+MOST_READ = 50
 
 
 async def replaced_sides(pair: Pair, known: Facts, plan: Plan) -> frozenset[Side]:
@@ -95,7 +95,9 @@ async def _was_put_back(pair: Pair, side: Side, known: Facts, plan: Plan) -> boo
     if not plan.asked and not any(each.deletes_from(side.other) for each in plan.actions):
         return False  # all deletions are held, and were at the last check
     edited = await pair.journal.history.edited()
-    keys = [key for key in edited if key not in read and key not in known.moved and is_plain([*key])][:LOOKS]
+    keys = [key for key in edited if key not in read and key not in known.moved and is_plain([*key])][
+        :MOST_READ
+    ]
     now = await pair.digests(side, keys)
     baselines = await pair.journal.baselines_of(keys)
     there = await pair.journal.indexes[side.other].entries(keys)

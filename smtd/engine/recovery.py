@@ -1,4 +1,4 @@
-"""Finish the writes that a crash left open, before anything is planned: look, judge, commit.
+"""Finish the writes that a crash left open, before anything is planned: read, judge, commit.
 
 A write that landed contains what the other side held when the write began. So this is what both sides have in
 common, and the ancestor of all later edits. No write is repeated here: a plan does that. Where a
@@ -85,7 +85,7 @@ async def finish_intents(pair: Pair) -> Finished:
     begun = await _pending_intents(pair)
     if not begun:
         return Finished()
-    now = await _look(pair, begun)
+    now = await _read_digests(pair, begun)
     for side in SIDES:  # flag lost updates before these writes are logged, which would seem to follow them
         if not pair.stores[side].capabilities.exclusive_writes:
             await lost_updates.flag_suspects(pair, side)
@@ -109,10 +109,10 @@ async def finish_intents(pair: Pair) -> Finished:
 async def judge_intents(pair: Pair) -> Judged:
     """Return what `finish_intents` would find; write nothing."""
     begun = await _pending_intents(pair)
-    return await _judge(pair, begun, await _look(pair, begun)) if begun else Judged()
+    return await _judge(pair, begun, await _read_digests(pair, begun)) if begun else Judged()
 
 
-async def _look(pair: Pair, keys: Collection[Key]) -> Both[Mapping[Key, Digest]]:
+async def _read_digests(pair: Pair, keys: Collection[Key]) -> Both[Mapping[Key, Digest]]:
     """Return the digests that both sides have under *keys* now."""
     return Both(await pair.digests(Side.LEFT, keys), await pair.digests(Side.RIGHT, keys))
 

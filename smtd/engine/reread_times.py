@@ -10,26 +10,26 @@ from __future__ import annotations
 import random
 
 #: Seconds after a write at which smtd reads the record again, give or take `_SPREAD`.
-LOOKS = (4.0, 25.0, 120.0)
+DELAYS = (4.0, 25.0, 120.0)
 _SPREAD = 0.25
 
 
 def first(now: float) -> float:
     """Return when to read a record again that is written *now*."""
-    return _drawn(now, LOOKS[0])
+    return _drawn(now, DELAYS[0])
 
 
 def following(at: float, now: float) -> float | None:
     """Return when to read a record next that was written *at* and read *now* (None: that was the last read).
 
-    Each of `LOOKS` is made once: the next is the first whose whole span is still to come.
+    Each of `DELAYS` counts once: the next is the first whose whole span is still to come.
     """
-    return next((_drawn(at, after) for after in LOOKS if at + after * (1 - _SPREAD) > now), None)
+    return next((_drawn(at, after) for after in DELAYS if at + after * (1 - _SPREAD) > now), None)
 
 
 def put_off(now: float) -> float:
     """Return when to read a record again that did not show the write in the read of *now*."""
-    return _drawn(now, LOOKS[-1])
+    return _drawn(now, DELAYS[-1])
 
 
 def _drawn(at: float, after: float) -> float:

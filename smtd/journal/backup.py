@@ -54,7 +54,7 @@ def copy(journal: Path, target: Path, given_up: Event) -> int:
 
 
 def _fill(journal: Path, target: Path, given_up: Event) -> None:
-    def look(*_left: int) -> None:
+    def check(*_left: int) -> None:
         if given_up.is_set():
             raise JournalError("smtd stopped before the copy was complete; no file was left")
 
@@ -64,7 +64,7 @@ def _fill(journal: Path, target: Path, given_up: Event) -> None:
     ):
         source.execute("BEGIN")
         source.execute("SELECT 1 FROM sqlite_master").fetchone()  # begins the snapshot that is copied
-        source.backup(db, pages=_PAGES, progress=look, sleep=0)
+        source.backup(db, pages=_PAGES, progress=check, sleep=0)
         db.execute("PRAGMA journal_mode = DELETE")  # one complete file, without a log beside it
         db.execute(f"PRAGMA application_id = {COPY}")
 

@@ -157,7 +157,7 @@ class StoreIndex(IndexedRows):
             islice((each for each in found if projects is None or each[0].project in projects), NEWEST)
         )
 
-    async def looked(self) -> float | None:
+    async def reread_at(self) -> float | None:
         """Return when records were last read again (None: never), in seconds since 1970."""
         found: float | None = await self._db.value(
             "SELECT looked FROM store WHERE id = ?", (await self._id(),)
@@ -165,14 +165,14 @@ class StoreIndex(IndexedRows):
         return found
 
     @at_once
-    async def note_reads(self, keys: Collection[Key], moment: float, looked: float | None) -> None:
-        """Store that the records of *keys* were read at *moment*; *looked*: when some were last reread."""
+    async def note_reads(self, keys: Collection[Key], moment: float, reread_at: float | None) -> None:
+        """Store that the records of *keys* were read at *moment*; *reread_at*: when some were last reread."""
         async with self._db.transaction():
             await self._db.run_many(
                 "UPDATE entry SET read = ? WHERE store = ? AND project = ? AND label = ?",
                 [(moment, await self._id(), *entries.columns(key)) for key in keys],
             )
-            await self._db.run("UPDATE store SET looked = ? WHERE id = ?", (looked, await self._id()))
+            await self._db.run("UPDATE store SET looked = ? WHERE id = ?", (reread_at, await self._id()))
 
     async def held(self, projects: Collection[str] | None) -> dict[str, RecordCount]:
         """Return the number of records in each of *projects* (None: in each) that has any."""

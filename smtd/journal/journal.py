@@ -244,7 +244,7 @@ async def open_journal(directory: Path) -> AsyncIterator[Journal]:
         use = await stack.enter_async_context(
             held(directory / "journal.lock", opening, OPENING_PATIENCE, shared=True)
         )
-        note, seen = await to_thread.run_sync(read_note, path), await to_thread.run_sync(witness.look, path)
+        note, seen = await to_thread.run_sync(read_note, path), await to_thread.run_sync(witness.read, path)
         with _translating(path):
             loss = await to_thread.run_sync(examine, path) if use.alone else None
             if use.alone:  # if it is not closed cleanly, the next start checks all of it

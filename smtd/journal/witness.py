@@ -31,7 +31,7 @@ class Witness(NamedTuple):
     inode: int
 
 
-def look(journal: Path) -> Witness | None:
+def read(journal: Path) -> Witness | None:
     """Return the witness of *journal* (None: it or the journal is missing or no regular file). Blocks."""
     with suppress(OSError, UnicodeDecodeError):
         place = _place(journal)
@@ -60,7 +60,7 @@ async def renew(db: Connection, journal: Path) -> None:
 
     After a crash at any point journal and witness match. If the witness cannot be written, the old one stays.
     """
-    state, seen = str(await db.value(_STATE) or ""), await to_thread.run_sync(look, journal)
+    state, seen = str(await db.value(_STATE) or ""), await to_thread.run_sync(read, journal)
     known = await db.fetch("SELECT content, changed, inode, state FROM witness")
     if seen is not None and known == [(*seen, state)]:
         return
@@ -68,7 +68,7 @@ async def renew(db: Connection, journal: Path) -> None:
     await _remember(db, seen, content, state)
     with suppress(OSError):
         await to_thread.run_sync(_write, _place(journal), content)
-        await _remember(db, await to_thread.run_sync(look, journal), "", state)
+        await _remember(db, await to_thread.run_sync(read, journal), "", state)
 
 
 async def _remember(db: Connection, witness: Witness | None, following: str, state: str) -> None:

@@ -108,10 +108,10 @@ class WriteLog(PairPart):
             )
 
     @at_once
-    async def look(self, side: Side, looks: Iterable[Reread]) -> None:
-        """Store what *looks* at *side* have shown."""
+    async def note_rereads(self, side: Side, rereads: Iterable[Reread]) -> None:
+        """Store what *rereads* on *side* have shown."""
         async with self._db.transaction():
-            for key, confirmed, due in looks:
+            for key, confirmed, due in rereads:
                 of_key = (self._pair, self._sides.word(side), *key)
                 if due is None:
                     await self._db.run(f"DELETE FROM written WHERE {_OF_KEY}", of_key)

@@ -1,4 +1,4 @@
-"""How tasks wait for one another: for an event that repeats, and for a look that serves all who wait."""
+"""How tasks wait for one another: for an event that repeats, and for a check that serves all who wait."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from smtd.errors import StoreError
 
 
 class Alarm:
-    """Wakes the tasks that wait for it, also if it rang between their last look and their wait."""
+    """Wakes the tasks that wait for it, also if it rang between their last check and their wait."""
 
     def __init__(self) -> None:
         #: How often it rang.
@@ -31,17 +31,17 @@ class Alarm:
 
 
 class Freshness:
-    """Runs *look* for its callers: one look serves all who asked before it began."""
+    """Runs *check* for its callers: one run serves all who asked before it began."""
 
-    def __init__(self, look: Callable[[], Awaitable[None]]) -> None:
-        self._look = look
+    def __init__(self, check: Callable[[], Awaitable[None]]) -> None:
+        self._check = check
         self._lock = anyio.Lock()
-        #: The numbers of the looks that began and ended last, and the error of the latter.
+        #: The numbers of the runs that began and ended last, and the error of the latter.
         self._begun = self._ended = 0
         self._error: StoreError | None = None
 
     async def check(self) -> None:
-        """Return when a look that began after this call has ended. Raises what it raised."""
+        """Return when a run that began after this call has ended. Raises what it raised."""
         wanted = self._begun + 1
         async with self._lock:
             if self._ended >= wanted:
@@ -51,7 +51,7 @@ class Freshness:
             self._begun += 1
             self._error = None
             try:
-                await self._look()
+                await self._check()
             except StoreError as exc:
                 self._error = exc
                 self._ended = self._begun

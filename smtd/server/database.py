@@ -36,7 +36,7 @@ Job: TypeAlias = Callable[[WriteTransaction], Coroutine[Any, Any, Any]]
 
 #: The most changes of other processes that are passed on one by one; of more, listeners must ask again.
 MOST_BEHIND = 1000
-#: Seconds between two looks at what others commit, if nothing announces it.
+#: Seconds between two checks of what others commit, if nothing announces it.
 _PAUSE = 1.0
 #: About the most bytes of records that are read for listeners at a time.
 _BYTES_FOR_LISTENERS = 2**20
@@ -58,7 +58,7 @@ class ServedDatabase(Memory):
         self.replaced = anyio.Event()
         #: Held from before a commit until memory has it: so commits enter memory in their order.
         self._order: AbstractAsyncContextManager[Any] = anyio.Lock() if backend.is_shared else nullcontext()
-        self._freshness = Freshness(self._look)
+        self._freshness = Freshness(self._check_head)
         #: Where the log is in the database; it differs after a restore (see `Head.place`).
         self._place: Hashable = None
 
@@ -111,15 +111,15 @@ class ServedDatabase(Memory):
         if self.backend.is_shared:
             await self._freshness.check()
 
-    async def _look(self) -> None:
-        async def look(db: DatabaseConnection) -> None:
+    async def _check_head(self) -> None:
+        async def query(db: DatabaseConnection) -> None:
             head = await self.backend.head(db)
             if not self._is_known(head):
                 async with db.reading():
                     await self._catch_up(db, await self.backend.head(db))
 
         async with self._order:
-            await self.read(look)
+            await self.read(query)
 
     def _is_known(self, head: Head) -> bool:
         return head.seq == self.head and head.era == self.eras.newest
@@ -189,43 +189,43 @@ class ServedDatabase(Memory):
         Raises Replaced if the database has the log of another state, or none.
         """
 
-        async def look(db: DatabaseConnection) -> bool:
+        async def query(db: DatabaseConnection) -> bool:
             async with db.reading():
                 head = await self.backend.head(db)
                 if not self.backend.is_shared:
                     await self._catch_up(db, head)
                 return await self.backend.has_triggers(db)
 
-        return await self.read(look)
+        return await self.read(query)
 
     async def last_change(self, key: Key) -> tuple[LogRow | None, bool]:
         """Return the last change of *key* in the log, and whether it is certain that none came since then."""
 
-        async def look(db: DatabaseConnection) -> tuple[LogRow | None, bool]:
+        async def query(db: DatabaseConnection) -> tuple[LogRow | None, bool]:
             # Asked first: what is entered between the two statements would make an earlier row seem certain.
             is_certain = await self.backend.is_logged(db, self.logged_version)
             return await change_log.row_of(db, key), is_certain
 
-        return await self.read(look)
+        return await self.read(query)
 
     async def current_records(self, keys: Collection[Key]) -> dict[Key, Current]:
         """Return what each of *keys* holds now."""
 
-        async def look(db: DatabaseConnection) -> dict[Key, Current]:
+        async def query(db: DatabaseConnection) -> dict[Key, Current]:
             async with db.reading():
                 found = await self.backend.rows(db, keys)
             return {key: current_of(key, found.get(key, ())) for key in keys}
 
-        return await self.read(look)
+        return await self.read(query)
 
     async def measured(self, keys: Collection[Key]) -> dict[Key, int]:
         """Return about how many characters the record of each of *keys* has, for those that have one."""
 
-        async def look(db: DatabaseConnection) -> dict[Key, int]:
+        async def query(db: DatabaseConnection) -> dict[Key, int]:
             async with db.reading():
                 return await sizes(db, await self.backend.row_ids(db, keys))
 
-        return await self.read(look)
+        return await self.read(query)
 
     async def changes_since(
         self, seq: int, limit: int, project: str | None, *, bytes_of_records: int = 0
@@ -237,7 +237,7 @@ class ServedDatabase(Memory):
         about that many bytes. Raises Replaced if another state was restored into the database.
         """
 
-        async def look(db: DatabaseConnection) -> FeedPage:
+        async def query(db: DatabaseConnection) -> FeedPage:
             async with db.reading():
                 head = await self.backend.head(db)
                 if not self.backend.is_shared:
@@ -245,7 +245,7 @@ class ServedDatabase(Memory):
                 page = await self._page(db, seq, limit, project, bytes_of_records)
                 return page._replace(head=head.seq)
 
-        return await self.read(look)
+        return await self.read(query)
 
     async def _page(
         self, db: DatabaseConnection, seq: int, limit: int, project: str | None, bytes_of_records: int
@@ -266,12 +266,12 @@ class ServedDatabase(Memory):
     async def listing(self, project: str) -> tuple[list[tuple[str, str]], int]:
         """Return the moment and label of each record in *project*, and its `change_log.last_number`."""
 
-        async def look(db: DatabaseConnection) -> tuple[list[tuple[str, str]], int]:
+        async def query(db: DatabaseConnection) -> tuple[list[tuple[str, str]], int]:
             async with db.reading():
                 found = await change_log.moments_and_labels(db, project)
                 return found, await change_log.last_number(db, project)
 
-        return await self.read(look)
+        return await self.read(query)
 
     async def totals(self) -> dict[str, ProjectTotals]:
         """Return the totals of each project that has records."""

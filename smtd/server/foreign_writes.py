@@ -286,13 +286,13 @@ class ForeignWrites:
     async def _compare_page(self, last: int) -> tuple[set[Key], int, list[Key]] | None:
         """Return the keys of the next rows after *last*, the last row id, and the keys the log has wrong."""
 
-        async def look(db: DatabaseConnection) -> tuple[list[int], list[DecodedRow], Mapping[Key, LogRow]]:
+        async def query(db: DatabaseConnection) -> tuple[list[int], list[DecodedRow], Mapping[Key, LogRow]]:
             async with db.reading():
                 ids = [row_id for (row_id,) in await db.fetch(_IDS, (last,))]
                 found = [raw.found() for raw in await reader.by_id(db, ids)]
                 return ids, found, await change_log.rows_of(db, {each.key for each in found})
 
-        ids, found, logged = await self._database.read(look)
+        ids, found, logged = await self._database.read(query)
         if not ids:
             return None
         rows: dict[Key, list[DecodedRow]] = {}

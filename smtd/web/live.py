@@ -26,12 +26,12 @@ Parts: TypeAlias = Callable[[], Awaitable[Mapping[str, str] | None]]
 
 
 class StreamLimits(NamedTuple):
-    """How often a stream looks, how long it lasts (the browser begins another), and how many there may be.
+    """The seconds between two checks for changes, the most that a stream lasts, and how many there may be.
 
-    Times are in seconds. *most* is of all visitors together, *of_one* of one visitor.
+    The browser then begins another one. *most* is of all visitors together, *of_one* of one visitor.
     """
 
-    look: float
+    period: float
     longest: float
     most: int
     of_one: int
@@ -56,13 +56,13 @@ class LiveStreams:
         try:
             await answer.prepare(request)
             with anyio.move_on_after(limits.longest), suppress(ConnectionError, SmtdError, PageError):
-                await self._send(answer, parts, limits.look)
+                await self._send(answer, parts, limits.period)
         finally:
             self._streams[user] -= 1
             self._streams += Counter()  # drops those who have none
         return answer
 
-    async def _send(self, answer: web.StreamResponse, parts: Parts, look: float) -> None:
+    async def _send(self, answer: web.StreamResponse, parts: Parts, period: float) -> None:
         sent: Mapping[str, str] = {}
         last = anyio.current_time()
         while not self._ending.is_set():
@@ -75,5 +75,5 @@ class LiveStreams:
             elif anyio.current_time() - last > _SILENCE:
                 await answer.write(b":\n\n")
                 last = anyio.current_time()
-            with anyio.move_on_after(look):
+            with anyio.move_on_after(period):
                 await self._ending.wait()

@@ -31,7 +31,7 @@ Effect = Callable[[], Awaitable[T]]
 #: Errors and cancellations hit every step, or every fifth one.
 EVERY = 1 if SOAK else 5
 #: The steps that change a store or the journal.
-CHANGING = {"write", "begin_cycle", "intend", "transaction", "put", "flag", "look"}
+CHANGING = {"write", "begin_cycle", "intend", "transaction", "put", "flag", "note_rereads"}
 CHANGING |= {"update", "update_rows", "store_fingerprints"}
 
 

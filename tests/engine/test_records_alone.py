@@ -69,7 +69,7 @@ async def test_report_says_when_a_write_is_read_again(world, clock):
 
     report = await world.cycle()
 
-    assert report.again == clock.now + reread_times.LOOKS[0]
+    assert report.again == clock.now + reread_times.DELAYS[0]
 
 
 async def test_record_created_by_another_laptop_after_a_crash_is_merged(world, clock):

@@ -59,7 +59,7 @@ async def test_newest_records_are_those_that_changed_last(index: StoreIndex) -> 
 
     assert [*(await index.newest(None)).items()] == [(B, None), (A, 5.0), (ELSEWHERE, None)]
     assert [*await index.newest({PROJECT})] == [B, A]
-    assert await index.looked() == 4.0
+    assert await index.reread_at() == 4.0
 
 
 @pytest.mark.parametrize("projects", [None, {PROJECT}])
@@ -74,11 +74,11 @@ async def test_newest_records_are_at_most_a_hundred(index: StoreIndex, projects:
 async def test_time_of_the_last_read_survives_a_change(index: StoreIndex) -> None:
     """A store without rereads has none."""
     await index.update({A: ONE}, None, None, whole=True)
-    assert await index.looked() is None
+    assert await index.reread_at() is None
     await index.note_reads([A], 5.0, None)
     await index.update({A: OTHER}, None, None, whole=True)
 
-    assert (await index.newest(None), await index.looked()) == ({A: 5.0}, None)
+    assert (await index.newest(None), await index.reread_at()) == ({A: 5.0}, None)
 
 
 async def test_whole_look_is_stored(index: StoreIndex) -> None:

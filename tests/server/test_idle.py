@@ -203,7 +203,7 @@ async def test_laptop_that_wakes_up_does_not_wait_for_silence(
     tmp_path: Path, server: ServerProcess, ada: Client, fast: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It slept for a week: the time of day has gone on, its timers have not, and its lines are dead."""
-    monkeypatch.setattr(wakeup, "LOOK", 0.05)
+    monkeypatch.setattr(wakeup, "CHECK_PERIOD", 0.05)
     async with (
         line_to(urlsplit(server.root).port or 0) as line,
         mirroring(tmp_path, f"http://127.0.0.1:{line.port}/") as (_, store),

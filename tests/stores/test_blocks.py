@@ -281,15 +281,15 @@ def meanwhile(place, monkeypatch):
     """Let others run a statement in the next look, after it compared rows and before it reads records."""
 
     def during(statement):
-        look = blocks.look
+        hash_all = blocks.hash_all
 
-        async def looked(*words):
-            found = await look(*words)
+        async def then(*words):
+            found = await hash_all(*words)
             await to_thread.run_sync(place.run, statement)
-            monkeypatch.setattr(blocks, "look", look)
+            monkeypatch.setattr(blocks, "hash_all", hash_all)
             return found
 
-        monkeypatch.setattr(blocks, "look", looked)
+        monkeypatch.setattr(blocks, "hash_all", then)
 
     return during
 

@@ -23,11 +23,11 @@ _COMPARED, _COMPARED_LINES = 20_000, 300
 
 
 class ChoiceButton(NamedTuple):
-    """A button: the *word* of the choice for smtd, its *label*, and how it looks."""
+    """A button: the *word* of the choice for smtd, its *label*, and its CSS class."""
 
     word: str
     label: str
-    look: str
+    css_class: str
 
 
 _SIDES = (

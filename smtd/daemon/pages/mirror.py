@@ -22,7 +22,7 @@ from smtd.web.live import LiveStreams, StreamLimits
 from smtd.web.templates import Templates, Visit
 
 #: The limits of the streams, and the most pairs whose cards have charts: a page has at most 100 kB.
-_LIMITS, _WITH_CHARTS = StreamLimits(look=1.0, longest=3600.0, most=20, of_one=20), 12
+_LIMITS, _WITH_CHARTS = StreamLimits(period=1.0, longest=3600.0, most=20, of_one=20), 12
 #: Seconds for which a page waits for a cycle that was asked for; the cycle continues.
 _WAIT = 10.0
 
@@ -112,7 +112,7 @@ class MirrorPages:
 
     async def _settle(self, name: str, *, is_paused: bool) -> None:
         """Wait for a moment until the status of a pair shows that it was paused or resumed."""
-        with anyio.move_on_after(_LIMITS.look):
+        with anyio.move_on_after(_LIMITS.period):
             while ((await self._pair(name))["state"] == "paused") is not is_paused:  # noqa: ASYNC110
                 await anyio.sleep(0.02)
 

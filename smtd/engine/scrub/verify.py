@@ -1,7 +1,7 @@
 """Verify that both stores of a pair hold the baselines: read them, compare, and change nothing.
 
-The first look takes its time and blocks no cycle. A record that seems to differ in it may only have been on
-its way; so it is read again in the pair's turn, while no cycle can run.
+The first comparison takes its time and blocks no cycle. A record that seems to differ in it may only have
+been on its way; so it is read again in the pair's turn, while no cycle can run.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BATCH = 50
 
 Baselines: TypeAlias = Mapping[Key, Both[Digest]]
 Verdict: TypeAlias = Explained | Finding
-#: Looks at keys once more while no cycle of the pair runs; see `classified`.
+#: Compares keys once more while no cycle of the pair runs; see `classified`.
 Confirm: TypeAlias = Callable[[Sequence[Key]], Awaitable[Sequence[Verdict]]]
 
 
@@ -79,7 +79,7 @@ class ScrubSession:
 
 
 async def run(
-    look: ScrubSession,
+    session: ScrubSession,
     *,
     deep: bool,
     confirm: Confirm,
@@ -93,18 +93,18 @@ async def run(
     cannot be read whole.
     """
     progress("proving", 0, 0)
-    baselines = await look.baselines()
-    scans = await look.scan({key: baselines[key] for key in baselines.keys() - set(recheck)})
+    baselines = await session.baselines()
+    scans = await session.scan({key: baselines[key] for key in baselines.keys() - set(recheck)})
     there = [scans[side].digests.keys() | scans[side].unreadable.keys() for side in SIDES]
     keys = sorted(baselines.keys() | there[0] | there[1])
     if deep:
-        suspects = await differing(look, keys, progress)
+        suspects = await differing(session, keys, progress)
     else:
         now = scans.map(lambda scan: scan.digests)
         broken = scans.left.unreadable.keys() | scans.right.unreadable.keys()
         suspects = [key for key in keys if now.left.get(key) != now.right.get(key) or key in broken]
     report = VerifyReport(
-        look.name, look.stores.left.location, look.stores.right.location, deep, compared=len(keys)
+        session.name, session.stores.left.location, session.stores.right.location, deep, compared=len(keys)
     )
     for batch in batches(suspects, BATCH):
         for verdict in await confirm(batch):
@@ -116,7 +116,9 @@ async def run(
     return report
 
 
-async def differing(look: ScrubSession, keys: Sequence[Key], progress: Progress = no_progress) -> list[Key]:
+async def differing(
+    session: ScrubSession, keys: Sequence[Key], progress: Progress = no_progress
+) -> list[Key]:
     """Read *keys* on both sides, and return those that differ, or that a side lacks.
 
     After each batch it pauses for as long as the batch took, so that stores and the event loop get half of
@@ -126,7 +128,7 @@ async def differing(look: ScrubSession, keys: Sequence[Key], progress: Progress 
     for number, batch in enumerate(batches(keys, BATCH)):
         progress("proving", number * BATCH, len(keys))
         began = time.monotonic()
-        held = await look.read(batch)
+        held = await session.read(batch)
         found += [key for key in batch if not _same(held.left.get(key), held.right.get(key))]
         await anyio.sleep(time.monotonic() - began)
     return found
@@ -140,20 +142,20 @@ def _same(left: Record | None, right: Record | None) -> bool:
 
 
 async def classified(
-    look: ScrubSession, keys: Sequence[Key], listed: Mapping[Key, Reason], *, moving: bool
+    session: ScrubSession, keys: Sequence[Key], listed: Mapping[Key, Reason], *, moving: bool
 ) -> list[Verdict]:
     """Read *keys* once more, and classify their differences; call it while no cycle runs.
 
     *listed* and *moving* are what the daemon knows; see `Rules`.
     """
-    baselines = await look.baselines()
-    held = await look.read(keys)
+    baselines = await session.baselines()
+    held = await session.read(keys)
     broken: Both[Mapping[Key, str]] = Both({}, {})
     if any(key not in held[side] for key in keys for side in SIDES):
         # Reading leaves out what is absent and what is unreadable; a scan tells one from the other.
         trusted = {key: baselines[key] for key in baselines.keys() - set(keys)}
-        broken = (await look.scan(trusted)).map(lambda scan: scan.unreadable)
-    rules = look.rules(listed, moving)
+        broken = (await session.scan(trusted)).map(lambda scan: scan.unreadable)
+    rules = session.rules(listed, moving)
     verdicts = [classify(key, _sight(key, held, broken), baselines.get(key), rules) for key in keys]
     return [verdict for verdict in verdicts if verdict is not None]
 

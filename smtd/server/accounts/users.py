@@ -18,7 +18,7 @@ from smtd.text import shown
 log = logging.getLogger(__name__)
 
 #: Seconds between two checks of the file for changes, at least.
-LOOK = 0.4
+CHECK_PERIOD = 0.4
 
 
 class Users:
@@ -30,7 +30,7 @@ class Users:
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._clock = clock
-        self._looked = -LOOK
+        self._checked = -CHECK_PERIOD
         self._stat: tuple[int, ...] | None = None
         self.accounts: Accounts = {}
         #: As `users_file.fingerprint` of the accounts.
@@ -46,11 +46,11 @@ class Users:
             raise UsersFileError(self.problem)
 
     async def refresh(self) -> None:
-        """Read the file again if it has changed; check that at most every LOOK seconds."""
+        """Read the file again if it has changed; check that at most every CHECK_PERIOD seconds."""
         now = self._clock()
-        if now - self._looked < LOOK:
+        if now - self._checked < CHECK_PERIOD:
             return
-        self._looked = now  # before the first await: other callers use the accounts known so far
+        self._checked = now  # before the first await: other callers use the accounts known so far
         try:
             found, accounts = await to_thread.run_sync(self._read, self._stat)
         except UsersFileError as exc:
@@ -82,11 +82,11 @@ class Users:
 
     def _read(self, known: tuple[int, ...] | None) -> tuple[tuple[int, ...], Accounts | None]:
         """Return the file's status, and its accounts if that differs from *known*, else None. Blocks."""
-        found = _look(self._path)  # before reading: the next check notices a change in between
+        found = _status(self._path)  # before reading: the next check notices a change in between
         return found, None if found == known else users_file.read(self._path)
 
 
-def _look(path: Path) -> tuple[int, ...]:
+def _status(path: Path) -> tuple[int, ...]:
     try:
         found = os.stat(path)
     except OSError:

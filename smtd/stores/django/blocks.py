@@ -68,7 +68,9 @@ class Changed(NamedTuple):
     blocks: Mapping[tuple[int, int], Block | None]
 
 
-async def look(db: DatabaseConnection, path: Path, before: Fingerprints | None = None) -> Fingerprints | None:
+async def hash_all(
+    db: DatabaseConnection, path: Path, before: Fingerprints | None = None
+) -> Fingerprints | None:
     """Return the hashes of all rows, in blocks of the same sizes as *before*; None if that is impossible.
 
     *db* is a connection to the file at *path*. Raises SQLite's error, or OSError, if it cannot be read.

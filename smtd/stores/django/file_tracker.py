@@ -69,7 +69,7 @@ class FileTracker:
         #: The version of the file at the last look.
         self._version: int | None = None
 
-    async def look(self, db: DatabaseConnection, projects: Collection[str] | None) -> Scan:
+    async def scan(self, db: DatabaseConnection, projects: Collection[str] | None) -> Scan:
         """Return the scan of all rows of *projects* (None: of all)."""
         rows, _, _ = await self._read_all(db, projects)
         return scan(_entries(rows))
@@ -81,7 +81,7 @@ class FileTracker:
         before = None if recheck.everything else await index.fingerprints()
         if before is not None and before.scheme != blocks.SCHEME:
             before = None  # from an smtd that hashed other tables, or in another way
-        now = None if before is None else await blocks.look(db, self._file.path, before)
+        now = None if before is None else await blocks.hash_all(db, self._file.path, before)
         if before is None or now is None:
             return await self._track_all(db)
         changed = await blocks.changed(db, before, now)
@@ -150,7 +150,7 @@ class FileTracker:
         is_known = self._version == self._file.version or (self._version is None and self._file.is_new)
         if not (is_known and await self._file.is_settled()):
             return None
-        now = await blocks.look(db, self._file.path)
+        now = await blocks.hash_all(db, self._file.path)
         new: dict[Key, list[int]] = defaultdict(list)
         for row_id, key in await self._ids.fetch_after(db, await index.highest_row()):
             new[key].append(row_id)
@@ -203,7 +203,7 @@ class FileTracker:
         It takes long in a large store. Rows that were read while others committed are read again, and so are
         records in blocks that these commits changed.
         """
-        before = await blocks.look(db, self._file.path) if compare else None
+        before = await blocks.hash_all(db, self._file.path) if compare else None
         rows: dict[int, tuple[Key, Entry]] = {}
         again: set[int] = set()
         patience = PATIENCE if before is not None else 0
@@ -213,7 +213,7 @@ class FileTracker:
                 patience -= 1
                 await self._file.renew()
                 self._version = self._file.version
-                if (now := await blocks.look(db, self._file.path, before)) is None:
+                if (now := await blocks.hash_all(db, self._file.path, before)) is None:
                     # There is no way to know what they wrote: read everything again, without comparing.
                     return await self._read_all(db, projects, compare=False)
                 again |= {raw.row_id for raw in page} | (await blocks.changed(db, before, now)).records

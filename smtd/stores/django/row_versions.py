@@ -133,7 +133,7 @@ class RowVersionTracker:
         self._marks: dict[int, int] | None = None
         self._known_state: _KnownState | None = None
 
-    async def look(self, db: DatabaseConnection, projects: Collection[str] | None) -> Scan:
+    async def scan(self, db: DatabaseConnection, projects: Collection[str] | None) -> Scan:
         """Return the scan of all rows of *projects* (None: of all).
 
         A half-finished save has other marks when it is finished, and is read again.

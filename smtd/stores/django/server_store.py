@@ -38,7 +38,7 @@ class ServerStore(DjangoStore):
         with translating_errors(self._server):
             async with self._session() as db:
                 assert db is not None, "a server without tables is refused"
-                return await self._tracker.look(db, projects)
+                return await self._tracker.scan(db, projects)
 
     async def token(self) -> Token | None:
         with translating_errors(self._server):

@@ -118,8 +118,8 @@ class SqliteFile:
         Raises StoreRefused for a schema that is not that of Sumatra 0.8.1, StoreUnreachable for
         a file that is gone.
         """
-        look = partial(_identity, self.path)
-        identity = await (to_thread.run_sync(look) if self._db is None else self._db.in_thread(look))
+        read = partial(_identity, self.path)
+        identity = await (to_thread.run_sync(read) if self._db is None else self._db.in_thread(read))
         if self._identity not in (None, identity) or (self._is_frozen and not await self._detect_frozen()):
             await self._forget()
         if identity is None:
@@ -261,7 +261,7 @@ class SqliteFile:
 
     async def _commits(self, seen: Signature) -> int | None:
         """Return SQLite's count of commits if the timestamps of files with the status *seen* are coarse."""
-        if not any(look is not None and is_coarse(look) for look in seen) or await self.connection() is None:
+        if not any(file is not None and is_coarse(file) for file in seen) or await self.connection() is None:
             return None
         return await to_thread.run_sync(commits, self.path)
 

@@ -37,7 +37,7 @@ class SqliteStore(DjangoStore):
                 if db is None:
                     self._forget()
                     return Scan({})
-                return await self._tracker.look(db, projects)
+                return await self._tracker.scan(db, projects)
 
     async def track(self, index: RowIndex, recheck: Recheck = NO_RECHECK) -> RowLook:
         with translating_errors(self._file):

@@ -108,7 +108,7 @@ class Creation:
                 left -= step
             began = anyio.current_time()
             there = set(await self._listed())
-            others.note_look_time(anyio.current_time() - began)
+            others.note_listing_time(anyio.current_time() - began)
             if left <= 0.0 or others.shows_others(there):
                 others.note_listing(there, anyio.current_time())
                 return there

@@ -41,13 +41,13 @@ async def find(session: Session, name: str) -> FeedApi | None:
     if url is not None and time.monotonic() - at < REMEMBERED:
         return FeedApi(session, url, name, forget)
     forget()
-    api = await _look(session, name, forget)
+    api = await _probe(session, name, forget)
     if api is not None:
         _found[session.identity] = api.url, time.monotonic()
     return api
 
 
-async def _look(session: Session, name: str, forget: Callable[[], object]) -> FeedApi | None:
+async def _probe(session: Session, name: str, forget: Callable[[], object]) -> FeedApi | None:
     base = URL(session.base)
     answer = await session.get_at(base, LISTING)
     if (url := address_in(answer.link, base)) is None:

@@ -13,18 +13,18 @@ from random import Random
 
 from smtd.records.record import Key
 
-#: The unit of waits, in seconds: longer than a look and a write take on a server that is not slow.
+#: The unit of waits, in seconds: longer than a listing and a write take on a server that is not slow.
 UNIT = 0.5
 #: The first wait takes from one to this many units; after a lost race it takes this many more.
 SPREAD = 4.0
 #: The most lost races that count: with more the waits would become too long.
 RACES = 2
-#: How many looks in a row must show nothing new by others: by any client, and by one that creates the same
+#: How many listings in a row must show nothing new by others: by any client, and by one that creates the same
 #: records. A slow one of these pauses for a second or two, and then creates all that smtd has to create.
-LOOKS, LOOKS_AT_RIVALS = 2, 4
-#: Units after which the cycle looks again if others are still active.
+LISTINGS, LISTINGS_OF_RIVALS = 2, 4
+#: Units after which the cycle continues if others are still active.
 ENOUGH = 60.0
-#: The most times that a unit is stretched for a slow server, and how many looks take as long as a write.
+#: The most times that a unit is stretched for a slow server, and how many listings take as long as a write.
 SLOW, DEAR = 6.0, 4.0
 #: Units after which smtd, while it waits, checks whether there is still something to wait for.
 STEP = 2.0
@@ -50,8 +50,8 @@ class OtherClients:
         self._size = 1
         #: When a listing last showed nothing new by others, or this process created a record after that.
         self._calm: float | None = None
-        #: How many more looks in a row must show nothing new by others before smtd creates a record.
-        self._looks = 1
+        #: How many more listings in a row must show nothing new by others before smtd creates a record.
+        self._listings = 1
 
     @property
     def unit(self) -> float:
@@ -60,12 +60,12 @@ class OtherClients:
 
     @property
     def pause(self) -> float:
-        """The seconds to wait now before the next look: a new random number each time."""
+        """The seconds to wait now before the next listing: a new random number each time."""
         return self.unit * (self._chance.uniform(1.0, SPREAD) + SPREAD * self._lost)
 
     @property
     def step(self) -> float:
-        """The seconds after which to look again during a wait."""
+        """The seconds after which to list again during a wait."""
         return STEP * self.unit
 
     @property
@@ -82,7 +82,7 @@ class OtherClients:
         return drawn[:size]
 
     def is_calm(self, now: float) -> bool:
-        """Say whether the last look, less than a unit ago, showed nothing new by others."""
+        """Say whether the last listing, less than a unit ago, showed nothing new by others."""
         return self._calm is not None and now - self._calm < self.unit
 
     def note_scan(self, there: Collection[Key]) -> None:
@@ -100,28 +100,28 @@ class OtherClients:
         """Note the keys *there* at the end of a wait, or during one as soon as others have added records."""
         if self.shows_others(there):
             self.are_busy()
-        elif self._looks > 1:
-            self._looks -= 1
+        elif self._listings > 1:
+            self._listings -= 1
         else:
             self._calm = now
         self.known.update(there)
 
     def are_busy(self) -> None:
-        """Note that others are adding records now: they may only pause when one look shows nothing new."""
-        self.may_act, self._calm, self._size, self._looks = True, None, 1, LOOKS
+        """Note that others are adding records now: they may only pause when one listing shows nothing new."""
+        self.may_act, self._calm, self._size, self._listings = True, None, 1, LISTINGS
 
     def are_rivals(self) -> None:
         """Note that others are probably creating the same records as this process."""
         self.are_busy()
-        self._looks = LOOKS_AT_RIVALS
+        self._listings = LISTINGS_OF_RIVALS
 
     def lost_race(self) -> None:
         """Note that another client has created a record first: from now on, wait longer."""
         self.are_rivals()
         self._lost = min(self._lost + 1, RACES)
 
-    def note_look_time(self, seconds: float) -> None:
-        """Note how long a look took: creating a record takes longer."""
+    def note_listing_time(self, seconds: float) -> None:
+        """Note how long a listing took: creating a record takes longer."""
         self.note_write_time(DEAR * seconds)
 
     def note_write_time(self, seconds: float) -> None:

@@ -20,8 +20,8 @@ from smtd.records import documents
 from smtd.stores.http.other_clients import OtherClients
 from smtd.stores.http.session import Session
 
-#: The number of looks after which smtd starts in any case: the first client may have gone away.
-LOOKS = 4
+#: The number of listings after which smtd starts in any case: the first client may have gone away.
+LISTINGS = 4
 #: The server's date for a project without records.
 _NEVER = "1970-01-01T00:00:00"
 
@@ -53,7 +53,7 @@ async def wait_for_turn(
     there = await list_projects(asked)
     if there is None or (not there.begun and there.projects <= {project}):
         return False
-    for _ in range(LOOKS):
+    for _ in range(LISTINGS):
         await sleep(others.pause)
         there = await list_projects(asked)
         if there is None or there.begun or min(there.projects, default=project) >= project:

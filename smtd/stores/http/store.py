@@ -124,7 +124,7 @@ class HttpStore:
         for project in projects:
             began = anyio.current_time()
             listing = await self._list(project)
-            self._others_in[project].note_look_time(anyio.current_time() - began)
+            self._others_in[project].note_listing_time(anyio.current_time() - began)
             self._others_in[project].note_scan(listing.there)
             unreadable |= listing.unreadable
             digests |= {key: known[key] for key in listing.keys if key in known}

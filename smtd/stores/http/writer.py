@@ -169,17 +169,17 @@ class ServerWriter:
 
     async def _make(self, key: Key, record: Record) -> Outcome:
         """Create *record*, which is absent; retry while the server is busy; STALE if another one appears."""
-        looked = True
+        is_fresh = True
 
         async def once() -> Outcome:
-            nonlocal looked
-            if not looked:  # a PUT would overwrite what other clients have created meanwhile
+            nonlocal is_fresh
+            if not is_fresh:  # a PUT would overwrite what other clients have created meanwhile
                 found = await self.get(key)
                 if isinstance(found, Record) and _same(found, record):
                     return self._done(key, found)
                 if found is not None:
                     return STALE
-            looked = False
+            is_fresh = False
             return await self.create(key, record)
 
         return await _retry_write(once)
@@ -189,17 +189,17 @@ class ServerWriter:
     ) -> Outcome:
         """Delete the record that the caller has just read as *held*; STALE if it has gone or changed."""
 
-        looked = True  # by the caller, just now
+        is_fresh = True  # by the caller, just now
 
         async def once() -> Outcome:
-            nonlocal looked, condition
-            if not looked:  # smtd has waited since then: other clients may have written
+            nonlocal is_fresh, condition
+            if not is_fresh:  # smtd has waited since then: other clients may have written
                 now, condition = await self.held(key)
                 if now is None:
                     return DONE  # only the answer was lost
                 if not _alike(held, now):
                     return STALE
-            looked = False
+            is_fresh = False
             return _deleted(key, await self._session.delete(key.project, key.label, condition=condition))
 
         return await _retry_write(once)

@@ -149,12 +149,12 @@ class Loaded:
 
     async def probe_legacy(self, contents: Contents) -> None:
         """Find out which projects in *contents* have old records; a broken pickle counts as having none."""
-        looks: dict[str, messages.One] = {
+        requests: dict[str, messages.One] = {
             project: messages.Read(contents.pickles[project], [])
             for project, digest in contents.digests.items()
             if self._old.get(project, (None,))[0] != digest
         }
-        answers = await child_requests.ask_each(looks, messages.Records, shelf=self._location)
+        answers = await child_requests.ask_each(requests, messages.Records, shelf=self._location)
         for project, answer in answers.items():
             is_old = isinstance(answer, messages.Records) and answer.old != ""
             self._old[project] = (contents.digests[project], is_old)

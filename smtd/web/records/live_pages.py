@@ -17,7 +17,7 @@ from smtd.web.records.statements import MOST_COUNTED
 from smtd.web.templates import Templates
 
 #: As `StreamLimits` has them.
-_LOOK, _LONGEST = 2.0, 900.0
+_PERIOD, _LONGEST = 2.0, 900.0
 _STREAMS, _OF_ONE = 100, 8
 
 
@@ -76,7 +76,7 @@ class LivePages:
             cursor = catalog.index.cursor
             return await parts()
 
-        limits = StreamLimits(_LOOK, _LONGEST, _STREAMS, _OF_ONE)
+        limits = StreamLimits(_PERIOD, _LONGEST, _STREAMS, _OF_ONE)
         return await self._streams.send(request.http, request.visit.user, changed, limits)
 
 

@@ -96,7 +96,7 @@ def test_wait_is_longer_on_a_slow_server() -> None:
     slow, dead = OtherClients(Random(1)), OtherClients(Random(1))
     for _ in range(20):
         slow.note_write_time(2 * other_clients.UNIT)
-        dead.note_look_time(600.0)
+        dead.note_listing_time(600.0)
 
     assert slow.unit == pytest.approx(4 * other_clients.UNIT)
     assert dead.unit == other_clients.SLOW * other_clients.UNIT
@@ -130,7 +130,7 @@ def test_quiet_period_ends_after_a_while() -> None:
     assert (before, later, one.may_act) == (False, [True, False], False)
 
 
-def looks_until_calm(one: OtherClients, there: list[Key]) -> int:
+def listings_until_calm(one: OtherClients, there: list[Key]) -> int:
     """Return how many looks that show only *there* it takes until the project counts as quiet."""
     for count in range(1, 10):
         one.note_listing(there, now=0.0)
@@ -148,10 +148,10 @@ def test_project_is_quiet_only_after_several_quiet_looks() -> None:
     rivals.lost_race()
     founder.are_rivals()
 
-    counts = [looks_until_calm(one, KEYS[:2]) for one in (others, rivals)]
+    counts = [listings_until_calm(one, KEYS[:2]) for one in (others, rivals)]
 
-    assert counts == [other_clients.LOOKS, other_clients.LOOKS_AT_RIVALS]
-    assert looks_until_calm(founder, []) == other_clients.LOOKS_AT_RIVALS
+    assert counts == [other_clients.LISTINGS, other_clients.LISTINGS_OF_RIVALS]
+    assert listings_until_calm(founder, []) == other_clients.LISTINGS_OF_RIVALS
 
 
 def test_listed_record_counts_as_seen() -> None:

@@ -47,7 +47,7 @@ async def test_client_that_sees_no_other_on_a_shared_rows_begins(place: ServerPl
     assert len(second.waits) > 1
 
 
-@pytest.mark.parametrize(("project", "waits"), [(AFTER, 1), (BEFORE, shared_rows.LOOKS)])
+@pytest.mark.parametrize(("project", "waits"), [(AFTER, 1), (BEFORE, shared_rows.LISTINGS)])
 async def test_client_that_sees_another_empty_project_waits_for_its_turn(
     place: ServerPlace, project: str, waits: int
 ) -> None:
