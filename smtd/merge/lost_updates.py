@@ -89,7 +89,7 @@ def arrived_late(
     baselines: Mapping[Key, Digest | None],
     since: float = 0.0,
 ) -> set[Key]:
-    """Return the keys that now show a write which had not shown when both sides *agreed* on another state.
+    """Return the keys that now show a write which had not shown when *baselines* of another state were made.
 
     Requests sent before *since* can no longer arrive. A deletion may be of exactly the baseline: the
     other side has the record then, because a program restored it.
