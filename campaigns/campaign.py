@@ -28,6 +28,7 @@ class Tally:
     #: Figures that are none of these.
     notes: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
+    _told: set[str] = field(default_factory=set)
 
     @property
     def seconds(self) -> float:
@@ -38,6 +39,12 @@ class Tally:
     def wrong(self) -> list[str]:
         """All that should not be."""
         return [*self.losses, *self.doubles, *self.differences]
+
+    def wrong_so_far(self) -> str:
+        """Return how many things are wrong, and on lines of their own those that no earlier call returned."""
+        new = [each for each in dict.fromkeys(self.wrong) if each not in self._told]
+        self._told.update(new)
+        return "\n    ".join([f"{len(self.wrong)} things wrong", *new])
 
     @property
     def summary(self) -> str:

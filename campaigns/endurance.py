@@ -276,7 +276,7 @@ class Endurance:
         self._growth["server"].look(self.server)
         self._growth["daemon"].look(self.daemon)
         took = ", ".join(f"{name} {growth.memory[-1] >> 20} MiB" for name, growth in self._growth.items())
-        progress(f"{moment}, {took}, {len(self.tally.wrong)} things wrong")
+        progress(f"{moment}, {took}, {self.tally.wrong_so_far()}")
 
     async def _differing(self) -> list[str]:
         """Return the labels that differ between the server and the daemon's store."""

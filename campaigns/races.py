@@ -53,7 +53,7 @@ def run(directory: Path, count: int, progress: Callable[[str], None]) -> Tally:
         shutil.rmtree(race.directory)
         tally.count += 1
         if tally.count % SHARE == 0:
-            progress(f"{tally.count:,} of {count:,} races, {len(tally.wrong)} things wrong")
+            progress(f"{tally.count:,} of {count:,} races, {tally.wrong_so_far()}")
     return tally
 
 

@@ -73,7 +73,7 @@ def run(directory: Path, count: int, progress: Callable[[str], None]) -> Tally:
         for _ in _changes(pairs, daemon, began + count, tally, figures):
             progress(
                 f"{time.monotonic() - began:.0f} of {count} s, {tally.counts.total():,} changes,"
-                f" {figures.growth.memory[-1] >> 20} MiB, {len(tally.wrong)} things wrong"
+                f" {figures.growth.memory[-1] >> 20} MiB, {tally.wrong_so_far()}"
             )
         tally.count = round(time.monotonic() - began)
         share = (_cpu_seconds(daemon) - cpu) / (time.monotonic() - began)

@@ -37,7 +37,7 @@ def run(directory: Path, count: int, progress: Callable[[str], None]) -> Tally:
                 notes = "\n".join(getattr(exc, "__notes__", []))
                 tally.differences.append(f"{type(exc).__name__}: {exc}\n{notes}")
             tally.count += share
-            progress(f"{tally.count:,} of {count:,} stories, {len(tally.wrong)} things wrong")
+            progress(f"{tally.count:,} of {count:,} stories, {tally.wrong_so_far()}")
         machine.counts.pop("stories", None)
         tally.counts = machine.counts
     return tally

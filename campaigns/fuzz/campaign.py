@@ -29,9 +29,9 @@ def run(directory: Path, count: int, progress: Callable[[str], None]) -> Tally:
     shares = CONTROL + sum(target.share for target in TARGETS.values())
     for name, target in TARGETS.items():
         try_out(name, max(1, count * target.share // shares), directory, tally)
-        progress(f"{name}: {tally.count:,} of {count:,} cases, {len(tally.wrong)} things wrong")
+        progress(f"{name}: {tally.count:,} of {count:,} cases, {tally.wrong_so_far()}")
     control.run(directory, max(1, count * CONTROL // shares), tally, MOST)
-    progress(f"control: {tally.count:,} of {count:,} cases, {len(tally.wrong)} things wrong")
+    progress(f"control: {tally.count:,} of {count:,} cases, {tally.wrong_so_far()}")
     return tally
 
 

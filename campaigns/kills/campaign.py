@@ -59,7 +59,7 @@ def run(
             _befall(arena, chance, turns[arena.name], tally)
             if number % CHECK == 0:
                 arena.check(tally, f"{number} cycles")
-                progress(f"{number:,} of {count:,} cycles, {len(tally.wrong)} things wrong")
+                progress(f"{number:,} of {count:,} cycles, {tally.wrong_so_far()}")
         for arena in arenas:
             arena.check(tally, "the last cycle")
     commands = sum((arena.ran for arena in arenas), start=Counter[str]())

@@ -119,7 +119,7 @@ async def several(
             shutil.rmtree(place)
             tally.count += 1
             if tally.count % SHARE == 0:
-                progress(f"{tally.count:,} stories, {len(tally.wrong)} things wrong")
+                progress(f"{tally.count:,} stories, {tally.wrong_so_far()}")
 
     async with anyio.create_task_group() as group:
         for server in servers:

@@ -91,7 +91,7 @@ class Registers:
                 await self._round(session)
                 self._tally.count += 1
                 if self._tally.count % SHARE == 0:
-                    progress(f"{self._tally.count:,} of {count:,}, {len(self._tally.wrong)} things wrong")
+                    progress(f"{self._tally.count:,} of {count:,}, {self._tally.wrong_so_far()}")
         for server in self._servers:
             await self._end(server, signal.SIGTERM)
 

@@ -85,9 +85,7 @@ class Siege:
                 await next(ways)()
                 self._tally.count += 1
                 if self._tally.count % SHARE == 0:
-                    progress(
-                        f"{self._tally.count:,} of {count:,} kills, {len(self._tally.wrong)} things wrong"
-                    )
+                    progress(f"{self._tally.count:,} of {count:,} kills, {self._tally.wrong_so_far()}")
             await self.look()
         except AssertionError as exc:
             self.ledger.differs(f"the server does not start again: {exc}")

@@ -167,3 +167,14 @@ def test_every_campaign_is_documented() -> None:
     document = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text("utf-8")
 
     assert [name for name in CAMPAIGNS if f"**{name}**" not in document] == []
+
+
+def test_what_is_wrong_is_told_at_once_and_only_once() -> None:
+    """Whoever watches a campaign need not wait for its end."""
+    tally = Tally("stories", losses=["a comment is lost"])
+    assert tally.wrong_so_far() == "1 things wrong\n    a comment is lost"
+
+    tally.differences.append("a tag differs")
+
+    assert tally.wrong_so_far() == "2 things wrong\n    a tag differs"
+    assert tally.wrong_so_far() == "2 things wrong"
