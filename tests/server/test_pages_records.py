@@ -241,7 +241,7 @@ async def test_stream_ends_with_the_right_to_read(
     page: Browser, served: Served, ada: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of what came later nothing is told; the next request is refused."""
-    monkeypatch.setattr(live_pages, "_LOOK", 0.01)
+    monkeypatch.setattr(live_pages, "_PERIOD", 0.01)
     await grant(served, Right.READ)
     async with visiting(served, "bob") as bob:
         stream = await bob.get(f"project/live?{urlencode({**TABLE, 'newest': 0})}")
@@ -258,7 +258,7 @@ async def test_stream_ends_with_the_right_to_read(
 async def test_streams_of_one_visitor_are_bounded(page: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     """One more is refused, on a page that says so; one that ends makes room."""
     monkeypatch.setattr(live_pages, "_OF_ONE", 1)
-    monkeypatch.setattr(live_pages, "_LOOK", 0.01)
+    monkeypatch.setattr(live_pages, "_PERIOD", 0.01)
     path = f"project/live?{urlencode(TABLE)}"
     first = await page.get(path)
     assert first.status == 200
