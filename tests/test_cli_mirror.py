@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,9 +35,16 @@ class Project:
             "HOME": str(directory),
         }
 
-    async def fill(self) -> None:
-        make_project(self.directory, self.store.path)
-        await self.store.put(*(record(f"run-{number}") for number in range(3)))
+    async def fill(self, name: str = PROJECT) -> None:
+        make_project(self.directory, self.store.path, name=name)
+        await self.store.put(*(record(f"run-{number}") for number in range(3)), project=name)
+
+    def sibling(self) -> Project:
+        """Return another project of the same person."""
+        made = Project(self.directory.parent / "another")
+        anyio.run(made.fill, "Another")
+        made.smtd.home, made.config, made.smtd.more = self.smtd.home, self.config, self.smtd.more
+        return made
 
 
 @pytest.fixture
@@ -157,6 +165,84 @@ def test_pair_with_settings_of_its_own_is_left_to_the_daemon(project: Project, t
 
     assert (done.code, done.json["new"], done.json["sync"]) == (0, False, None), done.err
     assert "only-here" not in project.smtd("list", copy.path).out
+
+
+@pytest.mark.parametrize("path", ["", "records", "records/"])
+def test_second_project_uses_the_store_of_the_first_and_its_login(
+    project: Project, lab: ServerProcess, password: Path, path: str
+) -> None:
+    first = project.smtd("mirror", lab.root, "--user", "ada", "--password-file", password, "--yes")
+    second = project.sibling().smtd("mirror", f"{lab.root}{path}", "--yes", "--json")
+
+    assert (first.code, second.code) == (0, 0), second.err
+    config = load(project.config)
+    assert [pair.right for pair in config.pairs.values()] == ["server", "server"]
+    assert [pair.projects for pair in config.pairs.values()] == [[PROJECT], ["Another"]]
+    assert sorted(config.stores) == ["proj", "proj-2", "server"]
+    assert second.json["sync"]["in_sync"] == 3
+    assert project.smtd("check").code == 0
+    assert project.smtd("unmirror").code == 0
+    assert sorted(load(project.config).stores) == ["proj-2", "server"]
+
+
+def test_another_user_of_the_same_server_gets_a_store_with_the_password_of_that_user(
+    project: Project, lab: ServerProcess, password: Path
+) -> None:
+    other = password.with_name("other")
+    other.write_text("wrong\n")
+    other.chmod(0o600)
+    assert project.smtd("mirror", lab.root, "--user", "ada", "--password-file", password, "--yes").code == 0
+    before = project.config.read_text()
+
+    sibling = project.sibling()
+    refused = sibling.smtd("mirror", lab.root, "--user", "ada", "--password-file", other, "--yes")
+    without = sibling.smtd("mirror", lab.root, "--user", "bob", "--yes")
+    by_name = sibling.smtd("mirror", "server", "--user", "bob", "--yes")
+    assert (refused.code, without.code, by_name.code) == (4, 2, 2)
+    assert "has another login" in by_name.err
+    assert project.config.read_text() == before
+
+    done = sibling.smtd("mirror", lab.root, "--user", "bob", "--password-file", password, "--yes")
+
+    assert done.code == 0, done.err
+    stores = load(project.config).stores
+    assert [(stores[name].username, stores[name].password_file) for name in ("server", "server-2")] == [
+        ("ada", str(password)),
+        ("bob", str(password)),
+    ]
+
+
+def test_configured_login_that_the_server_refuses_is_named_and_nothing_is_written(
+    project: Project, lab: ServerProcess, password: Path
+) -> None:
+    assert project.smtd("mirror", lab.root, "--user", "ada", "--password-file", password, "--yes").code == 0
+    before = project.config.read_text()
+    password.write_text("changed since\n")
+
+    done = project.sibling().smtd("mirror", lab.root, "--yes")
+
+    assert done.code == 4
+    assert "correct the login of the store server in the configuration" in done.err
+    assert project.config.read_text() == before
+
+
+@pytest.mark.parametrize("has_daemon", [False, True])
+def test_server_that_cannot_be_reached_ends_with_4(
+    project: Project, lab: ServerProcess, password: Path, tmp_path: Path, has_daemon: bool
+) -> None:
+    words: list[str | Path] = ["mirror", lab.root, "--user", "ada", "--password-file", password, "--yes"]
+    (tmp_path / "daemon").mkdir()
+    with daemon_process(tmp_path / "daemon", "") as daemon:
+        if has_daemon:  # the pair is there before, and so the daemon finds out
+            project.smtd.more |= {"SMTD_SOCKET": str(daemon.socket), "SMTD_CONFIG": str(daemon.config)}
+            assert project.smtd(*words).code == 0
+        lab.signal(signal.SIGKILL)
+        lab.ended()
+
+        done = project.smtd(*words)
+
+    assert done.code == 4
+    assert "cannot be reached" in done.err
 
 
 def test_nobody_to_ask_changes_nothing(project: Project, lab: ServerProcess, password: Path) -> None:

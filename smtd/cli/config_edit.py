@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import Table
 
 from smtd import denied, durable, private, regular
 from smtd.config import Config, load
@@ -18,7 +19,7 @@ from smtd.errors import UsageError
 from smtd.text import shown
 
 #: The keys of a store or of a pair.
-Keys = Mapping[str, str]
+Keys = Mapping[str, str | list[str]]
 
 
 class ConfigFile:
@@ -34,9 +35,9 @@ class ConfigFile:
         """Add *stores*, and the *pair* with its *keys*. Raises UsageError if the file cannot be changed."""
         document = self._document()
         for name, store in stores.items():
-            _table(document, "stores")[name] = dict(store)
-        _table(document, "pairs")[pair] = dict(keys)
-        self._replace(tomlkit.dumps(document))
+            _table(document, "stores")[name] = _separated(store)
+        _table(document, "pairs")[pair] = _separated(keys)
+        self._replace(tomlkit.dumps(document).rstrip("\n") + "\n")
 
     def remove(self, pair: str, stores: Collection[str]) -> None:
         """Remove *pair* and *stores*. Raises UsageError if the file cannot be changed."""
@@ -93,6 +94,14 @@ def _table(document: tomlkit.TOMLDocument, name: str) -> MutableMapping[str, Any
     if name not in document:
         document[name] = tomlkit.table(is_super_table=True)
     return cast(MutableMapping[str, Any], document[name])
+
+
+def _separated(keys: Keys) -> Table:
+    """Return a table of *keys* with an empty line at its end."""
+    table = tomlkit.table()
+    table.update(keys)
+    table.add(tomlkit.nl())
+    return table
 
 
 def _numbered(name: str) -> Iterator[str]:

@@ -36,11 +36,14 @@ class LoggedIn(NamedTuple):
     password: str | None
 
 
-def log_in(location: Location, username: str | None, password: str | None, *, may_ask: bool) -> LoggedIn:
+def log_in(
+    location: Location, username: str | None, password: str | None, step: str, *, may_ask: bool
+) -> LoggedIn:
     """Return *location* with a login that the store accepts, that of the arguments if they are given.
 
-    Asks for what is missing if that is possible. Blocks. Raises StoreError, and UsageError if the store needs
-    a login and nobody can be asked.
+    Asks for what is missing if that is possible; else *step* tells the user what to do about the login.
+    Blocks. Raises StoreError, LoginRefused among them, and UsageError if there is no password and nobody can
+    be asked.
     """
     location = _with(location, username, password)
     for turn in range(TRIES + 1):
@@ -48,9 +51,8 @@ def log_in(location: Location, username: str | None, password: str | None, *, ma
             return LoggedIn(location, anyio.run(_projects, location), password)
         except LoginRefused as exc:
             if not may_ask or not sys.stdin.isatty():
-                raise UsageError(
-                    f"{exc}; give the user with --user, and the password in a file with --password-file"
-                ) from exc
+                has_secret = location.access.password or location.access.token
+                raise (LoginRefused if has_secret else UsageError)(f"{exc}; {step}") from exc
             if turn == TRIES:
                 raise
             if location.access.password is not None:

@@ -200,7 +200,8 @@ def mirror(config: Path | None, /, target: str, **options: Any) -> None:
     configured store. smtd logs in, shows what the first sync will do, adds the pair to the configuration,
     starts the daemon if it is a service, and waits for the first sync. A second run says that it is set up.
     """
-    from smtd.cli.mirror import MirrorRequest, run
+    from smtd.cli.mirror import run
+    from smtd.cli.mirror_setup import MirrorRequest
 
     sys.exit(run(MirrorRequest(target, config, **options)))
 

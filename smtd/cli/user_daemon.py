@@ -66,7 +66,7 @@ def sync(
         return None
     if projects is not None and sorted(projects) != found["projects"]:
         return None
-    answer = request(
+    return cycle(
         "sync plan" if dry_run else "sync now",
         progress,
         pairs=[found["pair"]],
@@ -74,6 +74,11 @@ def sync(
         progress=True,
         mirrored=found["swapped"],
     )
+
+
+def cycle(verb: str, show: Progress, **more: Any) -> Result:
+    """Return the report of the one pair whose cycle *verb* runs. Blocks. Raises what the cycle raised."""
+    answer = request(verb, show, **more)
     for each in answer["errors"]:
         error = SmtdError(each["error"])
         error.exit_code = int(each["code"])
