@@ -279,8 +279,8 @@ class Daemon:
 
     async def _reconcile(self, wanted: Mapping[str, PairSettings]) -> dict[str, list[str]]:
         """Start, stop and replace workers, so that each of *wanted* has one; return what changed, by name."""
-        held = {name: pair.worker.settings for name, pair in self._pairs.items()}
-        ended = [name for name in held if wanted.get(name) != held[name]]
+        running = {name: pair.worker.settings for name, pair in self._pairs.items()}
+        ended = [name for name in running if wanted.get(name) != running[name]]
         ending = [self._pairs.pop(name) for name in ended]  # no request may reach them any more
         for pair in ending:
             pair.scope.cancel()
@@ -301,8 +301,8 @@ class Daemon:
                 self._pairs[name] = pair
                 self._group.start_soon(self._supervise, pair)
         return {
-            "added": sorted(wanted.keys() - held.keys()),
-            "removed": sorted(held.keys() - wanted.keys()),
+            "added": sorted(wanted.keys() - running.keys()),
+            "removed": sorted(running.keys() - wanted.keys()),
             "changed": sorted(wanted.keys() & set(ended)),
         }
 

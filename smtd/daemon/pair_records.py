@@ -61,9 +61,9 @@ class PairRecords:
         #: The sides in the order in which a record is looked for: files can be read at any time.
         self.order = sorted(SIDES, key=lambda side: not locations[side].files)
 
-    async def held(self) -> dict[str, Both[int]]:
+    async def record_counts(self) -> dict[str, Both[int]]:
         """Return how many records each side has, by project."""
-        left, right = [await self._journal.indexes[side].held(self._projects) for side in SIDES]
+        left, right = [await self._journal.indexes[side].record_counts(self._projects) for side in SIDES]
         return {
             project: Both(*[each[project].records if project in each else 0 for each in (left, right)])
             for project in sorted({*left, *right})
@@ -187,6 +187,6 @@ async def _located(worker: Worker) -> Both[Location]:
         return worker.session.locations
 
 
-def totals(held: Mapping[str, Both[int]]) -> int:
+def totals(counts: Mapping[str, Both[int]]) -> int:
     """Return about how many records a pair has, given those that each side has."""
-    return sum(max(each.left, each.right) for each in held.values())
+    return sum(max(each.left, each.right) for each in counts.values())

@@ -209,7 +209,7 @@ class Executor:
         baseline becomes the record that the other side held before.
         """
         arrived, unsure = made.digests, made.unsure
-        held = {(write.key, write.side): digest for write, digest in arrived.items()}
+        digests = {(write.key, write.side): digest for write, digest in arrived.items()}
         baselines: dict[Key, Baseline] = {}
         for write in arrived:
             self._count(write)
@@ -217,7 +217,7 @@ class Executor:
                 digest = canonical.digest(write.origin)
                 baselines[write.key] = Baseline(write.key, Both(digest, digest), write.origin)
             elif write.record is not None and write.digest is not None:
-                left, right = (held.get((write.key, side)) or write.digest for side in SIDES)
+                left, right = (digests.get((write.key, side)) or write.digest for side in SIDES)
                 baselines[write.key] = Baseline(write.key, Both(left, right), write.record, write.encoded)
         marks = await self._marks()
         async with self._pair.journal.transaction() as tx:

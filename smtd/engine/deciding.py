@@ -148,7 +148,7 @@ async def _decided(pair: Pair, report: PairReport, observed: Observed, judged: J
     keys, scans, policy = observed.keys, observed.scans, pair.policy
     for side in SIDES:
         counts = report.side(side)  # may have counts of an earlier round
-        counts.records = sum(held.records for held in observed.held[side].values()) - counts.grown
+        counts.records = sum(each.records for each in observed.record_counts[side].values()) - counts.grown
     until: dict[Key, datetime] = {}
     if policy.hold_unfinished and policy.stale_after is not None:
         scans = Both(*[await _expire_abandoned_runs(pair, side, scans[side], until) for side in SIDES])
@@ -167,7 +167,7 @@ async def _decided(pair: Pair, report: PairReport, observed: Observed, judged: J
     lost, overtaken = sides.map(lambda each: each.reverted), sides.map(lambda each: each.overtaken)
     others = {} if keys is None else await _others(pair, scans, noted.baselines, baselines)
     recent = await _recent(pair, scans, baselines)
-    readable = sum(held.readable for held in observed.held.left.values())
+    readable = sum(each.readable for each in observed.record_counts.left.values())
     known = Facts(
         baselines,
         scans,
@@ -235,9 +235,9 @@ def _projects(pair: Pair, observed: Observed) -> list[str]:
     """Return the names of the projects that this cycle covers."""
     if pair.policy.projects is not None:
         return sorted(pair.policy.projects)
-    held = observed.held
+    counts = observed.record_counts
     return sorted(
-        {name for side in SIDES for name, each in held[side].items() if each.readable and is_plain(name)}
+        {name for side in SIDES for name, each in counts[side].items() if each.readable and is_plain(name)}
     )
 
 
@@ -246,10 +246,10 @@ async def _late(pair: Pair, found: Both[LostUpdates]) -> tuple[list[Baseline], s
     moved = {*found.left.moved, *found.right.moved}
     late: list[Baseline] = []
     for side in SIDES:
-        held = await pair.stores[side].read(found[side].late) if found[side].late else {}
+        records = await pair.stores[side].read(found[side].late) if found[side].late else {}
         for key, digest in found[side].late.items():
-            if key in held and canonical.digest(held[key]) == digest:
-                late.append(Baseline(key, Both(digest, digest), held[key]))
+            if key in records and canonical.digest(records[key]) == digest:
+                late.append(Baseline(key, Both(digest, digest), records[key]))
             else:
                 moved.add(key)
     return late, moved
@@ -318,10 +318,10 @@ async def _repair_stripped_data(pair: Pair, plan: Plan) -> None:
     updates = [action for action in plan.actions if action.edits]
     loaded: dict[Key, Action] = {}
     for batch in batches(updates, BATCH):
-        held = {side: await pair.stores[side].read([action.key for action in batch]) for side in SIDES}
+        records = {side: await pair.stores[side].read([action.key for action in batch]) for side in SIDES}
         for copy in batch:
             side = copy.writes[0].side
-            source, before = held[side.other].get(copy.key), held[side].get(copy.key)
+            source, before = records[side.other].get(copy.key), records[side].get(copy.key)
             if source is not None and before is not None:
                 merges.repair_stripped_data(copy, source, before, pair.policy, plan)
                 if len(updates) <= FEW_RECORDS:

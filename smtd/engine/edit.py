@@ -38,13 +38,13 @@ async def edit(pair: Pair, key: Key, wanted: Edit, expect: str) -> PairReport:
     be saved over the edit.
     """
     _check_sides(pair)
-    held = await pair.read_both(key)
-    left, right = held.left, held.right
+    records = await pair.read_both(key)
+    left, right = records.left, records.right
     if left is None or right is None or {_digest(left), _digest(right)} != {expect}:
         raise PlanChanged(f"{key} is not the same on both sides as when it was shown; look at it again")
     if not is_final(left):
         raise UsageError(f"the run of {key} is not over; edit the record when it is")
-    change = actions.merge(key, _edited(left, wanted), held, because(Code.EDITED))
+    change = actions.merge(key, _edited(left, wanted), records, because(Code.EDITED))
     if not change.writes:
         return pair.new_report()
     return await _carry_out(pair, change, Code.CHANGED_DURING_EDIT)
@@ -82,14 +82,14 @@ async def restore(
     have (None: any). Raises UsageError if no version of that time is known, or if the record has not changed
     since, PlanChanged if the plan is not the expected one.
     """
-    held = await pair.read_both(key)
-    is_known = held != Both(None, None) or await _is_known(pair, key)
+    records = await pair.read_both(key)
+    is_known = records != Both(None, None) or await _is_known(pair, key)
     likely = "" if is_known else await hint(pair, key)
     record = None if likely else await _as_of(pair, key, at)
     if record is None:
         raise UsageError(f"smtd has no version of {key} from {at.isoformat()}{likely}")
     why = because(Code.RESTORED, None, at.isoformat(timespec="seconds"))
-    change = actions.merge(key, record, held, why)
+    change = actions.merge(key, record, records, why)
     if not change.writes:
         raise UsageError(f"{key} is the same as at {at.isoformat()}; nothing to restore")
     if dry_run:

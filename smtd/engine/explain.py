@@ -153,16 +153,16 @@ class RecordDiff(msgspec.Struct):
 
 async def show(pair: Pair, key: Key) -> RecordDiff:
     """Read *key* from both sides and from the journal. Raises UsageError if none of them has it."""
-    held, baseline = await pair.read_both(key), await pair.journal.baseline_record(key)
-    if held.left is None and held.right is None and baseline is None:
+    records, baseline = await pair.read_both(key), await pair.journal.baseline_record(key)
+    if records.left is None and records.right is None and baseline is None:
         raise UsageError(f"neither side has {key}{await hint(pair, key, _LISTED)}")
     differing: list[str] = []
-    if held.left is not None and held.right is not None:
-        differing += canonical.differences(held.left, held.right)
+    if records.left is not None and records.right is not None:
+        differing += canonical.differences(records.left, records.right)
     fields = {
         field: {
-            "left": _value(held.left, field),
-            "right": _value(held.right, field),
+            "left": _value(records.left, field),
+            "right": _value(records.right, field),
             "agreed": _value(baseline, field),
         }
         for field in FIELDS

@@ -19,7 +19,7 @@ async def hint(pair: Pair, key: Key, otherwise: str = "") -> str:
 async def _likely(pair: Pair, key: Key) -> Key | None:
     """Return the only record with this label in another project, else one with a similar name."""
     indexes = [pair.journal.indexes[side] for side in SIDES]
-    projects = sorted({project for index in indexes for project in await index.held(None)})
+    projects = sorted({project for index in indexes for project in await index.record_counts(None)})
     others = [Key(project, key.label) for project in projects]
     known = {
         found

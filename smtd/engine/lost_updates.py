@@ -17,7 +17,7 @@ from smtd.engine.pair import Pair
 from smtd.journal.write_log import Landed, Reread
 from smtd.merge import lost_updates as detection
 from smtd.merge.decide import Mode
-from smtd.merge.fields import Merged, holds_all, is_built_on, merge
+from smtd.merge.fields import Merged, contains_all, is_built_on, merge
 from smtd.merge.lost_updates import LoggedWrite
 from smtd.merge.sides import Both, Side
 from smtd.merge.write import Write
@@ -239,9 +239,9 @@ class _Search:
             and (both_lockless or baselines[key][side] != written[key][-1].after)
         }
         edited = detection.possibly_unseen(written, now, by_record=self._by_record).keys() & baselines.keys()
-        held = await pair.stores[side].read(reverted | edited) if reverted or edited else {}
-        found, moved = {}, {key for key in reverted | edited if key not in held}
-        for key, record in held.items():
+        records = await pair.stores[side].read(reverted | edited) if reverted or edited else {}
+        found, moved = {}, {key for key in reverted | edited if key not in records}
+        for key, record in records.items():
             if canonical.digest(record) != now[key]:
                 moved.add(key)
                 continue
@@ -255,8 +255,8 @@ class _Search:
                 found[key] = OvertakenWrite(rebased, again)
         return found, moved
 
-    async def _rebased(self, key: Key, held: Record, writes: Sequence[LoggedWrite]) -> Record | None:
-        """Return *held* merged with the last of *writes*, on the base of what its program had read.
+    async def _rebased(self, key: Key, current: Record, writes: Sequence[LoggedWrite]) -> Record | None:
+        """Return *current* merged with the last of *writes*, on the base of what its program had read.
 
         None: the program had seen that write, they cannot be merged, or the journal lacks a version for it.
         """
@@ -264,28 +264,28 @@ class _Search:
             after = await self._pair.journal.baseline_record(key)
         else:  # a merge reached one side only, or a program that had seen the write has edited it since
             after = await self._pair.journal.write_log.record(self._side, key)
-        before = None if after is None else await self._base_read(key, held, after, writes)
+        before = None if after is None else await self._base_read(key, current, after, writes)
         if before is None or after is None:
             return None
-        result = merge(before, held, after)
+        result = merge(before, current, after)
         return result.record if isinstance(result, Merged) else None
 
     async def _base_read(
-        self, key: Key, held: Record, after: Record, writes: Sequence[LoggedWrite]
+        self, key: Key, current: Record, after: Record, writes: Sequence[LoggedWrite]
     ) -> Record | None:
-        """Return the version of *key* that a program had read before it saved *held*.
+        """Return the version of *key* that a program had read before it saved *current*.
 
         *after* is what the last of *writes* left. None: the program had seen that write, or the journal no
         longer has the version. Where programs save single records, several smtd may restore the same text, so
-        *held* may have part of a write through another smtd: there only a whole write counts as seen.
+        *current* may have part of a write through another smtd: there only a whole write counts as seen.
         """
-        had_seen = holds_all if self._by_record else is_built_on
+        had_seen = contains_all if self._by_record else is_built_on
         base = None
         for write in reversed(writes):
             if write.before is None:
                 break
             before = await self._pair.journal.history.replaced(key, write.before)
-            if before is None or had_seen(held, after, before):
+            if before is None or had_seen(current, after, before):
                 break
             base = after = before
         return base

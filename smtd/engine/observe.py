@@ -34,15 +34,15 @@ NOWHERE = Checkpoint(Both(Cursor(0, 0), Cursor(0, 0)), frozenset())
 class Observed(NamedTuple):
     """What both sides hold under the *keys* to decide (None: all keys), up to the changes *cursors*.
 
-    All other keys are in sync. *held*: how many records each side has, by project. *rotations*: how far the
-    rereading of each side has come with this look. *unsettled* are keys whose records may be half saved;
-    they must not be decided yet.
+    All other keys are in sync. *record_counts*: how many records each side has, by project. *rotations*: how
+    far the rereading of each side has come with this look. *unsettled* are keys whose records may be half
+    saved; they must not be decided yet.
     """
 
     keys: Collection[Key] | None
     scans: Both[Scan]
     cursors: Both[Cursor]
-    held: Both[Mapping[str, RecordCount]]
+    record_counts: Both[Mapping[str, RecordCount]]
     rotations: Both[Rotation | None]
     unsettled: Collection[Key]
 
@@ -71,16 +71,16 @@ async def _read_indexes(
     """Return what the indexes hold after *looks*; await nothing but the journal."""
     projects, cursors = pair.policy.projects, looks.map(lambda look: look.cursor)
     keys = None if recheck_all else await _keys(pair, checkpoint, cursors, again)
-    scans, held, unsettled = [], [], set[Key]()
+    scans, record_counts, unsettled = [], [], set[Key]()
     for side in SIDES:
         index = pair.journal.indexes[side]
         found = await index.present(projects) if keys is None else await index.entries(keys)
         unsettled |= await index.unsettled()
         scans.append(known.scan(found, found.keys() & set(looks[side].believed)))
-        held.append(await index.held(projects))
+        record_counts.append(await index.record_counts(projects))
     rotations = looks.map(lambda look: look.rotation)
     unsettled = {key for key in unsettled if pair.policy.covers(key)}
-    return Observed(keys, Both(*scans), cursors, Both(*held), rotations, unsettled)
+    return Observed(keys, Both(*scans), cursors, Both(*record_counts), rotations, unsettled)
 
 
 class Position(NamedTuple):

@@ -104,8 +104,8 @@ class Pair:
 
     async def digests(self, side: Side, keys: Collection[Key]) -> dict[Key, Digest]:
         """Return the digests of what *side* holds under *keys*."""
-        held = await self.stores[side].read(keys)
-        return {key: canonical.digest(record) for key, record in held.items()}
+        records = await self.stores[side].read(keys)
+        return {key: canonical.digest(record) for key, record in records.items()}
 
     async def flush(self, sides: Iterable[Side] = SIDES) -> None:
         """Make what was read of *sides* durable; call it before the journal agrees on it or forgets keys."""

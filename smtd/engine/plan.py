@@ -138,11 +138,11 @@ class _Planner:
 
     def _fail_name(self, key: Key) -> None:
         """Report a record whose name is not text as failed, if a side still has it."""
-        holder = next((side for side in SIDES if key in self._known.scans[side].digests), None)
-        if holder is None:
+        side = next((side for side in SIDES if key in self._known.scans[side].digests), None)
+        if side is None:
             self._plan.open.remove(key)
         else:
-            self._plan.fail(key, holder, because(Code.NAME_NOT_TEXT, holder))
+            self._plan.fail(key, side, because(Code.NAME_NOT_TEXT, side))
 
     def _decide_key(self, key: Key) -> None:
         known, plan = self._known, self._plan
@@ -200,17 +200,17 @@ class _Planner:
     def carry_out(self, decision: Decision) -> None:
         """Do what a user decided about a key that has not changed since then."""
         key, choice, now = decision.key, decision.choice, decision.digests
-        held = next((side for side in SIDES if now[side] is not None), Side.LEFT)  # if only one has it
+        present = next((side for side in SIDES if now[side] is not None), Side.LEFT)  # if only one has it
         if choice is Choice.HELD:
-            self._plan.hold(key, Hold.DELETION, _why(decision, held.other))
+            self._plan.hold(key, Hold.DELETION, _why(decision, present.other))
         elif choice is Choice.REST:
             self._plan.hold(key, Hold.UNDONE, _why(decision))
         elif choice is Choice.BOTH:
             self._split(decision)
         elif choice is Choice.APPROVE:
-            self._take_side(key, held, None, now)
+            self._take_side(key, present, None, now)
         elif choice is Choice.REJECT:
-            self._take_side(key, held.other, held, now)
+            self._take_side(key, present.other, present, now)
         else:
             source = Side.LEFT if choice is Choice.LEFT else Side.RIGHT
             self._take_side(key, source.other, source, now)

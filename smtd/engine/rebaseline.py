@@ -122,7 +122,7 @@ async def _has_gone_back(
         known = baselines.get(key)
         if key in unclear or not is_plain([*key]) or (known is not None and known[side] == digest):
             continue
-        if other.get(key) != digest and await pair.journal.history.held(key, digest):
+        if other.get(key) != digest and await pair.journal.history.ever_had(key, digest):
             return True
     return False
 
@@ -141,6 +141,6 @@ def _changed(plan: Plan, side: Side) -> list[Key]:
 async def _matches_history(pair: Pair, side: Side, keys: list[Key], scans: Both[Scan]) -> bool:
     """Say whether *side* holds one of *keys* in a state that smtd overwrote or wrote before."""
     for key in keys:
-        if await pair.journal.history.held(key, scans[side].digests[key]):
+        if await pair.journal.history.ever_had(key, scans[side].digests[key]):
             return True
     return False

@@ -20,7 +20,7 @@ from smtd.engine.pair import Pair
 from smtd.journal.decisions import Choice
 from smtd.journal.transaction import Baseline
 from smtd.journal.write_log import Landed
-from smtd.merge.fields import holds_all
+from smtd.merge.fields import contains_all
 from smtd.merge.sides import SIDES, Both, Side
 from smtd.merge.write import Write
 from smtd.records import canonical
@@ -186,11 +186,11 @@ async def _partial_writes(
     """Return the parts of records that interrupted writes left, where a store writes a record in steps."""
     found: list[tuple[Write, Record]] = []
     for write in begun:
-        held, other = now[write.side].get(write.key), write.side.other
+        current, other = now[write.side].get(write.key), write.side.other
         if (
             pair.stores[write.side].capabilities.atomic_updates
             or write.digest is None
-            or held in (None, write.digest, write.expect)
+            or current in (None, write.digest, write.expect)
         ):
             continue
         wanted = write.record
@@ -214,19 +214,19 @@ async def _remove_partial(pair: Pair, partial: Sequence[tuple[Write, Record]]) -
 
 async def _has_landed(pair: Pair, write: Write, now: Both[Mapping[Key, Digest]]) -> bool:
     """Say whether *write* reached its store, even if a program edited the record since. Raises _Moved."""
-    held = now[write.side].get(write.key)
-    if held == write.digest:
+    current = now[write.side].get(write.key)
+    if current == write.digest:
         return True
-    if held is None or write.digest is None or held == write.expect:
+    if current is None or write.digest is None or current == write.expect:
         return False
     wanted = write.record
     if wanted is None and now[write.side.other].get(write.key) == write.digest:
         wanted = await _read(pair, write.side.other, write.key, write.digest)
     if wanted is None:
         return False
-    record = await _read(pair, write.side, write.key, held)
+    record = await _read(pair, write.side, write.key, current)
     # Another client may have made the same record, or a part of the same change: all of it must be there.
-    return holds_all(record, wanted, write.before)
+    return contains_all(record, wanted, write.before)
 
 
 def _was_interrupted(pair: Pair, write: Write, now: Both[Mapping[Key, Digest]]) -> bool:
@@ -257,8 +257,8 @@ async def _infer_base(
             return write.origin  # the last side was not written yet, and holds this (None: nothing)
         if write.record is not None:
             return write.record
-        holders = [side for side in SIDES if now[side].get(write.key) == write.digest]
-        return await _read(pair, holders[0], write.key, write.digest) if holders else None
+        sides = [side for side in SIDES if now[side].get(write.key) == write.digest]
+        return await _read(pair, sides[0], write.key, write.digest) if sides else None
     return None
 
 

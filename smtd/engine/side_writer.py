@@ -203,7 +203,7 @@ async def _contested(pair: Pair, side: Side, plan: Plan) -> Collection[str]:
         for action in plan.actions
         if action.kind is ActionKind.AGREE or (action.creates and action.copies_to(side.other))
     }
-    begun = await pair.journal.indexes[side].held(None)
+    begun = await pair.journal.indexes[side].record_counts(None)
     return found | {action.key.project for action in made if action.key.project not in begun}
 
 

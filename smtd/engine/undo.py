@@ -131,12 +131,12 @@ async def _revert(
         goal = Both(*[sides[side].before if side in sides else plan.now[side].get(key) for side in SIDES])
         rest = [Decision(key, Choice.REST, goal, why=why)] if goal.left != goal.right else []
         await pair.journal.decisions.put(rest, [key])
-        held = await pair.read_both(key)
+        records = await pair.read_both(key)
         writes = []
         for side, back in sides.items():
             record = await pair.journal.history.image(back.entry.id)
-            writes.append(Write(key, side, back.after, back.before, why, record, held[side]))
-        await executor.put_back(writes, _is_edited(writes, held))
+            writes.append(Write(key, side, back.after, back.before, why, record, records[side]))
+        await executor.put_back(writes, _is_edited(writes, records))
     result.refused += report.failed
     failed = {each.key for each in report.failed} | executor.stale
     result.done = [step for step in result.done if step.key not in failed]
@@ -151,7 +151,7 @@ def _only_deletes(sides: Mapping[Side, _Back]) -> bool:
     return all(back.before is None for back in sides.values())
 
 
-def _is_edited(writes: Sequence[Write], held: Both[Record | None]) -> bool:
+def _is_edited(writes: Sequence[Write], records: Both[Record | None]) -> bool:
     """Say whether the other side holds an edit of the one record that is reverted.
 
     Only then may that record become the baseline. If the other side holds a second edit or another
@@ -159,5 +159,5 @@ def _is_edited(writes: Sequence[Write], held: Both[Record | None]) -> bool:
     """
     if len(writes) != 1:
         return False
-    record, other = writes[0].record, held[writes[0].side.other]
+    record, other = writes[0].record, records[writes[0].side.other]
     return record is not None and other is not None and isinstance(merge(record, other, record), Merged)

@@ -196,7 +196,7 @@ class History:
                 f"the record in entry {entry} of the history is damaged: {exc.__cause__}"
             ) from exc.__cause__
 
-    async def held(self, key: Key, digest: Digest) -> bool:
+    async def ever_had(self, key: Key, digest: Digest) -> bool:
         """Say whether *key* of the pair had *digest* before or after a write that landed."""
         found = await self._db.value(
             "SELECT 1 FROM history h JOIN cycle c ON c.id = h.cycle WHERE h.landed AND c.pair = ?"

@@ -128,7 +128,7 @@ class StoreIndex(IndexedRows):
     async def row_count(self) -> int:
         """Return how many rows the store has, one for each record that smtd wrote since the last look."""
         extra = await self._db.value("SELECT count(*) FROM extra_row WHERE store = ?", (await self._id(),))
-        return sum(each.records for each in (await self.held(None)).values()) + int(extra)
+        return sum(each.records for each in (await self.record_counts(None)).values()) + int(extra)
 
     async def changed_since(self, cursor: Cursor, projects: Collection[str] | None) -> set[Key]:
         """Return the keys of *projects* (None: of all) whose entries changed after *cursor*."""
@@ -174,7 +174,7 @@ class StoreIndex(IndexedRows):
             )
             await self._db.run("UPDATE store SET looked = ? WHERE id = ?", (reread_at, await self._id()))
 
-    async def held(self, projects: Collection[str] | None) -> dict[str, RecordCount]:
+    async def record_counts(self, projects: Collection[str] | None) -> dict[str, RecordCount]:
         """Return the number of records in each of *projects* (None: in each) that has any."""
         return {
             entries.text(project): RecordCount(readable, unreadable)

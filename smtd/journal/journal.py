@@ -27,7 +27,7 @@ from smtd.journal import backup, remembered, witness
 from smtd.journal.events import EventLog
 from smtd.journal.history import History
 from smtd.journal.integrity import Loss, Note, examine, is_damage, read_note, write_note
-from smtd.journal.journal_lock import Lock, held
+from smtd.journal.journal_lock import Lock, locked
 from smtd.journal.migrations import OLDEST, migrate
 from smtd.journal.orientation import STRAIGHT, Orientation
 from smtd.journal.pair import PairJournal
@@ -140,7 +140,7 @@ class Journal:
 
     def _alone(self, number: int, left: str, right: str) -> AbstractAsyncContextManager[Lock]:
         path = self._directory / f"pair-{number}.lock"
-        return held(path, f"syncing the pair {left} and {right}", PATIENCE)
+        return locked(path, f"syncing the pair {left} and {right}", PATIENCE)
 
     @asynccontextmanager
     async def pair(self, left: str, right: str) -> AsyncIterator[PairJournal]:
@@ -242,7 +242,7 @@ async def open_journal(directory: Path) -> AsyncIterator[Journal]:
     async with AsyncExitStack() as stack:
         opening = f"opening the journal in {directory}"
         use = await stack.enter_async_context(
-            held(directory / "journal.lock", opening, OPENING_PATIENCE, shared=True)
+            locked(directory / "journal.lock", opening, OPENING_PATIENCE, shared=True)
         )
         note, seen = await to_thread.run_sync(read_note, path), await to_thread.run_sync(witness.read, path)
         with _translating(path):

@@ -45,7 +45,7 @@ class Lock:
 
 
 @asynccontextmanager
-async def held(path: Path, doing: str, patience: float, *, shared: bool = False) -> AsyncIterator[Lock]:
+async def locked(path: Path, doing: str, patience: float, *, shared: bool = False) -> AsyncIterator[Lock]:
     """Yield the lock of the file *path*; see `Lock.take` for *shared*.
 
     Raises JournalError if another process, which is then *doing* something, keeps the lock for more than

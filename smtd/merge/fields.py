@@ -123,7 +123,7 @@ def is_built_on(now: Record, wanted: Record, before: Record | None) -> bool:
     return False
 
 
-def holds_all(now: Record, wanted: Record, before: Record | None) -> bool:
+def contains_all(now: Record, wanted: Record, before: Record | None) -> bool:
     """Say whether *now* has the whole change from *before* to *wanted* (None: all of *wanted*)."""
     if before is None:
         fields: tuple[str, ...] = ANNOTATIONS
@@ -132,10 +132,10 @@ def holds_all(now: Record, wanted: Record, before: Record | None) -> bool:
             return False
     else:
         fields = tuple(canonical.differences(before, wanted))
-    return all(_holds_change(field, now, wanted, before) for field in fields)
+    return all(_contains_change(field, now, wanted, before) for field in fields)
 
 
-def _holds_change(field: str, now: Record, wanted: Record, before: Record) -> bool:
+def _contains_change(field: str, now: Record, wanted: Record, before: Record) -> bool:
     if field == "tags":
         return now.tags >= wanted.tags - before.tags and not now.tags & (before.tags - wanted.tags)
     if field not in ("reason", "outcome"):
@@ -197,13 +197,13 @@ def _text(before: str | None, left: str, right: str) -> str:
         return left or right  # a change wins over a deletion
     if before is not None:
         for longer, shorter in ((left, right), (right, left)):
-            if _holds(longer, before) and _holds(before, shorter):  # one added lines, one removed some
+            if _contains(longer, before) and _contains(before, shorter):  # one added lines, one removed some
                 return "\n".join(_added(longer, "\n".join(_added(before, shorter))))
         if _without(_lines(before), _lines(left)) or _without(_lines(before), _lines(right)):
             raise _Undecided
-    if _holds(left, right):
+    if _contains(left, right):
         return left
-    if _holds(right, left):
+    if _contains(right, left):
         return right
     if before is None:
         raise _Undecided
@@ -218,7 +218,7 @@ def _lines(text: str) -> list[str]:
     return text.split("\n") if text else []
 
 
-def _holds(text: str, part: str) -> bool:
+def _contains(text: str, part: str) -> bool:
     rest = iter(_lines(text))
     return all(line in rest for line in _lines(part))
 
@@ -255,8 +255,8 @@ def _tags(before: frozenset[str], left: frozenset[str], right: frozenset[str]) -
     return (kept - STATUS_TAGS) | _further(_status(before), *statuses)
 
 
-def _status(held: frozenset[str]) -> frozenset[str]:
-    return held & STATUS_TAGS
+def _status(tagged: frozenset[str]) -> frozenset[str]:
+    return tagged & STATUS_TAGS
 
 
 def _further(before: frozenset[str], left: frozenset[str], right: frozenset[str]) -> frozenset[str]:
@@ -265,7 +265,7 @@ def _further(before: frozenset[str], left: frozenset[str], right: frozenset[str]
         return left
     if left == before:
         return right
-    stages = [-1 if (found := tags.stage(held)) is None else found for held in (left, right)]
+    stages = [-1 if (found := tags.stage(status)) is None else found for status in (left, right)]
     if stages[0] == stages[1]:
         raise _Undecided
     return left if stages[0] > stages[1] else right

@@ -89,12 +89,14 @@ async def test_whole_look_is_stored(index: StoreIndex) -> None:
     assert await index.present() == found
     assert await index.present({PROJECT}) == {A: ONE, B: OTHER, C: TORN}
     assert await index.entries([A, C, key("nobody's")]) == {A: ONE, C: TORN}
-    assert await index.held(None) == {
+    assert await index.record_counts(None) == {
         PROJECT: RecordCount(2, 1),
         "Other": RecordCount(1, 0),
         "bad\udcff": RecordCount(1, 0),
     }
-    assert {name: held.records for name, held in (await index.held({PROJECT})).items()} == {PROJECT: 3}
+    assert {name: each.records for name, each in (await index.record_counts({PROJECT})).items()} == {
+        PROJECT: 3
+    }
     assert (await index.head(None), await index.head({PROJECT})) == (b"head", None)
 
 
@@ -129,7 +131,7 @@ async def test_absence_is_a_change_like_any_other(index: StoreIndex) -> None:
     assert gone == {A: ABSENT}
     assert await index.changed_since(second, None) == {A}
     assert await index.present() == {A: ONE, B: ONE}
-    assert await index.held(None) == {PROJECT: RecordCount(2, 0)}
+    assert await index.record_counts(None) == {PROJECT: RecordCount(2, 0)}
 
 
 async def test_look_at_one_project_leaves_the_entries_of_others(index: StoreIndex) -> None:

@@ -219,7 +219,7 @@ async def test_other_canonical_version_drops_baselines_and_keeps_the_history(tmp
             await known.checkpoints.out_of_sync(),
             await known.indexes.left.present(),
             await known.indexes.left.head(None),
-            await known.indexes.left.held(None),
+            await known.indexes.left.record_counts(None),
             (await known.indexes.left.cursor()).epoch == cursors.left.epoch,
         ]
 

@@ -14,7 +14,7 @@ from smtd.merge.fields import (
     WHEREABOUTS,
     Merged,
     Unmergeable,
-    holds_all,
+    contains_all,
     is_built_on,
     mended,
     merge,
@@ -316,17 +316,17 @@ TEXTS = [
 ]
 
 
-@pytest.mark.parametrize(("old", "new", "now", "is_built", "is_held"), TEXTS)
+@pytest.mark.parametrize(("old", "new", "now", "is_built", "is_whole"), TEXTS)
 @pytest.mark.parametrize("field", ["reason", "outcome"])
-def test_change_of_a_text_is_recognized_by_its_lines(field, old, new, now, is_built, is_held):
+def test_change_of_a_text_is_recognized_by_its_lines(field, old, new, now, is_built, is_whole):
     """By those that it added and removed, in whatever order and whatever a user wrote around them."""
     before, wanted, found = (change(BEFORE, **{field: text}) for text in (old, new, now))
 
     assert is_built_on(tagged(found, "x"), wanted, before) is is_built
-    assert holds_all(found, wanted, before) is is_held
+    assert contains_all(found, wanted, before) is is_whole
 
 
-@pytest.mark.parametrize("recognizes", [is_built_on, holds_all])
+@pytest.mark.parametrize("recognizes", [is_built_on, contains_all])
 @pytest.mark.parametrize("field", WHEREABOUTS)
 def test_change_of_a_data_location_is_recognized_by_it(field, recognizes):
     """The data location counts like any other field."""
@@ -351,7 +351,7 @@ def test_change_of_a_data_location_is_recognized_by_it(field, recognizes):
 )
 def test_record_with_a_whole_change_is_recognized(changes, expected):
     """It has all that was added, and nothing that was removed; anything else may differ."""
-    assert holds_all(change(WANTED, **changes), WANTED, BEFORE) is expected
+    assert contains_all(change(WANTED, **changes), WANTED, BEFORE) is expected
 
 
 @pytest.mark.parametrize(
@@ -366,7 +366,7 @@ def test_record_with_a_whole_change_is_recognized(changes, expected):
 )
 def test_record_with_all_of_a_new_record_is_recognized(changes, expected):
     """The same experiment with fewer words was created by another client."""
-    assert holds_all(change(WANTED, **changes), WANTED, None) is expected
+    assert contains_all(change(WANTED, **changes), WANTED, None) is expected
 
 
 @pytest.mark.parametrize("field", ["reason", "outcome"])
@@ -374,15 +374,15 @@ def test_record_with_all_of_a_new_record_has_each_line_of_its_texts(field):
     """In any order; and a text that the new record lacks may be there."""
     wanted = change(WANTED, **{field: "one\ntwo"})
 
-    assert holds_all(change(wanted, **{field: "two\nmore\none"}), wanted, None)
-    assert not holds_all(change(wanted, **{field: "one"}), wanted, None)
-    assert holds_all(change(WANTED, **{field: "XXXX"}), change(WANTED, **{field: ""}), None)
+    assert contains_all(change(wanted, **{field: "two\nmore\none"}), wanted, None)
+    assert not contains_all(change(wanted, **{field: "one"}), wanted, None)
+    assert contains_all(change(WANTED, **{field: "XXXX"}), change(WANTED, **{field: ""}), None)
 
 
 def test_record_with_a_whole_change_may_have_no_other_tags_than_the_added_ones():
     before, wanted = change(BEFORE, tags=frozenset()), change(BEFORE, tags=frozenset({"a"}))
 
-    assert holds_all(wanted, wanted, before)
+    assert contains_all(wanted, wanted, before)
 
 
 def test_edit_of_a_new_record_is_built_on_it_if_it_is_the_same_experiment():

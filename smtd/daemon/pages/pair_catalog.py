@@ -36,21 +36,24 @@ _WORDS = {
 
 
 class PairCatalog:
-    """The records of a pair: what *records* reads and *indexing* has; *held*: the projects there."""
+    """The records of a pair: what *records* reads and *indexing* has.
+
+    *counts*: how many records each side has, by project.
+    """
 
     def __init__(
         self,
         records: PairRecords,
         indexing: PairIndexing,
         ask: Ask,
-        held: Mapping[str, Both[int]],
+        counts: Mapping[str, Both[int]],
         others: Sequence[str],
     ) -> None:
         self.others = others
         self._records = records
         self._indexing = indexing
         self._ask = ask
-        self._held = held
+        self._counts = counts
 
     @property
     def place(self) -> Mapping[str, str]:
@@ -64,11 +67,11 @@ class PairCatalog:
     @property
     def projects(self) -> Sequence[str]:
         """The projects of the pair that have records."""
-        return [*self._held]
+        return [*self._counts]
 
     def project(self, name: str) -> ProjectHead:
         """Return the project *name*. Raises PageError if the pair has no records of it."""
-        if name not in self._held:
+        if name not in self._counts:
             sentence = f"Pair {self._records.name} has no records of project {name}."
             raise PageError(HTTPStatus.NOT_FOUND, sentence)
         return ProjectHead(name, name, "", may_edit=False)

@@ -96,7 +96,7 @@ class PairIndexing:
         records = await self._access.records(self._name)
         if records is None:
             return
-        self._total = totals(await records.held())
+        self._total = totals(await records.record_counts())
         cursor = await self.index.begin(await records.source())
         changed = await records.changed(cursor)
         if changed.cursor == cursor:

@@ -74,14 +74,14 @@ class PairPages:
         rows, problems = list[PairProject](), dict[str, str]()
         for name in self._access.names():
             try:
-                held = await self._held(name)
+                counts = await self._record_counts(name)
             except SmtdError as exc:
                 problems[name] = f"{exc}."
                 continue
-            if held is None:
+            if counts is None:
                 problems[name] = "its first sync has not ended yet."
             rows += [
-                PairProject(name, project, each.left, each.right) for project, each in (held or {}).items()
+                PairProject(name, project, each.left, each.right) for project, each in (counts or {}).items()
             ]
         return answers.page(
             self._templates,
@@ -93,9 +93,9 @@ class PairPages:
             has_pairs=bool(self._access.names()),
         )
 
-    async def _held(self, name: str) -> Mapping[str, Both[int]] | None:
+    async def _record_counts(self, name: str) -> Mapping[str, Both[int]] | None:
         records = await self._access.records(name)
-        return None if records is None else await records.held()
+        return None if records is None else await records.record_counts()
 
     def _of_pair(self, show: ShowRecords) -> Show:
         async def show_records(request: LocalRequest) -> web.StreamResponse:
@@ -134,10 +134,10 @@ class PairPages:
         if records is None:
             sentence = f"The first sync of pair {name} has not ended yet; look again in a moment."
             raise PageError(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
-        held = await records.held()
+        counts = await records.record_counts()
         others = [other for other in names if other != name]
         async with self._indexes.of(name) as indexing:
-            yield PairCatalog(records, indexing, self._ask, held, others)
+            yield PairCatalog(records, indexing, self._ask, counts, others)
 
 
 def _whole(body: bytes, media_type: str, headers: Mapping[str, str]) -> web.Response:

@@ -19,7 +19,7 @@ from smtd.records.record import Key, Record
 _NONE = Both("", "")
 
 
-class SidesHeld(NamedTuple):
+class KeyContents(NamedTuple):
     """What the stores hold under one key: a record, or the reason why it cannot be read, or nothing."""
 
     records: Both[Record | None]
@@ -41,7 +41,7 @@ class Rules:
 
 
 def classify(
-    key: Key, sight: SidesHeld, baseline: Both[Digest] | None, rules: Rules
+    key: Key, sight: KeyContents, baseline: Both[Digest] | None, rules: Rules
 ) -> Explained | Finding | None:
     """Return why the stores differ under *key* (None: they do not), known or not."""
     left, right = sight.records.left, sight.records.right
@@ -61,7 +61,7 @@ def classify(
     return Finding(key.project, key.label, fields, _finding(sight, _changed(sight, baseline)))
 
 
-def _changed(sight: SidesHeld, baseline: Both[Digest] | None) -> list[Side]:
+def _changed(sight: KeyContents, baseline: Both[Digest] | None) -> list[Side]:
     """Return the sides that do not hold the baseline."""
     return [
         side
@@ -76,7 +76,7 @@ def _digest(record: Record | None) -> Digest | None:
     return None if record is None else canonical.digest(msgspec.structs.replace(record))
 
 
-def _policy(sight: SidesHeld, baseline: Both[Digest] | None, rules: Rules) -> Reason | None:
+def _policy(sight: KeyContents, baseline: Both[Digest] | None, rules: Rules) -> Reason | None:
     """Return the reason if the pair leaves such a difference as it is, or has not synced the key yet."""
     if any(sight.unreadable[side] for side in SIDES):
         return None
@@ -91,7 +91,7 @@ def _policy(sight: SidesHeld, baseline: Both[Digest] | None, rules: Rules) -> Re
     return None
 
 
-def _finding(sight: SidesHeld, changed: list[Side]) -> Reason:
+def _finding(sight: KeyContents, changed: list[Side]) -> Reason:
     """Return what is wrong with a record that the sides *changed* do not hold as in the baseline."""
     unreadable = next((each for each in SIDES if sight.unreadable[each]), None)
     gone = next((each for each in changed if sight.records[each] is None), None)

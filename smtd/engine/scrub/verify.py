@@ -18,7 +18,7 @@ from smtd.batches import batches
 from smtd.engine.costly_reads import trusting_scan
 from smtd.engine.pair import Policy
 from smtd.engine.report import Progress, no_progress
-from smtd.engine.scrub.classify import Rules, SidesHeld, classify
+from smtd.engine.scrub.classify import KeyContents, Rules, classify
 from smtd.engine.scrub.findings import Explained, Finding, VerifyReport
 from smtd.gather import gather
 from smtd.journal.pair import PairJournal
@@ -128,8 +128,8 @@ async def differing(
     for number, batch in enumerate(batches(keys, BATCH)):
         progress("proving", number * BATCH, len(keys))
         began = time.monotonic()
-        held = await session.read(batch)
-        found += [key for key in batch if not _same(held.left.get(key), held.right.get(key))]
+        records = await session.read(batch)
+        found += [key for key in batch if not _same(records.left.get(key), records.right.get(key))]
         await anyio.sleep(time.monotonic() - began)
     return found
 
@@ -149,16 +149,16 @@ async def classified(
     *listed* and *moving* are what the daemon knows; see `Rules`.
     """
     baselines = await session.baselines()
-    held = await session.read(keys)
+    records = await session.read(keys)
     broken: Both[Mapping[Key, str]] = Both({}, {})
-    if any(key not in held[side] for key in keys for side in SIDES):
+    if any(key not in records[side] for key in keys for side in SIDES):
         # Reading leaves out what is absent and what is unreadable; a scan tells one from the other.
         trusted = {key: baselines[key] for key in baselines.keys() - set(keys)}
         broken = (await session.scan(trusted)).map(lambda scan: scan.unreadable)
     rules = session.rules(listed, moving)
-    verdicts = [classify(key, _sight(key, held, broken), baselines.get(key), rules) for key in keys]
+    verdicts = [classify(key, _sight(key, records, broken), baselines.get(key), rules) for key in keys]
     return [verdict for verdict in verdicts if verdict is not None]
 
 
-def _sight(key: Key, held: Both[dict[Key, Record]], broken: Both[Mapping[Key, str]]) -> SidesHeld:
-    return SidesHeld(held.map(lambda records: records.get(key)), broken.map(lambda why: why.get(key, "")))
+def _sight(key: Key, records: Both[dict[Key, Record]], broken: Both[Mapping[Key, str]]) -> KeyContents:
+    return KeyContents(records.map(lambda each: each.get(key)), broken.map(lambda why: why.get(key, "")))
