@@ -144,12 +144,12 @@ def marked(seen: Signature, *, young: bool = False, holding: Iterable[bytes] = (
     return repr(seen).encode() + _YOUNG + content.digest()
 
 
-def settled(mark: bytes) -> bytes:
+def without_youth(mark: bytes) -> bytes:
     """Return *mark*, made by `marked`, as it would be if the files had not been young."""
     return mark.partition(_YOUNG)[0]
 
 
-def seconds_until_settled(seen: Signature) -> float:
+def seconds_until_old(seen: Signature) -> float:
     """Return the seconds until files with the status *seen* are no longer young; 0 if they are not."""
     return max((_youth(status, None) for status in seen if status is not None), default=0.0)
 

@@ -15,7 +15,7 @@ import anyio
 from anyio import to_thread
 from watchfiles import awatch
 
-from smtd.filestat import Signature, is_young, seconds_until_settled, signature
+from smtd.filestat import Signature, is_young, seconds_until_old, signature
 from smtd.text import encodable
 
 #: Seconds between two comparisons of all files.
@@ -98,7 +98,7 @@ class Watch:
         while True:
             await self._compare()
             young = [each.seen for each in self._watched.values() if each.young and each.seen is not None]
-            await anyio.sleep(min([POLL, *(max(0.05, seconds_until_settled(seen)) for seen in young)]))
+            await anyio.sleep(min([POLL, *(max(0.05, seconds_until_old(seen)) for seen in young)]))
 
     async def _listen(self) -> None:
         """Compare the files on the kernel's events for their directories, or the nearest ones that exist."""

@@ -18,8 +18,8 @@ from smtd.filestat import (
     is_young,
     marked,
     read_settled,
-    seconds_until_settled,
-    settled,
+    seconds_until_old,
+    without_youth,
 )
 
 pytestmark = pytest.mark.disk
@@ -95,12 +95,12 @@ def test_file_is_young_until_one_tick_after_it_was_first_seen(
     seen = filestat.signature([path])
 
     assert is_young(seen)
-    assert seconds_until_settled(seen) == pytest.approx(COARSE_TICK)
+    assert seconds_until_old(seen) == pytest.approx(COARSE_TICK)
     clock.now += COARSE_TICK - 0.1
     assert is_young(filestat.signature([path]))
     clock.now += 0.2
     assert not is_young(filestat.signature([path]))
-    assert seconds_until_settled(seen) == 0
+    assert seconds_until_old(seen) == 0
     assert is_young(seen, 1000.0)
 
 
@@ -111,7 +111,7 @@ def test_file_of_the_day_before_yesterday_is_not_young() -> None:
 
 def test_absent_file_is_not_young() -> None:
     assert not is_young((None,))
-    assert seconds_until_settled((None,)) == 0
+    assert seconds_until_old((None,)) == 0
 
 
 def test_age_of_a_coarse_file_is_at_most_the_time_since_it_was_seen(
@@ -145,7 +145,7 @@ def test_mark_of_young_files_includes_their_contents() -> None:
     one, other = (marked(seen, young=True, holding=[each]) for each in (b"one", b"other"))
 
     assert len({one, other, marked(seen)}) == 3
-    assert settled(one) == settled(other) == marked(seen) == settled(marked(seen))
+    assert without_youth(one) == without_youth(other) == marked(seen) == without_youth(marked(seen))
 
 
 def test_young_files_that_are_torn_are_read_again(tmp_path: Path, coarse: None) -> None:

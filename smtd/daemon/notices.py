@@ -165,13 +165,13 @@ class Notices:
         """Return the next notification (None: none), and what has been delivered about its pair after it."""
         for name, condition in sorted(self._conditions.items()):
             known = self._delivered.get(channel, name)
-            notice, delivered = next_notice(known, self._settled(condition, known), now())
+            notice, delivered = next_notice(known, self._debounced(condition, known), now())
             if notice is not None:
                 return notice, delivered
             await self._delivered.put(channel, name, delivered)
         return None, Delivered()
 
-    def _settled(self, condition: Condition, known: Delivered) -> Condition:
+    def _debounced(self, condition: Condition, known: Delivered) -> Condition:
         """Return *condition*, but with the trouble of *known* if the pair is offline only briefly so far."""
         since = self._offline_since.get(condition.pair)
         if since is None or anyio.current_time() >= since + seconds(self._notify.offline_after):

@@ -129,7 +129,7 @@ class PairRunner:
         await self._warn_of_scope(pair)
         same = await self._session.mark_clean()
         self._dirty.release(ChangeSource.FILES)
-        if not (same and await cycle.is_settled(pair)):
+        if not (same and await cycle.is_unchanged(pair)):
             self._dirty.mark()
 
     async def _warn_of_scope(self, pair: Pair) -> None:

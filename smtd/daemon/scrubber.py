@@ -191,7 +191,7 @@ class Scrubber:
 
         async def judge() -> Sequence[Verdict] | None:
             # A failed cycle does not sync a difference, which must then be reported.
-            moving = carried and not worker.paused and not await worker.session.is_settled()
+            moving = carried and not worker.paused and not await worker.session.is_unchanged()
             return (
                 None
                 if moving and tries > 1

@@ -161,7 +161,7 @@ class StoreSession:
         """Return the seconds since the last write to the files (infinite: no file is known)."""
         return float("inf") if self.locations is None else age(await self._watch.stat(self))
 
-    async def is_settled(self) -> bool:
+    async def is_unchanged(self) -> bool:
         """Say whether no program wrote to a store since the last cycle, as far as the stores can tell.
 
         Call it only while no other task uses the stores.

@@ -194,7 +194,7 @@ async def _remembered(pair: Pair, known: Position, recheck: Collection[Key]) -> 
     return report
 
 
-async def is_settled(pair: Pair) -> bool:
+async def is_unchanged(pair: Pair) -> bool:
     """Say whether no other program has written to *pair* since its last cycle, as far as its stores can tell.
 
     False also while a record may be half saved.

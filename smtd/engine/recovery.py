@@ -29,7 +29,7 @@ from smtd.records.record import Key, Record
 from smtd.stores.base import DONE, Change
 
 #: Seconds after which a half-written record that has not changed counts as abandoned by its writer.
-SETTLED = 5.0
+ABANDONED_AFTER = 5.0
 
 
 class _Moved(Exception):
@@ -204,7 +204,7 @@ async def _partial_writes(
 
 async def _remove_partial(pair: Pair, partial: Sequence[tuple[Write, Record]]) -> None:
     """Remove abandoned parts of records, and restore the records that were there before."""
-    await anyio.sleep(SETTLED)
+    await anyio.sleep(ABANDONED_AFTER)
     for write, part in partial:
         store = pair.stores[write.side]
         (outcome,) = await store.write([Change(write.key, None, canonical.digest(part))])

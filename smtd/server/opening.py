@@ -31,7 +31,7 @@ log = logging.getLogger("smtd")
 #: Statements that the connection keeps prepared: a save needs some forty.
 _STATEMENTS = 256
 #: Seconds for which tables must stay the same before the server starts again after they were replaced.
-_SETTLED_AFTER = 2.0
+_STABLE_FOR = 2.0
 _CREATED = (
     "SELECT table_name, create_time FROM information_schema.tables WHERE table_schema = database()"
     " AND (table_name LIKE 'django\\_%' OR table_name LIKE 'smtd\\_%') ORDER BY table_name"
@@ -119,7 +119,7 @@ async def _wait_for_restore(store: Location, name: str) -> None:
         # A restore creates and fills one table after the other, and all can see that.
         with translating_errors(database):
             before = await _tables(database)
-            await anyio.sleep(_SETTLED_AFTER)
+            await anyio.sleep(_STABLE_FOR)
             if await _tables(database) != before:
                 raise StoreUnreachable(f"the tables of {name} are being restored; the server waits")
 

@@ -134,16 +134,16 @@ class RowLook(NamedTuple):
 
     *rows* are the numbers of the rows with each of these keys. *whole*: there are no other records. *blocks*
     are those that have changed, by table and number (None: gone); a *whole* look has *fingerprints*
-    instead (None: there is nothing to compare the next look with). *settled*: no other program wrote during
-    the look. *listed*: keys whose writes by smtd are included in these hashes. *busy* is when the look was,
-    if others were writing: what has changed may be half saved. *partial*: the look has only read
-    new records, and no record was deleted; the next look compares the others.
+    instead (None: there is nothing to compare the next look with). *undisturbed*: no other program wrote
+    during the look. *listed*: keys whose writes by smtd are included in these hashes. *busy* is when the look
+    was, if others were writing: what has changed may be half saved. *partial*: the look has only read new
+    records, and no record was deleted; the next look compares the others.
     """
 
     found: Mapping[Key, Entry]
     rows: Mapping[Key, Sequence[int]]
     whole: bool
-    settled: bool
+    undisturbed: bool
     listed: Collection[Key] = ()
     fingerprints: Fingerprints | None = None
     blocks: Mapping[tuple[int, int], Block | None] = {}

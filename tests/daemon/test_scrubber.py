@@ -215,10 +215,10 @@ async def blind(
 ) -> AsyncIterator[Kept]:
     """A pair whose stores, like a server, never report changes; scrubbed all the time."""
 
-    async def is_settled(_session: StoreSession) -> bool:
+    async def is_unchanged(_session: StoreSession) -> bool:
         return True
 
-    monkeypatch.setattr(StoreSession, "is_settled", is_settled)
+    monkeypatch.setattr(StoreSession, "is_unchanged", is_unchanged)
     async with kept(locations, tmp_path / "state", within=0.2) as made:
         yield made
 

@@ -55,7 +55,7 @@ async def test_result_is_returned_to_the_client(worker: Worker) -> None:
     assert await worker.submit(Query(name_of)) == "pair"
     assert (await worker.submit(Preview())).in_sync == 1
     assert (await worker.submit(Sync())).in_sync == 1
-    assert await worker.submit(Exclusive(worker.session.is_settled)) is True
+    assert await worker.submit(Exclusive(worker.session.is_unchanged)) is True
 
 
 @pytest.mark.parametrize("kind", [Query, Exclusive])

@@ -57,7 +57,7 @@ class Daemon:
 
     async def has_seen_everything(self) -> bool:
         """Say what the daemon asks after a cycle: nothing is left for the next one."""
-        return bool(await self.pair.on_pair(engine_cycle.is_settled))
+        return bool(await self.pair.on_pair(engine_cycle.is_unchanged))
 
 
 @pytest.fixture

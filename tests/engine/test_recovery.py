@@ -171,7 +171,7 @@ async def stepwise_in_sync(tmp_path):
 
 async def test_half_written_record_is_completed(stepwise, monkeypatch):
     """It is neither a conflict nor an edit."""
-    monkeypatch.setattr(recovery, "SETTLED", 0.0)
+    monkeypatch.setattr(recovery, "ABANDONED_AFTER", 0.0)
     assert stepwise.right.records == {key("a"): HALF}
 
     assert not (await stepwise.cycle(dry_run=True)).conflicts
@@ -187,7 +187,7 @@ async def test_record_that_a_store_is_still_writing_is_left_alone(stepwise, monk
     """Recovery does not disturb the store."""
 
     async def wait(seconds):
-        assert seconds == recovery.SETTLED
+        assert seconds == recovery.ABANDONED_AFTER
         stepwise.right.put(PROJECT, full("a"))
 
     monkeypatch.setattr(anyio, "sleep", wait)
@@ -201,7 +201,7 @@ async def test_record_that_a_store_is_still_writing_is_left_alone(stepwise, monk
 
 async def test_record_that_differs_beyond_the_missing_parts_is_a_conflict(stepwise, monkeypatch):
     """It was created by another program."""
-    monkeypatch.setattr(recovery, "SETTLED", 0.0)
+    monkeypatch.setattr(recovery, "ABANDONED_AFTER", 0.0)
     stepwise.right.put(PROJECT, change(HALF, stdout_stderr="another run"))
 
     report = await stepwise.cycle()
@@ -225,7 +225,7 @@ async def test_record_deleted_by_an_interrupted_replacement_is_restored(stepwise
 
 async def test_record_half_written_by_an_interrupted_replacement_is_restored(stepwise_in_sync, monkeypatch):
     """smtd restores the previous record, and then makes the change."""
-    monkeypatch.setattr(recovery, "SETTLED", 0.0)
+    monkeypatch.setattr(recovery, "ABANDONED_AFTER", 0.0)
     world = stepwise_in_sync
     await die_in_the_middle(world, tagged(HALF, "edited"))
 

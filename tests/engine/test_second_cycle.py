@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from smtd.engine import cycle
-from smtd.engine.cycle import is_settled
+from smtd.engine.cycle import is_unchanged
 from smtd.merge.sides import Both
 from tests.build import PROJECT, RUNNING, change, commented, full, record, tagged
 from tests.engine.world import (
@@ -109,7 +109,7 @@ class TimelessStore(TestStore):
 
 
 @pytest.mark.parametrize("seen", [False, True], ids=["", "though another pair has seen that"])
-async def test_pair_is_settled_unless_a_program_wrote_since_its_cycle(world, seen):
+async def test_pair_is_unchanged_unless_a_program_wrote_since_its_cycle(world, seen):
     """The daemon then need not look again. What another pair saw is not synced yet."""
     await world.synced(record("a"))
     world.left.put(PROJECT, tagged(record("a"), "edited"))
@@ -118,10 +118,10 @@ async def test_pair_is_settled_unless_a_program_wrote_since_its_cycle(world, see
     else:
         world.right.put(PROJECT, change(record("a"), version="another"))
     async with world.opened() as pair:
-        settled = [await is_settled(pair)]
+        unchanged = [await is_unchanged(pair)]
         await cycle.run(pair)
-        settled.append(await is_settled(pair))
+        unchanged.append(await is_unchanged(pair))
         world.left.put(PROJECT, record("new"))
-        settled.append(await is_settled(pair))
+        unchanged.append(await is_unchanged(pair))
 
-    assert settled == [False, True, False]
+    assert unchanged == [False, True, False]

@@ -10,7 +10,7 @@ import pytest
 from anyio import to_thread
 
 from smtd import pairing
-from smtd.engine.cycle import is_settled
+from smtd.engine.cycle import is_unchanged
 from smtd.engine.pair import Policy
 from smtd.journal import entries
 from smtd.journal.entries import LONGEST, STILL
@@ -46,7 +46,7 @@ class Files:
         return other
 
     async def cycle(self, *, asked=False, before_end=None, **more):
-        """Return how many records a cycle wrote to the right, and whether the pair is settled after it.
+        """Return how many records a cycle wrote to the right, and whether the pair is unchanged after it.
 
         During an *asked* cycle time passes.
         """
@@ -62,7 +62,7 @@ class Files:
         async def note(pair):
             if before_end is not None:
                 await before_end()
-            ended.append(await is_settled(pair))
+            ended.append(await is_unchanged(pair))
 
         async with open_journal(self._state) as journal, pairing.open_stores(locations) as stores:
             policy = Policy(wait_to_settle=asked, **more)
@@ -103,13 +103,13 @@ async def files(tmp_path, monkeypatch):
     files = Files(tmp_path)
     await files.left.put(record("old"), record("older"))
     await files.cycle(asked=True)
-    settle = SqliteFile.settle
+    begin_look = SqliteFile.begin_look
 
     async def busy(file, *, wait=True):
-        await settle(file, wait=False)
+        await begin_look(file, wait=False)
         return file.path not in files.busy
 
-    monkeypatch.setattr(SqliteFile, "settle", busy)
+    monkeypatch.setattr(SqliteFile, "begin_look", busy)
     monkeypatch.setattr(entries, "STILL", 1e6)
     monkeypatch.setattr(entries, "LONGEST", 1e6)
     return files

@@ -28,18 +28,18 @@ async def test_file_exchanged_during_a_look_is_unreachable(
     left, right = DjangoPlace(tmp_path / "left"), DjangoPlace(tmp_path / "right")
     await left.put(full("run"))
     locations = Both(left.location, right.location)
-    settled, news = SqliteFile.is_settled, iter([True])
+    undisturbed, news = SqliteFile.is_undisturbed, iter([True])
 
     async def late(self: Any) -> bool:
         if self.path == left.path and next(news, False):
             await to_thread.run_sync(os.replace, tmp_path / "new", left.path)
-        return await settled(self)
+        return await undisturbed(self)
 
     async with open_journal(tmp_path / "state") as journal, pairing.open_stores(locations) as stores:
         await pairing.sync(journal, "pair", locations, stores, Policy())
         await left.put(full("later"))
         await to_thread.run_sync(shutil.copy, left.path, tmp_path / "new")
-        monkeypatch.setattr(SqliteFile, "is_settled", late)
+        monkeypatch.setattr(SqliteFile, "is_undisturbed", late)
 
         with contextlib.suppress(StoreUnreachable):
             await pairing.sync(journal, "pair", locations, stores, Policy())

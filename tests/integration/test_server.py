@@ -164,7 +164,7 @@ async def test_partial_record_of_a_crashed_server_is_completed(
     what: str, mirror: Mirror, without_pauses: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the server is back; nothing is lost, and no user is asked."""
-    monkeypatch.setattr(recovery, "SETTLED", 0.0)
+    monkeypatch.setattr(recovery, "ABANDONED_AFTER", 0.0)
     mirror.local.put(PROJECT, full("other"))
     if what == "replaced":
         mirror.local.put(PROJECT, full("run"))

@@ -19,7 +19,7 @@ FIRST = RowLook(
     {A: ONE, B: ONE, C: OTHER},
     {A: [1], B: [2, 9], C: [3]},
     whole=True,
-    settled=True,
+    undisturbed=True,
     listed=(A, B, C),
     fingerprints=LOOKED,
 )

@@ -528,10 +528,10 @@ async def test_own_write_that_is_reverted_and_changed_during_a_look_is_seen(plac
 async def test_look_beside_writers_has_its_begin_and_its_end(place, quiet, monkeypatch):
     """A record settles from the end of one look to the beginning of another."""
     read: list[float] = []
-    settle = SqliteFile.settle
+    begin_look = SqliteFile.begin_look
 
-    async def settled(file, *, wait):
-        await settle(file, wait=False)
+    async def begin(file, *, wait):
+        await begin_look(file, wait=False)
         return quiet
 
     async def tracked_until(tracker, *words, **more):
@@ -540,7 +540,7 @@ async def test_look_beside_writers_has_its_begin_and_its_end(place, quiet, monke
         return look
 
     real = FileTracker.track
-    monkeypatch.setattr(SqliteFile, "settle", settled)
+    monkeypatch.setattr(SqliteFile, "begin_look", begin)
     monkeypatch.setattr(FileTracker, "track", tracked_until)
     began = time.time()
     async with tracked(place) as store:

@@ -145,7 +145,7 @@ async def test_commit_during_a_look_is_seen_though_it_is_reverted(place, meanwhi
     """Beside a steady writer: a record was read in a passing state, and the rows equal those compared."""
     do, undo = DEEDS[deed]
     await look(place)
-    monkeypatch.setattr(sqlite.SqliteFile, "is_settled", always(False))
+    monkeypatch.setattr(sqlite.SqliteFile, "is_undisturbed", always(False))
     tried = [*DEEDS].index(deed) % EVERY
     while True:
         await place.put(commented(RECORDS[3], f"edit {tried}"))
@@ -165,7 +165,7 @@ async def test_looks_beside_a_steady_writer_read_only_changes(place, monkeypatch
     """The store is never quiet; what one look has read the next one does not read again."""
     await place.put(*[record(f"more-{number:04}") for number in range(1500)])
     await look(place)
-    monkeypatch.setattr(sqlite.SqliteFile, "is_settled", always(False))
+    monkeypatch.setattr(sqlite.SqliteFile, "is_undisturbed", always(False))
     read = []
     understood = FileTracker._decoded
 
@@ -190,7 +190,7 @@ async def test_looks_beside_a_steady_writer_read_only_changes(place, monkeypatch
 
 async def test_own_writes_beside_a_steady_writer_are_read_once(place, monkeypatch):
     await look(place)
-    monkeypatch.setattr(sqlite.SqliteFile, "is_settled", always(False))
+    monkeypatch.setattr(sqlite.SqliteFile, "is_undisturbed", always(False))
     async with tracked(place) as store:
         await store.scan()
         await store._index.unlist([key("plain-1"), key("plain-2")])
@@ -325,7 +325,7 @@ async def test_fingerprints_of_another_smtd_are_not_compared(place, monkeypatch)
 async def test_record_that_leaves_a_changed_shared_row_briefly_is_read(place, meanwhile, monkeypatch):
     """Beside a steady writer: after the look it uses that row again, and its own row is as before."""
     await look(place)
-    monkeypatch.setattr(sqlite.SqliteFile, "is_settled", always(False))
+    monkeypatch.setattr(sqlite.SqliteFile, "is_undisturbed", always(False))
     for tried in range(8, 32, 4):
         place.run("UPDATE django_store_executable SET version = version || '!'")
         meanwhile.at = tried

@@ -106,11 +106,11 @@ class MirrorPages:
         form = await request.form()
         name = form.required("pair")
         await result(self._ask, verb, pairs=[name])
-        await self._settle(name, is_paused=verb == "pause")
+        await self._wait_for_state(name, is_paused=verb == "pause")
         request.session.notice = notice
         return self._back(form.one("back"), name)
 
-    async def _settle(self, name: str, *, is_paused: bool) -> None:
+    async def _wait_for_state(self, name: str, *, is_paused: bool) -> None:
         """Wait for a moment until the status of a pair shows that it was paused or resumed."""
         with anyio.move_on_after(_LIMITS.period):
             while ((await self._pair(name))["state"] == "paused") is not is_paused:  # noqa: ASYNC110

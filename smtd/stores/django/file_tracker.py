@@ -86,13 +86,13 @@ class FileTracker:
             return await self._track_all(db)
         changed = await blocks.changed(db, before, now)
         keys = {*recheck.keys, *await index.unlisted()}
-        reading = _Reading(None if await self._file.is_settled() else now)
+        reading = _Reading(None if await self._file.is_undisturbed() else now)
         await self._read_with_same_keys(db, index, changed.records, keys, reading)
         entries = _entries(reading.found)
         touched = {**dict.fromkeys([*keys, *await index.keys_of(changed.records)], ABSENT), **entries}
-        settled = await self._file.is_settled()
+        undisturbed = await self._file.is_undisturbed()
         found = changed.blocks
-        if not settled:
+        if not undisturbed:
             # If others change something during the look, and change it back before the next one, the blocks
             # show no change, but a record was read in between. That may be one that was read without need.
             places = blocks.rarely_changed(found)
@@ -100,8 +100,8 @@ class FileTracker:
                 places = {*found, *blocks.blocks_of(before, reading.asked)}
             found = {**found, **blocks.invalidated(before, places, now), **reading.invalid}
         rows = _rows(reading.found, touched)
-        look = RowLook(touched, rows, whole=False, settled=settled, listed=touched, blocks=found)
-        if settled:
+        look = RowLook(touched, rows, whole=False, undisturbed=undisturbed, listed=touched, blocks=found)
+        if undisturbed:
             return look
         return look._replace(listed=() if reading.now is None else await reading.unchanged(index))
 
@@ -125,20 +125,20 @@ class FileTracker:
         found = await self._read(db, sorted(new), _Reading(None))
         if {row_id: key for row_id, (key, entry) in found.items() if entry.is_readable} != new:
             return None
-        if not await self._file.is_settled():
+        if not await self._file.is_undisturbed():
             return None
         entries = _entries(found)
-        return RowLook(entries, _rows(found, entries), whole=False, settled=True, partial=True)
+        return RowLook(entries, _rows(found, entries), whole=False, undisturbed=True, partial=True)
 
     async def _track_all(self, db: DatabaseConnection) -> RowLook:
-        rows, fingerprints, settled = await self._read_all(db, None)
+        rows, fingerprints, undisturbed = await self._read_all(db, None)
         entries = _entries(rows)
         return RowLook(
             entries,
             _rows(rows, entries),
             whole=True,
-            settled=settled,
-            listed=entries if settled else (),
+            undisturbed=undisturbed,
+            listed=entries if undisturbed else (),
             fingerprints=fingerprints,
         )
 
@@ -148,13 +148,13 @@ class FileTracker:
         The entries of the index have its own writes already.
         """
         is_known = self._version == self._file.version or (self._version is None and self._file.is_new)
-        if not (is_known and await self._file.is_settled()):
+        if not (is_known and await self._file.is_undisturbed()):
             return None
         now = await blocks.hash_all(db, self._file.path)
         new: dict[Key, list[int]] = defaultdict(list)
         for row_id, key in await self._ids.fetch_after(db, await index.highest_row()):
             new[key].append(row_id)
-        if now is None or not await self._file.is_settled():
+        if now is None or not await self._file.is_undisturbed():
             return None
         self._version = self._file.version
         return now, new
@@ -209,7 +209,7 @@ class FileTracker:
         patience = PATIENCE if before is not None else 0
         async for page in reader.pages(db, projects):
             rows |= {raw.row_id: self._decoded(raw) for raw in page}
-            if patience and before is not None and not await self._file.is_settled():
+            if patience and before is not None and not await self._file.is_undisturbed():
                 patience -= 1
                 await self._file.renew()
                 self._version = self._file.version
@@ -225,8 +225,8 @@ class FileTracker:
             rows |= {
                 row_id: one for row_id, one in read.items() if projects is None or one[0].project in projects
             }
-        settled = await self._file.is_settled()
-        return rows, before if settled else None, settled
+        undisturbed = await self._file.is_undisturbed()
+        return rows, before if undisturbed else None, undisturbed
 
     def _decoded(self, raw: EncodedRow) -> tuple[Key, Entry]:
         found = raw.found()

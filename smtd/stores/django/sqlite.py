@@ -182,11 +182,11 @@ class SqliteFile:
 
     @property
     def version(self) -> int | None:
-        """SQLite's count of the commits of others at the last `settle`, `renew` or `resume`, if known."""
+        """SQLite's count of the commits of others at the last `begin_look`, `renew` or `resume`, if known."""
         return self._version
 
-    async def settle(self, *, wait: bool = True) -> bool:
-        """Start a new token; say whether no program has written for `QUIET` seconds.
+    async def begin_look(self, *, wait: bool = True) -> bool:
+        """Begin a look and a new token; say whether no program has written for `QUIET` seconds.
 
         With *wait* it waits for that, about `PATIENCE` seconds at most.
         """
@@ -200,12 +200,12 @@ class SqliteFile:
                 await anyio.sleep(QUIET - since)
         return is_quiet
 
-    async def is_settled(self) -> bool:
-        """Say whether no other program has committed since `settle` was called last."""
+    async def is_undisturbed(self) -> bool:
+        """Say whether no other program has committed since `begin_look` was called last."""
         return self._version is not None and (await self._check_commits()).version == self._version
 
     async def renew(self) -> None:
-        """Count the commits of others from now on, and not from `settle` on."""
+        """Count the commits of others from now on, and not from `begin_look` on."""
         self._version = (await self._check_commits()).version
 
     async def _check_commits(self, *, release: bool = False) -> _CommitCheck:
@@ -236,7 +236,7 @@ class SqliteFile:
             self._flushed = version
 
     async def token(self) -> Token | None:
-        """Return a token of the state of the file; None if another program has written since `settle`."""
+        """Return a token of the state of the file; None if another program has written since `begin_look`."""
         asked = await self._check_commits()
         if asked.version is None or asked.version != self._version:
             return None  # no need to wait for the next tick of the file system's clock

@@ -32,7 +32,7 @@ class SqliteStore(DjangoStore):
 
     async def scan(self, projects: Collection[str] | None = None) -> Scan:
         with translating_errors(self._file):
-            await self._file.settle()
+            await self._file.begin_look()
             async with self._session() as db:
                 if db is None:
                     self._forget()
@@ -41,11 +41,11 @@ class SqliteStore(DjangoStore):
 
     async def track(self, index: RowIndex, recheck: Recheck = NO_RECHECK) -> RowLook:
         with translating_errors(self._file):
-            is_quiet, began = await self._file.settle(wait=False), time.time()
+            is_quiet, began = await self._file.begin_look(wait=False), time.time()
             async with self._session() as db:
                 if db is None:
                     self._forget()
-                    return RowLook({}, {}, whole=True, settled=True)
+                    return RowLook({}, {}, whole=True, undisturbed=True)
                 self._ids.forget()
                 new = None
                 is_all_known = not (self._is_partial or recheck.keys or recheck.everything)
@@ -53,7 +53,7 @@ class SqliteStore(DjangoStore):
                     new = await self._tracker.track_new(db, index)
                 self._is_partial = new is not None
                 look = new or await self._tracker.track(db, index, recheck)
-        if is_quiet and look.settled:
+        if is_quiet and look.undisturbed:
             return look
         return look._replace(busy=Busy(began, max(began, time.time())))
 

@@ -84,7 +84,9 @@ class FeedStore:
         self._follow_to(cursor)
         found = {key: entry for key, entry in looked.items() if entry is not None}
         found |= {key: read.get(key, known.ABSENT) for key in unread}
-        return RowLook(found, {}, whole=False, settled=True, listed=found, blocks={_PLACE: Block(cursor, "")})
+        return RowLook(
+            found, {}, whole=False, undisturbed=True, listed=found, blocks={_PLACE: Block(cursor, "")}
+        )
 
     async def _track_all(self, before: Mapping[Key, known.Entry]) -> RowLook:
         """Look at everything; read only records whose digests differ from those *before*."""
@@ -99,7 +101,7 @@ class FeedStore:
             looked |= await self._of_unlisted(project, [key for key in before if key.project == project])
         self._follow_to(cursor)
         fingerprints = _fingerprints(cursor)
-        return RowLook(looked, {}, whole=True, settled=True, listed=looked, fingerprints=fingerprints)
+        return RowLook(looked, {}, whole=True, undisturbed=True, listed=looked, fingerprints=fingerprints)
 
     async def _of_unlisted(self, project: str, keys: Sequence[Key]) -> dict[Key, known.Entry]:
         """Return what *project* has, of which nothing is listed; *keys* were there before.

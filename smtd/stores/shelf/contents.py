@@ -47,7 +47,7 @@ class DbmFile(Protocol):
         """Return all values by key at one moment, and the mark of that moment.
 
         If the file may still change without a change of its mark, the returned mark is one that `mark` never
-        returns (see `settled`).
+        returns (see `without_youth`).
         """
 
     def flush(self) -> None:

@@ -12,7 +12,7 @@ from anyio import to_thread
 
 from smtd import denied
 from smtd.errors import StoreRefused, StoreUnreachable
-from smtd.filestat import NotSettled, settled
+from smtd.filestat import NotSettled, without_youth
 from smtd.records import canonical
 from smtd.records.record import Key, Record, decode
 from smtd.stores.base import (
@@ -116,7 +116,7 @@ class ShelfStore:
     async def token(self) -> Token | None:
         if self._tracked_mark is None:
             return None
-        is_same = await to_thread.run_sync(self._mark) == settled(self._tracked_mark)
+        is_same = await to_thread.run_sync(self._mark) == without_youth(self._tracked_mark)
         return self._token(self._tracked_mark) if is_same else None
 
     async def unchanged_since(self, token: Token) -> bool:
@@ -124,7 +124,7 @@ class ShelfStore:
 
     async def flush(self) -> None:
         known = None if self._contents is None else self._contents.mark
-        if known is not None and known == self._flushed == settled(known):
+        if known is not None and known == self._flushed == without_youth(known):
             return
 
         def flush() -> None:
@@ -140,9 +140,9 @@ class ShelfStore:
 
     async def resume(self, token: Token) -> bool:
         contents = await self._refresh()
-        is_same = token == self._token(settled(contents.mark))
+        is_same = token == self._token(without_youth(contents.mark))
         if is_same:  # the file was not young any more when the token was returned
-            contents = self._contents = replace(contents, mark=settled(contents.mark))
+            contents = self._contents = replace(contents, mark=without_youth(contents.mark))
         self._tracked_mark = contents.mark if is_same else None
         return is_same
 
