@@ -220,7 +220,7 @@ async def test_restored_journal_is_trusted_only_with_later_baselines(tmp_path, c
 
 
 async def test_copy_in_another_state_directory_is_not_trusted_either(tmp_path):
-    """There is no note beside it, but the copy is marked."""
+    """There is no note beside it, but the copy has its own `application_id`."""
     await cycle(tmp_path / "state", A)
     (tmp_path / "other").mkdir()
     await copied(tmp_path / "state", tmp_path / "other" / "journal.sqlite")

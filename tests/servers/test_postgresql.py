@@ -74,7 +74,7 @@ async def token_of(store: Store) -> bytes:
 async def test_look_at_an_unchanged_database_reads_no_record(
     place: PostgresqlPlace, moved: list[tuple[str, int]]
 ) -> None:
-    """An idle cycle reads a few numbers, and not even marks if no transaction was committed."""
+    """An idle cycle reads a few numbers, and not even versions if no transaction was committed."""
     await place.put(*[record(f"run-{number}") for number in range(20)])
 
     async with place.open() as store:
@@ -89,7 +89,7 @@ async def test_look_at_an_unchanged_database_reads_no_record(
 async def test_scan_after_one_change_reads_one_record(
     place: PostgresqlPlace, moved: list[tuple[str, int]]
 ) -> None:
-    """Of the others only the marks."""
+    """Of the others only the versions."""
     await place.put(*[record(f"run-{number}") for number in range(20)])
 
     async with place.open() as store:
@@ -137,7 +137,7 @@ async def test_commits_in_other_databases_change_nothing(
 
         assert await store.unchanged_since(token)
         assert await store.token() == token
-    assert not any("hashtext" in sql for sql, _ in moved)  # not even the marks were computed
+    assert not any("hashtext" in sql for sql, _ in moved)  # not even the versions were computed
 
 
 async def test_change_that_is_rolled_back_is_not_seen(place: PostgresqlPlace) -> None:

@@ -267,13 +267,13 @@ async def test_failed_look_hides_no_change(place, monkeypatch):
     assert scan == await scan_of(place)
 
 
-def test_mark_distinguishes_numbers_with_the_same_hash():
+def test_hash_of_a_row_distinguishes_numbers_with_the_same_hash():
     """In Python -1 and -2 have."""
     raws = [EncodedRow((1, PROJECT, "run", number), Parts([], [], [], [], [])) for number in (-1, -2, -2)]
 
     assert hash(raws[0].row) == hash(raws[1].row)
-    assert raws[0].mark != raws[1].mark
-    assert raws[1].mark == raws[2].mark
+    assert raws[0].row_hash != raws[1].row_hash
+    assert raws[1].row_hash == raws[2].row_hash
 
 
 @pytest.fixture

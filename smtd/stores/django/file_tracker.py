@@ -64,7 +64,7 @@ class FileTracker:
     def __init__(self, file: SqliteFile, ids: RowIds) -> None:
         self._file = file
         self._ids = ids
-        #: The mark and digest of each row that a look has decoded, by its number, until the store rests.
+        #: The hash and digest of each row that a look has decoded, by its number, until the store rests.
         self._digests: dict[int, tuple[int, Digest]] = {}
         #: The version of the file at the last look.
         self._version: int | None = None
@@ -232,13 +232,13 @@ class FileTracker:
         found = raw.found()
         entry = entry_of(found.record)
         if entry.digest is not None:
-            self._digests[raw.row_id] = raw.mark, entry.digest
+            self._digests[raw.row_id] = raw.row_hash, entry.digest
         return found.key, entry
 
     def digest(self, raw: EncodedRow) -> Digest | None:
         """Return the digest of the record in *raw*, if a look has decoded the row as it is now."""
-        mark, digest = self._digests.get(raw.row_id, (None, None))
-        return digest if mark is not None and mark == raw.mark else None
+        row_hash, digest = self._digests.get(raw.row_id, (None, None))
+        return digest if row_hash is not None and row_hash == raw.row_hash else None
 
     def rest(self) -> None:
         """Release the digests of the rows."""

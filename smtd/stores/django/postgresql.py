@@ -266,8 +266,8 @@ class Postgresql:
 
     async def keeps_older(self, db: DatabaseConnection, since: int) -> bool:
         # A mere clean-up of the whole table (VACUUM FULL) keeps the transaction numbers of its rows.
-        mark = f"age('{max(3, since % 2**32)}'::xid)"
-        asked = f"SELECT EXISTS (SELECT 1 FROM django_store_record WHERE age(xmin) > {mark})"
+        limit = f"age('{max(3, since % 2**32)}'::xid)"
+        asked = f"SELECT EXISTS (SELECT 1 FROM django_store_record WHERE age(xmin) > {limit})"
         return bool(await db.value(asked))
 
     async def collisions(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:

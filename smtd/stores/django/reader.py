@@ -18,8 +18,8 @@ from smtd.text import encodable
 
 #: Below the id of every row, even of one that a user chose: the lowest value of a server's column.
 LOWEST = -(2**31)
-#: The bits that a mark can have.
-MARK = 2**60 - 1
+#: The bits that the hash of a row can have.
+HASH_MASK = 2**60 - 1
 #: Records a page; a page is one short read transaction.
 PAGE = 500
 
@@ -50,7 +50,7 @@ class EncodedRow(NamedTuple):
         return project
 
     @property
-    def mark(self) -> int:
+    def row_hash(self) -> int:
         """A hash of the content, which is valid in this process only.
 
         It costs a tenth of decoding the row. The values are not hashed themselves, since -1 and -2 have the
@@ -58,7 +58,7 @@ class EncodedRow(NamedTuple):
         """
         # Version 2 of marshal writes equal values as equal bytes, however many references to them there are.
         # With more bits the number would need a third digit in memory, for each record.
-        return hash(marshal.dumps((self.row, *self.parts), 2)) & MARK
+        return hash(marshal.dumps((self.row, *self.parts), 2)) & HASH_MASK
 
     def found(self) -> DecodedRow:
         """Decode the row: return the record, or why it cannot be read."""

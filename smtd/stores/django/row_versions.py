@@ -1,9 +1,9 @@
-"""Find changed records on a server by a mark of each record, which the server computes.
+"""Find changed records on a server by a version of each record, which the server computes.
 
-A mark covers every row that a record consists of. So it shows what Sumatra changes, what Sumatra takes away
-from one record when it deletes another, and what a user changes by hand. Marks are only compared for
+A version covers every row that a record consists of. So it shows what Sumatra changes, what Sumatra takes
+away from one record when it deletes another, and what a user changes by hand. Versions are only compared for
 equality, never for order: so transactions that are rolled back, that last long, or whose numbers start again
-hide no change. Another look at the same content gives the same mark.
+hide no change. Another look at the same content gives the same version.
 """
 
 from __future__ import annotations
@@ -57,36 +57,38 @@ _PARTS = (
 
 
 def statement(sql: Dialect, ids: str = "") -> str:
-    """Return the query for id, project and mark of every record, or of those *ids* (placeholders).
+    """Return the query for id, project and version of every record, or of those *ids* (placeholders).
 
     With *ids*, the query needs the ids as parameters 1 + len(_PARTS) times.
     """
-    numbers = [f"coalesce(p{number}.mark, 0)" for number in range(len(_PARTS))]
+    parts = [f"coalesce(p{number}.mark, 0)" for number in range(len(_PARTS))]
     links = [reference.link for reference in REFERENCES]
-    versions = [sql.version("r", ("project_id", *RECORD_COLUMNS, *links))]
-    versions += [sql.version(f"x{at}", tuple(each.columns)) for at, each in enumerate(REFERENCES)]
+    rows = [sql.version("r", ("project_id", *RECORD_COLUMNS, *links))]
+    rows += [sql.version(f"x{at}", tuple(each.columns)) for at, each in enumerate(REFERENCES)]
     joins = [schema.reference_join(at, each) for at, each in enumerate(REFERENCES)]
     joins += [
         f"LEFT JOIN ({_part(sql, part, ids)}) p{number} ON p{number}.owner = r.db_id"
         for number, part in enumerate(_PARTS)
     ]
     where = f"WHERE r.db_id IN ({ids})" if ids else ""
-    mark = sql.number(["r.db_id", *versions, *numbers])
+    version = sql.number(["r.db_id", *rows, *parts])
     return (
-        f"SELECT r.db_id, r.project_id, {mark} AS mark FROM django_store_record r {' '.join(joins)} {where}"
+        f"SELECT r.db_id, r.project_id, {version} AS mark FROM django_store_record r"
+        f" {' '.join(joins)} {where}"
     )
 
 
 def _part(sql: Dialect, part: _Part, ids: str) -> str:
-    mark = sql.total(sql.number([sql.version(alias, columns) for alias, columns in part.rows]))
+    version = sql.total(sql.number([sql.version(alias, columns) for alias, columns in part.rows]))
     where = f"{part.owner} IN ({ids})" if ids else f"{part.owner} IS NOT NULL"
     return (
-        f"SELECT {part.owner} AS owner, {mark} AS mark FROM {part.tables} WHERE {where} GROUP BY {part.owner}"
+        f"SELECT {part.owner} AS owner, {version} AS mark FROM {part.tables}"
+        f" WHERE {where} GROUP BY {part.owner}"
     )
 
 
 class _State(NamedTuple):
-    """The number of records, and the sum of their marks."""
+    """The number of records, and the sum of their versions."""
 
     records: int
     total: int
@@ -108,18 +110,18 @@ class _KnownState(NamedTuple):
 class _Seen(msgspec.Struct, frozen=True, gc=False):
     """One row: its key, its digest (or a text: what is wrong with it), whether its run is over.
 
-    *mark* is a hash of the row. There are as many of these in memory as records: so it has only four fields,
-    and nothing that the garbage collector tracks.
+    *version* is a hash of the row. There are as many of these in memory as records: so it has only four
+    fields, and nothing that the garbage collector tracks.
     """
 
-    mark: int
+    version: int
     key: Key
     found: Digest | str
     final: bool = True
 
 
 class RowVersionTracker:
-    """Decodes only records whose marks are new, and detects writes of others by the marks of all records."""
+    """Decodes only records with a new version, and detects writes of others by those of all records."""
 
     def __init__(self, database: ServerDatabase, ids: RowIds) -> None:
         self._database = database
@@ -129,29 +131,29 @@ class RowVersionTracker:
         self._seen: dict[int, _Seen] = {}
         self._last: Scan | None = None
         self._projects: Collection[str] | None = None
-        #: The marks of all records as this object knows them; None: it has not looked yet.
-        self._marks: dict[int, int] | None = None
+        #: The versions of all records as this object knows them; None: it has not looked yet.
+        self._versions: dict[int, int] | None = None
         self._known_state: _KnownState | None = None
 
     async def scan(self, db: DatabaseConnection, projects: Collection[str] | None) -> Scan:
         """Return the scan of all rows of *projects* (None: of all).
 
-        A half-finished save has other marks when it is finished, and is read again.
+        A half-finished save has other versions when it is finished, and is read again.
         """
         async with db.reading():
             found = await db.fetch(self._all)
-        marks = {row_id: int(mark) for row_id, _, mark in found}
+        versions = {row_id: int(version) for row_id, _, version in found}
         wanted = {
-            row_id: int(mark)
-            for row_id, project, mark in found
+            row_id: int(version)
+            for row_id, project, version in found
             if project is not None and (projects is None or project in projects)
         }
-        known = {row_id: seen for row_id, seen in self._seen.items() if wanted.get(row_id) == seen.mark}
+        known = {row_id: seen for row_id, seen in self._seen.items() if wanted.get(row_id) == seen.version}
         new = [row_id for row_id in wanted if row_id not in known]
         read = await self._read(db, new)
         before, last = self._seen, self._last if self._projects == projects else None
         self._seen, self._projects = known | read, projects
-        self._marks = marks | {row_id: one.mark for row_id, one in read.items()}
+        self._versions = versions | {row_id: one.version for row_id, one in read.items()}
         for row_id, one in read.items():
             self._ids.add(row_id, one.key)
         if last is None or not known:
@@ -163,9 +165,9 @@ class RowVersionTracker:
         return self._last
 
     async def _read(self, db: DatabaseConnection, ids: Sequence[int]) -> dict[int, _Seen]:
-        """Read the rows of *ids*, each with its mark from the same snapshot.
+        """Read the rows of *ids*, each with its version from the same snapshot.
 
-        With an earlier mark, a row that was changed in between, and is changed back later, would count as
+        With an earlier version, a row that was changed in between, and is changed back later, would count as
         known.
         """
         read: dict[int, _Seen] = {}
@@ -173,39 +175,39 @@ class RowVersionTracker:
             chunk = ids[start : start + reader.PAGE]
             async with db.reading():
                 page = await reader.by_id(db, chunk)
-                marks = await self._marks_of(db, chunk)
-            read |= {raw.row_id: _seen_row(raw, marks.get(raw.row_id, 0)) for raw in page}
+                versions = await self._versions_of(db, chunk)
+            read |= {raw.row_id: _seen_row(raw, versions.get(raw.row_id, 0)) for raw in page}
         return read
 
-    async def _marks_of(self, db: DatabaseConnection, ids: Sequence[int]) -> dict[int, int]:
+    async def _versions_of(self, db: DatabaseConnection, ids: Sequence[int]) -> dict[int, int]:
         asked = statement(self._sql, schema.placeholders(len(ids)))
         found = await db.fetch(asked, [*ids] * (1 + len(_PARTS)))
-        return {row_id: int(mark) for row_id, _, mark in found}
+        return {row_id: int(version) for row_id, _, version in found}
 
-    async def marks(self, db: DatabaseConnection, ids: Collection[int]) -> Mapping[int, int]:
-        """Return the marks of the rows of *ids*, which other writes would change; called while writing."""
+    async def versions(self, db: DatabaseConnection, ids: Collection[int]) -> Mapping[int, int]:
+        """Return the versions of the rows of *ids*, which other writes would change; called while writing."""
         found: dict[int, int] = {}
-        listed = list(ids) if self._marks is not None else []
+        listed = list(ids) if self._versions is not None else []
         for start in range(0, len(listed), reader.PAGE):
-            found |= await self._marks_of(db, listed[start : start + reader.PAGE])
+            found |= await self._versions_of(db, listed[start : start + reader.PAGE])
         return found
 
-    def wrote(self, ids: Collection[int], marks: Mapping[int, int]) -> None:
-        """Note that smtd wrote the rows of *ids*, which now have *marks* (without one: gone)."""
-        if self._marks is not None:
+    def wrote(self, ids: Collection[int], versions: Mapping[int, int]) -> None:
+        """Note that smtd wrote the rows of *ids*, which now have *versions* (without one: gone)."""
+        if self._versions is not None:
             for row_id in ids:
-                self._marks.pop(row_id, None)
-            self._marks |= marks
+                self._versions.pop(row_id, None)
+            self._versions |= versions
 
     def forget(self) -> None:
         """Forget everything: the tables were replaced."""
-        self._seen, self._last, self._marks, self._known_state = {}, None, None, None
+        self._seen, self._last, self._versions, self._known_state = {}, None, None, None
 
     async def token(self) -> Token | None:
         """Return a token of the state that was last read or written; None if others have written."""
-        if self._marks is None:
+        if self._versions is None:
             return None
-        known = _State(len(self._marks), sum(self._marks.values()))
+        known = _State(len(self._versions), sum(self._versions.values()))
         return known.token if known == await self._state() else None
 
     async def unchanged_since(self, token: Token) -> bool:
@@ -231,14 +233,14 @@ class RowVersionTracker:
         return bool(known.trace) and await self._sql.trace(db, known.since) == known.trace
 
 
-def _seen_row(raw: EncodedRow, mark: int) -> _Seen:
+def _seen_row(raw: EncodedRow, version: int) -> _Seen:
     _, key, record = raw.found()
     if isinstance(record, RecordUnusable):
-        return _Seen(mark, key, record.reason)
+        return _Seen(version, key, record.reason)
     try:
-        return _Seen(mark, key, canonical.digest(record), is_final(record))
+        return _Seen(version, key, canonical.digest(record), is_final(record))
     except RecordUnusable as exc:
-        return _Seen(mark, key, exc.reason)
+        return _Seen(version, key, exc.reason)
 
 
 def _scan(seen: Iterable[_Seen]) -> Scan:

@@ -81,7 +81,7 @@ class Dialect(Protocol):
     async def trace(self, db: DatabaseConnection, since: str) -> list[Row]:
         """Return rows that stay the same only until a client writes to the tables (empty: it has none).
 
-        They cost less than the marks. Only traces with the same *since* can be compared.
+        They cost less than the versions. Only traces with the same *since* can be compared.
         """
 
     async def collisions(self, db: DatabaseConnection, keys: Collection[Key]) -> Mapping[Key, str]:

@@ -1,4 +1,4 @@
-"""A store on a server, which compares marks of its records to find what others have changed."""
+"""A store on a server, which compares versions of its records to find what others have changed."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ class ServerStore(DjangoStore):
     def _forget(self) -> None:
         self._tracker.forget()
 
-    async def _marks(self, db: DatabaseConnection, ids: Collection[int]) -> Mapping[int, int]:
-        return await self._tracker.marks(db, ids)
+    async def _versions(self, db: DatabaseConnection, ids: Collection[int]) -> Mapping[int, int]:
+        return await self._tracker.versions(db, ids)
 
-    def _wrote(self, ids: Collection[int], marks: Mapping[int, int]) -> None:
-        self._tracker.wrote(ids, marks)
+    def _wrote(self, ids: Collection[int], versions: Mapping[int, int]) -> None:
+        self._tracker.wrote(ids, versions)

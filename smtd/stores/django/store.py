@@ -67,12 +67,12 @@ class DjangoStore(ABC):
         """Return the digest of the record in *raw* (None: the row must be decoded for that)."""
         return None
 
-    async def _marks(self, db: DatabaseConnection, ids: Collection[int]) -> Mapping[int, int]:
-        """Return the marks of the rows of *ids*, which other writes would change; called while writing."""
+    async def _versions(self, db: DatabaseConnection, ids: Collection[int]) -> Mapping[int, int]:
+        """Return the versions of the rows of *ids*, which other writes would change; called while writing."""
         return {}
 
-    def _wrote(self, ids: Collection[int], marks: Mapping[int, int]) -> None:  # noqa: B027 - a file needs no note
-        """Note that this object wrote the rows of *ids*, which now have *marks* (without one: gone)."""
+    def _wrote(self, ids: Collection[int], versions: Mapping[int, int]) -> None:  # noqa: B027 - a file needs no note
+        """Note that this object wrote the rows of *ids*, which now have *versions* (without one: gone)."""
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Record]:
         if not keys:
@@ -168,11 +168,11 @@ class DjangoStore(ABC):
                 )
             indexed = await self._ids.indexed([change.key for change, _ in fit])
             try:
-                made, written, marks = await db.at_once(partial(self._change, db, fit, indexed))
+                made, written, versions = await db.at_once(partial(self._change, db, fit, indexed))
             except BaseException:
                 self._records.forget()
                 raise
-        self._wrote(written, marks)
+        self._wrote(written, versions)
         outcomes |= made
         return [outcomes[change.key] for change in changes]
 
@@ -182,7 +182,7 @@ class DjangoStore(ABC):
         changes: Sequence[tuple[Change, Columns | None]],
         indexed: Collection[int],
     ) -> tuple[dict[Key, Outcome], list[int], Mapping[int, int]]:
-        """Make *changes* in one transaction; return outcomes, the ids of written rows, and their marks."""
+        """Make *changes* in one transaction; return outcomes, the ids of written rows, and their versions."""
         async with db.writing():
             keys = [change.key for change, _ in changes]
             held = await self._records.held(db, keys, indexed)
@@ -199,7 +199,7 @@ class DjangoStore(ABC):
                     if outcomes[change.key] is DONE
                 ],
             )
-            return outcomes, written, await self._marks(db, written)
+            return outcomes, written, await self._versions(db, written)
 
     def _columns(self, change: Change) -> Columns | None:
         """Return what to write (None: it is a deletion). Raises RecordUnusable if it cannot be written."""
