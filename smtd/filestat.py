@@ -130,10 +130,10 @@ def is_young(seen: Signature, moment: float | None = None) -> bool:
     return any(_youth(status, moment) > 0 for status in seen if status is not None)
 
 
-def marked(seen: Signature, *, young: bool = False, holding: Iterable[bytes] = ()) -> bytes:
-    """Return a mark that identifies files with the status *seen*.
+def status_token(seen: Signature, *, young: bool = False, holding: Iterable[bytes] = ()) -> bytes:
+    """Return a token that identifies files with the status *seen*.
 
-    The mark of *young* files also contains a hash of *holding*, their content, and equals no mark of files
+    The token of *young* files also contains a hash of *holding*, their content, and equals no token of files
     that are not young.
     """
     if not young:
@@ -144,9 +144,9 @@ def marked(seen: Signature, *, young: bool = False, holding: Iterable[bytes] = (
     return repr(seen).encode() + _YOUNG + content.digest()
 
 
-def without_youth(mark: bytes) -> bytes:
-    """Return *mark*, made by `marked`, as it would be if the files had not been young."""
-    return mark.partition(_YOUNG)[0]
+def without_youth(token: bytes) -> bytes:
+    """Return *token*, made by `status_token`, as it would be if the files had not been young."""
+    return token.partition(_YOUNG)[0]
 
 
 def seconds_until_old(seen: Signature) -> float:

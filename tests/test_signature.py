@@ -16,9 +16,9 @@ from smtd.filestat import (
     Signature,
     age,
     is_young,
-    marked,
     read_settled,
     seconds_until_old,
+    status_token,
     without_youth,
 )
 
@@ -138,14 +138,16 @@ def test_number_of_remembered_states_is_limited(
     assert len(filestat._first_seen) <= 3
 
 
-def test_mark_of_young_files_includes_their_contents() -> None:
-    """Until they have settled, their status proves nothing, and the mark equals no other."""
+def test_token_of_young_files_includes_their_contents() -> None:
+    """Until they have settled, their status proves nothing, and the token equals no other."""
     seen = look(NOW)
 
-    one, other = (marked(seen, young=True, holding=[each]) for each in (b"one", b"other"))
+    one, other = (status_token(seen, young=True, holding=[each]) for each in (b"one", b"other"))
 
-    assert len({one, other, marked(seen)}) == 3
-    assert without_youth(one) == without_youth(other) == marked(seen) == without_youth(marked(seen))
+    assert len({one, other, status_token(seen)}) == 3
+    assert (
+        without_youth(one) == without_youth(other) == status_token(seen) == without_youth(status_token(seen))
+    )
 
 
 def test_young_files_that_are_torn_are_read_again(tmp_path: Path, coarse: None) -> None:

@@ -23,8 +23,8 @@ from smtd.filestat import (
     age,
     is_coarse,
     is_young,
-    marked,
     signature,
+    status_token,
 )
 from smtd.records.record import Key
 from smtd.sqlite import ERRORS, STORE_STATEMENTS, Connection, connect, store_error
@@ -292,7 +292,7 @@ class _FileState(NamedTuple):
 
     def token(self, *, young: bool = False) -> Token:
         """Return a token of the files; that of *young* files equals none of files that are not young."""
-        return repr(self.commits).encode() + marked(self.seen, young=young)
+        return repr(self.commits).encode() + status_token(self.seen, young=young)
 
 
 #: The databases that were flushed, with SQLite's count of commits then: pairs share databases, and one pair

@@ -10,7 +10,16 @@ from anyio import to_thread
 
 from smtd import denied, durable
 from smtd.errors import StoreRefused, StoreUnreachable
-from smtd.filestat import DAMAGE_AFTER, NotSettled, Signature, age, marked, read_settled, signature, size
+from smtd.filestat import (
+    DAMAGE_AFTER,
+    NotSettled,
+    Signature,
+    age,
+    read_settled,
+    signature,
+    size,
+    status_token,
+)
 from smtd.records.record import Key, Record
 from smtd.stores.base import LARGE_AT_REST, Capabilities, Change, Outcome, Result, Scan, Token
 from smtd.stores.index import entry_of, scan, unreadable
@@ -105,7 +114,7 @@ class SnapshotStore:
 
     def _token(self, seen: Signature, young: bool = False) -> Token:
         """Return a token of files with the status *seen*: in another time zone they have other records."""
-        return self._timezone.encode() + marked(seen, young=young)
+        return self._timezone.encode() + status_token(seen, young=young)
 
     async def _current(self) -> _Loaded:
         """Return the current content of the source; read it again only if its files have changed."""

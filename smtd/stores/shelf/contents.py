@@ -40,14 +40,14 @@ class DbmFile(Protocol):
     def read_only_reason(self) -> str:
         """Return why it cannot be written, as a sentence with the remedy (empty: it can)."""
 
-    def mark(self) -> Token:
-        """Return a mark that shows whether the file has changed since it was read; cheap."""
+    def token(self) -> Token:
+        """Return a token that shows whether the file has changed since it was read; cheap."""
 
     def read(self) -> tuple[dict[bytes, bytes], Token]:
-        """Return all values by key at one moment, and the mark of that moment.
+        """Return all values by key at one moment, and the token of that moment.
 
-        If the file may still change without a change of its mark, the returned mark is one that `mark` never
-        returns (see `without_youth`).
+        If the file may still change without a change of its token, the returned one is one that `token`
+        never returns (see `without_youth`).
         """
 
     def flush(self) -> None:
@@ -69,17 +69,17 @@ class DbmFile(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The pickle of each project when the file had *mark*, and the digest of each pickle."""
+    """The pickle of each project when the file had *token*, and the digest of each pickle."""
 
     pickles: Mapping[str, bytes]
     digests: Mapping[str, bytes]
-    mark: Token
+    token: Token
 
     @classmethod
-    def of(cls, values: Mapping[bytes, bytes], mark: Token) -> Contents:
+    def of(cls, values: Mapping[bytes, bytes], token: Token) -> Contents:
         """Return the contents of a file that holds *values*."""
         pickles = {key.decode("utf-8", "surrogateescape"): value for key, value in values.items()}
-        return cls(pickles, {project: digest(pickle) for project, pickle in pickles.items()}, mark)
+        return cls(pickles, {project: digest(pickle) for project, pickle in pickles.items()}, token)
 
 
 def name(project: str) -> bytes:

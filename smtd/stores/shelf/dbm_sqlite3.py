@@ -39,7 +39,7 @@ class Sqlite3File:
         """Return an empty text: every Python can write the file."""
         return ""
 
-    def mark(self) -> Token:
+    def token(self) -> Token:
         """Return a digest of the content of the file.
 
         The file status would not do: in WAL mode even a reader changes the files.
@@ -53,10 +53,10 @@ class Sqlite3File:
             rows = db.execute("SELECT key, value FROM Dict ORDER BY key").fetchall()
         self._was_there = True
         values = {_bytes(key): _bytes(value) for key, value in rows}
-        mark = hashlib.blake2b(digest_size=16)
+        token = hashlib.blake2b(digest_size=16)
         for part in (part for item in values.items() for part in item):
-            mark.update(b"%d:%b" % (len(part), part))
-        return values, mark.digest()
+            token.update(b"%d:%b" % (len(part), part))
+        return values, token.digest()
 
     def flush(self) -> None:
         if self._path.exists():

@@ -3,7 +3,7 @@
 The format is that of CPython's dbm/dumb.py. A process reads the index when it opens a dumb shelf,
 overwrites values in place where they fit, and writes the index when it closes the shelf. So the index on
 disk may have an older length of a value. smtd therefore reads a value to the end of its last block: a
-pickle marks its own end.
+pickle has its own end in it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import BinaryIO, TypeAlias
 
 from smtd import durable, private, regular
 from smtd.errors import StoreUnreachable
-from smtd.filestat import NotSettled, marked, read_settled, signature
+from smtd.filestat import NotSettled, read_settled, signature, status_token
 from smtd.stores import file_trial
 from smtd.stores.base import Token
 from smtd.stores.shelf import ownership
@@ -51,14 +51,14 @@ class DumbFile:
         """Return which users could not use a new index (empty: none); every Python can write one."""
         return ownership.lost_access(self._dir)
 
-    def mark(self) -> Token:
-        """Return a mark made of the status of the files."""
-        return marked(signature(self._files))
+    def token(self) -> Token:
+        """Return a token made of the status of the files."""
+        return status_token(signature(self._files))
 
     def read(self) -> tuple[dict[bytes, bytes], Token]:
         values, seen, young = read_settled(self._files, self._values, what=f"the shelf {self._base}")
         self._was_there = self._was_there or bool(values)
-        return values, marked(seen, young=young, holding=chain(*values.items()))
+        return values, status_token(seen, young=young, holding=chain(*values.items()))
 
     def _values(self) -> dict[bytes, bytes]:
         """Return all values by key. Raises NotSettled if the files are inconsistent."""

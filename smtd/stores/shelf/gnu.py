@@ -51,10 +51,10 @@ class GnuFile(foreign.ForeignFile):
     name = "dbm.gnu"
     exclusive_writes = True  # no other program has it open while it is replaced
 
-    def mark(self) -> Token:
+    def token(self) -> Token:
         """Return a digest of the content of the file."""
         try:
-            return _mark(regular.read(self._path))
+            return _digest(regular.read(self._path))
         except FileNotFoundError:
             return b"absent"
 
@@ -68,13 +68,13 @@ class GnuFile(foreign.ForeignFile):
         time.sleep(SETTLE)
         if regular.read(self._path) != content:
             raise NotSettled("a program keeps writing to it")
-        return values, _mark(content)
+        return values, _digest(content)
 
     def values(self, content: bytes) -> dict[bytes, bytes]:
         return parse(content)
 
 
-def _mark(content: bytes) -> Token:
+def _digest(content: bytes) -> Token:
     return hashlib.blake2b(content, digest_size=16).digest()
 
 

@@ -14,7 +14,7 @@ from itertools import chain
 
 from smtd import regular
 from smtd.errors import StoreRefused
-from smtd.filestat import NotSettled, marked, read_settled, signature
+from smtd.filestat import NotSettled, read_settled, signature, status_token
 from smtd.stores.base import Token
 from smtd.stores.shelf import foreign, open_files
 
@@ -43,13 +43,13 @@ class NdbmFile(foreign.ForeignFile):
     name = "dbm.ndbm"
     exclusive_writes = False  # there is no lock that Sumatra would respect
 
-    def mark(self) -> Token:
-        """Return a mark made of the status of the file."""
-        return marked(signature([self._path]))
+    def token(self) -> Token:
+        """Return a token made of the status of the file."""
+        return status_token(signature([self._path]))
 
     def read(self) -> tuple[dict[bytes, bytes], Token]:
         values, seen, young = read_settled([self._path], self._settled, what=f"the shelf {self._path}")
-        return values, marked(seen, young=young, holding=chain(*values.items()))
+        return values, status_token(seen, young=young, holding=chain(*values.items()))
 
     def _settled(self) -> dict[bytes, bytes]:
         content = regular.read(self._path)

@@ -50,9 +50,9 @@ class ShelfStore:
         self._read_only_reason = ""  # why the file cannot be written; known once it was read
         self._contents: Contents | None = None  # the last content that was read (None: the file must be read)
         self._projects: Collection[str] = ()  # the projects in the last content, also while the store rests
-        #: The mark of the file, if only smtd has written since the scan.
-        self._tracked_mark: Token | None = None
-        self._flushed: Token | None = None  # the mark of the file when it was made durable
+        #: The token of the file, if only smtd has written since the scan.
+        self._tracked_token: Token | None = None
+        self._flushed: Token | None = None  # the token of the file when it was made durable
         self._loaded = Loaded(location, timezone)
         self._one_at_a_time = anyio.Lock()
 
@@ -88,7 +88,7 @@ class ShelfStore:
                         digests[key] = held.digest
                     if not held.final:
                         unfinished.add(key)
-            self._tracked_mark = contents.mark
+            self._tracked_token = contents.token
             await self._loaded.probe_legacy(contents)
         return Scan(digests, unfinished, unreadable)
 
@@ -114,16 +114,16 @@ class ShelfStore:
         return [outcomes[change.key] for change in changes]
 
     async def token(self) -> Token | None:
-        if self._tracked_mark is None:
+        if self._tracked_token is None:
             return None
-        is_same = await to_thread.run_sync(self._mark) == without_youth(self._tracked_mark)
-        return self._token(self._tracked_mark) if is_same else None
+        is_same = await to_thread.run_sync(self._file_token) == without_youth(self._tracked_token)
+        return self._token(self._tracked_token) if is_same else None
 
     async def unchanged_since(self, token: Token) -> bool:
-        return token == self._token(await to_thread.run_sync(self._mark))
+        return token == self._token(await to_thread.run_sync(self._file_token))
 
     async def flush(self) -> None:
-        known = None if self._contents is None else self._contents.mark
+        known = None if self._contents is None else self._contents.token
         if known is not None and known == self._flushed == without_youth(known):
             return
 
@@ -140,19 +140,19 @@ class ShelfStore:
 
     async def resume(self, token: Token) -> bool:
         contents = await self._refresh()
-        is_same = token == self._token(without_youth(contents.mark))
+        is_same = token == self._token(without_youth(contents.token))
         if is_same:  # the file was not young any more when the token was returned
-            contents = self._contents = replace(contents, mark=without_youth(contents.mark))
-        self._tracked_mark = contents.mark if is_same else None
+            contents = self._contents = replace(contents, token=without_youth(contents.token))
+        self._tracked_token = contents.token if is_same else None
         return is_same
 
-    def _token(self, mark: Token) -> Token:
-        """Return the token for a file with *mark*: in another time zone the same file has other records."""
-        return mark + self._timezone.encode()
+    def _token(self, file_token: Token) -> Token:
+        """Return the token for a file with *file_token*: in another time zone it has other records."""
+        return file_token + self._timezone.encode()
 
-    def _mark(self) -> Token:
+    def _file_token(self) -> Token:
         with self._translating("read"):
-            return self._file.mark()
+            return self._file.token()
 
     @contextmanager
     def _translating(self, what: str) -> Iterator[None]:
@@ -167,7 +167,7 @@ class ShelfStore:
 
         def read() -> Contents:
             with self._translating("read"):
-                is_same = known is not None and self._file.mark() == known.mark
+                is_same = known is not None and self._file.token() == known.token
                 if self._read_only_reason or not is_same:  # what prevented writes may be gone
                     self._read_only_reason = self._file.read_only_reason()
                 if known is not None and is_same:
@@ -185,8 +185,8 @@ class ShelfStore:
         left = dict(ops)
         for _ in range(ATTEMPTS):
             contents = await self._refresh()
-            if contents.mark != self._tracked_mark:
-                self._tracked_mark = None  # another program wrote since the scan
+            if contents.token != self._tracked_token:
+                self._tracked_token = None  # another program wrote since the scan
             await self._loaded.probe_legacy(contents)
             if reason := self._read_only(contents.pickles):
                 return outcomes | dict.fromkeys(steps.keys(left), Outcome(Result.REFUSED, reason))
@@ -243,7 +243,7 @@ class ShelfStore:
 
     async def _keep_tracking(self, new: Mapping[str, bytes], pickles: Mapping[str, bytes]) -> None:
         """Keep tracking the file if it has exactly *pickles* with the *new* ones; else stop."""
-        before, self._contents = self._tracked_mark, None
+        before, self._contents = self._tracked_token, None
         contents = await self._refresh()
         found = dict(contents.pickles)
         for project, pickle in new.items():
@@ -252,7 +252,7 @@ class ShelfStore:
                 self._loaded.note_written(project, contents.digests[project])
                 found[project] = pickle
         is_ours = before is not None and found == {**pickles, **new}
-        self._tracked_mark = contents.mark if is_ours else None
+        self._tracked_token = contents.token if is_ours else None
 
 
 def _by_project(keys: Iterable[Key], contents: Contents) -> dict[str, set[str]]:
