@@ -16,23 +16,23 @@ class ChangeSource(Enum):
 class DirtyFlag:
     """Set by watchers, taken by cycles; all times are of *clock*, and *wake* is called when the flag is set.
 
-    While a job runs, its own writes change the files and cause reports. So the flag is held during a job:
-    what watchers see only sets *touched*. A successful cycle releases one source after the other, each when
-    watchers can no longer see the cycle's own writes there, and compares the stores itself.
+    While a job runs, its own writes change the files and cause reports. So all sources are masked during
+    a job: what watchers see only sets *touched*. A successful cycle unmasks one source after the other, each
+    when watchers can no longer see the cycle's own writes there, and compares the stores itself.
     """
 
     def __init__(self, clock: Callable[[], float], wake: Callable[[], None]) -> None:
         self._clock = clock
         self._wake = wake
-        self._held: set[ChangeSource] = set()
+        self._masked: set[ChangeSource] = set()
         self._reported_at = self._written_at = float("-inf")
         #: When a watcher saw the last change while no job ran.
         self.noticed_at = float("-inf")
         #: When the first change was seen that no cycle has carried (None: there is none).
         self.since: float | None = None
         #: When the first change was seen since the last cycle began (None: none was, or that cycle failed).
-        self.marked_at: float | None = None
-        #: A watcher saw something while the flag was held.
+        self.set_at: float | None = None
+        #: A watcher saw something from a masked source.
         self.touched = False
 
     @property
@@ -51,31 +51,31 @@ class DirtyFlag:
         """Record that a watcher saw a change."""
         if source is ChangeSource.REPORT:
             self._reported_at = self._clock()
-        if source in self._held:
+        if source in self._masked:
             self.touched = True
         else:
             self.noticed_at = self._clock()
-            self.mark()
+            self.set()
 
-    def mark(self) -> None:
+    def set(self) -> None:
         """Set the flag: there is a change that no cycle has synced."""
         now = self._clock()
         self.since = now if self.since is None else self.since
-        self.marked_at = now if self.marked_at is None else self.marked_at
+        self.set_at = now if self.set_at is None else self.set_at
         self._wake()
 
-    def hold(self) -> None:
-        """Hold the flag, because a job begins that may write."""
-        self._held = {*ChangeSource}
+    def mask(self) -> None:
+        """Mask all sources, because a job begins that may write."""
+        self._masked = {*ChangeSource}
         self.touched = False
 
-    def release(self, *sources: ChangeSource) -> None:
-        """Stop holding the flag for *sources*: they no longer see the job's own writes."""
-        self._held.difference_update(sources)
+    def unmask(self, *sources: ChangeSource) -> None:
+        """Let *sources* set the flag again: they no longer see the job's own writes."""
+        self._masked.difference_update(sources)
 
     def take(self) -> float | None:
         """Clear the flag, and return `since`: a cycle begins that will see all changes so far."""
-        since, self.since, self.marked_at = self.since, None, None
+        since, self.since, self.set_at = self.since, None, None
         return since
 
     def restore(self, since: float | None) -> None:

@@ -79,7 +79,7 @@ class PairRunner:
                     *(self._journal, self._settings.name, locations, stores, policy),
                     expected_plan=options.expected_plan,
                     progress=self._progress,
-                    ended=self._mark_clean,
+                    ended=self._unmask,
                     recheck=recheck,
                 )
             if report.written >= MANY or self._is_first:
@@ -117,20 +117,20 @@ class PairRunner:
             await self._session.close()
             raise
 
-    async def _mark_clean(self, pair: Pair) -> None:
-        """Set the dirty flag if another program wrote to a store since its scan, or a store has moved.
+    async def _unmask(self, pair: Pair) -> None:
+        """Unmask the dirty flag; set it if another program wrote to a store since its scan, or a store moved.
 
         Called when a cycle has written all that it writes.
         """
-        self._dirty.release(ChangeSource.REPORT)
+        self._dirty.unmask(ChangeSource.REPORT)
         if not self._is_named:
             await pair.journal.set_name(self._settings.name)
             self._is_named = True
         await self._warn_of_scope(pair)
-        same = await self._session.mark_clean()
-        self._dirty.release(ChangeSource.FILES)
+        same = await self._session.acknowledge()
+        self._dirty.unmask(ChangeSource.FILES)
         if not (same and await cycle.is_unchanged(pair)):
-            self._dirty.mark()
+            self._dirty.set()
 
     async def _warn_of_scope(self, pair: Pair) -> None:
         """Warn once if the pair syncs fewer projects than before, and say how to sync them all."""

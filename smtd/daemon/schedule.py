@@ -63,7 +63,7 @@ class Schedule:
         """Return when the next cycle is due, given the changes seen so far; infinite while paused."""
         if self.paused:
             return float("inf")
-        wanted = self.next_poll if dirty.marked_at is None else min(self.next_poll, dirty.marked_at)
+        wanted = self.next_poll if dirty.set_at is None else min(self.next_poll, dirty.set_at)
         if dirty.since is None or wanted > self._clock():
             return wanted
         if wanted <= self._free_since and dirty.noticed_at <= self._free_since and self._in_vain > 1:

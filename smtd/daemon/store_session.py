@@ -174,7 +174,7 @@ class StoreSession:
         except SmtdError:
             return False
 
-    async def mark_clean(self) -> bool:
+    async def acknowledge(self) -> bool:
         """Accept the current status of the files as seen; say whether the stores are where they were."""
         seen, again = await to_thread.run_sync(self._status_and_place)
         self._watch.acknowledge(self, seen, self._began)

@@ -201,7 +201,7 @@ class Worker:
         """Return the result or the error of *job*."""
         if isinstance(job, Exclusive):
             return await caught(self.name, job.work)
-        self.dirty.hold()
+        self.dirty.mask()
         try:
             if isinstance(job, Sync):
                 return await self._sync(job.options)
@@ -211,7 +211,7 @@ class Worker:
             assert isinstance(job, Query)
             return await self._query(partial(self._runner.query, job.work), may_write=not job.only_reads)
         finally:
-            self.dirty.release(*ChangeSource)
+            self.dirty.unmask(*ChangeSource)
 
     async def _sync(self, options: SyncOptions) -> PairReport | SmtdError:
         """Run a cycle as *options* say, and record how it ended."""
@@ -220,7 +220,7 @@ class Worker:
             wish = partial(resolve, wish=options.resolution, recheck=self.listed)
             if isinstance(error := await caught(self.name, partial(self._runner.query, wish)), SmtdError):
                 if self.dirty.touched:
-                    self.dirty.mark()
+                    self.dirty.set()
                 return error
         suspects = self.suspects if options.force_retry else ()
         since, began = self.dirty.take(), anyio.current_time()
@@ -256,7 +256,7 @@ class Worker:
 
     def _failed(self, exc: SmtdError) -> None:
         if isinstance(exc, PlanChanged):
-            self.dirty.mark()
+            self.dirty.set()
             return
         if isinstance(exc, StoreRefused):
             self._refused()
@@ -269,7 +269,7 @@ class Worker:
         with self._tracker.querying():
             outcome = await caught(self.name, work)
         if self.dirty.touched or may_write:
-            self.dirty.mark()
+            self.dirty.set()
         return outcome
 
     async def _count_backlog(self) -> None:

@@ -34,8 +34,8 @@ def dirty(clock: Clock, wakes: list[str]) -> DirtyFlag:
 
 def test_sources_are_released_one_after_the_other(dirty: DirtyFlag) -> None:
     """Reports of own writes have arrived before the files count as seen."""
-    dirty.hold()
-    dirty.release(ChangeSource.REPORT)
+    dirty.mask()
+    dirty.unmask(ChangeSource.REPORT)
     dirty.notice(ChangeSource.FILES)
     unset = dirty.since
     dirty.notice(ChangeSource.REPORT)
@@ -46,8 +46,8 @@ def test_sources_are_released_one_after_the_other(dirty: DirtyFlag) -> None:
 
 def test_touched_is_reset_by_the_next_job(dirty: DirtyFlag) -> None:
     """It belongs to one job."""
-    dirty.hold()
+    dirty.mask()
     dirty.notice(ChangeSource.FILES)
-    dirty.hold()
+    dirty.mask()
 
     assert not dirty.touched

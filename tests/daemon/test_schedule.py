@@ -210,12 +210,12 @@ def test_store_without_a_token_is_looked_at_at_growing_intervals(pair: Pair) -> 
     waits = []
     for _ in range(9):
         pair.schedule.succeeded(moved=False, watched=True)
-        pair.dirty.mark()
+        pair.dirty.set()
         waits.append(pair.wait)
         pair.clock.now += max(0.0, pair.wait)
         pair.dirty.take()
     pair.schedule.succeeded(moved=False, watched=True)
-    pair.dirty.mark()
+    pair.dirty.set()
     pair.clock.now += 1
     pair.write()
 

@@ -187,7 +187,7 @@ async def test_paused_pair_runs_only_requested_jobs(worker: Worker, locations: B
     """A change waits until the pair is resumed, or a client asks for a cycle."""
     worker.pause()
     await put(locations.left, "more")
-    worker.dirty.mark()
+    worker.dirty.set()
     await worker.submit(Query(name_of))
     await anyio.wait_all_tasks_blocked()
     before = worker.status
@@ -217,7 +217,7 @@ async def test_endless_clients_do_not_delay_a_cycle(worker: Worker, locations: B
             worker.submit_nowait(Exclusive(again))
         return "again"
 
-    worker.dirty.mark()
+    worker.dirty.set()
     worker.submit_nowait(Exclusive(again))
     await until_in_sync(worker, 2)
 

@@ -131,7 +131,7 @@ async def test_change_stays_when_a_cycle_fails(
         return open_store(location)
 
     worker.pause()
-    worker.dirty.mark()
+    worker.dirty.set()
     monkeypatch.setattr(store_session, "open_store", watched)
     with monkeypatch.context() as patched:
         patched.setattr(pairing, "sync", fails)

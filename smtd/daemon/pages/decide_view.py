@@ -251,7 +251,7 @@ def _version(text: str | None, before: str | None, most: int) -> Version:
     new, is_cut = _split(text)
     old = new if before is None else _split(before)[0]
     found: list[LineView] = []
-    for line in _marked(old, new):
+    for line in _diff(old, new):
         if most <= 0 or len(found) >= _LINES:
             is_cut = True
             break
@@ -268,7 +268,7 @@ def _split(text: str) -> tuple[list[str], bool]:
     return lines[:_COMPARED_LINES], len(text) > _COMPARED or len(lines) > _COMPARED_LINES
 
 
-def _marked(old: Sequence[str], new: Sequence[str]) -> Iterable[LineView]:
+def _diff(old: Sequence[str], new: Sequence[str]) -> Iterable[LineView]:
     for kind, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if kind == "equal":
             yield from (LineView("", line) for line in new[c:d])

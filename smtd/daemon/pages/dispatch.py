@@ -31,7 +31,7 @@ _MENU = {
 
 
 class LocalRequest(NamedTuple):
-    """A request of a browser that has a session; *path* is the page that the menu marks."""
+    """A request of a browser that has a session; *path* is the page that the menu highlights."""
 
     http: web.Request
     session: PageSession

@@ -166,7 +166,7 @@ def test_changes_are_counted_by_the_days_of_this_machine() -> None:
     )
 
     assert chart.summary == "4 changes today, 5 in 31 days."
-    assert chart.drawing.count("M") == 2 + 2  # bars and marks
+    assert chart.drawing.count("M") == 2 + 2  # bars and ticks
 
 
 def test_number_of_records_stays_until_another_is_known() -> None:
@@ -193,7 +193,7 @@ def shown(left: Any, baseline: Any, right: Any, name: str = "outcome") -> dict[s
     }
 
 
-def test_lines_that_differ_from_the_ancestor_are_marked() -> None:
+def test_lines_that_differ_from_the_ancestor_are_shown_so() -> None:
     """On both sides."""
     (row,) = compared(shown("one\nmine", "one\ntwo", "one\ntwo\nyours")).differing
 
@@ -209,7 +209,7 @@ def test_fields_without_a_difference_are_apart() -> None:
 
 
 def test_missing_versions_are_named() -> None:
-    """Without an ancestor no line is marked."""
+    """Without an ancestor no line is shown as changed."""
     found = compared(shown("mine", "-", "yours"))
 
     assert found.missing == ["agreed"]
