@@ -45,9 +45,9 @@ async def main(way: str, file: str, address: str) -> None:
                 names = [column[1] for column in other.execute(f"PRAGMA table_info({table})")]
                 quoted = ", ".join(f'"{name}"' for name in names)
                 found = await db.fetch(f"SELECT {quoted} FROM {table}")
-                marks = ", ".join("?" * len(names))
+                placeholders = ", ".join("?" * len(names))
                 other.executemany(
-                    f"INSERT INTO {table} ({quoted}) VALUES ({marks})",
+                    f"INSERT INTO {table} ({quoted}) VALUES ({placeholders})",
                     [list(map(plain, row)) for row in found],
                 )
             other.commit()

@@ -182,9 +182,9 @@ def _data_key(key: Any) -> tuple[str, str, str, str]:
 def insert(db: sqlite3.Connection, table: str, columns: Iterable[str], rows: Iterable[Any]) -> None:
     """Insert *rows* into a table of the schema."""
     names = tuple(columns)
-    marks = ", ".join("?" * len(names))
+    placeholders = ", ".join("?" * len(names))
     quoted = ", ".join(f'"{name}"' for name in names)
-    db.executemany(f"INSERT INTO django_store_{table} ({quoted}) VALUES ({marks})", rows)
+    db.executemany(f"INSERT INTO django_store_{table} ({quoted}) VALUES ({placeholders})", rows)
 
 
 def pickles(shelf: str) -> Iterator[tuple[str, bytes]]:

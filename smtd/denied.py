@@ -9,7 +9,7 @@ from pathlib import Path
 from smtd import regular
 from smtd.text import shown
 
-#: The errors of a system that denies a permission. The second also has files that are marked immutable.
+#: The errors of a system that denies a permission. The second also has files with the flag *immutable*.
 _DENIALS = frozenset((errno.EACCES, errno.EPERM))
 
 

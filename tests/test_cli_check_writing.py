@@ -25,7 +25,7 @@ YES, NO = "\u2713", "\u2717"
 
 
 def wrong(answer: Answer) -> list[str]:
-    """Return what is wrong, without the marks."""
+    """Return what is wrong, without the symbols."""
     return [line[2:] for line in answer.out.splitlines() if line.startswith(NO)]
 
 
@@ -199,7 +199,7 @@ def test_everything_is_in_the_json_object(smtd: Smtd, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["LC_ALL", "LANG"])
-def test_marks_are_ascii_in_a_locale_without_more(name: str, smtd: Smtd, tmp_path: Path) -> None:
+def test_symbols_are_ascii_in_a_locale_without_more(name: str, smtd: Smtd, tmp_path: Path) -> None:
     """Whatever Python itself would write there."""
     smtd.more[name] = "C"
 

@@ -93,7 +93,7 @@ def test_program_without_permission_is_reported_with_the_step() -> None:
 
 
 def test_operation_that_is_not_permitted_counts_as_denied() -> None:
-    """For example on a file that is marked immutable."""
+    """For example on a file with the flag *immutable*."""
     assert denied.why(PermissionError(errno.EPERM, "Operation not permitted", "/x")).startswith(
         "permission denied at /x; allow"
     )

@@ -1,4 +1,4 @@
-"""What `smtd check` prints: a marked line for each store, pair and the server, or one JSON object. Pure."""
+"""What `smtd check` prints: a line for each store, pair and the server, or one JSON object. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from smtd.cli.status_table import ARROWS
 from smtd.errors import SmtdError
 from smtd.output.counts import plural
 
-#: The marks of what is right and wrong, and the same in ASCII.
-_MARKS, _ASCII = {True: "\u2713", False: "\u2717"}, {True: "ok", False: "NO"}
+#: The symbols for what is right and wrong, and the same in ASCII.
+_SYMBOLS, _ASCII = {True: "\u2713", False: "\u2717"}, {True: "ok", False: "NO"}
 
 
 @dataclass(slots=True)
@@ -45,18 +45,20 @@ class Report:
 
 
 def lines(report: Report, *, is_unicode: bool) -> Iterator[str]:
-    """Yield the lines for a person; without *is_unicode* their marks are ASCII."""
-    marks = _MARKS if is_unicode else _ASCII
+    """Yield the lines for a person; without *is_unicode* their symbols are ASCII."""
+    symbols = _SYMBOLS if is_unicode else _ASCII
     for store in report.stores:
-        yield from _marked(marks, store.name, _store_notes(store), store.errors, store.warnings)
+        yield from _with_symbol(symbols, store.name, _store_notes(store), store.errors, store.warnings)
     for part in (report.server, report.state):
         if part is not None:
-            yield from _marked(marks, part.name, part.notes, part.errors)
+            yield from _with_symbol(symbols, part.name, part.notes, part.errors)
     for pair in report.pairs:
         arrow = ARROWS[pair.settings.policy.mode.value]
         sides = f"{pair.settings.words.left} {arrow} {pair.settings.words.right}"
         scope = "all projects" if pair.projects is None else ", ".join(sorted(pair.projects))
-        yield from _marked(marks, f"pair {pair.name}", [f"{sides}  {scope}"], pair.errors, pair.warnings)
+        yield from _with_symbol(
+            symbols, f"pair {pair.name}", [f"{sides}  {scope}"], pair.errors, pair.warnings
+        )
     yield _summary(report)
 
 
@@ -64,19 +66,19 @@ def _store_notes(store: StoreFinding) -> list[str]:
     return [f"{store.location}  {'; '.join(store.notes)}"] if store.notes else []
 
 
-def _marked(
-    marks: dict[bool, str],
+def _with_symbol(
+    symbols: dict[bool, str],
     name: str,
     notes: Sequence[str],
     errors: Sequence[SmtdError],
     warnings: Sequence[str] = (),
 ) -> Iterator[str]:
-    width = len(marks[True])
+    width = len(symbols[True])
     if notes or not errors:
-        mark = "" if errors else marks[True]
-        yield f"{mark:<{width}} {name:<12} {'; '.join(notes)}".rstrip()
+        symbol = "" if errors else symbols[True]
+        yield f"{symbol:<{width}} {name:<12} {'; '.join(notes)}".rstrip()
     for error in errors:
-        yield f"{marks[False]} {name:<12} {error}"
+        yield f"{symbols[False]} {name:<12} {error}"
     for warning in warnings:
         yield f"{'!':<{width}} {name:<12} {warning}"
 

@@ -128,7 +128,7 @@ def _write(service: Service, config: Path | None) -> bool:
     before = service.text()
     if before is None and config is None and service.packaged and programs.smtd[0] == "/usr/bin/smtd":
         return False
-    if before is not None and not before.startswith(unit_file.MARK):
+    if before is not None and not before.startswith(unit_file.HEADER):
         raise UsageError(
             f"{service.path} was not written by smtd service install; move it away, or keep it:"
             f" {service.systemctl.words} enable --now {UNIT}"
@@ -212,7 +212,7 @@ def uninstall(service: Service, *, as_json: bool) -> int:
     before = service.text()
     if not service.of_user and os.geteuid() != 0:
         raise UsageError("only root can remove the service of the machine; use sudo, or --user")
-    if before is not None and not before.startswith(unit_file.MARK):
+    if before is not None and not before.startswith(unit_file.HEADER):
         raise UsageError(
             f"{service.path} was not written by smtd service install; remove it yourself, after"
             f" {service.systemctl.words} disable --now {UNIT}"

@@ -13,7 +13,7 @@ import smtd
 from smtd.paths import shipped
 
 #: The first line of a unit that smtd wrote: it replaces and removes no other.
-MARK = (
+HEADER = (
     "# Written by `smtd service install`, which replaces it. Put changes into a drop-in: systemctl edit smtd."
 )
 #: Directories that the system's unit hides from its service.
@@ -45,7 +45,7 @@ def text_of(unit: str, programs: Programs, config: Path | None) -> str:
     chosen = [] if config is None else ["--config", str(config)]
     started = _command([*programs.smtd, *chosen])
     lines = (shipped("units", "systemd") / unit).read_text("utf-8").splitlines()
-    return "\n".join([MARK, *(_line(line, started, _command(programs.control)) for line in lines), ""])
+    return "\n".join([HEADER, *(_line(line, started, _command(programs.control)) for line in lines), ""])
 
 
 def _line(line: str, smtd: str, control: str) -> str:

@@ -71,7 +71,7 @@ class LostUpdates:
     late: Mapping[Key, Digest] = field(default_factory=dict)
     moved: Collection[Key] = ()
     #: What `note` records: the undone writes, by key and number (None: as recorded before), and the rereads.
-    marks: Collection[tuple[Key, int]] | None = None
+    flags: Collection[tuple[Key, int]] | None = None
     rereads: Sequence[Reread] = ()
 
 
@@ -104,8 +104,8 @@ async def detect(
 
 async def note(pair: Pair, side: Side, found: LostUpdates) -> None:
     """Record in the journal what was *found* on *side*; call it before smtd writes there again."""
-    if found.marks is not None:
-        await pair.journal.write_log.flag(side, found.marks)
+    if found.flags is not None:
+        await pair.journal.write_log.flag(side, found.flags)
     if found.rereads:
         await pair.journal.write_log.note_rereads(side, found.rereads)
     if found.late:
@@ -129,8 +129,8 @@ class _Search:
         overtaken, _ = await self._overtaken(written, undone)
         found = _rows(undone) | {(key, written[key][-1].number) for key in overtaken.keys() - undone.keys()}
         found |= {(key, number) for key, number in flagged if not self._pair.policy.covers(key)}
-        marks = found if found != flagged else None
-        return LostUpdates({key: _lost(written[key][-1]) for key in undone}, overtaken, marks=marks)
+        flags = found if found != flagged else None
+        return LostUpdates({key: _lost(written[key][-1]) for key in undone}, overtaken, flags=flags)
 
     async def by_record(self, written: _Writes) -> LostUpdates:
         """Find what was undone where programs save single records: each record is judged alone.

@@ -100,7 +100,7 @@ async def finish_intents(pair: Pair) -> Finished:
         tx.log_writes([sent for write in judged.unseen for sent in lost_updates.sent(pair, write)])
         tx.log_writes(_unlocked_writes(pair, judged.landed, judged.baselines))
         tx.finish(judged.ended)
-        tx.mark_landed([write.entry for write in judged.landed if write.entry is not None])
+        tx.set_landed([write.entry for write in judged.landed if write.entry is not None])
         tx.end_decisions([write.key for write in judged.landed])
         tx.reopen(begun.keys())
     return Finished(begun.keys(), judged.moved)

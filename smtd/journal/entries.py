@@ -73,7 +73,7 @@ async def unsettled(db: Connection, store: int) -> set[Key]:
 
 
 async def settle(db: Connection, store: int, busy: Busy | None) -> None:
-    """Mark records of *store* as settled that a look found unchanged, within the open transaction.
+    """Settle the records of *store* that a look found unchanged, within the open transaction.
 
     *busy* is when the look took place (None: no other program was writing, so all settle). Records that keep
     changing settle, too, in the end. Deletions settle together, once there is no new one, because the

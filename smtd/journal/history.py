@@ -1,6 +1,6 @@
 """Everything that smtd wrote or began to write to a store, with what was there before; sealed.
 
-An entry is added before its write, and marked as landed once the store shows it; others stay, too.
+An entry is added before its write, and flagged as landed once the store shows it; others stay, too.
 
 Rows are only added, batch by batch, and each batch is sealed by a hash of its rows and of the previous seal.
 The oldest seal is an anchor: its rows were deleted because they were too old.

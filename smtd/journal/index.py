@@ -277,7 +277,7 @@ class StoreIndex(IndexedRows):
 
     @at_once
     async def settle(self, moment: float) -> Cursor:
-        """Mark records as settled that have not changed for long enough before *moment* (seconds since 1970).
+        """Settle the records that have not changed for long enough before *moment* (seconds since 1970).
 
         Returns the cursor after that.
         """

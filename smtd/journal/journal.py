@@ -320,7 +320,7 @@ async def _disown(journal: Journal, db: Connection, path: Path) -> None:
 
 
 async def _end(db: _JournalConnection, path: Path, use: Lock) -> None:
-    """Mark the journal as closed cleanly, if no other process uses it and no damage was found."""
+    """Note that the journal was closed cleanly, if no other process uses it and no damage was found."""
     with suppress(JournalError):
         if not db.damaged and use.is_last():
             await witness.renew(db, path)

@@ -65,9 +65,9 @@ class IndexedRows:
         """Return the keys that *rows* had."""
         found: set[Key] = set()
         for chunk in batches(list(rows), ASKED):
-            marks = ", ".join("?" * len(chunk))
+            placeholders = ", ".join("?" * len(chunk))
             for table, column in _ROWS:
-                query = f"SELECT project, label FROM {table} WHERE store = ? AND {column} IN ({marks})"
+                query = f"SELECT project, label FROM {table} WHERE store = ? AND {column} IN ({placeholders})"
                 found.update(key_of(*row) for row in await self._db.fetch(query, (await self._id(), *chunk)))
         return found
 

@@ -125,7 +125,7 @@ class Transaction(PairPart):
             [(self._pair, *key) for key in keys],
         )
 
-    def mark_landed(self, entries: Iterable[int]) -> None:
+    def set_landed(self, entries: Iterable[int]) -> None:
         """Record that the writes of these entries of the history have landed."""
         self._add(
             self._db.run_many, "UPDATE history SET landed = 1 WHERE id = ?", [(entry,) for entry in entries]

@@ -67,8 +67,8 @@ class WriteLog(PairPart):
             " confirmed, at, due FROM written WHERE pair = ? AND side = ? ORDER BY number",
             (self._pair, self._sides.word(side)),
         ):
-            number, before, after, restored, *marks, at, due = values
-            undone, rebased, seen, confirmed = map(bool, marks)
+            number, before, after, restored, *flags, at, due = values
+            undone, rebased, seen, confirmed = map(bool, flags)
             write = LoggedWrite(
                 number, before, after or None, restored, undone, rebased, seen, confirmed, at, due
             )

@@ -172,8 +172,8 @@ def encode(record: Record) -> bytes:
         raise RecordUnusable(f"a value cannot be written as text: {exc}") from exc
 
 
-def mark_plain(record: Record) -> Record:
-    """Mark and return *record*, whose values were all checked with `is_plain`, or came from bytes."""
+def set_plain(record: Record) -> Record:
+    """Return *record*, flagged as plain: its values were all checked with `is_plain`, or came from bytes."""
     record.__dict__["plain"] = True
     return record
 
@@ -181,7 +181,7 @@ def mark_plain(record: Record) -> Record:
 def decode(data: bytes) -> Record:
     """Return the record that `encode` wrote. Raises RecordUnusable if the bytes are damaged."""
     try:
-        return mark_plain(_decoder.decode(data))
+        return set_plain(_decoder.decode(data))
     except BAD_BYTES as exc:
         raise RecordUnusable(f"a stored record is damaged: {exc}") from exc
 

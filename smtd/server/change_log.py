@@ -148,7 +148,7 @@ async def form(db: DatabaseConnection) -> str:
     return str(await db.value("SELECT form FROM smtd_head"))
 
 
-async def mark_incomplete(db: DatabaseConnection) -> None:
+async def set_incomplete(db: DatabaseConnection) -> None:
     """Note that the log may lack records. Call it inside a transaction."""
     await db.run("UPDATE smtd_head SET form = ?", (f"?{secrets.token_hex(4)}",))
 
@@ -198,7 +198,7 @@ class ChangeNumbers:
         await self._db.run_many(self._log_change, [(*row.key, row.seq, *row.content, now) for row in logged])
 
     def savepoint(self) -> tuple[int, int]:
-        """Return a mark of the current state for `roll_back`."""
+        """Return the current state, for `roll_back`."""
         return len(self.logged), self.head
 
     def roll_back(self, savepoint: tuple[int, int]) -> None:

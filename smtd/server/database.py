@@ -79,7 +79,7 @@ class ServedDatabase(Memory):
                 seq, _ = await change_log.open_era(db, time.time())
                 if self.is_own and not await self.backend.has_triggers(db):
                     await self.backend.repair_triggers(db)
-                    await change_log.mark_incomplete(db)
+                    await change_log.set_incomplete(db)
                 await self.backend.save_head(db, seq, changes_access=True)
                 return await self.backend.head(db), await load_everything(db)
 

@@ -272,13 +272,13 @@ class ForeignWrites:
         ):
             after = keys[-1]
             await self._enter_all([key for key in keys if key not in seen])
-        await self._submit(partial(self._mark_complete, form, self._covered_notes or ()))
+        await self._submit(partial(self._set_complete, form, self._covered_notes or ()))
         now = anyio.current_time()
         self._no_comparison_before = now + (now - began) / COMPARISON_SHARE
 
-    async def _mark_complete(self, form: str, notes: Sequence[int], transaction: WriteTransaction) -> None:
+    async def _set_complete(self, form: str, notes: Sequence[int], transaction: WriteTransaction) -> None:
         """Note that the log has every record, and delete *notes*, unless triggers were missing meanwhile."""
-        is_complete = await transaction.mark_complete(form)
+        is_complete = await transaction.set_complete(form)
         if is_complete:
             await transaction.delete_notes(notes)
         transaction.after_commit.append(partial(setattr, self._database, "has_all_records", is_complete))
@@ -327,7 +327,7 @@ async def _enter(keys: Mapping[Key, Sequence[int]], transaction: WriteTransactio
 
 async def _begin(transaction: WriteTransaction) -> None:
     """Note that nobody has looked for writes before, and let other processes rely on the duty from now on."""
-    await transaction.mark_incomplete()
+    await transaction.set_incomplete()
     await transaction.begin_duty()
 
 

@@ -49,14 +49,14 @@ class SeenView(NamedTuple):
     number: int
     before: int = 0
 
-    def mark(self, fingerprint: str) -> str:
+    def stored(self, fingerprint: str) -> str:
         """Return what the table has of a view with this `View.fingerprint`."""
         return f"{fingerprint} {self.before}"
 
 
-def seen_view(mark: str, number: int) -> tuple[str, SeenView]:
-    """Return the fingerprint of a view that has *mark* and *number* in the table, and the view."""
-    fingerprint, _, before = mark.partition(" ")
+def seen_view(stored: str, number: int) -> tuple[str, SeenView]:
+    """Return the fingerprint of a view that has *stored* and *number* in the table, and the view."""
+    fingerprint, _, before = stored.partition(" ")
     return fingerprint, SeenView(number, int(before or 0))  # earlier versions stored the fingerprint alone
 
 
@@ -160,8 +160,8 @@ def _info(title: object, text: object) -> ProjectInfo:
 async def load_views(db: DatabaseConnection) -> dict[str, dict[str, SeenView]]:
     """Read the views that users had lately."""
     views: dict[str, dict[str, SeenView]] = {}
-    for user, mark, number in await db.fetch("SELECT username, mark, number FROM smtd_seen"):
-        fingerprint, view = seen_view(str(mark), int(number))
+    for user, stored, number in await db.fetch("SELECT username, mark, number FROM smtd_seen"):
+        fingerprint, view = seen_view(str(stored), int(number))
         views.setdefault(str(user), {})[fingerprint] = view
     return views
 

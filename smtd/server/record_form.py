@@ -17,7 +17,7 @@ import msgspec
 
 from smtd.errors import RecordUnusable
 from smtd.records import documents, literal
-from smtd.records.record import BAD_VALUE, Key, Record, in_words, mark_plain
+from smtd.records.record import BAD_VALUE, Key, Record, in_words, set_plain
 from smtd.server.record_update import ANNOTATIONS, Annotations
 from smtd.stores.http import exact_form, form
 
@@ -107,7 +107,7 @@ def whole(document: dict[str, Any], key: Key) -> Record:
 
     Raises one of BAD_VALUE for any other document (`form.why_not` says why), and RecordUnusable.
     """
-    return mark_plain(form.record_of(_completed(document, key)))
+    return set_plain(form.record_of(_completed(document, key)))
 
 
 def _annotations(document: dict[str, Any]) -> Annotations:

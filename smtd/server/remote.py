@@ -294,7 +294,7 @@ class RemoteBackend:
             if not await self.has_triggers(db):
                 await self._serving.repair_triggers(db)
                 # A comparison that began without them is not enough; until the last line, none counts.
-                await change_log.mark_incomplete(db)
+                await change_log.set_incomplete(db)
                 await note_triggers(db, self._serving)
 
         if self.is_own and not self._serving.has_transactional_ddl:

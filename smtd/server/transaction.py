@@ -175,9 +175,9 @@ class WriteTransaction:
     async def repair_triggers(self) -> None:
         """Recreate the triggers, and note that the log may lack what other programs wrote without them."""
         await self._tables.repair_triggers(self._db)
-        await self.mark_incomplete()
+        await self.set_incomplete()
 
-    async def mark_complete(self, form: str) -> bool:
+    async def set_complete(self, form: str) -> bool:
         """Note that the log has every record, with digests in the canonical form of this smtd.
 
         *form*: the `change_log.form` before all records were compared with the log. Return False, and note
@@ -192,10 +192,10 @@ class WriteTransaction:
         await self._db.run("UPDATE smtd_head SET form = ?", (change_log.DIGEST_PREFIX,))
         return True
 
-    async def mark_incomplete(self) -> None:
+    async def set_incomplete(self) -> None:
         """Note that the log may lack records."""
         self.changes_access = True
-        await change_log.mark_incomplete(self._db)
+        await change_log.set_incomplete(self._db)
 
     async def check_duty(self, term: str) -> None:
         """Raise DutyLost unless this process has the duty for *term* until the end of this transaction."""
@@ -266,14 +266,14 @@ class WriteTransaction:
         """
         query = "SELECT mark, number FROM smtd_seen WHERE username = ?"
         known = dict(
-            seen_view(str(mark), int(number)) for mark, number in await self._db.fetch(query, (username,))
+            seen_view(str(stored), int(number)) for stored, number in await self._db.fetch(query, (username,))
         )
         if fingerprint in known:
             return known[fingerprint]
         numbers = [each.number for each in known.values()]
         view = SeenView(max(numbers) + 1 if numbers else secrets.randbelow(limit), self.numbers.head)
         self.has_written = self.changes_access = True
-        row = (username, view.mark(fingerprint), view.number)
+        row = (username, view.stored(fingerprint), view.number)
         await self._db.run("INSERT INTO smtd_seen (username, mark, number) VALUES (?, ?, ?)", row)
         await self._db.run(
             "DELETE FROM smtd_seen WHERE username = ? AND number <= ?", (username, view.number - MOST_VIEWS)

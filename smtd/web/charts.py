@@ -20,29 +20,29 @@ _LEFT, _TOP, _RIGHT, _BOTTOM = 52, 10, 316, 98
 Values: TypeAlias = Sequence[float | None]
 #: The texts below the first and the last step.
 Ends: TypeAlias = tuple[str, str]
-#: Marks of a scale of spans of time, in seconds.
+#: Ticks of a scale of spans of time, in seconds.
 _SPANS = (0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 36_000.0, 86_400.0, 864_000.0, 8_640_000.0)
 
 
 class _Scale(NamedTuple):
-    """Where a value is drawn, and the values that are marked, with their texts."""
+    """Where a value is drawn, and the values that have a tick, with their texts."""
 
     place: Callable[[float], float]
-    marks: Sequence[tuple[float, str]]
+    ticks: Sequence[tuple[float, str]]
 
 
 def spans(lines: Sequence[Values], ends: Ends, label: str) -> Markup:
     """Return a chart of *lines* of spans of time, in seconds, on a scale of powers."""
     largest = max((value for line in lines for value in line if value is not None), default=1.0)
-    count = next((n for n, mark in enumerate(_SPANS) if mark >= max(largest, 1.0)), len(_SPANS) - 1)
+    count = next((n for n, tick in enumerate(_SPANS) if tick >= max(largest, 1.0)), len(_SPANS) - 1)
     low, high = math.log(_SPANS[0]), math.log(_SPANS[count])
 
     def place(value: float) -> float:
         share = (math.log(min(max(value, _SPANS[0]), _SPANS[count])) - low) / (high - low)
         return _BOTTOM - share * (_BOTTOM - _TOP)
 
-    marks = [(mark, duration(mark)) for mark in _SPANS[: count + 1 : max(1, count // 3)]]
-    return _chart(_lines(lines, place), _Scale(place, marks), ends, label)
+    ticks = [(tick, duration(tick)) for tick in _SPANS[: count + 1 : max(1, count // 3)]]
+    return _chart(_lines(lines, place), _Scale(place, ticks), ends, label)
 
 
 def levels(lines: Sequence[Values], ends: Ends, label: str, words: Callable[[float], str]) -> Markup:
@@ -106,7 +106,7 @@ def _chart(drawn: Markup, scale: _Scale, ends: Ends, label: str) -> Markup:
     grid = Markup("").join(
         Markup('<path class="axis" d="M%d %.1fH%d"/><text x="%d" y="%.1f" text-anchor="end">%s</text>')
         % (_LEFT, scale.place(value), _RIGHT, _LEFT - 5, scale.place(value) + 4, text)
-        for value, text in scale.marks
+        for value, text in scale.ticks
     )
     return Markup(
         '<svg class="chart" viewBox="0 0 %d %d" role="img" aria-label="%s">%s%s'

@@ -91,6 +91,6 @@ async def note(
         tx.drop_baselines(forgotten)
         tx.log_writes(landed)
         tx.finish(ended)
-        tx.mark_landed(entries)
+        tx.set_landed(entries)
         if files is not None:
             tx.set_store_marks(files)

@@ -62,8 +62,8 @@ def fill(directory, number: int) -> None:
             columns = [row[1] for row in rows(directory, f"PRAGMA table_info({table})")]
             values = [number if name == "pair" else 7 for name in columns if name != "id"]
             names = ", ".join(name for name in columns if name != "id")
-            marks = ", ".join("?" * len(values))
-            db.execute(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})", values)
+            placeholders = ", ".join("?" * len(values))
+            db.execute(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({placeholders})", values)
 
 
 @pytest.fixture

@@ -103,16 +103,16 @@ async def claimed_backend(tmp_path: Path, database: Database) -> AsyncIterator[R
             yield backend
 
 
-async def is_marked_complete(backend: RemoteBackend, form: str) -> bool:
+async def can_set_complete(backend: RemoteBackend, form: str) -> bool:
     """Say whether a comparison of all records that began with *form* makes the log complete now."""
 
-    async def mark(db: DatabaseConnection) -> bool:
+    async def set_complete(db: DatabaseConnection) -> bool:
         async with backend.writing(db):
             head = await backend.lock_head(db)
             numbers = ChangeNumbers(db, head.seq, backend.log_change)
-            return await WriteTransaction(db, backend, numbers).mark_complete(form)
+            return await WriteTransaction(db, backend, numbers).set_complete(form)
 
-    return await backend.read(mark)
+    return await backend.read(set_complete)
 
 
 async def test_comparison_that_began_before_the_triggers_were_there_is_not_enough(
@@ -124,16 +124,16 @@ async def test_comparison_that_began_before_the_triggers_were_there_is_not_enoug
         async with backend.writing(db):
             await backend.lock_head(db)
             await backend.repair_triggers(db)
-            await change_log.mark_incomplete(db)
+            await change_log.set_incomplete(db)
 
     async with claimed_backend(tmp_path, database) as backend:
         await backend.read(begin_repair)
         form = await backend.read(change_log.form)
-        assert not await is_marked_complete(backend, form), "there are none yet"
+        assert not await can_set_complete(backend, form), "there are none yet"
         await backend.create_triggers()
 
-        assert not await is_marked_complete(backend, form)
-        assert await is_marked_complete(backend, await backend.read(change_log.form))
+        assert not await can_set_complete(backend, form)
+        assert await can_set_complete(backend, await backend.read(change_log.form))
 
 
 async def test_trigger_that_was_dropped_a_moment_ago_keeps_the_log_from_being_complete(
@@ -145,7 +145,7 @@ async def test_trigger_that_was_dropped_a_moment_ago_keeps_the_log_from_being_co
         assert await backend.read(backend.has_triggers)
         await to_thread.run_sync(database.run, "DROP TRIGGER smtd_dirty_record_update")
 
-        assert not await is_marked_complete(backend, form)
+        assert not await can_set_complete(backend, form)
 
 
 # A process that is stopped

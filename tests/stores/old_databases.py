@@ -209,5 +209,5 @@ def _insert(db: sqlite3.Connection, table: str, version: str, values: dict[str, 
     columns = _columns(table, version).keys()
     row = {name: value for name, value in {**ROWS[table], **values}.items() if name in columns}
     listed = ", ".join(f'"{name}"' for name in row)
-    marks = ", ".join("?" * len(row))
-    db.execute(f"INSERT INTO django_store_{table} ({listed}) VALUES ({marks})", list(row.values()))
+    placeholders = ", ".join("?" * len(row))
+    db.execute(f"INSERT INTO django_store_{table} ({listed}) VALUES ({placeholders})", list(row.values()))

@@ -38,5 +38,5 @@ async def body(response: aiohttp.ClientResponse, most: int) -> bytes:
 
 def check_listing(content: bytes) -> None:
     """Raise TooLarge for a listing of more than `ENTRIES` entries."""
-    if max(content.count(mark) for mark in (b",", b"[", b"{")) > ENTRIES:
+    if max(content.count(sign) for sign in (b",", b"[", b"{")) > ENTRIES:
         raise TooLarge(f"lists more than {ENTRIES:,} entries; check that it is a Sumatra Server")

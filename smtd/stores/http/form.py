@@ -31,7 +31,7 @@ from smtd.records.record import (
     bad_value,
     in_words,
     is_plain,
-    mark_plain,
+    set_plain,
 )
 from smtd.stores.django import rows
 from smtd.stores.django.mapping import RECORD_COLUMNS, RELATIONS
@@ -159,7 +159,7 @@ def read(data: bytes, key: Key) -> Record:
             f"the server's answer is not a record: {why_not(exc)}; correct the record there, or delete"
             " it there"
         ) from exc
-    return mark_plain(record)
+    return set_plain(record)
 
 
 def why_not(exc: BaseException) -> str:

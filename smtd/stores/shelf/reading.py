@@ -26,7 +26,7 @@ from smtd.records.record import (
     Record,
     Repository,
     is_plain,
-    mark_plain,
+    set_plain,
 )
 from smtd.stores.shelf import inert, sets
 from smtd.stores.shelf.inert import Inert, Ref
@@ -75,7 +75,7 @@ def record(label: str, pickled: Any) -> Record:
     if missing:
         raise RecordUnusable(f"it lacks {', '.join(missing)}")
     made = Record(label=label, opaque=opaque, **values)
-    return mark_plain(made) if is_plain(label) else made
+    return set_plain(made) if is_plain(label) else made
 
 
 _NEEDED = (

@@ -44,7 +44,7 @@ class TablePage(NamedTuple):
     """Some *rows*, in order; *total*: how many the query finds on all pages, up to MOST_COUNTED + 1.
 
     *before* and *after*: the places beside which the other pages are (None: there are none). *newest*: the
-    mark of the newest record of the index, for `newer`.
+    number of the newest record of the index, for `newer`.
     """
 
     rows: Sequence[Row]
