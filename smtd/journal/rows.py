@@ -61,6 +61,12 @@ class IndexedRows:
         return found
 
     @at_once
+    async def highest_and_rows_of(self, keys: Collection[Key]) -> tuple[int | None, dict[Key, list[int]]]:
+        """Return `highest_row` and `rows_of` of one moment."""
+        async with self._db.reading():
+            return await self.highest_row(), await self.rows_of(keys)
+
+    @at_once
     async def keys_of(self, rows: Collection[int]) -> set[Key]:
         """Return the keys that *rows* had."""
         found: set[Key] = set()

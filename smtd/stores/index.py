@@ -173,6 +173,9 @@ class RowIndex(Protocol):
     async def rows_of(self, keys: Collection[Key]) -> dict[Key, list[int]]:
         """Return the numbers of the rows that had each of *keys*."""
 
+    async def highest_and_rows_of(self, keys: Collection[Key]) -> tuple[int | None, dict[Key, list[int]]]:
+        """Return `highest_row` and `rows_of` of one moment."""
+
     async def keys_of(self, rows: Collection[int]) -> set[Key]:
         """Return the keys that *rows* had."""
 

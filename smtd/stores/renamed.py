@@ -96,6 +96,11 @@ class _RenamedIndex:
         shown = self._names.shown(keys)
         return {shown[key]: rows for key, rows in (await self._index.rows_of(shown)).items()}
 
+    async def highest_and_rows_of(self, keys: Collection[Key]) -> tuple[int | None, dict[Key, list[int]]]:
+        shown = self._names.shown(keys)
+        highest, found = await self._index.highest_and_rows_of(shown)
+        return highest, {shown[key]: rows for key, rows in found.items()}
+
     async def keys_of(self, rows: Collection[int]) -> set[Key]:
         return set(self._names.inner(await self._index.keys_of(rows)))
 

@@ -37,6 +37,7 @@ async def test_look_is_stored_with_its_rows(index: StoreIndex) -> None:
     assert await index.fingerprints() == LOOKED
     assert (await index.highest_row(), await index.row_count()) == (9, 4)
     assert await index.rows_of([A, B, key("nobody's")]) == {A: [1], B: [2, 9]}
+    assert await index.highest_and_rows_of([B]) == (9, {B: [2, 9]})
     assert await index.keys_of([1, 9, 77]) == {A, B}
     assert await index.present() == {A: ONE, B: ONE, C: OTHER}
     assert await index.head(None) == b"head"

@@ -588,6 +588,29 @@ async def test_replaced_file_is_noticed(place: DjangoPlace, tmp_path: Path) -> N
     assert set(place.forms()) == {key("restored"), key("new")}
 
 
+async def test_read_and_write_meet_the_file_that_is_at_the_path_now(
+    place: DjangoPlace, tmp_path: Path
+) -> None:
+    """Another file has come there since the last look, with other rows under the same ids."""
+    await place.put(record("old"))
+    other = DjangoPlace(tmp_path / "other")
+    await other.put(record("another"), record("restored"))
+
+    async with place.open() as store:
+        assert set((await store.scan()).digests) == {key("old")}
+        other.path.rename(place.path)
+        assert set(await store.read([key("old"), key("restored")])) == {key("restored")}
+
+    third = DjangoPlace(tmp_path / "third")
+    await third.put(record("third"))
+    async with place.open() as store:
+        assert key("restored") in (await store.scan()).digests
+        third.path.rename(place.path)
+        assert await store.write([NEW]) == [DONE]
+
+    assert set(place.forms()) == {key("third"), key("new")}
+
+
 async def test_nothing_is_written_to_an_empty_file_in_the_place_of_a_store(
     place: DjangoPlace, tmp_path: Path
 ) -> None:

@@ -40,18 +40,15 @@ class RowIds:
         self._ids: dict[Key, int | tuple[int, ...]] = {}
         #: The id up to which all rows are known, and the highest id that was seen.
         self._complete_up_to = self._highest = LOWEST
-        #: The index that knows the rows up to there (None: this object does).
+        #: The index that knows the rows up to there, once it was asked (None: this object does).
         self._index: RowIndex | None = None
         #: The ids that the index has for some keys.
         self._indexed: dict[Key, list[int]] = {}
 
-    async def follow(self, index: RowIndex) -> None:
+    def follow(self, index: RowIndex) -> None:
         """Use *index* for the rows that it knows, instead of what this object has learned."""
         self.forget()
         self._index = index
-        self._complete_up_to = self._highest = (
-            LOWEST if (highest := await index.highest_row()) is None else highest
-        )
 
     async def indexed(self, keys: Collection[Key]) -> list[int]:
         """Return the ids of the rows with one of *keys*, as far as an index knows them.
@@ -61,7 +58,10 @@ class RowIds:
         if self._index is None:
             return []
         if new := [key for key in keys if key not in self._indexed]:
-            found = await self._index.rows_of(new)
+            highest, found = await self._index.highest_and_rows_of(new)
+            if not self._indexed and highest is not None:
+                # Rows that the index learns from now on are above this id, and so are found in any case.
+                self._complete_up_to, self._highest = highest, max(self._highest, highest)
             self._indexed |= {key: found.get(key, []) for key in new}
         return [row_id for key in keys for row_id in self._indexed[key]]
 

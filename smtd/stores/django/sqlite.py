@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import anyio
 from anyio import to_thread
@@ -32,6 +32,8 @@ from smtd.sqlite_files import check, commits, flush
 from smtd.stores.base import Token
 from smtd.stores.django import schema
 from smtd.stores.django.rows import Columns
+
+T = TypeVar("T")
 
 #: A save of Sumatra is several commits (measured: up to 55 ms apart). Seconds without a commit before a scan,
 #: and the most seconds to wait for that.
@@ -132,6 +134,22 @@ class SqliteFile:
                 await _check(db, self.path)
                 self._db, self.is_new = db, False
         return self._db
+
+    async def at_once(self, work: Callable[[Connection], Coroutine[Any, Any, T]]) -> list[T]:
+        """Return the result of *work*, in one crossing to the thread, if the known file is at the path.
+
+        *work* awaits nothing but the connection that it gets. It does not run, and the list is empty, if the
+        file has to be looked for with `connection`.
+        """
+        db = self._db
+        if db is None or self._is_frozen:
+            return []
+        return await db.at_once(partial(self._on_same_file, db, work))
+
+    async def _on_same_file(
+        self, db: Connection, work: Callable[[Connection], Coroutine[Any, Any, T]]
+    ) -> list[T]:
+        return [await work(db)] if _identity(self.path) == self._identity else []
 
     async def _is_empty(self, db: Connection) -> bool:
         """Say whether there are no tables yet. Raises StoreUnreachable where SQLite cannot create files."""

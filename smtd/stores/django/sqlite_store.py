@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from functools import cache
+from typing import Any
 
 from smtd.records.canonical import Digest
 from smtd.stores.base import Capabilities, Change, Outcome, Scan, Token
+from smtd.stores.django.connection import DatabaseConnection
 from smtd.stores.django.database import translating_errors
 from smtd.stores.django.file_tracker import FileTracker
 from smtd.stores.django.reader import EncodedRow
 from smtd.stores.django.sqlite import SqliteFile
-from smtd.stores.django.store import DjangoStore
+from smtd.stores.django.store import DjangoStore, T
 from smtd.stores.index import NO_RECHECK, AllHashed, Busy, Recheck, RowIndex, RowLook
 
 
@@ -58,7 +60,7 @@ class SqliteStore(DjangoStore):
         return look._replace(busy=Busy(began, max(began, time.time())))
 
     async def follow(self, index: RowIndex) -> None:
-        await self._ids.follow(index)
+        self._ids.follow(index)
 
     async def fingerprint_all(self, index: RowIndex) -> AllHashed | None:
         with translating_errors(self._file):
@@ -66,6 +68,10 @@ class SqliteStore(DjangoStore):
                 if db is None or self._is_partial:
                     return None
                 return await self._tracker.fingerprint_all(db, index)
+
+    async def _at_once(self, work: Callable[[DatabaseConnection], Coroutine[Any, Any, T]]) -> T | None:
+        done = await self._file.at_once(work)
+        return done[0] if done else await super()._at_once(work)
 
     async def write(self, changes: Sequence[Change]) -> list[Outcome]:
         if self._is_partial:

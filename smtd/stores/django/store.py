@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any, TypeVar
 
 import anyio
 
@@ -24,6 +25,8 @@ from smtd.stores.django.record_rows import RecordRows, RowChange, record_of
 from smtd.stores.django.rows import Columns
 from smtd.stores.django.shared_rows import RowNotStored
 from smtd.stores.django.writer import RowWriter
+
+T = TypeVar("T")
 
 
 class DjangoStore(ABC):
@@ -78,11 +81,8 @@ class DjangoStore(ABC):
         if not keys:
             return {}
         with translating_errors(self._database):
-            async with self._session() as db:
-                if db is None:
-                    return {}
-                indexed = await self._ids.indexed(keys)
-                raws = await db.at_once(partial(self._raws, db, keys, indexed))
+            indexed = await self._ids.indexed(keys)
+            raws = await self._at_once(partial(self._raws, keys, indexed)) or []
         found = [raw.found() for raw in raws]
         for raw, one in zip(raws, found, strict=True):
             if isinstance(one.record, Record):
@@ -90,7 +90,7 @@ class DjangoStore(ABC):
         return _unambiguous(found)
 
     async def _raws(
-        self, db: DatabaseConnection, keys: Collection[Key], indexed: Collection[int]
+        self, keys: Collection[Key], indexed: Collection[int], db: DatabaseConnection
     ) -> list[EncodedRow]:
         """Return the rows of *keys* from one snapshot."""
         async with db.reading():
@@ -140,6 +140,11 @@ class DjangoStore(ABC):
                 self._forget()
             yield db
 
+    async def _at_once(self, work: Callable[[DatabaseConnection], Coroutine[Any, Any, T]]) -> T | None:
+        """Return the result of *work*, which awaits only the connection it gets; None without tables."""
+        async with self._session() as db:
+            return None if db is None else await db.at_once(partial(work, db))
+
     async def _write_batch(self, changes: Sequence[Change]) -> list[Outcome]:
         """Make *changes* in one transaction or, if that fails, each in one of its own."""
         try:
@@ -161,26 +166,24 @@ class DjangoStore(ABC):
                 fit.append((change, self._columns(change)))
             except RecordUnusable as exc:
                 outcomes[change.key] = Outcome(Result.REFUSED, str(exc))
-        async with self._session() as db:
-            if db is None:
-                raise StoreUnreachable(
-                    f"{self.location} was replaced by an empty file; smtd looks at it again"
-                )
-            indexed = await self._ids.indexed([change.key for change, _ in fit])
-            try:
-                made, written, versions = await db.at_once(partial(self._change, db, fit, indexed))
-            except BaseException:
-                self._records.forget()
-                raise
+        indexed = await self._ids.indexed([change.key for change, _ in fit])
+        try:
+            done = await self._at_once(partial(self._change, fit, indexed))
+        except BaseException:
+            self._records.forget()
+            raise
+        if done is None:
+            raise StoreUnreachable(f"{self.location} was replaced by an empty file; smtd looks at it again")
+        made, written, versions = done
         self._wrote(written, versions)
         outcomes |= made
         return [outcomes[change.key] for change in changes]
 
     async def _change(
         self,
-        db: DatabaseConnection,
         changes: Sequence[tuple[Change, Columns | None]],
         indexed: Collection[int],
+        db: DatabaseConnection,
     ) -> tuple[dict[Key, Outcome], list[int], Mapping[int, int]]:
         """Make *changes* in one transaction; return outcomes, the ids of written rows, and their versions."""
         async with db.writing():
