@@ -20,6 +20,8 @@ from smtd.text import encodable
 
 #: Seconds between two comparisons of all files.
 POLL = 1.0
+#: Seconds between two checks for directories that were moved or made: until then the comparison finds changes.
+MOVED_POLL = 5.0
 #: Milliseconds for which the kernel's events are gathered, and between two checks for them. A shorter step
 #: costs an idle daemon more and gains nothing, since files must settle for longer than that.
 _GATHERED, _STEP = 50, 50
@@ -145,7 +147,7 @@ class Watch:
     async def _until_other(self, directories: list[tuple[str, int, int]], scope: anyio.CancelScope) -> None:
         """Cancel *scope* when other directories are to be followed than *directories*."""
         while True:
-            with anyio.move_on_after(POLL):
+            with anyio.move_on_after(MOVED_POLL):
                 await self._again.wait()
             if self._again.is_set() or await to_thread.run_sync(self._directories) != directories:
                 scope.cancel()
