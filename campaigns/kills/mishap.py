@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import faulthandler
 import os
 import resource
 import signal
@@ -93,10 +95,29 @@ def befall(mishap: Mishap, directory: Path, locations: Both[Location], policy: P
         if pid:
             return os.waitstatus_to_exitcode(status)
         if time.monotonic() > deadline:
+            _tell_where(child)
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            raise TimeoutError(f"a cycle with the fault {mishap} did not end")
+            raise TimeoutError(f"a cycle of {locations.left} and {locations.right}, {mishap}, did not end")
         time.sleep(0.002)
+
+
+def _tell_where(child: int) -> None:
+    """Let *child* print where its threads and its tasks are; see `_prepare`."""
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        os.kill(child, number)
+        time.sleep(2.0)
+
+
+def _print_tasks(*_: object) -> None:
+    """Print where each task is, with what it awaits."""
+    for task in asyncio.all_tasks():
+        task.print_stack(file=sys.stderr)
+        awaited: Any = task.get_coro()
+        while awaited is not None:
+            print("   ", getattr(awaited, "__qualname__", awaited), file=sys.stderr)
+            awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
+    sys.stderr.flush()
 
 
 def _live(mishap: Mishap, directory: Path, locations: Both[Location], policy: Policy) -> NoReturn:
@@ -116,6 +137,8 @@ def _live(mishap: Mishap, directory: Path, locations: Both[Location], policy: Po
 
 
 def _prepare(mishap: Mishap) -> None:
+    faulthandler.register(signal.SIGUSR1)
+    signal.signal(signal.SIGUSR2, _print_tasks)
     # As patient as on a good line, so that a campaign is a matter of minutes.
     session.SILENCE, session.FIRST_PAUSE, session.LONGEST_PAUSE = 1.0, 0.01, 0.05
     retrying.FIRST_PAUSE, retrying.LONGEST_PAUSE = 0.01, 0.05

@@ -20,6 +20,10 @@ from typing import Any
 from tests.peers.environments import PeerFailed, environment
 from tests.peers.project import SumatraProject
 
+#: The most records that it keeps in a project. Each cycle reads all records of a Sumatra Server again:
+#: with more and more of them it would take longer and longer.
+MOST = 60
+
 
 @contextmanager
 def turn(project: Path) -> Iterator[None]:
@@ -54,6 +58,7 @@ def work(project: SumatraProject, chance: Random) -> None:
 
 def _do(project: SumatraProject, chance: Random, labels: list[str], number: int, word: str) -> dict[str, Any]:
     what = chance.choice(("run", "run", "run", "comment", "tag", "delete")) if len(labels) > 2 else "run"
+    what = "delete" if what == "run" and len(labels) >= MOST else what
     label = f"smt-{number}" if what == "run" else chance.choice(labels)
     try:
         if what == "run":
