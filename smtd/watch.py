@@ -20,7 +20,7 @@ from smtd.text import encodable
 
 #: Seconds between two comparisons of all files.
 POLL = 1.0
-#: Seconds between two checks for directories that were moved or made: until then the comparison finds changes.
+#: Seconds between two checks for moved or new directories: until then the comparison finds the changes there.
 MOVED_POLL = 5.0
 #: Milliseconds for which the kernel's events are gathered, and between two checks for them. A shorter step
 #: costs an idle daemon more and gains nothing, since files must settle for longer than that.
