@@ -180,3 +180,14 @@ async def test_look_at_an_idle_store_settles_all_records(index: StoreIndex) -> N
     await index.update_rows(RowLook({}, {}, False, True), None)
 
     assert await index.unsettled() == set()
+
+
+async def test_record_that_another_pair_has_settled_meanwhile_does_not_change_again(
+    index: StoreIndex,
+) -> None:
+    await index.update_rows(busy(100.0, 100.1, a=OTHER), None)
+
+    first, second = await index.settle(100.3), await index.settle(100.6)
+
+    assert (await index.unsettled(), second) == (set(), first)
+    assert await index.changed_since(first, None) == set()
