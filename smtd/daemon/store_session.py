@@ -132,7 +132,7 @@ class StoreSession:
     async def _opened(self, side: Side, location: Location) -> tuple[Announcements, Store]:
         """Subscribe to the changes of the store on *side*, and open it, until the stores are closed."""
         asking = partial(self.questions.asking, side)
-        is_file = bool(location.files)  # a file answers: what makes it wait is told as an error
+        is_file = bool(location.files)  # a file is not waited for: it answers, or raises an error
         with nullcontext() if is_file else asking():
             announcements = await self._open.enter_async_context(subscribe([location], self._reported))
             store = await self._open.enter_async_context(open_store(location))
